@@ -1,0 +1,1 @@
+"""The IR dialects: declarations only; nothing here imports JAX."""

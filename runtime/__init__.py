@@ -1,0 +1,1 @@
+"""What runs: projections, the emitter, the compiled solver, data and training."""

@@ -1,0 +1,360 @@
+"""The view dialect: data movement that imposes nothing. It serves net and feas alike.
+
+Each view is an op, and each of its operands takes one *step* (:class:`StepAttr`) through it. In proj
+the steps from a value to the copies that read it form a path.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pjc.dialects import shapes
+from pjc.dialects.shapes import Shape, ShapeError
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseArrayBase,
+    IntegerAttr,
+    IntegerType,
+    StringAttr,
+    TensorType,
+    i64,
+)
+from xdsl.ir import Attribute, Dialect, Operation, ParametrizedAttribute, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+Sizes = DenseArrayBase[IntegerType]
+SIZES = DenseArrayBase.constr(i64)
+
+
+def sizes(values: Sequence[int]) -> Sizes:
+    """Return the attribute that holds a list of integers."""
+    return DenseArrayBase.from_list(i64, list(values))
+
+
+def shape_of(value: SSAValue | Attribute) -> Shape:
+    """Return the shape of a tensor value or type."""
+    kind = value.type if isinstance(value, SSAValue) else value
+    if not isinstance(kind, TensorType):
+        raise ShapeError(f"expected a tensor, found {kind}")
+    return tuple(kind.get_shape())
+
+
+def element_of(value: SSAValue) -> Attribute:
+    """Return the element type of a tensor value."""
+    assert isinstance(value.type, TensorType)
+    return value.type.get_element_type()
+
+
+def tensor_like(value: SSAValue, shape: Shape) -> TensorType[Attribute]:
+    """Return the tensor type with the value's element type and the given shape."""
+    return TensorType(element_of(value), list(shape))
+
+
+def verify_shape(op: Operation, expected: Shape) -> None:
+    """Raise if the op's only result is not of the expected shape."""
+    found = shape_of(op.results[0])
+    if found != expected:
+        raise VerifyException(
+            f"'{op.name}' gives a tensor of shape {shapes.show(expected)}, "
+            f"but its result type says {shapes.show(found)}"
+        )
+
+
+@irdl_attr_definition
+class StepAttr(ParametrizedAttribute):
+    """One step of a path: the way of one operand through one view.
+
+    ``#view.step<transpose [1, 0]>``. The kinds and their lists of integers:
+
+    - ``reshape [shape]``
+    - ``transpose [permutation]``
+    - ``broadcast [shape] [dims]``: axis ``i`` becomes ``dims[i]``
+    - ``slice [starts] [limits] [strides]``
+    - ``pad [low] [high]``: with zeros, which belong to the operand
+    - ``place [axis, offset, size]``: a range of a longer axis; other operands fill the rest
+    """
+
+    name = "view.step"
+
+    kind: StringAttr
+    numbers: ArrayAttr[Sizes]
+
+    LISTS: ClassVar[dict[str, int]] = {
+        "reshape": 1,
+        "transpose": 1,
+        "broadcast": 2,
+        "slice": 3,
+        "pad": 2,
+        "place": 1,
+    }
+
+    def __init__(self, kind: str, *numbers: Sequence[int]) -> None:
+        super().__init__(StringAttr(kind), ArrayAttr([sizes(row) for row in numbers]))
+
+    def lists(self) -> tuple[Shape, ...]:
+        """Return the step's lists of integers."""
+        return tuple(tuple(row.get_values()) for row in self.numbers)
+
+    def result_shape(self, shape: Shape) -> Shape:
+        """Return the shape after the step, for an operand of the given shape."""
+        match self.kind.data, self.lists():
+            case "reshape", (target,):
+                return shapes.reshape(shape, target)
+            case "transpose", (permutation,):
+                return shapes.transpose(shape, permutation)
+            case "broadcast", (target, dims):
+                return shapes.broadcast(shape, target, dims)
+            case "slice", (starts, limits, strides):
+                return shapes.slice_(shape, starts, limits, strides)
+            case "pad", (low, high):
+                return shapes.pad(shape, low, high)
+            case "place", ((axis, offset, size),) if 0 <= axis < len(shape):
+                if 0 <= offset <= size - shape[axis]:
+                    return (*shape[:axis], size, *shape[axis + 1 :])
+        raise ShapeError(f"step '{self}' does not fit a tensor of shape {shapes.show(shape)}")
+
+    def verify(self) -> None:
+        kind = self.kind.data
+        if kind not in self.LISTS:
+            raise VerifyException(f"unknown step '{kind}'; known are {', '.join(self.LISTS)}")
+        if len(self.lists()) != self.LISTS[kind]:
+            raise VerifyException(
+                f"step '{kind}' takes {self.LISTS[kind]} lists, found {len(self.lists())}"
+            )
+
+    def print_parameters(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(self.kind.data)
+            for row in self.lists():
+                printer.print_string(" " + shapes.show(row))
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            kind = parser.parse_identifier("the kind of a step")
+            rows = []
+            while parser.parse_optional_punctuation("["):
+                row: list[int] = []
+                while (number := parser.parse_optional_integer()) is not None:
+                    row.append(number)
+                    parser.parse_optional_punctuation(",")
+                parser.parse_punctuation("]")
+                rows.append(sizes(row))
+        return [StringAttr(kind), ArrayAttr(rows)]
+
+
+class ViewOp(IRDLOperation, ABC):
+    """A view: its result holds entries of its operands (and zeros), and imposes nothing."""
+
+    @abstractmethod
+    def step(self, operand: int) -> StepAttr:
+        """Return the step that the entries of one operand take."""
+
+    def verify_(self) -> None:
+        for index, operand in enumerate(self.operands):
+            try:
+                expected = self.step(index).result_shape(shape_of(operand))
+            except ShapeError as error:
+                raise VerifyException(f"'{self.name}': {error}") from error
+            verify_shape(self, expected)
+            if element_of(operand) != element_of(self.results[0]):
+                raise VerifyException(f"'{self.name}' must not change the element type")
+
+
+@irdl_op_definition
+class ReshapeOp(ViewOp):
+    """The same entries in row-major order: ``view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>``."""
+
+    name = "view.reshape"
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operand attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, operand: SSAValue, shape: Sequence[int]) -> None:
+        target = shapes.reshape(shape_of(operand), tuple(shape))
+        super().__init__(operands=[operand], result_types=[tensor_like(operand, target)])
+
+    def step(self, operand: int) -> StepAttr:
+        return StepAttr("reshape", shape_of(self.result))
+
+
+@irdl_op_definition
+class TransposeOp(ViewOp):
+    """Result axis ``i`` is operand axis ``permutation[i]``: ``view.transpose %x [1, 0] : ...``."""
+
+    name = "view.transpose"
+
+    operand = operand_def(TensorType)
+    permutation = prop_def(SIZES)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operand $permutation attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, operand: SSAValue, permutation: Sequence[int]) -> None:
+        target = shapes.transpose(shape_of(operand), permutation)
+        super().__init__(
+            operands=[operand],
+            properties={"permutation": sizes(permutation)},
+            result_types=[tensor_like(operand, target)],
+        )
+
+    def step(self, operand: int) -> StepAttr:
+        return StepAttr("transpose", self.permutation.get_values())
+
+
+@irdl_op_definition
+class BroadcastOp(ViewOp):
+    """Operand axis ``i`` becomes result axis ``dims[i]``, repeated: ``view.broadcast %b [1] : ...``."""
+
+    name = "view.broadcast"
+
+    operand = operand_def(TensorType)
+    dims = prop_def(SIZES)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operand $dims attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, operand: SSAValue, shape: Sequence[int], dims: Sequence[int]) -> None:
+        target = shapes.broadcast(shape_of(operand), tuple(shape), dims)
+        super().__init__(
+            operands=[operand],
+            properties={"dims": sizes(dims)},
+            result_types=[tensor_like(operand, target)],
+        )
+
+    def step(self, operand: int) -> StepAttr:
+        return StepAttr("broadcast", shape_of(self.result), self.dims.get_values())
+
+
+@irdl_op_definition
+class SliceOp(ViewOp):
+    """A strided range of each axis: ``view.slice %x [0, 1] [4, 3] [1, 1] : ...``."""
+
+    name = "view.slice"
+
+    operand = operand_def(TensorType)
+    starts = prop_def(SIZES)
+    limits = prop_def(SIZES)
+    strides = prop_def(SIZES)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$operand $starts $limits $strides attr-dict `:` type($operand) `->` type($result)"
+    )
+
+    def __init__(
+        self,
+        operand: SSAValue,
+        starts: Sequence[int],
+        limits: Sequence[int],
+        strides: Sequence[int],
+    ) -> None:
+        target = shapes.slice_(shape_of(operand), starts, limits, strides)
+        super().__init__(
+            operands=[operand],
+            properties={
+                "starts": sizes(starts),
+                "limits": sizes(limits),
+                "strides": sizes(strides),
+            },
+            result_types=[tensor_like(operand, target)],
+        )
+
+    def step(self, operand: int) -> StepAttr:
+        rows = (self.starts, self.limits, self.strides)
+        return StepAttr("slice", *(row.get_values() for row in rows))
+
+
+@irdl_op_definition
+class PadOp(ViewOp):
+    """Zeros around the operand: ``view.pad %x [1, 0] [1, 0] : ...``."""
+
+    name = "view.pad"
+
+    operand = operand_def(TensorType)
+    low = prop_def(SIZES)
+    high = prop_def(SIZES)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operand $low $high attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, operand: SSAValue, low: Sequence[int], high: Sequence[int]) -> None:
+        target = shapes.pad(shape_of(operand), low, high)
+        super().__init__(
+            operands=[operand],
+            properties={"low": sizes(low), "high": sizes(high)},
+            result_types=[tensor_like(operand, target)],
+        )
+
+    def step(self, operand: int) -> StepAttr:
+        return StepAttr("pad", self.low.get_values(), self.high.get_values())
+
+
+@irdl_op_definition
+class ConcatOp(ViewOp):
+    """The operands one after another along an axis: ``view.concat %a, %b along 1 : ...``."""
+
+    name = "view.concat"
+
+    parts = var_operand_def(TensorType)
+    axis = prop_def(IntegerAttr.constr(i64))
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$parts `along` $axis attr-dict `:` type($parts) `->` type($result)"
+
+    def __init__(self, parts: Sequence[SSAValue], axis: int) -> None:
+        target = shapes.concat([shape_of(part) for part in parts], axis)
+        super().__init__(
+            operands=[list(parts)],
+            properties={"axis": IntegerAttr(axis % len(target), i64)},
+            result_types=[tensor_like(parts[0], target)],
+        )
+
+    def step(self, operand: int) -> StepAttr:
+        axis = self.axis.value.data
+        lengths = [shape_of(part)[axis] for part in self.parts]
+        return StepAttr("place", (axis, sum(lengths[:operand]), sum(lengths)))
+
+    def verify_(self) -> None:
+        try:
+            expected = shapes.concat([shape_of(part) for part in self.parts], self.axis.value.data)
+        except ShapeError as error:
+            raise VerifyException(f"'{self.name}': {error}") from error
+        verify_shape(self, expected)
+        super().verify_()
+
+
+VIEW = Dialect(
+    "view",
+    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp],
+    [StepAttr],
+)

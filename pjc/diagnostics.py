@@ -1,0 +1,61 @@
+"""What pjc says of a mistake in a file: where, what was found and expected, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A range of a source file; lines and columns count from 1, the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One mistake: a sentence, its place if it has one, and what to do if that is known."""
+
+    message: str
+    span: Span | None = None
+    hint: str | None = None
+
+    def render(self, source: str | None = None) -> str:
+        """Return ``file:line:column: error: message``, the line, a caret and the hint.
+
+        ``source`` is the text of the span's file; without it the line is left out.
+        """
+        if self.span is None:
+            lines = [f"error: {self.message}"]
+        else:
+            span = self.span
+            lines = [f"{span.file}:{span.line}:{span.column}: error: {self.message}"]
+            text = [] if source is None else source.splitlines()
+            if span.line <= len(text):
+                lines += _excerpt(text[span.line - 1], span)
+        if self.hint is not None:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+def _excerpt(line: str, span: Span) -> list[str]:
+    """Return the source line with a caret under the span, cut to a readable width."""
+    width = (span.end_column if span.end_line == span.line else len(line) + 1) - span.column
+    start = max(0, span.column - 60)
+    shown = line[start : start + 100].replace("\t", " ")
+    caret = " " * (span.column - 1 - start) + "^" + "~" * (min(width, 100 - span.column + start) - 1)
+    return ["    " + shown, "    " + caret]
+
+
+class DiagnosticError(Exception):
+    """Raised with every mistake that was found; its text is what the command line prints."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], source: str | None = None) -> None:
+        self.diagnostics = tuple(diagnostics)
+        self.source = source
+        super().__init__("\n".join(each.render(source) for each in self.diagnostics))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from abc import ABC
 from collections.abc import Sequence
 
 from pjc.dialects import shapes
-from pjc.dialects.shapes import ShapeError
+from pjc.dialects.shapes import Shape
 from pjc.dialects.view import (
     SIZES,
+    ShapedOp,
     element_of,
     shape_of,
     sizes,
     tensor_like,
-    verify_shape,
 )
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -78,13 +80,10 @@ class InitAttr(ParametrizedAttribute):
     def verify(self) -> None:
         kind = self.kind.data
         if kind not in INITIALIZERS:
-            raise VerifyException(
-                f"unknown initializer '{kind}'; known are {', '.join(INITIALIZERS)}"
-            )
+            raise VerifyException(f"unknown initializer '{kind}'; known are {', '.join(INITIALIZERS)}")
         if len(self.arguments) != INITIALIZERS[kind]:
             raise VerifyException(
-                f"initializer '{kind}' takes {INITIALIZERS[kind]} numbers, "
-                f"found {len(self.arguments)}"
+                f"initializer '{kind}' takes {INITIALIZERS[kind]} numbers, found {len(self.arguments)}"
             )
 
     def print_parameters(self, printer: Printer) -> None:
@@ -99,9 +98,7 @@ class InitAttr(ParametrizedAttribute):
             scale = float(parser.parse_number())
             parser.parse_punctuation("*")
             kind = parser.parse_identifier("an initializer")
-            numbers = parser.parse_optional_comma_separated_list(
-                parser.Delimiter.PAREN, parser.parse_number
-            )
+            numbers = parser.parse_optional_comma_separated_list(parser.Delimiter.PAREN, parser.parse_number)
         return InitAttr(kind, [float(n) for n in numbers or ()], scale).parameters
 
 
@@ -191,9 +188,7 @@ class TargetOp(_SourceOp):
     def verify_(self) -> None:
         super().verify_()
         if (self.classes is not None) != (element_of(self.result) == i32):
-            raise VerifyException(
-                "'net.target' needs 'classes' if, and only if, its elements are i32"
-            )
+            raise VerifyException("'net.target' needs 'classes' if, and only if, its elements are i32")
 
 
 @irdl_op_definition
@@ -213,7 +208,7 @@ class ParamOp(IRDLOperation):
 
 
 @irdl_op_definition
-class MatmulOp(IRDLOperation):
+class MatmulOp(ShapedOp):
     """``z[.., k, m] = sum_n lhs[.., k, n] rhs[.., n, m]``: ``net.matmul %x, %w : ...``."""
 
     name = "net.matmul"
@@ -230,14 +225,11 @@ class MatmulOp(IRDLOperation):
         shape = shapes.matmul(shape_of(lhs), shape_of(rhs))
         super().__init__(operands=[lhs, rhs], result_types=[tensor_like(lhs, shape)])
 
-    def verify_(self) -> None:
-        try:
-            verify_shape(self, shapes.matmul(shape_of(self.lhs), shape_of(self.rhs)))
-        except ShapeError as error:
-            raise VerifyException(f"'{self.name}': {error}") from error
+    def infer(self) -> Shape:
+        return shapes.matmul(shape_of(self.lhs), shape_of(self.rhs))
 
 
-class ReductionOp(IRDLOperation):
+class ReductionOp(ShapedOp, ABC):
     """What sum, sum_relu and max share: operands of equal shape, reduced together and along axes."""
 
     terms = var_operand_def(TensorType)
@@ -257,12 +249,8 @@ class ReductionOp(IRDLOperation):
             result_types=[tensor_like(terms[0], shape)],
         )
 
-    def verify_(self) -> None:
-        try:
-            found = [shape_of(term) for term in self.terms]
-            verify_shape(self, shapes.elementwise(found, self.axes.get_values()))
-        except ShapeError as error:
-            raise VerifyException(f"'{self.name}': {error}") from error
+    def infer(self) -> Shape:
+        return shapes.elementwise([shape_of(t) for t in self.terms], self.axes.get_values())
 
 
 @irdl_op_definition
@@ -286,11 +274,11 @@ class MaxOp(ReductionOp):
     name = "net.max"
 
 
-class ElementwiseOp(IRDLOperation):
+class ElementwiseOp(ShapedOp, ABC):
     """A function of one tensor, entry by entry."""
 
-    def verify_(self) -> None:
-        verify_shape(self, shape_of(self.operands[0]))
+    def infer(self) -> Shape:
+        return shape_of(self.operands[0])
 
 
 @irdl_op_definition
@@ -308,6 +296,12 @@ class IdentityOp(ElementwiseOp):
 
     def __init__(self, operand: SSAValue) -> None:
         super().__init__(operands=[operand], result_types=[operand.type])
+
+
+def verify_levels(levels: Sequence[float]) -> None:
+    """Raise if the levels of a quantizer are not strictly increasing."""
+    if not levels or any(a >= b for a, b in itertools.pairwise(levels)):
+        raise VerifyException(f"levels must be strictly increasing, found {list(levels)}")
 
 
 @irdl_op_definition
@@ -333,9 +327,7 @@ class QuantizeOp(ElementwiseOp):
 
     def verify_(self) -> None:
         super().verify_()
-        levels = self.levels.get_values()
-        if not levels or any(a >= b for a, b in zip(levels, levels[1:], strict=False)):
-            raise VerifyException(f"levels must be strictly increasing, found {list(levels)}")
+        verify_levels(self.levels.get_values())
 
 
 class LossOp(IRDLOperation):
@@ -361,14 +353,10 @@ class CrossEntropyOp(LossOp):
     target = operand_def(TensorType)
     strength = prop_def(FloatAttr.constr(f64))
 
-    assembly_format = (
-        "$logits `,` $target `strength` $strength attr-dict `:` type($logits) `,` type($target)"
-    )
+    assembly_format = "$logits `,` $target `strength` $strength attr-dict `:` type($logits) `,` type($target)"
 
     def __init__(self, logits: SSAValue, target: SSAValue, strength: float = 1.0) -> None:
-        super().__init__(
-            operands=[logits, target], properties={"strength": FloatAttr(strength, f64)}
-        )
+        super().__init__(operands=[logits, target], properties={"strength": FloatAttr(strength, f64)})
 
     def verify_(self) -> None:
         super().verify_()
@@ -386,13 +374,9 @@ class MarginOp(LossOp):
     target = operand_def(TensorType)
     bounds = prop_def(FLOATS)
 
-    assembly_format = (
-        "$logits `,` $target `in` $bounds attr-dict `:` type($logits) `,` type($target)"
-    )
+    assembly_format = "$logits `,` $target `in` $bounds attr-dict `:` type($logits) `,` type($target)"
 
-    def __init__(
-        self, logits: SSAValue, target: SSAValue, low: float = 0.0, high: float = 1.0
-    ) -> None:
+    def __init__(self, logits: SSAValue, target: SSAValue, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(
             operands=[logits, target],
             properties={"bounds": DenseArrayBase.from_list(f64, [low, high])},

@@ -69,9 +69,7 @@ def matmul(lhs: Shape, rhs: Shape) -> Shape:
             hint="transpose one of the two?" if lhs[-1] == rhs[-1] else None,
         )
     if lhs[:-2] != rhs[:-2]:
-        raise ShapeError(
-            f"'@' needs equal leading dimensions, found {show(lhs[:-2])} and {show(rhs[:-2])}"
-        )
+        raise ShapeError(f"'@' needs equal leading dimensions, found {show(lhs[:-2])} and {show(rhs[:-2])}")
     return checked((*lhs[:-1], rhs[-1]))
 
 
@@ -95,9 +93,7 @@ def elementwise(shapes: Sequence[Shape], axes: Sequence[int]) -> Shape:
         raise ShapeError("at least one operand is needed, found none")
     for shape in shapes[1:]:
         if shape != shapes[0]:
-            raise ShapeError(
-                f"operands must have equal shapes, found {show(shapes[0])} and {show(shape)}"
-            )
+            raise ShapeError(f"operands must have equal shapes, found {show(shapes[0])} and {show(shape)}")
     reduced = axes_of(axes, len(shapes[0]))
     return tuple(size for axis, size in enumerate(shapes[0]) if axis not in reduced)
 
@@ -113,8 +109,7 @@ def reshape(shape: Shape, target: Shape) -> Shape:
         target = tuple(prod(shape) // known if size == -1 else size for size in target)
     if prod(shape) != prod(target):
         raise ShapeError(
-            f"cannot reshape {show(shape)} ({prod(shape)} entries) to "
-            f"{show(target)} ({prod(target)} entries)"
+            f"cannot reshape {show(shape)} ({prod(shape)} entries) to {show(target)} ({prod(target)} entries)"
         )
     return checked(target)
 
@@ -133,8 +128,7 @@ def broadcast(shape: Shape, target: Shape, dims: Sequence[int]) -> Shape:
     """Operand axis ``i`` becomes result axis ``dims[i]``, repeated there if its size is 1."""
     if len(dims) != len(shape) or list(dims) != sorted(set(dims)):
         raise ShapeError(
-            f"a broadcast of {show(shape)} needs {len(shape)} increasing axes, "
-            f"found {show(tuple(dims))}"
+            f"a broadcast of {show(shape)} needs {len(shape)} increasing axes, found {show(tuple(dims))}"
         )
     for axis, dim in enumerate(dims):
         if not 0 <= dim < len(target) or shape[axis] not in (1, target[dim]):
@@ -142,18 +136,14 @@ def broadcast(shape: Shape, target: Shape, dims: Sequence[int]) -> Shape:
     return checked(target)
 
 
-def slice_(
-    shape: Shape, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]
-) -> Shape:
+def slice_(shape: Shape, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Shape:
     """Entries ``starts[i], starts[i] + strides[i], ... < limits[i]`` of each axis."""
     if not len(starts) == len(limits) == len(strides) == len(shape):
         raise ShapeError(f"a slice of {show(shape)} needs {len(shape)} starts, limits and strides")
     result = []
     for size, start, limit, stride in zip(shape, starts, limits, strides, strict=True):
         if not 0 <= start < limit <= size or stride < 1:
-            raise ShapeError(
-                f"a slice {start}:{limit}:{stride} does not fit a dimension of size {size}"
-            )
+            raise ShapeError(f"a slice {start}:{limit}:{stride} does not fit a dimension of size {size}")
         result.append(-(-(limit - start) // stride))
     return tuple(result)
 

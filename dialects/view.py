@@ -13,6 +13,7 @@ from typing import ClassVar
 from pjc.dialects import shapes
 from pjc.dialects.shapes import Shape, ShapeError
 from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
     ArrayAttr,
     DenseArrayBase,
     IntegerAttr,
@@ -21,7 +22,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, Operation, ParametrizedAttribute, SSAValue
+from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -65,14 +66,33 @@ def tensor_like(value: SSAValue, shape: Shape) -> TensorType[Attribute]:
     return TensorType(element_of(value), list(shape))
 
 
-def verify_shape(op: Operation, expected: Shape) -> None:
-    """Raise if the op's only result is not of the expected shape."""
-    found = shape_of(op.results[0])
-    if found != expected:
-        raise VerifyException(
-            f"'{op.name}' gives a tensor of shape {shapes.show(expected)}, "
-            f"but its result type says {shapes.show(found)}"
-        )
+def unknown(shape: Shape) -> bool:
+    """Whether a size of the shape is still to be inferred (``?`` in the type)."""
+    return DYNAMIC_INDEX in shape
+
+
+class ShapedOp(IRDLOperation, ABC):
+    """An op with one result, whose shape follows from its operands and properties."""
+
+    @abstractmethod
+    def infer(self) -> Shape:
+        """Return the shape of the result, or raise ShapeError if the operands do not fit."""
+
+    def verify_(self) -> None:
+        if any(unknown(shape_of(operand)) for operand in self.operands):
+            return
+        try:
+            expected = self.infer()
+        except ShapeError as error:
+            raise VerifyException(f"'{self.name}': {error}") from error
+        found = shape_of(self.results[0])
+        if found != expected and not unknown(found):
+            raise VerifyException(
+                f"'{self.name}' gives a tensor of shape {shapes.show(expected)}, "
+                f"but its result type says {shapes.show(found)}"
+            )
+        if any(element_of(operand) != element_of(self.results[0]) for operand in self.operands):
+            raise VerifyException(f"'{self.name}' must keep the element type of its operands")
 
 
 @irdl_attr_definition
@@ -133,47 +153,42 @@ class StepAttr(ParametrizedAttribute):
         if kind not in self.LISTS:
             raise VerifyException(f"unknown step '{kind}'; known are {', '.join(self.LISTS)}")
         if len(self.lists()) != self.LISTS[kind]:
-            raise VerifyException(
-                f"step '{kind}' takes {self.LISTS[kind]} lists, found {len(self.lists())}"
-            )
+            raise VerifyException(f"step '{kind}' takes {self.LISTS[kind]} lists, found {len(self.lists())}")
+
+    def print_body(self, printer: Printer) -> None:
+        """Print the step without the brackets around it: ``transpose [1, 0]``."""
+        printer.print_string(" ".join([self.kind.data, *map(shapes.show, self.lists())]))
+
+    @classmethod
+    def parse_body(cls, parser: AttrParser) -> StepAttr:
+        """Parse what :meth:`print_body` prints."""
+        kind = parser.parse_identifier("the kind of a step")
+        rows = []
+        while (
+            row := parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
+        ) is not None:
+            rows.append(row)
+        return StepAttr(kind, *rows)
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
-            printer.print_string(self.kind.data)
-            for row in self.lists():
-                printer.print_string(" " + shapes.show(row))
+            self.print_body(printer)
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
         with parser.in_angle_brackets():
-            kind = parser.parse_identifier("the kind of a step")
-            rows = []
-            while parser.parse_optional_punctuation("["):
-                row: list[int] = []
-                while (number := parser.parse_optional_integer()) is not None:
-                    row.append(number)
-                    parser.parse_optional_punctuation(",")
-                parser.parse_punctuation("]")
-                rows.append(sizes(row))
-        return [StringAttr(kind), ArrayAttr(rows)]
+            return cls.parse_body(parser).parameters
 
 
-class ViewOp(IRDLOperation, ABC):
+class ViewOp(ShapedOp, ABC):
     """A view: its result holds entries of its operands (and zeros), and imposes nothing."""
 
     @abstractmethod
     def step(self, operand: int) -> StepAttr:
         """Return the step that the entries of one operand take."""
 
-    def verify_(self) -> None:
-        for index, operand in enumerate(self.operands):
-            try:
-                expected = self.step(index).result_shape(shape_of(operand))
-            except ShapeError as error:
-                raise VerifyException(f"'{self.name}': {error}") from error
-            verify_shape(self, expected)
-            if element_of(operand) != element_of(self.results[0]):
-                raise VerifyException(f"'{self.name}' must not change the element type")
+    def infer(self) -> Shape:
+        return self.step(0).result_shape(shape_of(self.operands[0]))
 
 
 @irdl_op_definition
@@ -263,9 +278,7 @@ class SliceOp(ViewOp):
 
     traits = traits_def(Pure())
 
-    assembly_format = (
-        "$operand $starts $limits $strides attr-dict `:` type($operand) `->` type($result)"
-    )
+    assembly_format = "$operand $starts $limits $strides attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(
         self,
@@ -344,13 +357,8 @@ class ConcatOp(ViewOp):
         lengths = [shape_of(part)[axis] for part in self.parts]
         return StepAttr("place", (axis, sum(lengths[:operand]), sum(lengths)))
 
-    def verify_(self) -> None:
-        try:
-            expected = shapes.concat([shape_of(part) for part in self.parts], self.axis.value.data)
-        except ShapeError as error:
-            raise VerifyException(f"'{self.name}': {error}") from error
-        verify_shape(self, expected)
-        super().verify_()
+    def infer(self) -> Shape:
+        return shapes.concat([shape_of(part) for part in self.parts], self.axis.value.data)
 
 
 VIEW = Dialect(

@@ -1,10 +1,51 @@
-"""pjc: a compiler that trains neural networks by projections instead of gradients."""
+"""pjc: a compiler that trains neural networks by projections instead of gradients.
 
+``pjc.compile("model.pjn")`` returns a :class:`pjc.runtime.program.Program`; ``pjc.load("model.pjx")``
+reads one back. Names are imported when first used, so that ``import pjc`` costs nothing.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pjc.diagnostics import Diagnostic, DiagnosticError
+    from pjc.driver import Options, compile, compile_file, load
+    from pjc.runtime.program import Program
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Diagnostic",
+    "DiagnosticError",
+    "Options",
+    "Program",
+    "compile",
+    "compile_file",
+    "load",
+]
+
+_HOMES = {
+    "Diagnostic": "pjc.diagnostics",
+    "DiagnosticError": "pjc.diagnostics",
+    "Options": "pjc.driver",
+    "Program": "pjc.runtime.program",
+    "compile": "pjc.driver",
+    "compile_file": "pjc.driver",
+    "load": "pjc.driver",
+}
 
 # In a checkout the sibling packages stand beside this folder, in a wheel inside it.
 _root = Path(__file__).resolve().parent.parent
 if not (Path(__file__).parent / "dialects").is_dir() and (_root / "pyproject.toml").is_file():
     __path__.append(str(_root))
 
-__version__ = "0.1.0"
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pjc' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

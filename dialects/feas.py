@@ -1,0 +1,454 @@
+"""The feas dialect: training as a feasibility problem.
+
+A problem is a graph of *nodes* (data, parameters, constraints, losses), joined by views. An edge runs
+from a node to every node that reads its value, through any views between them. A node carries the part
+that it is projected in, once a pass has chosen it; a node without a part is evaluated by ``apply`` but
+takes no part in training.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+
+from pjc.dialects import shapes
+from pjc.dialects.net import FLOATS, InitAttr, LossOp, verify_levels
+from pjc.dialects.shapes import Shape
+from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseArrayBase,
+    DictionaryAttr,
+    FloatAttr,
+    IntegerAttr,
+    StringAttr,
+    SymbolNameConstraint,
+    TensorType,
+    f64,
+    i64,
+)
+from xdsl.ir import Attribute, Dialect, Operation, Region, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
+from xdsl.utils.exceptions import VerifyException
+
+
+class NodeOp(IRDLOperation, ABC):
+    """A node of the problem: it has a label and, once chosen, a part."""
+
+    label = prop_def(StringAttr)
+    part = opt_prop_def(StringAttr)
+
+    def operand_path(self, operand: int) -> tuple[StepAttr, ...]:
+        """Return the steps from an operand's value to the copies of it that the node holds."""
+        return ()
+
+    def fields(self) -> dict[str, Attribute]:
+        """Return the static attributes of the node's operator, by the name of its field."""
+        return {}
+
+
+class ConstraintOp(NodeOp, ShapedOp, ABC):
+    """A constraint ``{(x, z) : z = f(x)}`` on the operands and the result."""
+
+    @property
+    def operator(self) -> str:
+        """The name of the operator in the registry of projections."""
+        return self.name.removeprefix("feas.")
+
+
+@irdl_op_definition
+class ProblemOp(IRDLOperation):
+    """A feasibility problem: ``feas.problem @mlp dims {batch = 128} { ... }``.
+
+    ``parts`` lists the parts in the order in which a solver projects them.
+    """
+
+    name = "feas.problem"
+
+    sym_name = prop_def(SymbolNameConstraint())
+    dims = prop_def(DictionaryAttr)
+    parts = opt_prop_def(ArrayAttr[StringAttr])
+    body = region_def("single_block")
+
+    traits = traits_def(NoTerminator(), SymbolOpInterface())
+
+    assembly_format = "$sym_name `dims` $dims (`parts` $parts^)? attr-dict-with-keyword $body"
+
+    def __init__(self, name: str, dims: DictionaryAttr, body: Region) -> None:
+        super().__init__(properties={"sym_name": StringAttr(name), "dims": dims}, regions=[body])
+
+    def nodes(self) -> list[NodeOp]:
+        """Return the nodes in the order of the text."""
+        return [op for op in self.body.block.ops if isinstance(op, NodeOp)]
+
+    def part_names(self) -> tuple[str, ...]:
+        """Return the parts in the order of projection; empty before a pass has chosen them."""
+        return () if self.parts is None else tuple(part.data for part in self.parts)
+
+    def verify_(self) -> None:
+        known = self.part_names()
+        labels: set[str] = set()
+        for node in self.nodes():
+            if node.part is not None and node.part.data not in known:
+                raise VerifyException(
+                    f"node '{node.label.data}' is in part '{node.part.data}', "
+                    f"but the problem's parts are {list(known)}"
+                )
+            if isinstance(node, ConstraintOp | LossNode | ParameterOp):
+                if node.label.data in labels:
+                    raise VerifyException(f"two nodes are called '{node.label.data}'")
+                labels.add(node.label.data)
+            for reader, _, _ in readers(node):
+                if node.part is not None and node.part == reader.part:
+                    raise VerifyException(
+                        f"'{node.label.data}' feeds '{reader.label.data}' and both are in part "
+                        f"'{node.part.data}'; a part must hold independent nodes"
+                    )
+
+
+@irdl_op_definition
+class DatumOp(NodeOp):
+    """``{x : x = its value}``: ``%x = feas.datum "x" : tensor<128x64xf32>``."""
+
+    name = "feas.datum"
+
+    result = result_def(TensorType)
+
+    assembly_format = "$label (`part` $part^)? attr-dict `:` type($result)"
+
+    def __init__(self, label: str, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
+
+
+@irdl_op_definition
+class TargetOp(IRDLOperation):
+    """What a loss is given: ``%y = feas.target "y" classes 10 : tensor<128xi32>``. Not a variable."""
+
+    name = "feas.target"
+
+    label = prop_def(StringAttr)
+    classes = opt_prop_def(IntegerAttr.constr(i64))
+    result = result_def(TensorType)
+
+    assembly_format = "$label (`classes` $classes^)? attr-dict `:` type($result)"
+
+    def __init__(self, label: str, classes: IntegerAttr | None, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label), "classes": classes}, result_types=[type])
+
+
+@irdl_op_definition
+class ParameterOp(NodeOp):
+    """A free variable that training finds: ``%w = feas.parameter "w" <1.0 * zeros> : ...``."""
+
+    name = "feas.parameter"
+
+    init = prop_def(InitAttr)
+    result = result_def(TensorType)
+
+    assembly_format = "$label $init (`part` $part^)? attr-dict `:` type($result)"
+
+    def __init__(self, label: str, init: InitAttr, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label), "init": init}, result_types=[type])
+
+
+@irdl_op_definition
+class DotOp(ConstraintOp):
+    """``{(a, w, z) : z[.., k, m] = sum_n a[.., k, n] w[.., n, m]}``.
+
+    ``%z = feas.dot "dense.matmul" %a, %w part "B" : ...``. Every (k, m) holds its own copies of
+    the vectors ``a[.., k, :]`` and ``w[.., :, m]``, so both operands have copies of shape
+    ``[.., K, M, N]``.
+    """
+
+    name = "feas.dot"
+
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$label $lhs `,` $rhs (`part` $part^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
+    )
+
+    def __init__(self, label: str, lhs: SSAValue, rhs: SSAValue) -> None:
+        shape = shapes.matmul(shape_of(lhs), shape_of(rhs))
+        super().__init__(
+            operands=[lhs, rhs],
+            properties={"label": StringAttr(label)},
+            result_types=[tensor_like(lhs, shape)],
+        )
+
+    def copies_shape(self) -> Shape:
+        """Return ``[.., K, M, N]``, the shape of the copies of either operand."""
+        return (*shape_of(self.result), shape_of(self.lhs)[-1])
+
+    def operand_path(self, operand: int) -> tuple[StepAttr, ...]:
+        target = self.copies_shape()
+        batch = range(len(target) - 3)
+        last = len(target) - 1
+        if operand == 0:
+            return (StepAttr("broadcast", target, (*batch, last - 2, last)),)
+        swap = (*batch, last - 1, last - 2)
+        return (
+            StepAttr("transpose", swap),
+            StepAttr("broadcast", target, (*batch, last - 1, last)),
+        )
+
+    def infer(self) -> Shape:
+        return shapes.matmul(shape_of(self.lhs), shape_of(self.rhs))
+
+
+class ReductionOp(ConstraintOp, ABC):
+    """What sum, sum_relu and max share: terms of equal shape, reduced together and along axes."""
+
+    terms = var_operand_def(TensorType)
+    axes = prop_def(SIZES)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$label $terms `axes` $axes (`part` $part^)? attr-dict `:` type($terms) `->` type($result)"
+    )
+
+    def __init__(self, label: str, terms: Sequence[SSAValue], axes: Sequence[int] = ()) -> None:
+        shape = shapes.elementwise([shape_of(term) for term in terms], axes)
+        super().__init__(
+            operands=[list(terms)],
+            properties={"label": StringAttr(label), "axes": sizes(axes)},
+            result_types=[tensor_like(terms[0], shape)],
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        return {"axes": self.axes}
+
+    def infer(self) -> Shape:
+        return shapes.elementwise([shape_of(t) for t in self.terms], self.axes.get_values())
+
+
+@irdl_op_definition
+class SumOp(ReductionOp):
+    """``{(x, z) : z = sum of the terms}``: ``feas.sum "h.sum" %a, %b axes [] : ...``."""
+
+    name = "feas.sum"
+
+
+@irdl_op_definition
+class SumReluOp(ReductionOp):
+    """``{(x, z) : z = max(0, sum of the terms)}``: ``feas.sum_relu "h.relu" %a axes [] : ...``."""
+
+    name = "feas.sum_relu"
+
+
+@irdl_op_definition
+class MaxOp(ReductionOp):
+    """``{(x, z) : z = the largest of the terms}``: ``feas.max "h.max" %a axes [1] : ...``."""
+
+    name = "feas.max"
+
+
+@irdl_op_definition
+class IdentityOp(ConstraintOp):
+    """``{(x, z) : z = x}``: ``feas.identity "h.copy" %x : ...``."""
+
+    name = "feas.identity"
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$label $operand (`part` $part^)? attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, label: str, operand: SSAValue) -> None:
+        super().__init__(
+            operands=[operand],
+            properties={"label": StringAttr(label)},
+            result_types=[operand.type],
+        )
+
+    def infer(self) -> Shape:
+        return shape_of(self.operand)
+
+
+@irdl_op_definition
+class QuantizeOp(ConstraintOp):
+    """``{(x, z) : z = the level nearest to x}``: ``feas.quantize "q" %x to [-1.0, 1.0] : ...``."""
+
+    name = "feas.quantize"
+
+    operand = operand_def(TensorType)
+    levels = prop_def(FLOATS)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$label $operand `to` $levels (`part` $part^)? attr-dict `:` type($operand) `->` type($result)"
+    )
+
+    def __init__(self, label: str, operand: SSAValue, levels: Sequence[float]) -> None:
+        super().__init__(
+            operands=[operand],
+            properties={
+                "label": StringAttr(label),
+                "levels": DenseArrayBase.from_list(f64, list(levels)),
+            },
+            result_types=[operand.type],
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        return {"levels": self.levels}
+
+    def infer(self) -> Shape:
+        return shape_of(self.operand)
+
+    def verify_(self) -> None:
+        super().verify_()
+        verify_levels(self.levels.get_values())
+
+
+class LossNode(NodeOp, ABC):
+    """A training requirement on its first operand, given its second, the target."""
+
+    @property
+    def operator(self) -> str:
+        """The name of the loss in the registry of projections."""
+        return self.name.removeprefix("feas.")
+
+
+@irdl_op_definition
+class CrossEntropyOp(LossNode, LossOp):
+    """The prox of ``strength`` times the cross-entropy of the logits ``[*sites, C]``.
+
+    ``feas.cross_entropy "loss" %z, %y strength 1.0 part "A" : ...``
+    """
+
+    name = "feas.cross_entropy"
+
+    logits = operand_def(TensorType)
+    target = operand_def(TensorType)
+    strength = prop_def(FloatAttr.constr(f64))
+
+    assembly_format = (
+        "$label $logits `,` $target `strength` $strength (`part` $part^)? attr-dict "
+        "`:` type($logits) `,` type($target)"
+    )
+
+    def __init__(self, label: str, logits: SSAValue, target: SSAValue, strength: float) -> None:
+        super().__init__(
+            operands=[logits, target],
+            properties={"label": StringAttr(label), "strength": FloatAttr(strength, f64)},
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        return {"strength": self.strength}
+
+
+@irdl_op_definition
+class MarginOp(LossNode, LossOp):
+    """``{z : z_right >= high, z_wrong <= low}``: ``feas.margin "loss" %z, %y in [0.0, 1.0] : ...``."""
+
+    name = "feas.margin"
+
+    logits = operand_def(TensorType)
+    target = operand_def(TensorType)
+    bounds = prop_def(FLOATS)
+
+    assembly_format = (
+        "$label $logits `,` $target `in` $bounds (`part` $part^)? attr-dict "
+        "`:` type($logits) `,` type($target)"
+    )
+
+    def __init__(self, label: str, logits: SSAValue, target: SSAValue, low: float, high: float) -> None:
+        super().__init__(
+            operands=[logits, target],
+            properties={
+                "label": StringAttr(label),
+                "bounds": DenseArrayBase.from_list(f64, [low, high]),
+            },
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        low, high = self.bounds.get_values()
+        return {"low": FloatAttr(low, f64), "high": FloatAttr(high, f64)}
+
+
+@irdl_op_definition
+class OutputOp(IRDLOperation):
+    """A value that ``apply`` returns: ``feas.output "logits" %z : tensor<128x10xf32>``."""
+
+    name = "feas.output"
+
+    label = prop_def(StringAttr)
+    value = operand_def(TensorType)
+
+    assembly_format = "$label $value attr-dict `:` type($value)"
+
+    def __init__(self, label: str, value: SSAValue) -> None:
+        super().__init__(operands=[value], properties={"label": StringAttr(label)})
+
+
+Reader = tuple[NodeOp, int, tuple[StepAttr, ...]]
+"""A node that reads a value, by which operand, and the steps from the value to its copies."""
+
+
+def readers(node: Operation) -> list[Reader]:
+    """Return the nodes that read the node's value, through views."""
+    return _readers_of(node.results[0], ()) if node.results else []
+
+
+def _readers_of(value: SSAValue, path: tuple[StepAttr, ...]) -> list[Reader]:
+    found: list[Reader] = []
+    for use in value.uses:
+        op = use.operation
+        if isinstance(op, ViewOp):
+            found += _readers_of(op.results[0], (*path, op.step(use.index)))
+        elif isinstance(op, NodeOp):
+            found.append((op, use.index, (*path, *op.operand_path(use.index))))
+    return found
+
+
+def sources(value: SSAValue) -> list[NodeOp]:
+    """Return the nodes whose entries a value holds, through views, each once."""
+    owner = value.owner
+    if isinstance(owner, NodeOp):
+        return [owner]
+    if isinstance(owner, ViewOp):
+        found = [node for operand in owner.operands for node in sources(operand)]
+        return list(dict.fromkeys(found))
+    return []
+
+
+FEAS = Dialect(
+    "feas",
+    [
+        ProblemOp,
+        DatumOp,
+        TargetOp,
+        ParameterOp,
+        DotOp,
+        SumOp,
+        SumReluOp,
+        MaxOp,
+        IdentityOp,
+        QuantizeOp,
+        CrossEntropyOp,
+        MarginOp,
+        OutputOp,
+    ],
+    [],
+)

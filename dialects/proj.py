@@ -1,0 +1,612 @@
+"""The proj dialect: a solver as a program over tensors.
+
+A program holds *variables* (copies and slots, together the state ``x`` of DESIGN.md section 2), the
+forward pass, one region for each part that projects onto all its constraints at once, and the solver's
+iteration in terms of those projections. Within a part every read is of the state before the part and
+the writes do not overlap, so the order of its operations cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pjc.dialects import shapes
+from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.shapes import Shape, ShapeError
+from pjc.dialects.view import StepAttr, shape_of
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseArrayBase,
+    DictionaryAttr,
+    StringAttr,
+    SymbolNameConstraint,
+    TensorType,
+    f64,
+)
+from xdsl.ir import (
+    Attribute,
+    Dialect,
+    ParametrizedAttribute,
+    Region,
+    SSAValue,
+    TypeAttribute,
+)
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    operand_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
+from xdsl.utils.exceptions import VerifyException
+
+
+@irdl_attr_definition
+class StateType(ParametrizedAttribute, TypeAttribute):
+    """All copies and slots at once: ``!proj.state``."""
+
+    name = "proj.state"
+
+
+@irdl_attr_definition
+class PathAttr(ParametrizedAttribute):
+    """The way from a node's value to a variable that holds copies of it.
+
+    ``#proj.path<@dense.matmul.rhs via transpose [1, 0] then broadcast [4, 3, 5] [1, 2]>``
+    """
+
+    name = "proj.path"
+
+    variable: StringAttr
+    steps: ArrayAttr[StepAttr]
+
+    def __init__(self, variable: str, steps: Sequence[StepAttr] = ()) -> None:
+        super().__init__(StringAttr(variable), ArrayAttr(list(steps)))
+
+    def result_shape(self, shape: Shape) -> Shape:
+        """Return the shape at the end of the path, for a value of the given shape."""
+        for step in self.steps:
+            shape = step.result_shape(shape)
+        return shape
+
+    def print_parameters(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_symbol_name(self.variable.data)
+            for index, step in enumerate(self.steps):
+                printer.print_string(" then " if index else " via ")
+                step.print_body(printer)
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            variable = parser.parse_symbol_name()
+            steps = []
+            separator = "via"
+            while parser.parse_optional_keyword(separator):
+                steps.append(StepAttr.parse_body(parser))
+                separator = "then"
+        return [variable, ArrayAttr(steps)]
+
+
+PATHS = ArrayAttr[PathAttr]
+
+
+@irdl_op_definition
+class ProgramOp(IRDLOperation):
+    """A solver for one problem: ``proj.program @mlp parts ["A", "B"] dims {batch = 128} { ... }``."""
+
+    name = "proj.program"
+
+    sym_name = prop_def(SymbolNameConstraint())
+    parts = prop_def(ArrayAttr[StringAttr])
+    dims = prop_def(DictionaryAttr)
+    body = region_def("single_block")
+
+    traits = traits_def(NoTerminator(), SymbolOpInterface())
+
+    assembly_format = "$sym_name `parts` $parts `dims` $dims attr-dict-with-keyword $body"
+
+    def __init__(self, name: str, parts: Sequence[str], dims: DictionaryAttr, body: Region) -> None:
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "parts": ArrayAttr([StringAttr(part) for part in parts]),
+                "dims": dims,
+            },
+            regions=[body],
+        )
+
+    def variables(self) -> dict[str, VariableOp]:
+        """Return the variables by name, in the order of the text."""
+        return {op.sym_name.data: op for op in self.body.block.ops if isinstance(op, VariableOp)}
+
+    def part_ops(self) -> dict[str, PartOp]:
+        """Return the parts' regions by name."""
+        return {op.part.data: op for op in self.body.block.ops if isinstance(op, PartOp)}
+
+    def forward_op(self) -> ForwardOp:
+        """Return the forward pass."""
+        return next(op for op in self.body.block.ops if isinstance(op, ForwardOp))
+
+    def iterate_op(self) -> IterateOp | None:
+        """Return the solver's iteration; None where there is nothing to train."""
+        return next((op for op in self.body.block.ops if isinstance(op, IterateOp)), None)
+
+    def verify_(self) -> None:
+        names = [op.sym_name.data for op in self.body.block.ops if isinstance(op, VariableOp)]
+        for name in names:
+            if names.count(name) > 1:
+                raise VerifyException(f"variable '@{name}' is declared twice")
+        forwards = [op for op in self.body.block.ops if isinstance(op, ForwardOp)]
+        if len(forwards) != 1:
+            raise VerifyException(f"a program has one proj.forward, found {len(forwards)}")
+        found = list(self.part_ops())
+        expected = [part.data for part in self.parts]
+        if sorted(found) != sorted(expected):
+            raise VerifyException(f"the program's parts are {expected}, but it holds {found}")
+        variables = self.variables()
+        for op in self.walk():
+            if isinstance(op, ReadOp | GatherOp | WriteOp):
+                op.verify_variables(variables)
+
+
+@irdl_op_definition
+class VariableOp(IRDLOperation):
+    """A tensor of the state, and the node that holds it.
+
+    ``proj.variable @dense.matmul.lhs copies of "dense.matmul" : tensor<4x3x5xf32>`` holds a node's
+    copies of one input; ``proj.variable @w slot of "w" : ...`` records a parameter.
+    """
+
+    name = "proj.variable"
+
+    sym_name = prop_def(SymbolNameConstraint())
+    kind = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    type = prop_def(TensorType)
+
+    KINDS: ClassVar[tuple[str, ...]] = ("copies", "slot")
+
+    assembly_format = "$sym_name $kind `of` $node `:` $type attr-dict"
+
+    def __init__(self, name: str, kind: str, node: str, type: Attribute) -> None:
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "kind": StringAttr(kind),
+                "node": StringAttr(node),
+                "type": type,
+            }
+        )
+
+    def verify_(self) -> None:
+        if self.kind.data not in self.KINDS:
+            raise VerifyException(f"a variable holds {' or '.join(self.KINDS)}, found '{self.kind.data}'")
+
+
+@irdl_op_definition
+class ForwardOp(IRDLOperation):
+    """The forward pass, which makes all copies agree: ``proj.forward { ... }``."""
+
+    name = "proj.forward"
+
+    body = region_def("single_block")
+
+    traits = traits_def(NoTerminator())
+
+    assembly_format = "attr-dict-with-keyword $body"
+
+    def __init__(self, body: Region) -> None:
+        super().__init__(regions=[body])
+
+
+@irdl_op_definition
+class PartOp(IRDLOperation):
+    """The projection onto all constraints of a part at once: ``proj.part "A" { ... }``."""
+
+    name = "proj.part"
+
+    part = prop_def(StringAttr)
+    body = region_def("single_block")
+
+    traits = traits_def(NoTerminator())
+
+    assembly_format = "$part attr-dict-with-keyword $body"
+
+    def __init__(self, part: str, body: Region) -> None:
+        super().__init__(properties={"part": StringAttr(part)}, regions=[body])
+
+
+@irdl_op_definition
+class DatumOp(IRDLOperation):
+    """The value of an input or target: ``%x = proj.datum "x" : tensor<128x64xf32>``."""
+
+    name = "proj.datum"
+
+    label = prop_def(StringAttr)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$label attr-dict `:` type($result)"
+
+    def __init__(self, label: str, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
+
+
+@irdl_op_definition
+class ParameterOp(IRDLOperation):
+    """The value that a parameter has before an update: ``%w = proj.parameter "w" <1.0 * zeros> : ...``."""
+
+    name = "proj.parameter"
+
+    label = prop_def(StringAttr)
+    init = prop_def(InitAttr)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$label $init attr-dict `:` type($result)"
+
+    def __init__(self, label: str, init: InitAttr, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label), "init": init}, result_types=[type])
+
+
+@irdl_op_definition
+class EvaluateOp(IRDLOperation):
+    """The value of an operation in the forward pass: ``%z = proj.evaluate "dot" {} %x, %w : ...``."""
+
+    name = "proj.evaluate"
+
+    operator = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
+    inputs = var_operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operator $fields $inputs `of` $node attr-dict `:` type($inputs) `->` type($result)"
+
+    def __init__(
+        self,
+        operator: str,
+        fields: dict[str, Attribute],
+        node: str,
+        inputs: Sequence[SSAValue],
+        type: Attribute,
+    ) -> None:
+        super().__init__(
+            operands=[list(inputs)],
+            properties={
+                "operator": StringAttr(operator),
+                "fields": DictionaryAttr(fields),
+                "node": StringAttr(node),
+            },
+            result_types=[type],
+        )
+
+
+@irdl_op_definition
+class OutputOp(IRDLOperation):
+    """A value that ``apply`` returns: ``proj.output "logits" %z : tensor<128x10xf32>``."""
+
+    name = "proj.output"
+
+    label = prop_def(StringAttr)
+    value = operand_def(TensorType)
+
+    assembly_format = "$label $value attr-dict `:` type($value)"
+
+    def __init__(self, label: str, value: SSAValue) -> None:
+        super().__init__(operands=[value], properties={"label": StringAttr(label)})
+
+
+@irdl_op_definition
+class ReadOp(IRDLOperation):
+    """A variable's value before the part: ``%c = proj.read @dense.lhs : tensor<4x3x5xf32>``."""
+
+    name = "proj.read"
+
+    variable = prop_def(SymbolNameConstraint())
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$variable attr-dict `:` type($result)"
+
+    def __init__(self, variable: str, type: Attribute) -> None:
+        super().__init__(properties={"variable": StringAttr(variable)}, result_types=[type])
+
+    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
+        """Raise if the variable is not declared with this type."""
+        declared = _declared(self.variable.data, variables)
+        if declared.type != self.result.type:
+            raise VerifyException(
+                f"'@{self.variable.data}' has type {declared.type}, read as {self.result.type}"
+            )
+
+
+@irdl_op_definition
+class GatherOp(IRDLOperation):
+    """What the readers of a node agree on for its value, entry by entry.
+
+    The mean, over the nodes that read an entry, of each node's mean over its own copies of it; an entry
+    that nobody reads keeps its forward value.
+    ``%z = proj.gather "h" from [#proj.path<@out.lhs via ...>] : tensor<4x3xf32>``
+    """
+
+    name = "proj.gather"
+
+    node = prop_def(StringAttr)
+    paths = prop_def(PATHS)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$node `from` $paths attr-dict `:` type($result)"
+
+    def __init__(self, node: str, paths: Sequence[PathAttr], type: Attribute) -> None:
+        super().__init__(
+            properties={"node": StringAttr(node), "paths": ArrayAttr(list(paths))},
+            result_types=[type],
+        )
+
+    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
+        """Raise if a path does not lead from the result's shape to its variable's."""
+        for path in self.paths:
+            _verify_path(path, shape_of(self.result), variables)
+
+
+@irdl_op_definition
+class ProjectOp(IRDLOperation):
+    """The projection of copies and a value onto a constraint.
+
+    ``%new:2, %f = proj.project "dot" {} (%a, %w) to %z of "dense" : ...``: results are the new copies
+    and the new value.
+    """
+
+    name = "proj.project"
+
+    operator = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
+    copies = var_operand_def(TensorType)
+    value = operand_def(TensorType)
+    new_copies = var_result_def(TensorType)
+    new_value = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$operator $fields `(` $copies `)` `to` $value `of` $node attr-dict "
+        "`:` type($copies) `to` type($value) `->` type($new_copies) `to` type($new_value)"
+    )
+
+    def __init__(
+        self,
+        operator: str,
+        fields: dict[str, Attribute],
+        node: str,
+        copies: Sequence[SSAValue],
+        value: SSAValue,
+    ) -> None:
+        super().__init__(
+            operands=[list(copies), value],
+            properties={
+                "operator": StringAttr(operator),
+                "fields": DictionaryAttr(fields),
+                "node": StringAttr(node),
+            },
+            result_types=[[copy.type for copy in copies], value.type],
+        )
+
+    def verify_(self) -> None:
+        _verify_same_types(self, self.copies, self.new_copies)
+        _verify_same_types(self, [self.value], [self.new_value])
+
+
+@irdl_op_definition
+class ProjectLossOp(IRDLOperation):
+    """The projection (or prox) of a loss: ``%n = proj.project_loss "margin" {..} (%c) given %y of "loss"``."""
+
+    name = "proj.project_loss"
+
+    operator = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
+    copies = var_operand_def(TensorType)
+    target = operand_def(TensorType)
+    new_copies = var_result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$operator $fields `(` $copies `)` `given` $target `of` $node attr-dict "
+        "`:` type($copies) `given` type($target) `->` type($new_copies)"
+    )
+
+    def __init__(
+        self,
+        operator: str,
+        fields: dict[str, Attribute],
+        node: str,
+        copies: Sequence[SSAValue],
+        target: SSAValue,
+    ) -> None:
+        super().__init__(
+            operands=[list(copies), target],
+            properties={
+                "operator": StringAttr(operator),
+                "fields": DictionaryAttr(fields),
+                "node": StringAttr(node),
+            },
+            result_types=[[copy.type for copy in copies]],
+        )
+
+    def verify_(self) -> None:
+        _verify_same_types(self, self.copies, self.new_copies)
+
+
+@irdl_op_definition
+class WriteOp(IRDLOperation):
+    """Write a value into every variable that holds copies of it.
+
+    ``proj.write %f to [#proj.path<@out.lhs via ...>] : tensor<4x3xf32>``. Entries of the variables that
+    the paths do not reach keep what they hold.
+    """
+
+    name = "proj.write"
+
+    value = operand_def(TensorType)
+    paths = prop_def(PATHS)
+
+    assembly_format = "$value `to` $paths attr-dict `:` type($value)"
+
+    def __init__(self, value: SSAValue, paths: Sequence[PathAttr]) -> None:
+        super().__init__(operands=[value], properties={"paths": ArrayAttr(list(paths))})
+
+    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
+        """Raise if a path does not lead from the value's shape to its variable's."""
+        for path in self.paths:
+            _verify_path(path, shape_of(self.value), variables)
+
+
+@irdl_op_definition
+class IterateOp(IRDLOperation):
+    """One iteration of the solver: ``proj.iterate "dr" { ^0(%x : !proj.state): ... }``."""
+
+    name = "proj.iterate"
+
+    solver = prop_def(StringAttr)
+    body = region_def("single_block")
+
+    assembly_format = "$solver attr-dict-with-keyword $body"
+
+    def __init__(self, solver: str, body: Region) -> None:
+        super().__init__(properties={"solver": StringAttr(solver)}, regions=[body])
+
+    def verify_(self) -> None:
+        program = self.parent_op()
+        known = [part.data for part in program.parts] if isinstance(program, ProgramOp) else []
+        for op in self.body.block.ops:
+            if isinstance(op, OntoOp) and op.part.data not in known:
+                raise VerifyException(f"there is no part '{op.part.data}'; parts are {known}")
+
+
+@irdl_op_definition
+class OntoOp(IRDLOperation):
+    """The projection of the state onto a part: ``%p = proj.onto "A" %x``."""
+
+    name = "proj.onto"
+
+    part = prop_def(StringAttr)
+    state = operand_def(StateType())
+    result = result_def(StateType())
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$part $state attr-dict"
+
+    def __init__(self, part: str, state: SSAValue) -> None:
+        super().__init__(operands=[state], properties={"part": StringAttr(part)}, result_types=[StateType()])
+
+
+@irdl_op_definition
+class CombineOp(IRDLOperation):
+    """A linear combination of states: ``%r = proj.combine [2.0, -1.0] %p, %x``."""
+
+    name = "proj.combine"
+
+    weights = prop_def(FLOATS)
+    states = var_operand_def(StateType())
+    result = result_def(StateType())
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$weights $states attr-dict `:` type($states)"
+
+    def __init__(self, weights: Sequence[float], states: Sequence[SSAValue]) -> None:
+        super().__init__(
+            operands=[list(states)],
+            properties={"weights": DenseArrayBase.from_list(f64, list(weights))},
+            result_types=[StateType()],
+        )
+
+    def verify_(self) -> None:
+        if len(self.weights) != len(self.states):
+            raise VerifyException(f"{len(self.weights)} weights do not fit {len(self.states)} states")
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """The state after the iteration: ``proj.yield %y``."""
+
+    name = "proj.yield"
+
+    state = operand_def(StateType())
+
+    traits = traits_def(IsTerminator())
+
+    assembly_format = "$state attr-dict"
+
+    def __init__(self, state: SSAValue) -> None:
+        super().__init__(operands=[state])
+
+
+def _declared(name: str, variables: dict[str, VariableOp]) -> VariableOp:
+    if name not in variables:
+        raise VerifyException(f"variable '@{name}' is not declared")
+    return variables[name]
+
+
+def _verify_path(path: PathAttr, shape: Shape, variables: dict[str, VariableOp]) -> None:
+    declared = shape_of(_declared(path.variable.data, variables).type)
+    try:
+        found = path.result_shape(shape)
+    except ShapeError as error:
+        raise VerifyException(f"path to '@{path.variable.data}': {error}") from error
+    if found != declared:
+        raise VerifyException(
+            f"a path leads to shape {shapes.show(found)}, but '@{path.variable.data}' has shape "
+            f"{shapes.show(declared)}"
+        )
+
+
+def _verify_same_types(op: IRDLOperation, old: Sequence[SSAValue], new: Sequence[SSAValue]) -> None:
+    if [value.type for value in old] != [value.type for value in new]:
+        raise VerifyException(f"'{op.name}' must keep the types of what it projects")
+
+
+PROJ = Dialect(
+    "proj",
+    [
+        ProgramOp,
+        VariableOp,
+        ForwardOp,
+        PartOp,
+        DatumOp,
+        ParameterOp,
+        EvaluateOp,
+        OutputOp,
+        ReadOp,
+        GatherOp,
+        ProjectOp,
+        ProjectLossOp,
+        WriteOp,
+        IterateOp,
+        OntoOp,
+        CombineOp,
+        YieldOp,
+    ],
+    [PathAttr, StateType],
+)

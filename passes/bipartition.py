@@ -1,0 +1,63 @@
+"""Split the nodes of a problem into two parts of independent nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import networkx as nx
+from pjc.dialects import feas
+from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
+
+
+@dataclass(frozen=True)
+class BipartitionPass(ModulePass):
+    """Split the nodes of a problem into two parts, A and B, so that no edge joins two nodes of a part.
+
+    Losses are in part A. All nodes of a part are independent, so a solver projects them at once.
+    A problem with an odd cycle is refused; ``feas-legalize-bipartite`` mends it.
+
+    ```
+    %z = feas.dot "z" %x, %w : ...             %z = feas.dot "z" %x, %w part "B" : ...
+    feas.margin "loss" %z, %y in ... : ...  -> feas.margin "loss" %z, %y in ... part "A" : ...
+    ```
+    """
+
+    name = "feas-bipartition"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for problem in problems(op):
+            nodes = training_nodes(problem)
+            colors = two_coloring(node_graph(problem), nodes)
+            part_of = {node: "AB"[colors[index]] for index, node in enumerate(nodes)}
+            set_parts(problem, ["A", "B"], part_of)
+
+
+def two_coloring(graph: nx.DiGraph, nodes: list[feas.NodeOp]) -> dict[int, int]:
+    """Return 0 or 1 for each node, different along every edge, 0 for the losses.
+
+    Raises PassFailedException if there is an odd cycle, or if losses disagree.
+    """
+    colors: dict[int, int] = {}
+    undirected = graph.to_undirected()
+    losses = [i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)]
+    for start in losses:
+        colors.setdefault(start, 0)
+        for near, far in nx.bfs_edges(undirected, start):
+            colors.setdefault(far, 1 - colors[near])
+    for near, far in graph.edges:
+        if colors[near] == colors[far]:
+            raise PassFailedException(
+                f"'{nodes[near].label.data}' and '{nodes[far].label.data}' are joined by an edge but "
+                "would be in one part: the problem has an odd cycle; run feas-legalize-bipartite first"
+            )
+    for loss in losses:
+        if colors[loss] != 0:
+            raise PassFailedException(
+                f"loss '{nodes[loss].label.data}' would be in part B, but losses are in part A; "
+                "run feas-legalize-bipartite first"
+            )
+    return colors

@@ -1,0 +1,219 @@
+"""Lower a partitioned problem to the program of a solver, with every copy held: the oracle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pjc.dialects import feas, proj
+from pjc.dialects.view import ViewOp, element_of, shape_of
+from pjc.passes.graph import problems
+from pjc.passes.solvers import SOLVERS, Iteration, Settings
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
+
+
+@dataclass(frozen=True)
+class FeasToProjPass(ModulePass):
+    """Lower a partitioned problem to the program of a solver, with every copy held.
+
+    Each constraint gets a variable of copies for each input, each parameter a slot. A part gathers, for
+    every node in it, what the readers of its value agree on; projects the node's copies and that value;
+    and writes the result back. The solver's iteration stands beside the parts, as its formula.
+
+    ```
+    %h = feas.sum_relu "h" %z axes [] part "A" : ...
+    ```
+    becomes, in part A,
+    ```
+    %0 = proj.read @h.0 : tensor<4x3xf32>
+    %1 = proj.gather "h" from [#proj.path<@out.0 via broadcast [4, 2, 3] [0, 2]>] : tensor<4x3xf32>
+    %2, %3 = proj.project "sum_relu" {axes = array<i64>} (%0) to %1 of "h" : ...
+    proj.write %2 to [#proj.path<@h.0>] : tensor<4x3xf32>
+    proj.write %3 to [#proj.path<@out.0 via broadcast [4, 2, 3] [0, 2]>] : tensor<4x3xf32>
+    ```
+    """
+
+    name = "feas-to-proj"
+
+    solver: str = "dr"
+    """One of ap, ar, dr, rrr, dm, cp, cdr."""
+    relaxation: float = 0.5
+    """dr's relaxation, in (0, 1]."""
+    step: float = 1.0
+    """rrr's step b."""
+    beta: float = 1.0
+    """dm's b, not zero."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for problem in problems(op):
+            program = _Lowering(problem).program(self)
+            program.location = problem.location
+            op.body.block.insert_op_before(program, problem)
+            problem.detach()
+            problem.erase()
+
+
+def iterate_op(options: FeasToProjPass, parts: list[str]) -> proj.IterateOp:
+    """Return the iteration of the solver that the options name."""
+    if options.solver not in SOLVERS:
+        raise PassFailedException(f"unknown solver '{options.solver}'; known are {', '.join(SOLVERS)}")
+    iteration = Iteration(parts, Settings(options.relaxation, options.step, options.beta))
+    result = SOLVERS[options.solver](iteration)
+    iteration.block.add_op(proj.YieldOp(result))
+    return proj.IterateOp(options.solver, Region([iteration.block]))
+
+
+@dataclass
+class _Lowering:
+    problem: feas.ProblemOp
+    order: dict[Operation, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.order = {op: index for index, op in enumerate(self.problem.body.block.ops)}
+
+    def program(self, options: FeasToProjPass) -> proj.ProgramOp:
+        names = list(self.problem.part_names())
+        if not names and any(isinstance(n, feas.LossNode) for n in self.problem.nodes()):
+            raise PassFailedException("the problem has no parts; run feas-bipartition or feas-levels first")
+        block = Block()
+        for node in self.trained():
+            block.add_ops(self.variables(node))
+        block.add_op(proj.ForwardOp(Region([self.forward()])))
+        for name in names:
+            block.add_op(proj.PartOp(name, Region([self.part(name)])))
+        if names:
+            block.add_op(iterate_op(options, names))
+        return proj.ProgramOp(self.problem.sym_name.data, names, self.problem.dims, Region([block]))
+
+    def trained(self) -> list[feas.NodeOp]:
+        """Return the nodes that have a part."""
+        return [node for node in self.problem.nodes() if node.part is not None]
+
+    def paths(self, node: feas.NodeOp) -> list[proj.PathAttr]:
+        """Return the ways from the node's value to all the copies of it, in the order of the text."""
+        readers = [each for each in feas.readers(node) if each[0].part is not None]
+        readers.sort(key=lambda reader: (self.order[reader[0]], reader[1]))
+        return [proj.PathAttr(copies_name(op, index), steps) for op, index, steps in readers]
+
+    def variables(self, node: feas.NodeOp) -> list[proj.VariableOp]:
+        """Return the declarations of the node's copies, and of a parameter's slot."""
+        label = node.label.data
+        if isinstance(node, feas.ParameterOp):
+            return [proj.VariableOp(slot_name(node), "slot", label, node.result.type)]
+        return [
+            proj.VariableOp(copies_name(node, index), "copies", label, copies_type(node, index))
+            for index in range(len(variable_operands(node)))
+        ]
+
+    def forward(self) -> Block:
+        """Return the network's own operations, each on whole tensors."""
+        block = Block()
+        values: dict[SSAValue, SSAValue] = {}
+        for op in self.problem.body.block.ops:
+            new = _evaluated(op, values)
+            if new is None:
+                continue
+            new.location = op.location
+            block.add_op(new)
+            for old_result, new_result in zip(op.results, new.results, strict=True):
+                new_result.name_hint = old_result.name_hint
+                values[old_result] = new_result
+        for node in self.trained():
+            if node.results and (paths := self.paths(node)):
+                block.add_op(proj.WriteOp(values[node.results[0]], paths))
+            if isinstance(node, feas.ParameterOp):
+                block.add_op(proj.WriteOp(values[node.result], [proj.PathAttr(slot_name(node))]))
+        return block
+
+    def part(self, name: str) -> Block:
+        """Return the projection onto all nodes of a part."""
+        block = Block()
+        for node in self.trained():
+            if node.part is not None and node.part.data == name:
+                for op in self.projection(node):
+                    op.location = node.location
+                    block.add_op(op)
+        return block
+
+    def projection(self, node: feas.NodeOp) -> list[Operation]:
+        """Return what the projection onto one node does: gather, project, write back."""
+        label = node.label.data
+        if isinstance(node, feas.LossNode):
+            return self.loss_projection(node)
+        paths = self.paths(node)
+        if isinstance(node, feas.DatumOp):
+            datum = proj.DatumOp(label, node.result.type)
+            return [datum, proj.WriteOp(datum.result, paths)]
+        gather = proj.GatherOp(label, paths, node.results[0].type)
+        if isinstance(node, feas.ParameterOp):
+            slot = proj.PathAttr(slot_name(node))
+            return [gather, proj.WriteOp(gather.result, [slot, *paths])]
+        assert isinstance(node, feas.ConstraintOp)
+        reads = [
+            proj.ReadOp(copies_name(node, index), copies_type(node, index))
+            for index in range(len(node.operands))
+        ]
+        copies = [read.result for read in reads]
+        project = proj.ProjectOp(node.operator, node.fields(), label, copies, gather.result)
+        keep = [
+            proj.WriteOp(new, [proj.PathAttr(copies_name(node, index))])
+            for index, new in enumerate(project.new_copies)
+        ]
+        return [*reads, gather, project, *keep, proj.WriteOp(project.new_value, paths)]
+
+    def loss_projection(self, node: feas.LossNode) -> list[Operation]:
+        """Return the projection (or prox) of a loss on its copies."""
+        target_op = node.operands[1].owner
+        assert isinstance(target_op, feas.TargetOp)
+        read = proj.ReadOp(copies_name(node, 0), copies_type(node, 0))
+        target = proj.DatumOp(target_op.label.data, target_op.result.type)
+        project = proj.ProjectLossOp(
+            node.operator, node.fields(), node.label.data, [read.result], target.result
+        )
+        write = proj.WriteOp(project.new_copies[0], [proj.PathAttr(copies_name(node, 0))])
+        return [read, target, project, write]
+
+
+def _evaluated(op: Operation, values: dict[SSAValue, SSAValue]) -> Operation | None:
+    """Return the op of the forward pass for an op of the problem; None for what imposes only."""
+    match op:
+        case ViewOp():
+            return op.clone(value_mapper=values)
+        case feas.DatumOp():
+            return proj.DatumOp(op.label.data, op.result.type)
+        case feas.ParameterOp():
+            return proj.ParameterOp(op.label.data, op.init, op.result.type)
+        case feas.ConstraintOp():
+            inputs = [values[operand] for operand in op.operands]
+            return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, op.results[0].type)
+        case feas.OutputOp():
+            return proj.OutputOp(op.label.data, values[op.value])
+    return None
+
+
+def variable_operands(node: feas.NodeOp) -> list[SSAValue]:
+    """Return the operands that the node holds copies of: all but a loss's target."""
+    operands = list(node.operands)
+    return operands[:1] if isinstance(node, feas.LossNode) else operands
+
+
+def copies_name(node: feas.NodeOp, operand: int) -> str:
+    """Return the name of the variable that holds the node's copies of an operand."""
+    return f"{node.label.data}.{operand}"
+
+
+def slot_name(node: feas.ParameterOp) -> str:
+    """Return the name of the variable that records a parameter."""
+    return f"{node.label.data}.slot"
+
+
+def copies_type(node: feas.NodeOp, operand: int) -> TensorType[Attribute]:
+    """Return the type of the node's copies of an operand."""
+    value = node.operands[operand]
+    shape = shape_of(value)
+    for step in node.operand_path(operand):
+        shape = step.result_shape(shape)
+    return TensorType(element_of(value), list(shape))

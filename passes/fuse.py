@@ -1,0 +1,90 @@
+"""Fuse sums into the sums and rectifiers that read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pjc.dialects import feas
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import (
+    GreedyRewritePatternApplier,
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+    op_type_rewrite_pattern,
+)
+
+
+@dataclass(frozen=True)
+class FusePass(ModulePass):
+    """Fuse sums into the sums and rectifiers that read them.
+
+    A sum whose only reader is a sum or sum_relu over the same entries becomes terms of its reader: one
+    constraint with an exact projection takes the place of two, and needs no copy of the value between.
+
+    ```
+    %s = feas.sum "s" %a, %b axes [] : ...
+    %h = feas.sum_relu "h" %s, %c axes [] : ...
+    ```
+    becomes
+    ```
+    %h = feas.sum_relu "h" %a, %b, %c axes [] : ...
+    ```
+    """
+
+    name = "feas-fuse"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        patterns: list[RewritePattern] = [FuseSumIntoSum(), FuseSumIntoRelu()]
+        PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
+
+
+def _fused_terms(op: feas.ReductionOp) -> list[SSAValue] | None:
+    """Return the op's terms with every sum that only it reads opened up; None if there is none."""
+    opened: list[SSAValue] = []
+    for term in op.terms:
+        opened += term.owner.operands if _opens(term) else [term]
+    return opened if len(opened) > len(op.terms) else None
+
+
+def _opens(term: SSAValue) -> bool:
+    """Whether the term is a plain elementwise sum that nobody else reads."""
+    inner = term.owner
+    return isinstance(inner, feas.SumOp) and not len(inner.axes) and term.has_one_use()
+
+
+def _erase_opened(terms: list[SSAValue], rewriter: PatternRewriter) -> None:
+    for term in terms:
+        if isinstance(term.owner, feas.SumOp) and not list(term.uses):
+            rewriter.erase(term.owner)
+
+
+class FuseSumIntoSum(RewritePattern):
+    """``sum(sum(a, b), c)`` is ``sum(a, b, c)``."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: feas.SumOp, rewriter: PatternRewriter) -> None:
+        _fuse(op, rewriter)
+
+
+class FuseSumIntoRelu(RewritePattern):
+    """``sum_relu(sum(a, b), c)`` is ``sum_relu(a, b, c)``."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: feas.SumReluOp, rewriter: PatternRewriter) -> None:
+        _fuse(op, rewriter)
+
+
+def _fuse(op: feas.SumOp | feas.SumReluOp, rewriter: PatternRewriter) -> None:
+    terms = _fused_terms(op)
+    if terms is None:
+        return
+    old = list(op.terms)
+    new = type(op)(op.label.data, terms, op.axes.get_values())
+    new.location = op.location
+    new.result.name_hint = op.result.name_hint
+    rewriter.replace(op, new)
+    _erase_opened(old, rewriter)

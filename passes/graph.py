@@ -1,0 +1,48 @@
+"""The graph of a problem's nodes, as a networkx graph, and what its parts have in common."""
+
+from __future__ import annotations
+
+import networkx as nx
+from pjc.dialects import feas
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+
+
+def problems(module: ModuleOp) -> list[feas.ProblemOp]:
+    """Return the feasibility problems of a module."""
+    return [op for op in module.ops if isinstance(op, feas.ProblemOp)]
+
+
+def training_nodes(problem: feas.ProblemOp) -> list[feas.NodeOp]:
+    """Return the nodes that reach a loss, in the order of the text; the others only serve ``apply``."""
+    reached: dict[feas.NodeOp, None] = {}
+    pending = [node for node in problem.nodes() if isinstance(node, feas.LossNode)]
+    while pending:
+        node = pending.pop()
+        if node not in reached:
+            reached[node] = None
+            pending += [source for operand in node.operands for source in feas.sources(operand)]
+    return [node for node in problem.nodes() if node in reached]
+
+
+def node_graph(problem: feas.ProblemOp) -> nx.DiGraph:
+    """Return the training nodes and an edge from each to every training node that reads it.
+
+    Graph nodes are positions in :func:`training_nodes`, so that every walk has one fixed order.
+    """
+    nodes = training_nodes(problem)
+    position = {node: index for index, node in enumerate(nodes)}
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(nodes)))
+    for index, node in enumerate(nodes):
+        for operand in node.operands:
+            for source in feas.sources(operand):
+                graph.add_edge(position[source], index)
+    return graph
+
+
+def set_parts(problem: feas.ProblemOp, names: list[str], part_of: dict[feas.NodeOp, str]) -> None:
+    """Record the parts of a problem, in the order of projection, and the part of each node."""
+    problem.parts = ArrayAttr([StringAttr(name) for name in names])
+    for node in problem.nodes():
+        part = part_of.get(node)
+        node.part = None if part is None else StringAttr(part)

@@ -1,0 +1,36 @@
+"""Sort the nodes of a problem into levels, for the cyclic solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import networkx as nx
+from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+
+@dataclass(frozen=True)
+class LevelsPass(ModulePass):
+    """Sort the nodes of a problem into levels, outputs first: a part for each level.
+
+    Level L0 holds the losses; every other node is one level above the last of its readers, so that no
+    edge joins two nodes of a level. Cyclic solvers project the levels in turn.
+
+    ```
+    %z = feas.dot "z" %x, %w : ...             %z = feas.dot "z" %x, %w part "L1" : ...
+    feas.margin "loss" %z, %y in ... : ...  -> feas.margin "loss" %z, %y in ... part "L0" : ...
+    ```
+    """
+
+    name = "feas-levels"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for problem in problems(op):
+            nodes = training_nodes(problem)
+            generations = list(nx.topological_generations(node_graph(problem).reverse()))
+            part_of = {
+                nodes[index]: f"L{level}" for level, indices in enumerate(generations) for index in indices
+            }
+            set_parts(problem, [f"L{level}" for level in range(len(generations))], part_of)

@@ -1,0 +1,117 @@
+"""The solvers, each written as its formula: one iteration in terms of projections onto parts.
+
+With ``P_X`` the projection onto part X and ``R_X = 2 P_X - I``; see DESIGN section "Meaning" in
+docs/design.md, and Bergmeister et al., arXiv 2506.05878, for the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pjc.dialects import proj
+from xdsl.ir import Block, SSAValue
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers that solvers take: dr's relaxation, rrr's step b, dm's b."""
+
+    relaxation: float = 0.5
+    step: float = 1.0
+    beta: float = 1.0
+
+
+@dataclass
+class Iteration:
+    """Builds the body of an iteration: ``P`` projects, ``R`` reflects, ``combine`` adds."""
+
+    parts: list[str]
+    settings: Settings
+    block: Block = field(default_factory=lambda: Block(arg_types=[proj.StateType()]))
+
+    @property
+    def x(self) -> SSAValue:
+        """The state before the iteration."""
+        return self.block.args[0]
+
+    def P(self, part: int, x: SSAValue) -> SSAValue:
+        """Project onto a part."""
+        return self._add(proj.OntoOp(self.parts[part % len(self.parts)], x))
+
+    def R(self, part: int, x: SSAValue) -> SSAValue:
+        """Reflect at a part: ``2 P x - x``."""
+        return self.combine((2.0, self.P(part, x)), (-1.0, x))
+
+    def combine(self, *terms: tuple[float, SSAValue]) -> SSAValue:
+        """Return the sum of weight times state."""
+        return self._add(proj.CombineOp([w for w, _ in terms], [state for _, state in terms]))
+
+    def _add(self, op: proj.OntoOp | proj.CombineOp) -> SSAValue:
+        self.block.add_op(op)
+        return op.result
+
+
+A, B = 0, 1
+
+
+def ap(it: Iteration) -> SSAValue:
+    """Alternating projections: ``x := P_B(P_A x)``."""
+    return it.P(B, it.P(A, it.x))
+
+
+def ar(it: Iteration) -> SSAValue:
+    """Alternating reflections: ``x := R_B(R_A x)``."""
+    return it.R(B, it.R(A, it.x))
+
+
+def dr(it: Iteration) -> SSAValue:
+    """Douglas-Rachford with relaxation l: ``x := (1 - l) x + l R_B(R_A x)``."""
+    relaxation = it.settings.relaxation
+    return it.combine((1 - relaxation, it.x), (relaxation, it.R(B, it.R(A, it.x))))
+
+
+def rrr(it: Iteration) -> SSAValue:
+    """Relaxed reflect-reflect with step b: ``x := x + b (P_B(2 P_A x - x) - P_A x)``."""
+    b = it.settings.step
+    a = it.P(A, it.x)
+    reflected = it.combine((2.0, a), (-1.0, it.x))
+    return it.combine((1.0, it.x), (b, it.P(B, reflected)), (-b, a))
+
+
+def dm(it: Iteration) -> SSAValue:
+    """Difference map: ``x := x + b (P_A((1 + 1/b) P_B x - x/b) - P_B((1 - 1/b) P_A x + x/b))``."""
+    b = it.settings.beta
+    estimate_b = it.combine((1 + 1 / b, it.P(B, it.x)), (-1 / b, it.x))
+    estimate_a = it.combine((1 - 1 / b, it.P(A, it.x)), (1 / b, it.x))
+    return it.combine((1.0, it.x), (b, it.P(A, estimate_b)), (-b, it.P(B, estimate_a)))
+
+
+def cp(it: Iteration) -> SSAValue:
+    """Cyclic projections: project the levels in turn, outputs first."""
+    x = it.x
+    for level in range(len(it.parts)):
+        x = it.P(level, x)
+    return x
+
+
+def cdr(it: Iteration) -> SSAValue:
+    """Cyclic Douglas-Rachford: over levels i, ``x := (x + R_{i+1}(R_i x)) / 2``."""
+    x = it.x
+    for level in range(len(it.parts)):
+        x = it.combine((0.5, x), (0.5, it.R(level + 1, it.R(level, x))))
+    return x
+
+
+SOLVERS: dict[str, Callable[[Iteration], SSAValue]] = {
+    "ap": ap,
+    "ar": ar,
+    "dr": dr,
+    "rrr": rrr,
+    "dm": dm,
+    "cp": cp,
+    "cdr": cdr,
+}
+
+CYCLIC = ("cp", "cdr")
+"""The solvers that go through levels; the others need a bipartition."""

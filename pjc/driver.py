@@ -1,0 +1,361 @@
+"""From a source file to a compiled solver, one stage after another."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException, VerifyException
+
+from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.dialects import feas, net, proj
+from pjc.dialects.view import shape_of
+from pjc.frontends import ast
+from pjc.passes.bipartition import BipartitionPass
+from pjc.passes.canonicalize import CanonicalizePass
+from pjc.passes.feas_to_proj import FeasToProjPass
+from pjc.passes.fuse import FusePass
+from pjc.passes.legalize_bipartite import LegalizeBipartitePass
+from pjc.passes.levels import LevelsPass
+from pjc.passes.net_to_feas import NetToFeasPass
+from pjc.passes.solvers import CYCLIC
+from pjc.passes.solvers import SOLVERS as SOLVER_FORMULAS
+from pjc.universe import context
+
+if TYPE_CHECKING:
+    from pjc.runtime.program import Program, Signature
+
+SOLVERS = tuple(SOLVER_FORMULAS)
+STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
+MAX_SOURCE_BYTES = 16 * 2**20
+
+OpT = TypeVar("OpT")
+
+AfterPass = Callable[[str, str], None]
+"""Called with a pass's name and the text of the IR after it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile.
+
+    Attributes:
+        solver: one of ``SOLVERS``.
+        batch: the size of the dimension ``batch``, where the file leaves it open; 64 if None.
+        dtype: "f32" or "f64", the element type of every float tensor.
+        defines: values for the file's constants and open dimensions.
+        relaxation: dr's relaxation, in (0, 1].
+        step: rrr's step.
+        beta: dm's b, not zero.
+        iterations: how many iterations an update runs if it is not told.
+    """
+
+    solver: str = "dr"
+    batch: int | None = None
+    dtype: str = "f32"
+    defines: Mapping[str, int | float] = field(default_factory=dict)
+    relaxation: float = 0.5
+    step: float = 1.0
+    beta: float = 1.0
+    iterations: int = 50
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise _mistake(f"unknown solver '{self.solver}'", f"known are {', '.join(SOLVERS)}")
+        if self.dtype not in ("f32", "f64"):
+            raise _mistake(f"unknown dtype '{self.dtype}'", "known are f32 and f64")
+        if not 0 < self.relaxation <= 1:
+            raise _mistake(f"relaxation must be in (0, 1], found {self.relaxation}")
+        if self.beta == 0:
+            raise _mistake("beta must not be zero")
+        if self.iterations < 1:
+            raise _mistake(f"iterations must be at least 1, found {self.iterations}")
+        if self.batch is not None and self.batch < 1:
+            raise _mistake(f"batch must be at least 1, found {self.batch}")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a compilation made: counts of nodes by (kind, part), sizes and seconds by stage."""
+
+    name: str
+    constraints: dict[tuple[str, str], int]
+    parameters: int
+    copies_bytes: int
+    seconds: dict[str, float]
+
+
+def _mistake(message: str, hint: str | None = None) -> DiagnosticError:
+    return DiagnosticError([Diagnostic(message, None, hint)])
+
+
+def compile_text(
+    text: str,
+    options: Options | None = None,
+    *,
+    name: str = "network",
+    file: str = "<string>",
+    after_pass: AfterPass | None = None,
+) -> Compilation:
+    """Return the compilation of a network in pjc's language; its stages run when they are asked for."""
+    return Compilation(text, options or Options(), name, file, after_pass)
+
+
+def compile_file(
+    path: str | Path, options: Options | None = None, *, after_pass: AfterPass | None = None
+) -> Compilation:
+    """Return the compilation of a ``.pjn`` file.
+
+    Raises:
+        DiagnosticError: if the file cannot be read as text.
+    """
+    path = Path(path)
+    name = "".join(c if c.isalnum() else "_" for c in path.stem) or "network"
+    name = f"_{name}" if name[0].isdigit() else name
+    return compile_text(read_source(path), options, name=name, file=str(path), after_pass=after_pass)
+
+
+def read_source(path: Path) -> str:
+    """Return the text of a source file, or raise DiagnosticError saying why it is none."""
+    try:
+        if path.is_dir():
+            raise _mistake(f"{path} is a folder, expected a .pjn file")
+        with path.open("rb") as file:
+            data = file.read(MAX_SOURCE_BYTES + 1)
+    except OSError as error:
+        raise _mistake(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_SOURCE_BYTES:
+        raise _mistake(f"{path} is larger than {MAX_SOURCE_BYTES >> 20} MiB, too large for a .pjn file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _mistake(f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#x}") from error
+
+
+@dataclass
+class Compilation:
+    """One source on its way through the stages; each runs once, when it is first asked for.
+
+    Every stage raises DiagnosticError for a mistake in the source.
+    """
+
+    text: str
+    options: Options
+    name: str
+    file: str
+    after_pass: AfterPass | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def tree(self) -> ast.File:
+        """The syntax tree."""
+        from pjc.frontends import pjn
+
+        with self._timed("ast"):
+            return pjn.parse(self.text, self.file)
+
+    @cached_property
+    def net(self) -> ModuleOp:
+        """The network as written."""
+        from pjc.frontends.elaborate import elaborate
+
+        tree = self.tree
+        with self._timed("net"):
+            options = self.options
+            module = elaborate(
+                tree, name=self.name, defines=options.defines, batch=options.batch, dtype=options.dtype
+            )
+            module.verify()
+            return module
+
+    @cached_property
+    def feas(self) -> ModuleOp:
+        """The feasibility problem, split into parts."""
+        split: list[ModulePass]
+        if self.options.solver in CYCLIC:
+            split = [LevelsPass()]
+        else:
+            split = [LegalizeBipartitePass(), BipartitionPass()]
+        return self._run("feas", self.net, [CanonicalizePass(), NetToFeasPass(), FusePass(), *split])
+
+    @cached_property
+    def proj(self) -> ModuleOp:
+        """The solver's program."""
+        options = self.options
+        lower = FeasToProjPass(options.solver, options.relaxation, options.step, options.beta)
+        return self._run("proj", self.feas, [lower])
+
+    def program(self) -> Program:
+        """Return the compiled solver."""
+        from pjc.runtime.artifact import save
+        from pjc.runtime.emit import Emitter
+        from pjc.runtime.program import Program, entry_points
+
+        emitter = Emitter(only(self.proj, proj.ProgramOp))
+        self._check_precision()
+        return Program(
+            self.signature(),
+            entry_points(emitter),
+            {stage: str(getattr(self, stage)) for stage in ("net", "feas", "proj")},
+            for_batch=lambda size: self.for_batch(size).program(),
+            saver=lambda program, path: save(program, path, self.source_record()),
+        )
+
+    def for_batch(self, size: int) -> Compilation:
+        """Return the compilation of the same source for another size of the dimension ``batch``."""
+        return compile_text(self.text, replace(self.options, batch=size), name=self.name, file=self.file)
+
+    def signature(self) -> Signature:
+        """Return what the program takes and gives."""
+        from pjc.runtime.emit import dtype_of
+        from pjc.runtime.program import Signature, TensorSpec
+
+        network = only(self.net, net.NetworkOp)
+        specs: dict[type, list[TensorSpec]] = {}
+        for op in network.body.block.ops:
+            if isinstance(op, net.InputOp | net.TargetOp | net.ParamOp | net.OutputOp):
+                value = op.value if isinstance(op, net.OutputOp) else op.result
+                classes = getattr(op, "classes", None)
+                specs.setdefault(type(op), []).append(
+                    TensorSpec(
+                        op.label.data,
+                        shape_of(value),
+                        dtype_of(value).name,
+                        None if classes is None else classes.value.data,
+                    )
+                )
+        problem = only(self.feas, feas.ProblemOp)
+        batch = network.dims.data.get("batch")
+        return Signature(
+            name=self.name,
+            inputs=tuple(specs.get(net.InputOp, ())),
+            targets=tuple(specs.get(net.TargetOp, ())),
+            outputs=tuple(specs.get(net.OutputOp, ())),
+            parameters=tuple(specs.get(net.ParamOp, ())),
+            batch=None if batch is None else batch.value.data,  # type: ignore[attr-defined]
+            iterations=self.options.iterations,
+            trainable=bool(problem.part_names()),
+        )
+
+    def source_record(self) -> dict[str, object]:
+        """Return what is needed to compile the source again, as JSON data."""
+        options = {**vars(self.options), "defines": dict(self.options.defines)}
+        return {"text": self.text, "name": self.name, "file": Path(self.file).name, "options": options}
+
+    def emit(self, stage: str, entry: str | None = None) -> str:
+        """Return the text of a stage; for "stablehlo" and "hlo" that of one entry point.
+
+        ``entry`` is "init", "apply", "update" or "gap"; by default "update", or "apply" if the network
+        requires nothing.
+        """
+        if stage not in STAGES:
+            raise _mistake(f"unknown stage '{stage}'", f"known are {', '.join(STAGES)}")
+        if stage == "ast":
+            return ast.show(self.tree)
+        if stage in ("net", "feas", "proj"):
+            return str(getattr(self, stage))
+        program = self.program()
+        entry = entry or ("update" if program.signature.trainable else "apply")
+        with self._timed(stage):
+            if stage == "stablehlo":
+                return program.stablehlo(entry)
+            return str(program.lowered(entry).compile().as_text())
+
+    def summary(self) -> Summary:
+        """Return counts, sizes and times of what was compiled."""
+        problem = only(self.feas, feas.ProblemOp)
+        program = only(self.proj, proj.ProgramOp)
+        counts: Counter[tuple[str, str]] = Counter()
+        for node in problem.nodes():
+            if not isinstance(node, feas.DatumOp | feas.ParameterOp):
+                part = "" if node.part is None else node.part.data
+                counts[node.name.removeprefix("feas."), part] += 1
+        width = 4 if self.options.dtype == "f32" else 8
+        parameters = [n for n in problem.nodes() if isinstance(n, feas.ParameterOp)]
+        return Summary(
+            self.name,
+            dict(counts),
+            sum(prod(shape_of(node.result)) for node in parameters),
+            sum(prod(shape_of(op.type)) * width for op in program.variables().values()),
+            dict(self.seconds),
+        )
+
+    def _run(self, stage: str, module: ModuleOp, passes: list[ModulePass]) -> ModuleOp:
+        """Return the module after the passes, each verified; a failure becomes a diagnostic."""
+        with self._timed(stage):
+            module = module.clone()
+            ctx = context()
+            for each in passes:
+                try:
+                    each.apply(ctx, module)
+                    module.verify()
+                except (PassFailedException, VerifyException) as error:
+                    raise _mistake(f"{each.name}: {error}") from error
+                if self.after_pass is not None:
+                    self.after_pass(each.name, str(module))
+            return module
+
+    def _check_precision(self) -> None:
+        import jax
+
+        if self.options.dtype == "f64" and not jax.config.read("jax_enable_x64"):
+            raise _mistake(
+                "dtype f64 needs JAX's 64-bit mode, which is off",
+                "call jax.config.update('jax_enable_x64', True) first, or set JAX_ENABLE_X64=1",
+            )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def only(module: ModuleOp, kind: type[OpT]) -> OpT:
+    """Return the module's one op of a kind."""
+    return next(op for op in module.ops if isinstance(op, kind))
+
+
+def compile(source: str | Path, **options: object) -> Program:
+    """Return the compiled solver of a network: the way in for Python programs.
+
+    Args:
+        source: the path of a ``.pjn`` file, or the network's text itself (a string of several lines).
+        options: the fields of :class:`Options`.
+
+    Raises:
+        DiagnosticError: for every mistake in the source, each with its place; and for wrong options.
+    """
+    unknown = sorted(options.keys() - Options.__dataclass_fields__.keys())
+    if unknown:
+        raise _mistake(
+            f"unknown option '{unknown[0]}'", f"known are {', '.join(Options.__dataclass_fields__)}"
+        )
+    settings = Options(**options)  # type: ignore[arg-type]
+    if isinstance(source, str) and "\n" in source:
+        return compile_text(source, settings).program()
+    return compile_file(source, settings).program()
+
+
+def load(path: str | Path) -> Program:
+    """Return the program of a ``.pjx`` file. Nothing in the file is executed.
+
+    Raises:
+        pjc.runtime.artifact.ArtifactError: if the file is missing, truncated, altered, or of a newer format.
+    """
+    from pjc.runtime.artifact import load as read
+
+    def recompile(source: dict[str, Any], size: int) -> Program:
+        options = Options(**{**source["options"], "batch": size})
+        return compile_text(source["text"], options, name=source["name"], file=source["file"]).program()
+
+    return read(path, recompile)

@@ -1,0 +1,70 @@
+"""``pjc opt``: run any pipeline of passes on any IR file, in the manner of mlir-opt."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import (
+    DiagnosticException,
+    ParseError,
+    PassFailedException,
+    VerifyException,
+)
+from xdsl.xdsl_opt_main import xDSLOptMain
+
+from pjc.diagnostics import DiagnosticError
+from pjc.universe import PASSES, UNIVERSE, pass_factory
+
+
+class PjcOptMain(xDSLOptMain):
+    """xDSL's driver with pjc's dialects, passes and frontends.
+
+    A pass may be named without its dialect where that is clear: ``-p fuse,bipartition``.
+    """
+
+    def register_all_dialects(self) -> None:
+        super().register_all_dialects()
+        for name, factory in UNIVERSE.all_dialects.items():
+            if name not in self.ctx.registered_dialect_names:
+                self.ctx.register_dialect(name, factory)
+
+    def register_all_passes(self) -> None:
+        super().register_all_passes()
+        for name in PASSES:
+            self.available_passes[name] = pass_factory(name)
+            short = name.split("-", 1)[1]
+            self.available_passes.setdefault(short, pass_factory(name))
+
+    def register_all_frontends(self) -> None:
+        super().register_all_frontends()
+        self.available_frontends["pjn"] = self.parse_pjn
+
+    def parse_pjn(self, stream: IO[bytes]) -> ModuleOp:
+        """Return the net module of a ``.pjn`` file."""
+        from pjc.driver import compile_file
+
+        stream.close()
+        return compile_file(Path(self.get_input_name())).net
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``pjc opt`` and return its exit status."""
+    try:
+        PjcOptMain(description="Run passes on net, feas and proj IR.", args=argv).run()
+    except DiagnosticError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (ParseError, VerifyException, PassFailedException, DiagnosticException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except UnicodeDecodeError as error:
+        print(f"error: the input is not UTF-8 text: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,197 @@
+"""The ``.pjx`` file: a compiled solver as data. Reading one executes nothing from it.
+
+A zip archive of
+- ``manifest.json``: format version, signature, the source and its options, the size and SHA-256 of every
+  other member;
+- ``stablehlo/ENTRY.bin``: each entry point as versioned, portable StableHLO (jax.export), for CPU, CUDA
+  and TPU;
+- ``ir/STAGE.mlir``: the net, feas and proj texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import export
+from pjc.runtime.program import Program, ProgramError, Signature, TensorSpec
+
+FORMAT = 1
+"""The version of the layout; a reader refuses newer ones."""
+PLATFORMS = ("cpu", "cuda", "tpu")
+MANIFEST = "manifest.json"
+MAX_MEMBER_BYTES = 2**30
+MAX_MEMBERS = 64
+STAGES = ("net", "feas", "proj")
+
+
+class ArtifactError(ProgramError):
+    """A ``.pjx`` file that cannot be read; the message says why and what to do."""
+
+
+def save(program: Program, path: Path, source: dict[str, object]) -> None:
+    """Write a program; the file appears whole or not at all.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    members = {f"ir/{stage}.mlir": program.ir(stage).encode() for stage in STAGES}
+    for entry in program.entries():
+        exported = export.export(program.jitted(entry), platforms=PLATFORMS)(
+            *program.abstract_arguments(entry)
+        )
+        members[f"stablehlo/{entry}.bin"] = bytes(exported.serialize())
+    manifest = {
+        "format": FORMAT,
+        "jax": jax.__version__,
+        "signature": asdict(program.signature),
+        "source": source,
+        "members": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in members.items()
+        },
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    _write_whole(path, {MANIFEST: text, **members})
+
+
+def _write_whole(path: Path, members: dict[str, bytes]) -> None:
+    """Write the archive beside its place and rename it; equal members give equal files."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with (
+            os.fdopen(handle, "wb") as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for name, data in members.items():
+                archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load(path: str | Path, recompile: Callable[[dict[str, Any], int], Program] | None = None) -> Program:
+    """Return the program of a ``.pjx`` file.
+
+    Args:
+        path: the file.
+        recompile: called with the recorded source and a batch size, where ``apply`` is asked for another
+            batch than the compiled one.
+
+    Raises:
+        ArtifactError: if the file is missing, truncated, altered, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read(path, archive, recompile)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> ArtifactError:
+    return ArtifactError(f"{path} is no whole .pjx file: {why}; compile the network again")
+
+
+def _read(
+    path: Path,
+    archive: zipfile.ZipFile,
+    recompile: Callable[[dict[str, Any], int], Program] | None,
+) -> Program:
+    manifest = _manifest(path, archive)
+    members = _members(path, archive, manifest)
+    try:
+        signature = _signature(manifest["signature"])
+        source = manifest["source"]
+        texts = {stage: members[f"ir/{stage}.mlir"].decode() for stage in STAGES}
+        functions = {
+            name.removeprefix("stablehlo/").removesuffix(".bin"): export.deserialize(bytearray(data)).call
+            for name, data in members.items()
+            if name.startswith("stablehlo/")
+        }
+    except ArtifactError:
+        raise
+    except Exception as error:  # jax.export names no exception for bytes that it cannot read
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    again = None if recompile is None else (lambda size: recompile(source, size))
+    data = path.read_bytes()
+    return Program(signature, functions, texts, again, lambda _, other: other.write_bytes(data))
+
+
+def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    if MANIFEST not in archive.namelist():
+        raise _damaged(path, f"it holds no {MANIFEST}")
+    try:
+        manifest = json.loads(_member(path, archive, MANIFEST))
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"its manifest cannot be read ({error})") from error
+    if not isinstance(version, int) or version > FORMAT:
+        raise ArtifactError(
+            f"{path} has format {version}, this pjc reads formats up to {FORMAT}; upgrade pjc"
+        )
+    return dict(manifest)
+
+
+def _members(path: Path, archive: zipfile.ZipFile, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """Return the members that the manifest lists, each checked against it."""
+    listed = manifest.get("members")
+    if not isinstance(listed, dict) or len(listed) > MAX_MEMBERS:
+        raise _damaged(path, "its manifest lists no members")
+    found = {}
+    for name, record in listed.items():
+        if name not in archive.namelist():
+            raise _damaged(path, f"member {name} is missing")
+        data = _member(path, archive, name)
+        if hashlib.sha256(data).hexdigest() != record.get("sha256"):
+            raise _damaged(path, f"member {name} was altered")
+        found[name] = data
+    return found
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    info = archive.getinfo(name)
+    if info.file_size > MAX_MEMBER_BYTES:
+        raise _damaged(path, f"member {name} claims {info.file_size} bytes")
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
+        raise _damaged(path, str(error)) from error
+    except Exception as error:  # zlib.error, which zipfile passes on as it is
+        raise _damaged(path, f"member {name}: {error}") from error
+
+
+def _signature(record: dict[str, Any]) -> Signature:
+    def specs(key: str) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                str(each["name"]),
+                tuple(int(size) for size in each["shape"]),
+                str(each["dtype"]),
+                each["classes"],
+            )
+            for each in record[key]
+        )
+
+    return Signature(
+        name=str(record["name"]),
+        inputs=specs("inputs"),
+        targets=specs("targets"),
+        outputs=specs("outputs"),
+        parameters=specs("parameters"),
+        batch=record["batch"],
+        iterations=int(record["iterations"]),
+        trainable=bool(record["trainable"]),
+    )

@@ -1,0 +1,312 @@
+"""Turn a proj program into JAX functions: the only place that knows both xDSL and JAX.
+
+The functions are ordinary traceable ones. Staging them (``jax.jit``, ``jax.export``) is what emits
+StableHLO, so that a dump, an embedded solver and the command line all run the same thing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod, sqrt
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from pjc.dialects import proj
+from pjc.dialects.net import InitAttr
+from pjc.dialects.view import StepAttr, ViewOp, shape_of
+from pjc.runtime.projections import loss, operator
+from pjc.runtime.views import Step, collect, counts, owns_all, spread
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseArrayBase,
+    FloatAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    f32,
+    f64,
+    i32,
+)
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+State = dict[str, Array]
+Tensors = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What stays the same during an update: data, targets and forward values of unread entries."""
+
+    data: Tensors
+    forward: Tensors
+
+
+@dataclass
+class Emitter:
+    """The functions of a program, each pure and traceable."""
+
+    program: proj.ProgramOp
+    parts: list[str] = field(init=False)
+    variables: dict[str, proj.VariableOp] = field(init=False)
+    kept: frozenset[str] = field(init=False)
+    """The nodes with entries that nobody reads, whose forward values a gather needs."""
+
+    def __post_init__(self) -> None:
+        self.parts = [part.data for part in self.program.parts]
+        self.variables = self.program.variables()
+        gathers = [op for op in self.program.walk() if isinstance(op, proj.GatherOp)]
+        self.kept = frozenset(op.node.data for op in gathers if np.min(_readers(op, self)) == 0)
+
+    def init(self, key: Array) -> State:
+        """Return fresh parameters; each draws from the key and its own name alone."""
+        params = {}
+        for op in self.program.forward_op().body.block.ops:
+            if isinstance(op, proj.ParameterOp):
+                name = op.label.data
+                own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+                params[name] = initial(op.init, own, shape_of(op.result), dtype_of(op.result))
+        return params
+
+    def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
+        """Return the network's outputs by name."""
+        outputs, _, _ = self._run_forward(params, data)
+        return outputs
+
+    def start(self, params: Tensors, data: Tensors) -> tuple[State, Fixed]:
+        """Return the state in which all copies agree with the forward pass."""
+        _, state, fixed = self._run_forward(params, data)
+        return state, fixed
+
+    def _run_forward(self, params: Tensors, data: Tensors) -> tuple[dict[str, Array], State, Fixed]:
+        values: dict[SSAValue, Array] = {}
+        forward: dict[str, Array] = {}
+        outputs: dict[str, Array] = {}
+        state: State = {}
+        for op in self.program.forward_op().body.block.ops:
+            match op:
+                case proj.DatumOp():
+                    if op.result.uses:
+                        values[op.result] = data[op.label.data]
+                case proj.ParameterOp():
+                    values[op.result] = forward[op.label.data] = params[op.label.data]
+                case proj.EvaluateOp():
+                    with jax.named_scope(op.node.data):
+                        inputs = [values[each] for each in op.inputs]
+                        values[op.result] = _evaluate(op, inputs)
+                    forward[op.node.data] = values[op.result]
+                case ViewOp():
+                    values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
+                case proj.OutputOp():
+                    outputs[op.label.data] = values[op.value]
+                case proj.WriteOp():
+                    self._write(state, op, values[op.value])
+        return outputs, state, Fixed(data, {name: forward[name] for name in sorted(self.kept)})
+
+    def project(self, part: str, state: State, fixed: Fixed) -> State:
+        """Return the projection of the state onto a part."""
+        with jax.named_scope(f"part_{part}"):
+            values: dict[SSAValue, Array] = {}
+            new = dict(state)
+            for op in self.program.part_ops()[part].body.block.ops:
+                match op:
+                    case proj.ReadOp():
+                        values[op.result] = state[op.variable.data]
+                    case proj.DatumOp():
+                        values[op.result] = fixed.data[op.label.data]
+                    case proj.GatherOp():
+                        with jax.named_scope(op.node.data):
+                            values[op.result] = self._gather(op, state, fixed)
+                    case proj.ProjectOp() | proj.ProjectLossOp():
+                        with jax.named_scope(op.node.data):
+                            _project(op, values)
+                    case proj.WriteOp():
+                        self._write(new, op, values[op.value])
+            return new
+
+    def iterate(self, state: State, fixed: Fixed) -> State:
+        """Return the state after one iteration of the solver."""
+        iteration = self.program.iterate_op()
+        assert iteration is not None
+        block: Block = iteration.body.block
+        states: dict[SSAValue, State] = {block.args[0]: state}
+        for op in block.ops:
+            match op:
+                case proj.OntoOp():
+                    states[op.result] = self.project(op.part.data, states[op.state], fixed)
+                case proj.CombineOp():
+                    terms = [states[each] for each in op.states]
+                    states[op.result] = combine(op.weights.get_values(), terms)
+                case proj.YieldOp():
+                    return states[op.state]
+        raise AssertionError("verified iterations end in a yield")
+
+    def gap(self, state: State, fixed: Fixed) -> tuple[Array, dict[str, Array]]:
+        """Return how far the parts are from agreeing, in all and for each node.
+
+        From ``P_first x`` the other parts are projected onto in turn; the gap is the root of the mean,
+        over all entries of the state, of the squared moves. A node's gap is the root mean square move of
+        its own copies when it is projected, coming from the part before.
+        """
+        point = self.project(self.parts[0], state, fixed)
+        total = jnp.zeros((), next(iter(state.values())).dtype)
+        nodes: dict[str, Array] = {}
+        for part in [*self.parts[1:], self.parts[0]]:
+            after = self.project(part, point, fixed)
+            moves = {name: jnp.sum((after[name] - point[name]) ** 2) for name in state}
+            if part != self.parts[0]:
+                total = total + sum(moves.values())
+            for name in self._projected(part):
+                label = self.variables[name].node.data
+                square = moves[name] / state[name].size
+                nodes[label] = jnp.maximum(nodes.get(label, square), square)
+            point = after
+        size = sum(value.size for value in state.values())
+        return jnp.sqrt(total / size), {label: jnp.sqrt(square) for label, square in nodes.items()}
+
+    def _projected(self, part: str) -> list[str]:
+        """Return the variables that hold the part's own copies."""
+        reads = [op for op in self.program.part_ops()[part].walk() if isinstance(op, proj.ReadOp)]
+        return [op.variable.data for op in reads]
+
+    def read_slots(self, params: Tensors, state: State) -> State:
+        """Return the parameters that the slots hold; those without a slot stay as they are."""
+        read = dict(params)
+        for name, variable in self.variables.items():
+            if variable.kind.data == "slot":
+                read[variable.node.data] = state[name]
+        return read
+
+    def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
+        shape = shape_of(op.result)
+        readers = _readers(op, self)
+        total: Any = 0
+        for paths in _paths_by_reader(op, self).values():
+            found = sum(collect(state[name], path, shape) for name, path in paths)
+            made = sum(counts(path, shape) for _, path in paths)
+            total = total + found / np.maximum(made, 1)
+        mean = total / np.maximum(readers, 1).astype(dtype_of(op.result))
+        if op.node.data in self.kept:
+            return jnp.where(np.asarray(readers) > 0, mean, fixed.forward[op.node.data])
+        return jnp.asarray(mean)
+
+    def _write(self, state: State, op: proj.WriteOp, value: Array) -> None:
+        for path in op.paths:
+            name = path.variable.data
+            steps = steps_of(path.steps)
+            copies = spread(value, steps)
+            if not owns_all(steps):
+                mine = spread(jnp.ones_like(value), steps, fill=1) > 0
+                copies = jnp.where(mine, copies, state.get(name, jnp.zeros_like(copies)))
+            state[name] = copies
+
+
+def combine(weights: Sequence[float], states: Sequence[State]) -> State:
+    """Return the sum of weight times state."""
+    return {
+        name: sum(
+            (w * s[name] for w, s in zip(weights[1:], states[1:], strict=True)),
+            weights[0] * states[0][name],
+        )
+        for name in states[0]
+    }
+
+
+def steps_of(steps: ArrayAttr[StepAttr]) -> list[Step]:
+    """Return the steps of a path as the runtime takes them."""
+    return [(step.kind.data, step.lists()) for step in steps]
+
+
+def dtype_of(value: SSAValue | Attribute) -> np.dtype[Any]:
+    """Return the NumPy type of a tensor's elements."""
+    kind = value.type if isinstance(value, SSAValue) else value
+    assert isinstance(kind, TensorType)
+    return np.dtype({f32: np.float32, f64: np.float64, i32: np.int32}[kind.get_element_type()])
+
+
+def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
+    """Return an operator's static attributes as Python values."""
+    found: dict[str, Any] = {}
+    for name, attribute in fields.items():
+        match attribute:
+            case DenseArrayBase():
+                found[name] = tuple(attribute.get_values())
+            case FloatAttr() | IntegerAttr():
+                found[name] = attribute.value.data
+            case StringAttr():
+                found[name] = attribute.data
+            case _:
+                raise TypeError(f"field '{name}' has an attribute of unknown kind: {attribute}")
+    return found
+
+
+def initial(init: InitAttr, key: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return a parameter's first value.
+
+    he_normal has standard deviation ``sqrt(2 / fan_in)`` (He et al., "Delving deep into rectifiers",
+    2015), glorot_uniform the bound ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio, 2010). The last
+    axis counts outputs, all axes before it inputs.
+    """
+    fan_in, fan_out = (prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (prod(shape), prod(shape))
+    arguments = init.arguments.get_values()
+    draws: dict[str, Callable[[], Array]] = {
+        "zeros": lambda: jnp.zeros(shape, dtype),
+        "ones": lambda: jnp.ones(shape, dtype),
+        "constant": lambda: jnp.full(shape, arguments[0], dtype),
+        "normal": lambda: arguments[0] * jax.random.normal(key, shape, dtype),
+        "uniform": lambda: jax.random.uniform(key, shape, dtype, arguments[0], arguments[1]),
+        "he_normal": lambda: sqrt(2 / fan_in) * jax.random.normal(key, shape, dtype),
+        "glorot_uniform": lambda: (
+            sqrt(6 / (fan_in + fan_out)) * jax.random.uniform(key, shape, dtype, -1.0, 1.0)
+        ),
+    }
+    return init.scale.value.data * draws[init.kind.data]()
+
+
+def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
+    """Return the operation's value on whole tensors; a dot needs no copies for that."""
+    if op.operator.data == "dot":
+        return jnp.matmul(*inputs)
+    return operator(op.operator.data, **static_fields(op.fields.data)).forward(*inputs)
+
+
+def _viewed(op: Operation, inputs: list[Array]) -> Array:
+    assert isinstance(op, ViewOp)
+    if len(inputs) > 1:
+        return jnp.concatenate(inputs, axis=op.axis.value.data)  # type: ignore[attr-defined]
+    step = op.step(0)
+    return spread(inputs[0], [(step.kind.data, step.lists())])
+
+
+def _project(op: proj.ProjectOp | proj.ProjectLossOp, values: dict[SSAValue, Array]) -> None:
+    copies = tuple(values[each] for each in op.copies)
+    fields = static_fields(op.fields.data)
+    if isinstance(op, proj.ProjectLossOp):
+        target = values[op.target]
+        new = loss(op.operator.data, **fields).project(copies, target)
+    else:
+        new, value = operator(op.operator.data, **fields).project(copies, values[op.value])
+        values[op.new_value] = value
+    values.update(zip(op.new_copies, new, strict=True))
+
+
+def _paths_by_reader(op: proj.GatherOp, emitter: Emitter) -> dict[str, list[tuple[str, list[Step]]]]:
+    """Return the paths to the copies that each reader holds."""
+    found: dict[str, list[tuple[str, list[Step]]]] = {}
+    for path in op.paths:
+        name = path.variable.data
+        reader = emitter.variables[name].node.data
+        found.setdefault(reader, []).append((name, steps_of(path.steps)))
+    return found
+
+
+def _readers(op: proj.GatherOp, emitter: Emitter) -> np.ndarray | int:
+    """Return how many nodes read each entry."""
+    shape = shape_of(op.result)
+    groups = _paths_by_reader(op, emitter).values()
+    made = [sum(counts(path, shape) for _, path in paths) for paths in groups]
+    return sum((np.minimum(each, 1) for each in made), np.zeros((), np.int64))

@@ -1,0 +1,146 @@
+"""What a training run leaves behind: its history (CSV) and its parameters (safetensors).
+
+The parameters' file is also the checkpoint: its metadata says how far training had come, so that a
+resumed run gives the same numbers as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.dataset import DataError, reason, require_file
+
+_FORMAT = "pjc-training-1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch: seconds since training began, the mean gap of its batches, the validation score."""
+
+    epoch: int
+    seconds: float
+    gap: float
+    validation: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where training stands: after ``epoch`` whole epochs and ``batch`` batches of the next one.
+
+    ``params`` is the flat dict of parameters, ``history`` has a row for each whole epoch,
+    ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``seconds`` the time trained.
+    """
+
+    params: Mapping[str, Any]
+    history: tuple[Row, ...] = ()
+    epoch: int = 0
+    batch: int = 0
+    gap_sum: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A result on disk, with the settings of its run and whatever else belongs to it."""
+
+    result: Result
+    settings: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+def write_history(path: Path, rows: Sequence[Row], metric: str) -> None:
+    """Write a CSV with the columns epoch, seconds, gap and ``validation_<metric>``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", "seconds", "gap", "validation_" + metric.replace(" ", "_")])
+    for row in rows:
+        validation = "" if row.validation is None else repr(row.validation)
+        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), validation])
+    replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str]) -> None:
+    """Write parameters as safetensors, the rest in the metadata; the file is never half written.
+
+    ``notes`` are more entries for the metadata. Raises OSError.
+    """
+    from safetensors.numpy import save_file
+
+    state = {key: value for key, value in vars(checkpoint.result).items() if key != "params"}
+    state["history"] = [asdict(row) for row in checkpoint.result.history]
+    metadata = {
+        **notes,
+        "format": _FORMAT,
+        "epoch": str(checkpoint.result.epoch),
+        "seed": str(checkpoint.settings.get("seed", "")),
+        "state": json.dumps(state),
+        "settings": json.dumps(dict(checkpoint.settings)),
+    }
+    arrays = {name: np.ascontiguousarray(value) for name, value in checkpoint.result.params.items()}
+    replace_file(path, lambda temporary: save_file(arrays, temporary, metadata))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return what ``write_checkpoint`` wrote; raise DataError for any other file."""
+    arrays, metadata = _read(path)
+    if metadata.get("format") != _FORMAT:
+        raise DataError(f"{path} holds parameters, but not the state of a training run by this pjc")
+    try:
+        state = json.loads(metadata["state"])
+        state["history"] = tuple(Row(**row) for row in state["history"])
+        return Checkpoint(Result(arrays, **state), json.loads(metadata["settings"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged: its training state cannot be read ({error})") from None
+
+
+def read_parameters(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a safetensors file by name; raise DataError."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    require_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
+
+    Raises DataError where that cannot be done; ``path`` is then as it was.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {reason(error)}") from None
+
+
+def _umask() -> int:
+    """Return the process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,269 @@
+"""The compiled solver, as an engineer embeds it: init, apply, update, gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from pjc.runtime.emit import Emitter, Tensors
+
+Functions = Mapping[str, Callable[..., Any]]
+"""The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
+``gap(params, data, iterations)``, with data a dict by input and target name."""
+
+
+class ProgramError(ValueError):
+    """Arguments that do not fit a compiled program; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor of a program: its shape, its dtype, and its classes if it holds class numbers."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    classes: int | None = None
+
+    def abstract(self) -> jax.ShapeDtypeStruct:
+        """Return what JAX traces with."""
+        return jax.ShapeDtypeStruct(self.shape, self.dtype)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a program takes and gives."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    targets: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: tuple[TensorSpec, ...]
+    batch: int | None
+    iterations: int
+    trainable: bool
+
+
+def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+    """Return the entry points of a program, each pure and traceable; training ones if it has a loss."""
+
+    def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        state, fixed = emitter.start(params, data)
+        state = jax.lax.fori_loop(0, iterations, lambda _, x: emitter.iterate(x, fixed), state)
+        return state, fixed
+
+    def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        state, fixed = run(params, data, iterations)
+        total, _ = emitter.gap(state, fixed)
+        return emitter.read_slots(params, state), {"gap": total}
+
+    def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        total, nodes = emitter.gap(*run(params, data, iterations))
+        return {"gap": total, "nodes": nodes}
+
+    def init(key_data: Array) -> Any:
+        return emitter.init(jax.random.wrap_key_data(key_data))
+
+    found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
+    if emitter.parts:
+        found |= {"update": update, "gap": gap}
+    return found
+
+
+class Program:
+    """A compiled network and its solver.
+
+    The functions are jitted and can be called inside the caller's own ``jit``. Parameters are a flat dict
+    of arrays by dotted name.
+
+    Attributes:
+        name: the network's name.
+        inputs, targets, outputs, parameters: what the program takes and gives, as ``TensorSpec``.
+        batch: the size of the dimension called ``batch``; None if there is none.
+        iterations: how many iterations ``update`` runs if it is not told.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        functions: Functions,
+        texts: Mapping[str, str],
+        for_batch: Callable[[int], Program] | None = None,
+        saver: Callable[[Program, Path], None] | None = None,
+    ) -> None:
+        self.signature = signature
+        self.name = signature.name
+        self.inputs = signature.inputs
+        self.targets = signature.targets
+        self.outputs = signature.outputs
+        self.parameters = signature.parameters
+        self.batch = signature.batch
+        self.iterations = signature.iterations
+        self._functions = {name: jax.jit(function) for name, function in functions.items()}
+        self._texts = texts
+        self._for_batch = for_batch
+        self._saver = saver
+        self._other_batches: dict[int, Program] = {}
+
+    def init(self, key: Array | int) -> dict[str, Array]:
+        """Return fresh parameters drawn with a JAX key, or with a seed."""
+        if isinstance(key, int):
+            key = jax.random.key(key)
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            key = jax.random.wrap_key_data(key)
+        return dict(self._functions["init"](jax.random.key_data(key)))
+
+    def apply(self, params: Tensors, *inputs: Array) -> Any:
+        """Return the network's output for the inputs, in the order in which the network declares them.
+
+        One array if the network has one output, else a dict by name. The leading size may differ from
+        the compiled batch: the program is then specialized to it, once for each size.
+
+        Raises:
+            ProgramError: if parameters or inputs do not fit the network.
+        """
+        program = self.specialized(inputs)
+        program._check_parameters(params)
+        data = program._named(inputs, program.inputs)
+        outputs = program._functions["apply"](dict(params), data)
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def update(
+        self, params: Tensors, *data: Array, iterations: Array | int | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the parameters after an update on a batch, and what happened.
+
+        The network runs forward, so that all copies agree; the solver iterates; the slots are read.
+
+        Args:
+            params: the parameters before.
+            data: the inputs, then the targets, in the order in which the network declares them.
+            iterations: how many; the program's own number if None.
+
+        Returns:
+            The new parameters and ``{"gap": ...}``, the root mean square by which the parts disagree.
+
+        Raises:
+            ProgramError: if the network requires nothing, or the arguments do not fit it.
+        """
+        named = self._training_data(params, data)
+        count = jnp.asarray(self.iterations if iterations is None else iterations, jnp.int32)
+        params, info = self._functions["update"](dict(params), named, count)
+        return params, info
+
+    def gap(self, params: Tensors, *data: Array, iterations: Array | int = 0) -> dict[str, Any]:
+        """Return how far the constraints are from agreeing after some iterations on a batch.
+
+        Returns:
+            ``{"gap": ..., "nodes": {label: ...}}``: the root mean square disagreement in all, and for
+            each node how far its own copies move when it is projected.
+
+        Raises:
+            ProgramError: as :meth:`update`.
+        """
+        named = self._training_data(params, data)
+        found = self._functions["gap"](dict(params), named, jnp.asarray(iterations, jnp.int32))
+        return dict(found)
+
+    def ir(self, stage: str) -> str:
+        """Return the text of a stage: "net", "feas" or "proj".
+
+        Raises:
+            ProgramError: if there is no such stage.
+        """
+        if stage not in self._texts:
+            raise ProgramError(f"there is no stage '{stage}'; stages are {', '.join(self._texts)}")
+        return self._texts[stage]
+
+    def stablehlo(self, entry: str = "update") -> str:
+        """Return the StableHLO text of an entry point: "init", "apply", "update" or "gap"."""
+        return self.lowered(entry).as_text()
+
+    def lowered(self, entry: str) -> Any:
+        """Return JAX's lowering of an entry point, to compile, print or analyze."""
+        return self.jitted(entry).lower(*self.abstract_arguments(entry))
+
+    def entries(self) -> tuple[str, ...]:
+        """Return the names of the entry points."""
+        return tuple(self._functions)
+
+    def jitted(self, entry: str) -> Any:
+        """Return an entry point as the jitted function that takes what :meth:`abstract_arguments` says.
+
+        Raises:
+            ProgramError: if the program has no such entry point.
+        """
+        if entry not in self._functions:
+            raise ProgramError(
+                f"the program has no entry point '{entry}'; it has {', '.join(self._functions)}"
+            )
+        return self._functions[entry]
+
+    def abstract_arguments(self, entry: str) -> tuple[Any, ...]:
+        """Return the shapes that an entry point is traced with."""
+        if entry == "init":
+            return (jax.ShapeDtypeStruct((2,), "uint32"),)
+        params = {spec.name: spec.abstract() for spec in self.parameters}
+        specs = self.inputs if entry == "apply" else (*self.inputs, *self.targets)
+        data = {spec.name: spec.abstract() for spec in specs}
+        if entry == "apply":
+            return params, data
+        return params, data, jax.ShapeDtypeStruct((), "int32")
+
+    def save(self, path: str | Path) -> None:
+        """Write the program as a ``.pjx`` file; :func:`pjc.load` reads it.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        if self._saver is None:
+            raise ProgramError("this program cannot be saved")
+        self._saver(self, Path(path))
+
+    def specialized(self, inputs: tuple[Array, ...]) -> Program:
+        """Return the program for the batch size that the inputs have."""
+        size = self._batch_of(inputs)
+        if size is None or size == self.batch or self._for_batch is None:
+            return self
+        if size not in self._other_batches:
+            self._other_batches[size] = self._for_batch(size)
+        return self._other_batches[size]
+
+    def _batch_of(self, inputs: tuple[Array, ...]) -> int | None:
+        if self.batch is None or not inputs or jnp.ndim(inputs[0]) == 0:
+            return None
+        return int(jnp.shape(inputs[0])[0])
+
+    def _training_data(self, params: Tensors, data: tuple[Array, ...]) -> dict[str, Array]:
+        if "update" not in self._functions:
+            raise ProgramError(f"network '{self.name}' has no 'require', so there is nothing to train it for")
+        self._check_parameters(params)
+        return self._named(data, (*self.inputs, *self.targets))
+
+    def _check_parameters(self, params: Tensors) -> None:
+        expected = {spec.name: spec.shape for spec in self.parameters}
+        for name in sorted(expected.keys() - params.keys()):
+            raise ProgramError(f"parameter '{name}' of shape {expected[name]} is missing")
+        for name in sorted(params.keys() - expected.keys()):
+            raise ProgramError(f"network '{self.name}' has no parameter '{name}'")
+        for name, shape in expected.items():
+            if jnp.shape(params[name]) != shape:
+                raise ProgramError(
+                    f"parameter '{name}' has shape {jnp.shape(params[name])}, expected {shape}"
+                )
+
+    def _named(self, data: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+        if len(data) != len(specs):
+            listed = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in specs)
+            raise ProgramError(f"expected {len(specs)} arrays ({listed}), found {len(data)}")
+        named = {}
+        for spec, array in zip(specs, data, strict=True):
+            if jnp.shape(array) != spec.shape:
+                raise ProgramError(f"'{spec.name}' has shape {jnp.shape(array)}, expected {spec.shape}")
+            named[spec.name] = jnp.asarray(array, spec.dtype)
+        return named

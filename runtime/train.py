@@ -1,0 +1,232 @@
+"""The training loop: shuffled batches, one jitted update each.
+
+>>> result = train(program, load("digits"), epochs=5, seed=0)       # doctest: +SKIP
+>>> evaluate(program, result.params, test)                          # doctest: +SKIP
+0.961
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.dataset import Dataset
+from .data.fit import Spec, fit
+from .history import Result, Row
+
+_TICK = 0.1
+"""Seconds between two looks at the device inside an epoch."""
+
+
+class TrainError(Exception):
+    """Training that cannot start or go on; its text says why and what to do."""
+
+
+class Trainable(Protocol):
+    """What the loop needs of a compiled program (see pjc.runtime.program)."""
+
+    @property
+    def inputs(self) -> Sequence[Spec]: ...
+    @property
+    def targets(self) -> Sequence[Spec]: ...
+    @property
+    def batch(self) -> int | None: ...
+
+    def init(self, key: Any) -> Mapping[str, Any]: ...
+    def apply(self, params: Any, *inputs: Any) -> Any: ...
+    def update(self, params: Any, *data: Any, iterations: int | None = None) -> Any: ...
+
+
+def train(
+    program: Trainable,
+    data: Dataset,
+    *,
+    epochs: int,
+    seed: int = 0,
+    validation: Dataset | None = None,
+    iterations: int | None = None,
+    start: Result | None = None,
+    callback: Callable[[Result], None] | None = None,
+    progress: Callable[[int, float], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Train until ``epochs`` whole epochs are done, or ``stop()`` is true after a batch.
+
+    Each epoch takes the samples of ``data`` in an order drawn from (seed, epoch), in batches of
+    ``program.batch``; what is left over is not used in that epoch. Training begins at ``start``, or
+    at ``program.init`` with ``seed``; from a Result of the same run it goes on to the same numbers.
+    ``callback`` gets the result after every epoch; ``progress`` gets the number of batches done in
+    this epoch and their mean gap, at most ten times a second. ``iterations`` an update, by default
+    the program's own.
+
+    Raises DataError where the data does not fit the program, TrainError when it is less than a
+    batch or the gap stops being finite.
+    """
+    source, target = specs(program)
+    data = fit(data, source, target)
+    size = batch_size(program)
+    batches = len(data) // size
+    if batches == 0:
+        raise TrainError(
+            f"{data.name} leaves {len(data)} samples to train on, fewer than one batch of "
+            f"{size}; compile with --batch {len(data)} or less"
+        )
+    if start is None:
+        start = Result(program.init(jax.random.key(seed)))
+    result = replace(start, params=check_parameters(program, start.params))
+    step = _step(program, iterations)
+    score = evaluator(program)
+    while result.epoch < epochs:
+        result = _epoch(step, result, data, size, seed, progress, stop)
+        if result.batch < batches:
+            return result
+        validated = None if validation is None else score(result.params, validation)
+        row = Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated)
+        rows = (*result.history, row)
+        result = Result(result.params, rows, row.epoch, seconds=result.seconds)
+        if callback is not None:
+            callback(result)
+        if stop():
+            return result
+    return result
+
+
+Step = Callable[[Any, Any, NDArray[Any], NDArray[Any]], tuple[Any, Any]]
+
+
+def _step(program: Trainable, iterations: int | None) -> Step:
+    """Return the jitted (params, sum of gaps, x, y) -> (params, sum of gaps)."""
+
+    def step(params: Any, total: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        params, info = program.update(params, x, y, iterations=iterations)
+        return params, total + info["gap"].astype(jnp.float32)
+
+    jitted: Step = jax.jit(step)
+    return jitted
+
+
+def _epoch(
+    step: Step,
+    start: Result,
+    data: Dataset,
+    size: int,
+    seed: int,
+    progress: Callable[[int, float], None] | None,
+    stop: Callable[[], bool],
+) -> Result:
+    """Run the rest of the epoch after ``start``, in batches of ``size``.
+
+    The result's ``batch`` tells how many are done, which is all of them unless ``stop()``.
+    Batches are queued on the device without waiting for them, except for a look at the sum of gaps
+    every ``_TICK`` seconds, which also bounds the queue.
+    """
+    began = looked = time.monotonic()
+    order = np.random.default_rng([seed, start.epoch]).permutation(len(data))
+    batches = len(data) // size
+    params, total, batch = start.params, np.float32(start.gap_sum), start.batch
+    while batch < batches:
+        chosen = order[batch * size : (batch + 1) * size]
+        params, total = step(params, total, data.x[chosen], data.y[chosen])
+        batch += 1
+        if time.monotonic() - looked >= _TICK:
+            gap = _finite(float(total), start.epoch) / batch
+            if progress is not None:
+                progress(batch, gap)
+            looked = time.monotonic()
+        if stop():
+            break
+    gap_sum = _finite(float(total), start.epoch)
+    if progress is not None:
+        progress(batch, gap_sum / max(batch, 1))
+    seconds = start.seconds + time.monotonic() - began
+    return Result(params, start.history, start.epoch, batch, gap_sum, seconds)
+
+
+def _finite(total: float, epoch: int) -> float:
+    if not math.isfinite(total):
+        raise TrainError(
+            f"training diverged: the gap is {total} in epoch {epoch + 1}; try another --solver, "
+            "a smaller --step, or smaller initial parameters"
+        )
+    return total
+
+
+def evaluator(program: Trainable) -> Callable[[Mapping[str, Any], Dataset], float]:
+    """Return a function of (params, data) that scores the network, compiled once.
+
+    The score is the accuracy, the fraction of sites where the largest logit is the label's, or for
+    numeric targets the root mean square error. Samples are run in chunks of ``program.batch``.
+    """
+    source, target = specs(program)
+    size = batch_size(program)
+    apply = jax.jit(program.apply)
+
+    def score(params: Mapping[str, Any], data: Dataset) -> float:
+        data = fit(data, source, target)
+        total = 0.0
+        for first in range(0, len(data), size):
+            x, y = data.x[first : first + size], data.y[first : first + size]
+            padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
+            result = apply(params, padded)
+            if isinstance(result, dict):
+                raise TrainError(f"a score needs one output, and the network has {', '.join(result)}")
+            output = np.asarray(result)[: len(x)]
+            if target.classes is None:
+                total += float(np.square(output - y.reshape(output.shape)).sum())
+            else:
+                total += int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())
+        mean = total / data.y.size
+        return math.sqrt(mean) if target.classes is None else mean
+
+    return score
+
+
+def evaluate(program: Trainable, params: Mapping[str, Any], data: Dataset) -> float:
+    """Return the accuracy (or root mean square error) of the network on ``data``."""
+    return evaluator(program)(params, data)
+
+
+def metric(program: Trainable) -> str:
+    """Return what the score is called: "accuracy", or "rms error" for numeric targets."""
+    return "accuracy" if specs(program)[1].classes is not None else "rms error"
+
+
+def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``params`` in the program's types; raise TrainError unless names and shapes agree."""
+    expected = jax.eval_shape(program.init, jax.random.key(0))
+    for name in sorted(expected.keys() | params.keys()):
+        found = f"of shape {list(np.shape(params[name]))}" if name in params else "missing"
+        wanted = f"of shape {list(expected[name].shape)}" if name in expected else "no parameter"
+        if found != wanted:
+            raise TrainError(
+                f"the parameters are of another network: {name!r} is {found}, in this network it is {wanted}"
+            )
+    return {name: jnp.asarray(params[name], expected[name].dtype) for name in expected}
+
+
+def specs(program: Trainable) -> tuple[Spec, Spec]:
+    """Return the one input and the one target of the program."""
+    if len(program.inputs) != 1 or len(program.targets) != 1:
+        raise TrainError(
+            f"training takes networks with one input and one target, and this one has "
+            f"{len(program.inputs)} and {len(program.targets)}; call Program.update from Python"
+        )
+    return program.inputs[0], program.targets[0]
+
+
+def batch_size(program: Trainable) -> int:
+    """Return the number of samples in a batch."""
+    if program.batch is None:
+        raise TrainError(
+            "the network has no dimension called 'batch', so it cannot be fed with samples; "
+            "declare its input as in x: f32[batch, 64]"
+        )
+    return program.batch

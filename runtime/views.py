@@ -1,0 +1,158 @@
+"""Views on arrays: what a step does to a value, and how the copies made by a path are added up again.
+
+A step is ``(kind, lists of integers)`` as in the view dialect; a path is a sequence of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+Step = tuple[str, tuple[tuple[int, ...], ...]]
+
+
+def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
+    """Return the copies that a path makes of a value; entries of other owners are zero.
+
+    ``fill`` is what pads hold.
+    """
+    for kind, numbers in path:
+        match kind, numbers:
+            case "reshape", (shape,):
+                value = jnp.reshape(value, shape)
+            case "transpose", (permutation,):
+                value = jnp.transpose(value, permutation)
+            case "broadcast", (shape, dims):
+                value = lax.broadcast_in_dim(value, shape, dims)
+            case "slice", (starts, limits, strides):
+                value = lax.slice(value, starts, limits, strides)
+            case "pad", (low, high):
+                value = _padded(value, low, high, fill)
+            case "place", ((axis, offset, size),):
+                value = _padded(value, *_margins(value.shape, axis, offset, size), 0)
+            case _:
+                raise ValueError(f"unknown view step '{kind}'")
+    return value
+
+
+def collect(copies: Array, path: Sequence[Step], shape: tuple[int, ...]) -> Array:
+    """Return, for each entry of a value of the given shape, the sum of its copies: spread's adjoint."""
+    shapes = [shape]
+    for step in path:
+        shapes.append(_shape_after(step, shapes[-1]))
+    for (kind, numbers), before in zip(reversed(path), reversed(shapes[:-1]), strict=True):
+        copies = _collected(copies, kind, numbers, before)
+    return copies
+
+
+def _collected(
+    copies: Array, kind: str, numbers: tuple[tuple[int, ...], ...], before: tuple[int, ...]
+) -> Array:
+    match kind, numbers:
+        case "reshape", _:
+            return jnp.reshape(copies, before)
+        case "transpose", (permutation,):
+            return jnp.transpose(copies, np.argsort(permutation))
+        case "broadcast", (shape, dims):
+            repeated = [axis for axis in range(len(shape)) if axis not in dims]
+            repeated += [d for d, size in zip(dims, before, strict=True) if size < shape[d]]
+            return jnp.reshape(jnp.sum(copies, axis=tuple(repeated)), before)
+        case "slice", (starts, limits, strides):
+            config = [
+                (start, size - start - (count - 1) * stride - 1, stride - 1)
+                for start, stride, size, count in zip(starts, strides, before, copies.shape, strict=True)
+            ]
+            return lax.pad(copies, jnp.zeros((), copies.dtype), config)
+        case "pad", (low, _):
+            limits = [a + size for a, size in zip(low, before, strict=True)]
+            return lax.slice(copies, low, limits)
+        case "place", ((axis, offset, _),):
+            return lax.slice_in_dim(copies, offset, offset + before[axis], axis=axis)
+    raise ValueError(f"unknown view step '{kind}'")
+
+
+def counts(path: Sequence[Step], shape: tuple[int, ...]) -> np.ndarray | int:
+    """Return how many copies a path makes of each entry of a value: one number where all agree."""
+    made = 1
+    size = prod(shape)
+    current = shape
+    for kind, numbers in path:
+        after = _shape_after((kind, numbers), current)
+        if kind == "slice" and after != current:
+            return _counts_by_index(path, shape)
+        if kind == "broadcast":
+            made *= prod(after) // prod(current)
+        current = after
+    assert size > 0
+    return made
+
+
+def _counts_by_index(path: Sequence[Step], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the counts by sending each entry's number along the path."""
+    numbers = np.arange(1, prod(shape) + 1, dtype=np.int64).reshape(shape)
+    for kind, lists in path:
+        numbers = _spread_numbers(numbers, kind, lists)
+    found = np.bincount(numbers.ravel(), minlength=prod(shape) + 1)[1:]
+    return found.reshape(shape)
+
+
+def _spread_numbers(value: np.ndarray, kind: str, numbers: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    match kind, numbers:
+        case "reshape", (shape,):
+            return value.reshape(shape)
+        case "transpose", (permutation,):
+            return value.transpose(permutation)
+        case "broadcast", (shape, dims):
+            expanded = [1] * len(shape)
+            for dim, size in zip(dims, value.shape, strict=True):
+                expanded[dim] = size
+            return np.broadcast_to(value.reshape(expanded), shape)
+        case "slice", (starts, limits, strides):
+            return value[tuple(map(slice, starts, limits, strides))]
+        case "pad", (low, high):
+            return np.pad(value, list(zip(low, high, strict=True)))
+        case "place", ((axis, offset, size),):
+            low, high = _margins(value.shape, axis, offset, size)
+            return np.pad(value, list(zip(low, high, strict=True)))
+    raise ValueError(f"unknown view step '{kind}'")
+
+
+def owns_all(path: Sequence[Step]) -> bool:
+    """Whether every copy at the end of the path belongs to the value at its start."""
+    return all(kind != "place" for kind, _ in path)
+
+
+def _padded(value: Any, low: Sequence[int], high: Sequence[int], fill: int) -> Array:
+    config = [(a, b, 0) for a, b in zip(low, high, strict=True)]
+    return lax.pad(value, jnp.asarray(fill, value.dtype), config)
+
+
+def _margins(shape: tuple[int, ...], axis: int, offset: int, size: int) -> tuple[list[int], list[int]]:
+    low, high = [0] * len(shape), [0] * len(shape)
+    low[axis], high[axis] = offset, size - offset - shape[axis]
+    return low, high
+
+
+def _shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
+    match step:
+        case ("reshape", (target,)):
+            return target
+        case ("transpose", (permutation,)):
+            return tuple(shape[axis] for axis in permutation)
+        case ("broadcast", (target, _)):
+            return target
+        case ("slice", (starts, limits, strides)):
+            return tuple(
+                -(-(limit - start) // stride)
+                for start, limit, stride in zip(starts, limits, strides, strict=True)
+            )
+        case ("pad", (low, high)):
+            return tuple(a + n + b for a, n, b in zip(low, shape, high, strict=True))
+        case ("place", ((axis, _, size),)):
+            return (*shape[:axis], size, *shape[axis + 1 :])
+    raise ValueError(f"unknown view step '{step[0]}'")

@@ -385,7 +385,7 @@ class MarginOp(LossOp):
     def verify_(self) -> None:
         super().verify_()
         if len(self.bounds) != 2:
-            raise VerifyException(f"'net.margin' takes two bounds, found {len(self.bounds)}")
+            raise VerifyException(f"a margin takes two bounds, found {len(self.bounds)}")
 
 
 @irdl_op_definition

@@ -209,7 +209,8 @@ class ReshapeOp(ViewOp):
         super().__init__(operands=[operand], result_types=[tensor_like(operand, target)])
 
     def step(self, operand: int) -> StepAttr:
-        return StepAttr("reshape", shape_of(self.result))
+        target = shape_of(self.result)
+        return StepAttr("reshape", [-1 if size == DYNAMIC_INDEX else size for size in target])
 
 
 @irdl_op_definition

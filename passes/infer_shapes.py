@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.view import ShapedOp, shape_of, tensor_like, unknown
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 from xdsl.utils.exceptions import PassFailedException
@@ -46,7 +46,7 @@ def _infer(op: ShapedOp) -> None:
         shape = op.infer()
     except ShapeError as error:
         raise PassFailedException(f"'{op.name}': {error}") from error
-    if len(shape) != len(found) or any(a not in (-1, b) for a, b in zip(found, shape, strict=True)):
+    if len(shape) != len(found) or any(a not in (DYNAMIC_INDEX, b) for a, b in zip(found, shape, strict=True)):
         raise PassFailedException(
             f"'{op.name}' gives a tensor of shape {list(shape)}, its result type says {result.type}"
         )

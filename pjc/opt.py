@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.arg_spec import parse_pipeline
 from xdsl.utils.exceptions import (
     DiagnosticException,
     ParseError,
@@ -34,10 +36,20 @@ class PjcOptMain(xDSLOptMain):
 
     def register_all_passes(self) -> None:
         super().register_all_passes()
-        for name in PASSES:
-            self.available_passes[name] = pass_factory(name)
-            short = name.split("-", 1)[1]
-            self.available_passes.setdefault(short, pass_factory(name))
+        self.available_passes.update({name: pass_factory(name) for name in PASSES})
+
+    def setup_pipeline(self) -> None:
+        full = {name.split("-", 1)[1]: name for name in PASSES}
+        specs = list(parse_pipeline(self.args.passes))
+        for index, spec in enumerate(specs):
+            if spec.name not in self.available_passes:
+                if spec.name not in full:
+                    known = ", ".join(PASSES)
+                    message = f"unknown pass '{spec.name}'; pjc's are {known}"
+                    raise PassFailedException(message)
+                specs[index] = replace(spec, name=full[spec.name])
+        self.args.passes = ",".join(map(str, specs))
+        super().setup_pipeline()
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
@@ -66,5 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except UnicodeDecodeError as error:
         print(f"error: the input is not UTF-8 text: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, KeyError) as error:  # xDSL raises these for some malformed texts and options
+        print(f"error: the input cannot be read as IR: {error}", file=sys.stderr)
         return 1
     return 0

@@ -86,7 +86,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str
         "state": json.dumps(state),
         "settings": json.dumps(dict(checkpoint.settings)),
     }
-    arrays = {name: np.ascontiguousarray(value) for name, value in checkpoint.result.params.items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in checkpoint.result.params.items()}
     replace_file(path, lambda temporary: save_file(arrays, temporary, metadata))
 
 

@@ -1,0 +1,35 @@
+// RUN: pjc opt %s | filecheck %s
+
+// Every op of feas, printed and parsed back, with and without parts.
+
+feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
+  %x = feas.datum "x" part "A" : tensor<8x4xf32>
+  %y = feas.target "y" classes 3 : tensor<8xi32>
+  %w = feas.parameter "w" <1.0 * zeros> part "A" : tensor<4x3xf32>
+  %z = feas.dot "z" %x, %w part "B" : tensor<8x4xf32>, tensor<4x3xf32> -> tensor<8x3xf32>
+  %s = feas.sum "s" %z, %z axes [] part "A" : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
+  %h = feas.sum_relu "h" %s axes [] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
+  %m = feas.max "m" %h axes [1] : tensor<8x3xf32> -> tensor<8xf32>
+  %i = feas.identity "i" %h part "A" : tensor<8x3xf32> -> tensor<8x3xf32>
+  %q = feas.quantize "q" %i to [-1.0, 1.0] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
+  feas.cross_entropy "ce" %q, %y strength 2.0 part "A" : tensor<8x3xf32>, tensor<8xi32>
+  feas.margin "margin" %q, %y in [0.0, 1.0] part "A" : tensor<8x3xf32>, tensor<8xi32>
+  feas.output "top" %m : tensor<8xf32>
+}
+
+// CHECK: builtin.module {
+// CHECK-NEXT:   feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
+// CHECK-NEXT:     %x = feas.datum "x" part "A" : tensor<8x4xf32>
+// CHECK-NEXT:     %y = feas.target "y" classes 3 : tensor<8xi32>
+// CHECK-NEXT:     %w = feas.parameter "w" <1.0 * zeros> part "A" : tensor<4x3xf32>
+// CHECK-NEXT:     %z = feas.dot "z" %x, %w part "B" : tensor<8x4xf32>, tensor<4x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %s = feas.sum "s" %z, %z axes [] part "A" : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %h = feas.sum_relu "h" %s axes [] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %m = feas.max "m" %h axes [1] : tensor<8x3xf32> -> tensor<8xf32>
+// CHECK-NEXT:     %i = feas.identity "i" %h part "A" : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %q = feas.quantize "q" %i to [-1.000000e+00, 1.000000e+00] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     feas.cross_entropy "ce" %q, %y strength 2.000000e+00 part "A" : tensor<8x3xf32>, tensor<8xi32>
+// CHECK-NEXT:     feas.margin "margin" %q, %y in [0.000000e+00, 1.000000e+00] part "A" : tensor<8x3xf32>, tensor<8xi32>
+// CHECK-NEXT:     feas.output "top" %m : tensor<8xf32>
+// CHECK-NEXT:   }
+// CHECK-NEXT: }

@@ -1,0 +1,199 @@
+// RUN: pjc opt %s --split-input-file --verify-diagnostics | filecheck %s
+
+net.network @n dims {} {
+  %x, %w = "test.op"() : () -> (tensor<8x4xf32>, tensor<5x3xf32>)
+  %z = net.matmul %x, %w : tensor<8x4xf32>, tensor<5x3xf32> -> tensor<8x3xf32>
+}
+// CHECK: 'net.matmul': '@' needs the last dimension of [8, 4] to equal the second to last of [5, 3], found 4 and 5
+
+// -----
+
+%x = "test.op"() : () -> tensor<8x4xf32>
+%z = net.sum %x axes [0] : tensor<8x4xf32> -> tensor<8xf32>
+// CHECK: 'net.sum' gives a tensor of shape [4], but its result type says [8]
+
+// -----
+
+%x = "test.op"() : () -> tensor<8x4xf32>
+%z = net.identity %x : tensor<8x4xf32> -> tensor<8x4xf64>
+// CHECK: 'net.identity' must keep the element type of its operands
+
+// -----
+
+%x = "test.op"() : () -> tensor<8xf32>
+%z = net.quantize %x to [1.0, 1.0] : tensor<8xf32> -> tensor<8xf32>
+// CHECK: levels must be strictly increasing, found [1.0, 1.0]
+
+// -----
+
+%x = net.input "x" ["batch"] : tensor<8x4xf32>
+// CHECK: 'net.input' names 1 dimensions of a rank 2 tensor
+
+// -----
+
+%y = net.target "y" ["batch"] : tensor<8xi32>
+// CHECK: 'net.target' needs 'classes' if, and only if, its elements are i32
+
+// -----
+
+%w = net.param "w" <1.0 * normal> : tensor<8xf32>
+// CHECK: initializer 'normal' takes 1 numbers, found 0
+
+// -----
+
+%w = net.param "w" <1.0 * xavier> : tensor<8xf32>
+// CHECK: unknown initializer 'xavier'; known are zeros, ones
+
+// -----
+
+%z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<7xi32>)
+net.margin %z, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<7xi32>
+// CHECK: 'net.margin' on logits of shape [8, 3] needs class targets of shape [8], found tensor<7xi32>
+
+// -----
+
+%z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<8xi32>)
+net.margin %z, %y in [0.0] : tensor<8x3xf32>, tensor<8xi32>
+// CHECK: a margin takes two bounds, found 1
+
+// -----
+
+%z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<8xi32>)
+net.cross_entropy %z, %y strength -1.0 : tensor<8x3xf32>, tensor<8xi32>
+// CHECK: strength must be positive, found -1.0
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%z = view.transpose %x [1, 1] : tensor<2x3xf32> -> tensor<3x2xf32>
+// CHECK: 'view.transpose': a transpose of [2, 3] needs a permutation of its 2 axes, found [1, 1]
+
+// -----
+
+"test.op"() {step = #view.step<turn [1]>} : () -> ()
+// CHECK: unknown step 'turn'
+
+// -----
+
+"test.op"() {step = #view.step<slice [1]>} : () -> ()
+// CHECK: step 'slice' takes 3 lists, found 1
+
+// -----
+
+feas.problem @p dims {} parts ["A"] {
+  %x = feas.datum "x" part "B" : tensor<2xf32>
+}
+// CHECK: node 'x' is in part 'B', but the problem's parts are ['A']
+
+// -----
+
+feas.problem @p dims {} parts ["A", "B"] {
+  %x = feas.datum "x" part "A" : tensor<2xf32>
+  %v = view.reshape %x : tensor<2xf32> -> tensor<1x2xf32>
+  %z = feas.identity "z" %v part "A" : tensor<1x2xf32> -> tensor<1x2xf32>
+}
+// CHECK: 'x' feeds 'z' and both are in part 'A'; a part must hold independent nodes
+
+// -----
+
+feas.problem @p dims {} {
+  %x = feas.datum "x" : tensor<2xf32>
+  %a = feas.identity "z" %x : tensor<2xf32> -> tensor<2xf32>
+  %b = feas.identity "z" %x : tensor<2xf32> -> tensor<2xf32>
+}
+// CHECK: two nodes are called 'z'
+
+// -----
+
+proj.program @p parts [] dims {} {
+  "test.op"() : () -> ()
+}
+// CHECK: a program has one proj.forward, found 0
+
+// -----
+
+proj.program @p parts ["A"] dims {} {
+  proj.forward {
+    "test.op"() : () -> ()
+  }
+}
+// CHECK: the program's parts are ['A'], but it holds []
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.forward {
+    "test.op"() : () -> ()
+  }
+}
+// CHECK: variable '@v' is declared twice
+
+// -----
+
+proj.variable @v "numbers" of "z" : tensor<2xf32>
+// CHECK: a variable holds copies or slot, found 'numbers'
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.forward {
+    %w = proj.parameter "w" <1.0 * zeros> : tensor<2xf32>
+    proj.write %w to [#proj.path<@v>] : tensor<2xf32>
+  }
+}
+// CHECK: variable '@v' is not declared
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.variable @v "copies" of "z" : tensor<3x2xf32>
+  proj.forward {
+    %w = proj.parameter "w" <1.0 * zeros> : tensor<2xf32>
+    proj.write %w to [#proj.path<@v via broadcast [4, 2] [1]>] : tensor<2xf32>
+  }
+}
+// CHECK: a path leads to shape [4, 2], but '@v' has shape [3, 2]
+
+// -----
+
+proj.program @p parts ["A"] dims {} {
+  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.forward {
+    "test.op"() : () -> ()
+  }
+  proj.part "A" {
+    %c = proj.read @v : tensor<3xf32>
+  }
+}
+// CHECK: '@v' has type tensor<2xf32>, read as tensor<3xf32>
+
+// -----
+
+%c, %z = "test.op"() : () -> (tensor<2xf32>, tensor<2xf32>)
+%n, %v = proj.project "identity" {} (%c) to %z of "i" : tensor<2xf32> to tensor<2xf32> -> tensor<3xf32> to tensor<2xf32>
+// CHECK: 'proj.project' must keep the types of what it projects
+
+// -----
+
+proj.program @p parts ["A"] dims {} {
+  proj.forward {
+    "test.op"() : () -> ()
+  }
+  proj.part "A" {
+    "test.op"() : () -> ()
+  }
+  proj.iterate "ap" {
+  ^bb0(%x : !proj.state):
+    %a = proj.onto "B" %x
+    proj.yield %a
+  }
+}
+// CHECK: there is no part 'B'; parts are ['A']
+
+// -----
+
+%x = "test.op"() : () -> !proj.state
+%y = proj.combine [1.0, 2.0] %x : !proj.state
+// CHECK: 2 weights do not fit 1 states

@@ -1,0 +1,81 @@
+// RUN: pjc opt %s | filecheck %s
+
+// Every op of proj, printed and parsed back.
+
+proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
+  proj.variable @z.0 "copies" of "z" : tensor<4x3xf32>
+  proj.variable @loss.0 "copies" of "loss" : tensor<4x3xf32>
+  proj.variable @w.slot "slot" of "w" : tensor<3xf32>
+  proj.forward {
+    %w = proj.parameter "w" <1.0 * he_normal> : tensor<3xf32>
+    %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
+    %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
+    proj.output "z" %z : tensor<4x3xf32>
+    proj.write %z to [#proj.path<@loss.0>] : tensor<4x3xf32>
+    proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+  }
+  proj.part "A" {
+    %w = proj.gather "w" from [#proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+    proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+    %c = proj.read @loss.0 : tensor<4x3xf32>
+    %y = proj.datum "y" : tensor<4xi32>
+    %n = proj.project_loss "margin" {low = 0.0 : f64, high = 1.0 : f64} (%c) given %y of "loss" : tensor<4x3xf32> given tensor<4xi32> -> tensor<4x3xf32>
+    proj.write %n to [#proj.path<@loss.0>] : tensor<4x3xf32>
+  }
+  proj.part "B" {
+    %c = proj.read @z.0 : tensor<4x3xf32>
+    %z = proj.gather "z" from [#proj.path<@loss.0>] : tensor<4x3xf32>
+    %n, %v = proj.project "sum_relu" {axes = array<i64>} (%c) to %z of "z" : tensor<4x3xf32> to tensor<4x3xf32> -> tensor<4x3xf32> to tensor<4x3xf32>
+    proj.write %n to [#proj.path<@z.0>] : tensor<4x3xf32>
+    proj.write %v to [#proj.path<@loss.0>] : tensor<4x3xf32>
+  }
+  proj.iterate "dr" {
+  ^bb0(%x : !proj.state):
+    %a = proj.onto "A" %x
+    %r = proj.combine [2.0, -1.0] %a, %x : !proj.state, !proj.state
+    %b = proj.onto "B" %r
+    %s = proj.combine [2.0, -1.0] %b, %r : !proj.state, !proj.state
+    %n = proj.combine [0.5, 0.5] %x, %s : !proj.state, !proj.state
+    proj.yield %n
+  }
+}
+
+// CHECK: builtin.module {
+// CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
+// CHECK-NEXT:     proj.variable @z.0 "copies" of "z" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3xf32>
+// CHECK-NEXT:     proj.forward {
+// CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> : tensor<3xf32>
+// CHECK-NEXT:       %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
+// CHECK-NEXT:       %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
+// CHECK-NEXT:       proj.output "z" %z : tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %z to [#proj.path<@loss.0>] : tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.part "A" {
+// CHECK-NEXT:       %w_1 = proj.gather "w" from [#proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+// CHECK-NEXT:       proj.write %w_1 to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+// CHECK-NEXT:       %c = proj.read @loss.0 : tensor<4x3xf32>
+// CHECK-NEXT:       %y = proj.datum "y" : tensor<4xi32>
+// CHECK-NEXT:       %n = proj.project_loss "margin" {low = 0.000000e+00 : f64, high = 1.000000e+00 : f64}(%c) given %y of "loss" : tensor<4x3xf32> given tensor<4xi32> -> tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %n to [#proj.path<@loss.0>] : tensor<4x3xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.part "B" {
+// CHECK-NEXT:       %c_1 = proj.read @z.0 : tensor<4x3xf32>
+// CHECK-NEXT:       %z_1 = proj.gather "z" from [#proj.path<@loss.0>] : tensor<4x3xf32>
+// CHECK-NEXT:       %n_1, %v = proj.project "sum_relu" {axes = array<i64>}(%c_1) to %z_1 of "z" : tensor<4x3xf32> to tensor<4x3xf32> -> tensor<4x3xf32> to tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %n_1 to [#proj.path<@z.0>] : tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %v to [#proj.path<@loss.0>] : tensor<4x3xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.iterate "dr" {
+// CHECK-NEXT:     ^bb0(%x: !proj.state):
+// CHECK-NEXT:       %a = proj.onto "A" %x
+// CHECK-NEXT:       %r = proj.combine [2.000000e+00, -1.000000e+00] %a, %x : !proj.state, !proj.state
+// CHECK-NEXT:       %b_1 = proj.onto "B" %r
+// CHECK-NEXT:       %s = proj.combine [2.000000e+00, -1.000000e+00] %b_1, %r : !proj.state, !proj.state
+// CHECK-NEXT:       %n_2 = proj.combine [5.000000e-01, 5.000000e-01] %x, %s : !proj.state, !proj.state
+// CHECK-NEXT:       proj.yield %n_2
+// CHECK-NEXT:     }
+// CHECK-NEXT:   }
+// CHECK-NEXT: }

@@ -1,0 +1,54 @@
+"""The registry of operators and losses, by the names of their feas ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pjc.runtime.projections.cross_entropy import CrossEntropy
+from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.identity import Identity
+from pjc.runtime.projections.margin import Margin
+from pjc.runtime.projections.max import Max
+from pjc.runtime.projections.operator import Loss, Operator
+from pjc.runtime.projections.quantize import Quantize
+from pjc.runtime.projections.sum import Sum
+from pjc.runtime.projections.sum_relu import SumRelu
+
+OPERATORS: dict[str, type[Operator]] = {cls.name: cls for cls in (Dot, Sum, SumRelu, Max, Identity, Quantize)}
+LOSSES: dict[str, type[Loss]] = {cls.name: cls for cls in (CrossEntropy, Margin)}
+
+
+def operator(name: str, **fields: Any) -> Operator:
+    """Return the operator of that name with its static attributes.
+
+    Raises:
+        ValueError: if no operator has that name, or the fields do not fit it.
+    """
+    return _found(OPERATORS, "operator", name)(**fields)
+
+
+def loss(name: str, **fields: Any) -> Loss:
+    """Return the loss of that name with its static attributes.
+
+    Raises:
+        ValueError: if no loss has that name, or the fields do not fit it.
+    """
+    return _found(LOSSES, "loss", name)(**fields)
+
+
+def register(cls: type[Operator]) -> type[Operator]:
+    """Add an operator under its own name; usable as a class decorator.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    if cls.name in OPERATORS:
+        raise ValueError(f"there is already an operator called '{cls.name}'")
+    OPERATORS[cls.name] = cls
+    return cls
+
+
+def _found(registry: dict[str, Any], kind: str, name: str) -> Any:
+    if name not in registry:
+        raise ValueError(f"there is no {kind} called '{name}'; known are {', '.join(registry)}")
+    return registry[name]

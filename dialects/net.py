@@ -366,7 +366,7 @@ class CrossEntropyOp(LossOp):
 
 @irdl_op_definition
 class MarginOp(LossOp):
-    """The right logit at least ``high``, the others at most ``low``: ``net.margin %z, %y in [0.0, 1.0] : ...``."""
+    """Right logits at least ``high``, others at most ``low``: ``net.margin %z, %y in [0.0, 1.0] : ...``."""
 
     name = "net.margin"
 

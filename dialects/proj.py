@@ -417,7 +417,7 @@ class ProjectOp(IRDLOperation):
 
 @irdl_op_definition
 class ProjectLossOp(IRDLOperation):
-    """The projection (or prox) of a loss: ``%n = proj.project_loss "margin" {..} (%c) given %y of "loss"``."""
+    """The projection or prox of a loss: ``%n = proj.project_loss "margin" {..} (%c) given %y of "loss"``."""
 
     name = "proj.project_loss"
 

@@ -36,7 +36,7 @@ class BipartitionPass(ModulePass):
             set_parts(problem, ["A", "B"], part_of)
 
 
-def two_coloring(graph: nx.DiGraph, nodes: list[feas.NodeOp]) -> dict[int, int]:
+def two_coloring(graph: nx.DiGraph[int], nodes: list[feas.NodeOp]) -> dict[int, int]:
     """Return 0 or 1 for each node, different along every edge, 0 for the losses.
 
     Raises PassFailedException if there is an odd cycle, or if losses disagree.

@@ -46,14 +46,17 @@ def _fused_terms(op: feas.ReductionOp) -> list[SSAValue] | None:
     """Return the op's terms with every sum that only it reads opened up; None if there is none."""
     opened: list[SSAValue] = []
     for term in op.terms:
-        opened += term.owner.operands if _opens(term) else [term]
+        inner = _opened(term)
+        opened += [term] if inner is None else inner.terms
     return opened if len(opened) > len(op.terms) else None
 
 
-def _opens(term: SSAValue) -> bool:
-    """Whether the term is a plain elementwise sum that nobody else reads."""
+def _opened(term: SSAValue) -> feas.SumOp | None:
+    """Return the plain elementwise sum that gives the term, if nobody else reads it."""
     inner = term.owner
-    return isinstance(inner, feas.SumOp) and not len(inner.axes) and term.has_one_use()
+    if isinstance(inner, feas.SumOp) and not len(inner.axes) and term.has_one_use():
+        return inner
+    return None
 
 
 def _erase_opened(terms: list[SSAValue], rewriter: PatternRewriter) -> None:

@@ -15,7 +15,7 @@ def problems(module: ModuleOp) -> list[feas.ProblemOp]:
 def training_nodes(problem: feas.ProblemOp) -> list[feas.NodeOp]:
     """Return the nodes that reach a loss, in the order of the text; the others only serve ``apply``."""
     reached: dict[feas.NodeOp, None] = {}
-    pending = [node for node in problem.nodes() if isinstance(node, feas.LossNode)]
+    pending: list[feas.NodeOp] = [node for node in problem.nodes() if isinstance(node, feas.LossNode)]
     while pending:
         node = pending.pop()
         if node not in reached:
@@ -24,14 +24,14 @@ def training_nodes(problem: feas.ProblemOp) -> list[feas.NodeOp]:
     return [node for node in problem.nodes() if node in reached]
 
 
-def node_graph(problem: feas.ProblemOp) -> nx.DiGraph:
+def node_graph(problem: feas.ProblemOp) -> nx.DiGraph[int]:
     """Return the training nodes and an edge from each to every training node that reads it.
 
     Graph nodes are positions in :func:`training_nodes`, so that every walk has one fixed order.
     """
     nodes = training_nodes(problem)
     position = {node: index for index, node in enumerate(nodes)}
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(range(len(nodes)))
     for index, node in enumerate(nodes):
         for operand in node.operands:
@@ -41,8 +41,11 @@ def node_graph(problem: feas.ProblemOp) -> nx.DiGraph:
 
 
 def set_parts(problem: feas.ProblemOp, names: list[str], part_of: dict[feas.NodeOp, str]) -> None:
-    """Record the parts of a problem, in the order of projection, and the part of each node."""
-    problem.parts = ArrayAttr([StringAttr(name) for name in names])
+    """Record the parts of a problem, in the order of projection, and the part of each node.
+
+    A problem in which no node has a part has no parts: there is nothing to train.
+    """
+    problem.parts = ArrayAttr([StringAttr(name) for name in names]) if part_of else None
     for node in problem.nodes():
         part = part_of.get(node)
         node.part = None if part is None else StringAttr(part)

@@ -46,7 +46,9 @@ def _infer(op: ShapedOp) -> None:
         shape = op.infer()
     except ShapeError as error:
         raise PassFailedException(f"'{op.name}': {error}") from error
-    if len(shape) != len(found) or any(a not in (DYNAMIC_INDEX, b) for a, b in zip(found, shape, strict=True)):
+    if len(shape) != len(found) or any(
+        a not in (DYNAMIC_INDEX, b) for a, b in zip(found, shape, strict=True)
+    ):
         raise PassFailedException(
             f"'{op.name}' gives a tensor of shape {list(shape)}, its result type says {result.type}"
         )

@@ -60,7 +60,7 @@ def _legalize(problem: feas.ProblemOp) -> None:
             _detach_readers(node, clash)
 
 
-def cheapest_coloring(graph: nx.DiGraph, fixed: set[int], free: set[int]) -> dict[int, int]:
+def cheapest_coloring(graph: nx.DiGraph[int], fixed: set[int], free: set[int]) -> dict[int, int]:
     """Return a color, 0 or 1, for each node, with few nodes that have a reader of their own color.
 
     ``fixed`` nodes have color 0; ``free`` nodes (data) cost nothing. Exact up to 12 nodes that can be
@@ -74,7 +74,7 @@ def cheapest_coloring(graph: nx.DiGraph, fixed: set[int], free: set[int]) -> dic
     return colors
 
 
-def _component_coloring(graph: nx.DiGraph, fixed: set[int], free: set[int]) -> dict[int, int]:
+def _component_coloring(graph: nx.DiGraph[int], fixed: set[int], free: set[int]) -> dict[int, int]:
     search = _Search(graph, fixed, free)
     for start in search.starts():
         search.improve(start)
@@ -88,7 +88,7 @@ def _component_coloring(graph: nx.DiGraph, fixed: set[int], free: set[int]) -> d
 class _Search:
     """Local search for a coloring that makes few nodes need an identity."""
 
-    def __init__(self, graph: nx.DiGraph, fixed: set[int], free: set[int]) -> None:
+    def __init__(self, graph: nx.DiGraph[int], fixed: set[int], free: set[int]) -> None:
         self.graph = graph
         self.fixed = fixed
         self.paid = sorted(set(graph) - free)
@@ -105,7 +105,7 @@ class _Search:
         others = self.movable[:: max(1, len(self.movable) // 8)]
         return [self._spread(undirected, [*roots, *others[i:], *others[:i]]) for i in range(8)]
 
-    def _spread(self, undirected: nx.Graph, roots: list[int]) -> dict[int, int]:
+    def _spread(self, undirected: nx.Graph[int], roots: list[int]) -> dict[int, int]:
         colors = dict.fromkeys(self.fixed, 0)
         for root in [*roots, *self.movable]:
             colors.setdefault(root, 0)
@@ -126,7 +126,7 @@ class _Search:
 
     def improve(self, colors: dict[int, int]) -> None:
         """Flip nodes, and pairs of neighbours, while that lowers the cost; keep the best coloring."""
-        moves = [(node,) for node in self.movable]
+        moves: list[tuple[int, ...]] = [(node,) for node in self.movable]
         moves += [edge for edge in self.graph.edges if set(edge) <= set(self.movable)]
         improved = True
         while improved:

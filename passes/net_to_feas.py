@@ -59,8 +59,8 @@ class _Conversion:
 
     def label(self, op: Operation) -> str:
         """Return a unique label: where the op was written, else what it is, and a count."""
-        written = isinstance(op.location, NameLoc)
-        label = op.location.desc.data if written else op.name.removeprefix("net.")
+        written, kind = op.location, op.name.removeprefix("net.")
+        label = written.desc.data if isinstance(written, NameLoc) else kind
         self.used[label] += 1
         if self.used[label] == 1:
             return label
@@ -98,9 +98,9 @@ class _Conversion:
             case net.QuantizeOp():
                 return feas.QuantizeOp(self.label(op), operands[0], op.levels.get_values())
             case net.CrossEntropyOp():
-                return feas.CrossEntropyOp(self.label(op), *operands, op.strength.value.data)
+                return feas.CrossEntropyOp(self.label(op), operands[0], operands[1], op.strength.value.data)
             case net.MarginOp():
-                return feas.MarginOp(self.label(op), *operands, *op.bounds.get_values())
+                return feas.MarginOp(self.label(op), operands[0], operands[1], *op.bounds.get_values())
             case net.OutputOp():
                 return feas.OutputOp(op.label.data, operands[0])
         raise PassFailedException(f"'{op.name}' has no counterpart in feas")

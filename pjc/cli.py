@@ -335,11 +335,13 @@ def _open_model(given: argparse.Namespace) -> tuple[Compilation, _Dumps]:
 
 
 def _require_source(path: Path) -> None:
-    """Raise CommandError if there is no file ``path``, or nothing in it."""
+    """Raise CommandError if there is no file ``path``, or nothing in it; the driver does the rest."""
     try:
+        path.stat()
+        if path.is_dir():
+            raise CommandError(f"{path} is a directory; name a .pjn file in it")
         if path.is_file() and not path.read_bytes().strip():
             raise CommandError(f"{path} is empty")
-        path.stat()
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, _names_in(path.parent), 1)
         advice = f"; did you mean {path.with_name(near[0])}?" if near else ""
@@ -364,8 +366,8 @@ def _compile(given: argparse.Namespace) -> int:
     from pjc.runtime.history import replace_file
 
     source = Path(given.model)
-    output = Path(given.output) if given.output else source.with_suffix(".pjx")
     _require_source(source)
+    output = Path(given.output) if given.output else source.with_suffix(".pjx")
     if output.exists() and output.samefile(source):
         raise CommandError(f"-o {output} would overwrite the source; name another file")
     with _precision(given):
@@ -380,12 +382,21 @@ def _compile(given: argparse.Namespace) -> int:
             return 0
         program = compilation.program()
         dumps.check()
-        replace_file(output, program.save)
+        _save_program(program, output)
         summary = compilation.summary()
     console = _console()
     _print_summary(console, summary)
     _say(console, f"wrote {output}")
     return 0
+
+
+def _save_program(program: Program, path: Path) -> None:
+    """Write the compiled program; a directory, device or pipe is left alone, with CommandError."""
+    from pjc.runtime.history import replace_file
+
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path} cannot be written: it is no regular file")
+    replace_file(path, program.save)
 
 
 def _console() -> Console:
@@ -498,13 +509,12 @@ def _train_program(
 ) -> int:
     """Train a compiled program and write what comes of it."""
     from pjc.runtime import train
-    from pjc.runtime.history import replace_file
 
     console = _console()
     parts = _load_parts(given, program)
     settings = _settings(given, compilation, program, parts)
     start = _start(given, program, outputs, settings)
-    replace_file(outputs.program, program.save)
+    _save_program(program, outputs.program)
     sizes = [f"{len(parts.train)} to train on"]
     sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
     sizes += [f"{len(parts.test)} to test"] if parts.test else []
@@ -714,3 +724,7 @@ class _View:
             self.validation = f", validation {self.metric} {_score(row.validation, self.metric)}"
         text = f"epoch {row.epoch}/{self.epochs}: gap {row.gap:.3g}{self.validation}"
         _say(self.console, f"{text}, {row.seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 from jax import export
@@ -64,15 +64,24 @@ def save(program: Program, path: Path, source: dict[str, object]) -> None:
 
 
 def _write_whole(path: Path, members: dict[str, bytes]) -> None:
-    """Write the archive beside its place and rename it; equal members give equal files."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with (
-            os.fdopen(handle, "wb") as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
+    """Write the archive; equal members give equal files."""
+
+    def write(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in members.items():
                 archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+    replace_whole(path, write)
+
+
+def replace_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside its place and rename it, so that it appears whole or not at all."""
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path} is not a regular file; name another place for the compiled program")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
@@ -127,7 +136,11 @@ def _read(
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     again = None if recompile is None else (lambda size: recompile(source, size))
     data = path.read_bytes()
-    return Program(signature, functions, texts, again, lambda _, other: other.write_bytes(data))
+
+    def copy(_: Program, other: Path) -> None:
+        replace_whole(other, lambda file: file.write(data))
+
+    return Program(signature, functions, texts, again, copy)
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
-from pjc.dialects.view import StepAttr, ViewOp, shape_of
+from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
 from pjc.runtime.projections import loss, operator
 from pjc.runtime.views import Step, collect, counts, owns_all, spread
 from xdsl.dialects.builtin import (
@@ -277,7 +277,8 @@ def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
 def _viewed(op: Operation, inputs: list[Array]) -> Array:
     assert isinstance(op, ViewOp)
     if len(inputs) > 1:
-        return jnp.concatenate(inputs, axis=op.axis.value.data)  # type: ignore[attr-defined]
+        assert isinstance(op, ConcatOp)
+        return jnp.concatenate(inputs, axis=op.axis.value.data)
     step = op.step(0)
     return spread(inputs[0], [(step.kind.data, step.lists())])
 

@@ -123,9 +123,14 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
 
+    What a link points to is replaced, not the link; a device or a pipe is written to as it is.
     Raises DataError where that cannot be done; ``path`` is then as it was.
     """
     try:
+        if path.exists() and not path.is_file():
+            write(path)
+            return
+        path = path.resolve()
         handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)

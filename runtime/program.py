@@ -153,8 +153,8 @@ class Program:
         """
         named = self._training_data(params, data)
         count = jnp.asarray(self.iterations if iterations is None else iterations, jnp.int32)
-        params, info = self._functions["update"](dict(params), named, count)
-        return params, info
+        after, info = self._functions["update"](dict(params), named, count)
+        return dict(after), dict(info)
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 0) -> dict[str, Any]:
         """Return how far the constraints are from agreeing after some iterations on a batch.
@@ -182,7 +182,7 @@ class Program:
 
     def stablehlo(self, entry: str = "update") -> str:
         """Return the StableHLO text of an entry point: "init", "apply", "update" or "gap"."""
-        return self.lowered(entry).as_text()
+        return str(self.lowered(entry).as_text())
 
     def lowered(self, entry: str) -> Any:
         """Return JAX's lowering of an entry point, to compile, print or analyze."""

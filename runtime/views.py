@@ -57,20 +57,19 @@ def _collected(
         case "reshape", _:
             return jnp.reshape(copies, before)
         case "transpose", (permutation,):
-            return jnp.transpose(copies, np.argsort(permutation))
+            return jnp.transpose(copies, [int(axis) for axis in np.argsort(permutation)])
         case "broadcast", (shape, dims):
             repeated = [axis for axis in range(len(shape)) if axis not in dims]
             repeated += [d for d, size in zip(dims, before, strict=True) if size < shape[d]]
             return jnp.reshape(jnp.sum(copies, axis=tuple(repeated)), before)
-        case "slice", (starts, limits, strides):
+        case "slice", (starts, _, strides):
             config = [
                 (start, size - start - (count - 1) * stride - 1, stride - 1)
                 for start, stride, size, count in zip(starts, strides, before, copies.shape, strict=True)
             ]
             return lax.pad(copies, jnp.zeros((), copies.dtype), config)
         case "pad", (low, _):
-            limits = [a + size for a, size in zip(low, before, strict=True)]
-            return lax.slice(copies, low, limits)
+            return lax.slice(copies, low, [a + size for a, size in zip(low, before, strict=True)])
         case "place", ((axis, offset, _),):
             return lax.slice_in_dim(copies, offset, offset + before[axis], axis=axis)
     raise ValueError(f"unknown view step '{kind}'")
@@ -117,8 +116,7 @@ def _spread_numbers(value: np.ndarray, kind: str, numbers: tuple[tuple[int, ...]
         case "pad", (low, high):
             return np.pad(value, list(zip(low, high, strict=True)))
         case "place", ((axis, offset, size),):
-            low, high = _margins(value.shape, axis, offset, size)
-            return np.pad(value, list(zip(low, high, strict=True)))
+            return np.pad(value, list(zip(*_margins(value.shape, axis, offset, size), strict=True)))
     raise ValueError(f"unknown view step '{kind}'")
 
 

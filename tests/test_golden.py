@@ -49,9 +49,7 @@ def test_all_five_networks_and_their_solvers_are_here() -> None:
 def test_iterates_equal_the_reference(name: str, solver: str) -> None:
     golden = dict(np.load(FOLDER / f"{name}.npz"))
     with jax.enable_x64(True):
-        program = pjc.compile(
-            FOLDER / f"{name}.pjn", batch=len(golden["x"]), dtype="f64", **SOLVERS[solver]
-        )
+        program = pjc.compile(FOLDER / f"{name}.pjn", batch=len(golden["x"]), dtype="f64", **SOLVERS[solver])
         before = {key.removeprefix("in/"): golden[key] for key in golden if key.startswith("in/")}
         logits = program.apply(before, golden["x"])
         np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=TOLERANCE)

@@ -24,7 +24,8 @@ def operator(name: str, **fields: Any) -> Operator:
     Raises:
         ValueError: if no operator has that name, or the fields do not fit it.
     """
-    return _found(OPERATORS, "operator", name)(**fields)
+    found: type[Operator] = _found(OPERATORS, "operator", name)
+    return found(**fields)
 
 
 def loss(name: str, **fields: Any) -> Loss:
@@ -33,7 +34,8 @@ def loss(name: str, **fields: Any) -> Loss:
     Raises:
         ValueError: if no loss has that name, or the fields do not fit it.
     """
-    return _found(LOSSES, "loss", name)(**fields)
+    found: type[Loss] = _found(LOSSES, "loss", name)
+    return found(**fields)
 
 
 def register(cls: type[Operator]) -> type[Operator]:

@@ -7,8 +7,8 @@ Projection: its prox, argmin over ``l'`` of ``|l' - l|^2 / 2 + F(l')``.
 Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsumexp(l')`` the entries of
 ``w = L softmax(l')`` solve ``w_i + log w_i = log L + c_i - v``, so ``w_i = omega(log L + c_i - v)`` with
 Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``, whose left side is decreasing and
-convex in v. Newton from ``v = max c - L``, where the left side is at least L, climbs to it without a safeguard.
-c is shifted by its maximum first.
+convex in v. Newton from ``v = max c - L``, where the left side is at least L, climbs to it without a
+safeguard. c is shifted by its maximum first.
 
 Ties: none, F is convex.
 
@@ -30,7 +30,6 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array, lax
-
 from pjc.runtime.projections.operator import Loss
 
 MAX_STEPS = 100

@@ -31,14 +31,15 @@ Cost: O(N) a site, and about 6 Newton steps.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array, lax
-
 from pjc.runtime.projections.operator import Operator
 
+Carry = tuple[Array, Array, Array, Array, Array]
 MAX_STEPS = 200
 """Enough bisections for any bracket of floats; Newton needs about 6."""
 
@@ -94,11 +95,11 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
     upper = jnp.minimum(jnp.sqrt(1 + r / jnp.maximum(big, _tiny(r))), largest)
     lower = jnp.minimum(lower, upper)
 
-    def unfinished(carry: tuple[Array, ...]) -> Array:
+    def unfinished(carry: Carry) -> Array:
         step, _, _, _, moving = carry
         return (step < MAX_STEPS) & jnp.any(moving)
 
-    def advance(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def advance(carry: Carry) -> Carry:
         step, low, high, w, _ = carry
         spread = 1 + 2 * w
         saturating = small * ((2 + 3 * w) / spread / spread) + unit / (1 + w)
@@ -118,7 +119,8 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
 
 def limit(dtype: jnp.dtype) -> float:
     """Return the largest w that is looked for: beyond it S counts as zero."""
-    return float(jnp.finfo(dtype).max) ** 0.45
+    largest = float(jnp.finfo(dtype).max)
+    return math.exp(0.45 * math.log(largest))
 
 
 def _tiny(like: Array) -> Array:

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jax import Array
-
 from pjc.runtime.projections.operator import Operator
 
 

@@ -26,7 +26,6 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
-
 from pjc.runtime.projections.operator import Operator
 
 

@@ -27,7 +27,6 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
-
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.sum import count, total
 

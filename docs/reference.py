@@ -1,0 +1,45 @@
+"""Writes docs/passes.md from the docstrings of the passes: ``python docs/reference.py``.
+
+tests/test_docs.py holds the page to them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from pjc.universe import PASSES, pass_factory
+
+HEAD = """# Passes
+
+In the order of the pipeline. `pjc opt FILE -p PASS,PASS{option=value}` runs any of them; a pass may be named
+without its dialect. This page is generated from the docstrings by docs/reference.py.
+"""
+
+
+def options(cls: type) -> list[str]:
+    """Return a line for each option of a pass: name, default, and the docstring under the field."""
+    lines = inspect.getsource(cls).splitlines()
+    found = []
+    for option in fields(cls):
+        at = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{option.name}:"))
+        said = lines[at + 1].strip().strip('"')
+        found.append(f"- `{option.name.replace('_', '-')}` (default `{option.default}`): {said}")
+    return found
+
+
+def page() -> str:
+    """Return the text of docs/passes.md."""
+    parts = [HEAD]
+    for name in PASSES:
+        cls = pass_factory(name)()
+        parts.append(f"## {name}\n\n{inspect.getdoc(cls)}\n")
+        if listed := options(cls):
+            parts.append("Options:\n\n" + "\n".join(listed) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "passes.md").write_text(page())

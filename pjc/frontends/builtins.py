@@ -1,0 +1,241 @@
+"""The functions and losses of the language: a name, what its arguments are, what it builds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from xdsl.ir import Operation
+
+from pjc.dialects import net, shapes
+from pjc.frontends import convert
+from pjc.frontends.binding import Given, Slot
+from pjc.frontends.convert import integer, integers, number, operands, positive, tensor, widths
+from pjc.frontends.emitter import Site
+from pjc.frontends.values import Mistake, TargetValue, Tensor, describe
+
+Converter = Callable[[Any], Any]
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A builtin function; ``build`` gets the site and the converted arguments by name."""
+
+    name: str
+    slots: tuple[Slot, ...]
+    converters: Mapping[str, Converter]
+    build: Callable[..., Any]
+
+    def __call__(self, site: Site, found: Mapping[str, Sequence[Given]]) -> Any:
+        """Convert the arguments and build; raise Mistake or ShapeError."""
+        arguments = {}
+        for slot in self.slots:
+            if slot.name in found:
+                given = found[slot.name]
+                arguments[slot.name] = self.converters[slot.name](given if slot.rest else given[0])
+        return self.build(site, **arguments)
+
+
+FUNCTIONS: dict[str, Function] = {}
+LOSSES: dict[str, Function] = {}
+
+
+def _entry(table: dict[str, Function], name: str, **converters: Converter) -> Callable[[Builder], Builder]:
+    """Return a decorator that enters a builder; its defaults say which arguments are optional."""
+
+    def enter(build: Builder) -> Builder:
+        parameters = inspect.signature(build).parameters
+        slots: list[Slot] = []
+        for argument, converter in converters.items():
+            required = parameters[argument].default is inspect.Parameter.empty
+            rest = converter is operands
+            named = any(slot.rest for slot in slots)
+            slots.append(Slot(argument, required, rest, named))
+        table[name] = Function(name, tuple(slots), converters, build)
+        return build
+
+    return enter
+
+
+def _at_least_two(name: str, xs: Sequence[Tensor], hint: str | None = None) -> None:
+    if len(xs) < 2:
+        raise Mistake(f"{name} takes at least two inputs, got {('none', 'one')[len(xs)]}", hint)
+
+
+def _at_least_one(name: str, xs: Sequence[Tensor]) -> None:
+    if not xs:
+        raise Mistake(f"{name} takes at least one input, got none")
+
+
+# Arithmetic
+
+
+@_entry(FUNCTIONS, "matmul", a=tensor, b=tensor)
+@_entry(FUNCTIONS, "dot", a=tensor, b=tensor)
+def _matmul(site: Site, a: Tensor, b: Tensor) -> Tensor:
+    return site.matmul(a, b)
+
+
+@_entry(FUNCTIONS, "add", inputs=operands)
+def _add(site: Site, inputs: list[Tensor]) -> Tensor:
+    _at_least_two("add", inputs)
+    return site.reduce(net.SumOp, inputs)
+
+
+@_entry(FUNCTIONS, "sum", inputs=operands, axis=integers)
+def _sum(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
+    _at_least_one("sum", inputs)
+    if len(inputs) == 1 and not axis:
+        raise Mistake("sum of one tensor needs an axis", "write sum(x, axis = 0)")
+    return site.reduce(net.SumOp, inputs, axis)
+
+
+@_entry(FUNCTIONS, "relu", x=tensor)
+def _relu(site: Site, x: Tensor) -> Tensor:
+    return site.reduce(net.SumReluOp, [x])
+
+
+@_entry(FUNCTIONS, "sum_relu", inputs=operands, axis=integers)
+def _sum_relu(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
+    _at_least_one("sum_relu", inputs)
+    return site.reduce(net.SumReluOp, inputs, axis)
+
+
+@_entry(FUNCTIONS, "max", x=tensor, axis=integers)
+def _max(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
+    if not axis:
+        raise Mistake(
+            "max of one tensor needs an axis",
+            "write max(x, axis = 0); maximum(a, b) compares tensors entry by entry",
+        )
+    return site.reduce(net.MaxOp, [x], axis)
+
+
+@_entry(FUNCTIONS, "maximum", inputs=operands)
+def _maximum(site: Site, inputs: list[Tensor]) -> Tensor:
+    _at_least_two("maximum", inputs, "max(x, axis = 0) is the largest along an axis")
+    return site.reduce(net.MaxOp, inputs)
+
+
+@_entry(FUNCTIONS, "identity", x=tensor)
+def _identity(site: Site, x: Tensor) -> Tensor:
+    return site.op(net.IdentityOp(x.ssa), x.names)
+
+
+@_entry(FUNCTIONS, "quantize", x=tensor, levels=convert.levels)
+def _quantize(site: Site, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
+    return site.op(net.QuantizeOp(x.ssa, levels), x.names)
+
+
+# Views
+
+
+@_entry(FUNCTIONS, "reshape", x=tensor, shape=integers)
+def _reshape(site: Site, x: Tensor, shape: Sequence[int]) -> Tensor:
+    return site.reshape(x, shape)
+
+
+@_entry(FUNCTIONS, "transpose", x=tensor, permutation=integers)
+def _transpose(site: Site, x: Tensor, permutation: Sequence[int] | None = None) -> Tensor:
+    if permutation is None:
+        permutation = range(x.rank)[::-1]
+    if x.rank and all(-x.rank <= axis < x.rank for axis in permutation):
+        permutation = [axis % x.rank for axis in permutation]
+    return site.transpose(x, permutation)
+
+
+@_entry(FUNCTIONS, "concat", inputs=operands, axis=integer)
+def _concat(site: Site, inputs: list[Tensor], axis: int = -1) -> Tensor:
+    _at_least_one("concat", inputs)
+    return site.concat(inputs, axis)
+
+
+@_entry(FUNCTIONS, "stack", inputs=operands, axis=integer)
+def _stack(site: Site, inputs: list[Tensor], axis: int = 0) -> Tensor:
+    _at_least_one("stack", inputs)
+    for x in inputs[1:]:
+        if x.shape != inputs[0].shape:
+            raise Mistake(f"stack needs tensors of equal shape, found {inputs[0]} and {x}")
+    return site.concat([_expand(site, x, axis) for x in inputs], axis)
+
+
+@_entry(FUNCTIONS, "broadcast", x=tensor, shape=integers)
+def _broadcast(site: Site, x: Tensor, shape: Sequence[int]) -> Tensor:
+    return site.broadcast(x, shapes.checked(shape))
+
+
+@_entry(FUNCTIONS, "expand", x=tensor, axis=integer)
+def _expand(site: Site, x: Tensor, axis: int) -> Tensor:
+    at = shapes.axis_of(axis, x.rank + 1)
+    result = site.reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
+    return Tensor(result.ssa, (*x.names[:at], None, *x.names[at:]))
+
+
+@_entry(FUNCTIONS, "squeeze", x=tensor, axis=integers)
+def _squeeze(site: Site, x: Tensor, axis: Sequence[int] | None = None) -> Tensor:
+    if axis is None:
+        gone: Sequence[int] = [i for i, size in enumerate(x.shape) if size == 1]
+    else:
+        gone = shapes.axes_of(axis, x.rank)
+    for i in gone:
+        if x.shape[i] != 1:
+            raise Mistake(f"squeeze removes axes of size 1, but axis {i} of {x} is {x.shape[i]}")
+    kept = [i for i in range(x.rank) if i not in gone]
+    result = site.reshape(x, [x.shape[i] for i in kept])
+    return Tensor(result.ssa, tuple(x.names[i] for i in kept))
+
+
+@_entry(FUNCTIONS, "pad", x=tensor, widths=widths)
+def _pad(site: Site, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
+    if len(widths) != x.rank:
+        raise Mistake(f"pad needs a pair for each axis of {x}, found {len(widths)}")
+    return site.pad(x, [low for low, _ in widths], [high for _, high in widths])
+
+
+# Losses; each returns the op, which has no result
+
+
+def _class_target(given: Given) -> TargetValue:
+    """A class target."""
+    value = given.value
+    if not isinstance(value, TargetValue):
+        raise Mistake(f"expected a target, found {describe(value)}", "losses take (logits, target)",
+                      given.span)  # fmt: skip
+    if value.classes is None:
+        hint = f"declare it as 'target {value.name}: class[...]'"
+        raise Mistake(f"expected a class target, found {value}", hint, given.span)
+    return value
+
+
+def _check_logits(name: str, logits: Tensor, target: TargetValue) -> None:
+    """Raise if the logits are not the target's dimensions and then its classes."""
+    shape: Sequence[int] = target.ssa.type.get_shape()  # type: ignore[attr-defined]
+    if logits.shape == (*shape, target.classes):
+        return
+    hint = None
+    if logits.rank and logits.shape[:-1] == tuple(shape):
+        hint = f"the last dimension must be the number of classes, {target.classes}"
+    raise Mistake(
+        f"{name} compares logits {logits} with the target '{target.name}' of {target}; "
+        "their dimensions differ",
+        hint,
+    )
+
+
+@_entry(LOSSES, "cross_entropy", logits=tensor, target=_class_target, strength=positive)
+def _cross_entropy(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
+    _check_logits("cross_entropy", logits, target)
+    return net.CrossEntropyOp(logits.ssa, target.ssa, strength)
+
+
+@_entry(LOSSES, "margin", logits=tensor, target=_class_target, low=number, high=number)
+def _margin(
+    site: Site, logits: Tensor, target: TargetValue, low: float = 0.0, high: float = 1.0
+) -> Operation:
+    _check_logits("margin", logits, target)
+    if low > high:
+        raise Mistake(f"margin needs low <= high, found low = {low} and high = {high}")
+    return net.MarginOp(logits.ssa, target.ssa, low, high)

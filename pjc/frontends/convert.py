@@ -1,0 +1,91 @@
+"""What the arguments of functions and losses may be: each converter checks one kind of argument."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from pjc.frontends.binding import Given
+from pjc.frontends.values import Mistake, Tensor, Value, describe
+
+
+def fail(given: Given, expected: str, found: str | None = None) -> Mistake:
+    """Return the complaint that an argument is not what was expected."""
+    what = f"'{given.name}' must be" if given.name else "expected"
+    return Mistake(f"{what} {expected}, found {found or describe(given.value)}", span=given.span)
+
+
+def tensor(given: Given) -> Tensor:
+    """A tensor."""
+    if not isinstance(given.value, Tensor):
+        hint = None
+        if isinstance(given.value, tuple) and given.value:
+            hint = "only concat, stack, add, sum, sum_relu and maximum take a tuple of tensors"
+        elif isinstance(given.value, int | float):
+            hint = "constants in the network are not supported yet; a param can hold the number"
+        raise Mistake(str(fail(given, "a tensor")), hint, given.span)
+    return given.value
+
+
+def operands(rest: Sequence[Given]) -> list[Tensor]:
+    """Tensors, or one tuple of tensors."""
+    if len(rest) == 1 and isinstance(rest[0].value, tuple):
+        rest = [Given(None, item, rest[0].span) for item in rest[0].value]
+    return [tensor(each) for each in rest]
+
+
+def integer(given: Given) -> int:
+    """An integer."""
+    return _integer(given, given.value)
+
+
+def integers(given: Given) -> list[int]:
+    """An integer or a tuple of integers."""
+    value = given.value
+    return [_integer(given, item) for item in (value if isinstance(value, tuple) else (value,))]
+
+
+def number(given: Given) -> float:
+    """A number."""
+    if not isinstance(given.value, int | float):
+        raise fail(given, "a number")
+    return float(given.value)
+
+
+def positive(given: Given) -> float:
+    """A number above 0."""
+    value = number(given)
+    if not value > 0:
+        raise fail(given, "positive", str(given.value))
+    return value
+
+
+def levels(given: Given) -> list[float]:
+    """Strictly increasing numbers."""
+    items = given.value if isinstance(given.value, tuple) else (given.value,)
+    found = [number(Given(given.name, item, given.span)) for item in items]
+    if not found or any(a >= b for a, b in itertools.pairwise(found)):
+        shown = "(" + ", ".join(map(str, items)) + ")"
+        raise fail(given, "strictly increasing numbers", shown)
+    return found
+
+
+def widths(given: Given) -> list[tuple[int, int]]:
+    """A pair of integers for each axis."""
+    found = []
+    pairs: tuple[Value, ...] = given.value if isinstance(given.value, tuple) else (given.value,)
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise Mistake(
+                f"pad takes a pair (before, after) for each axis, found {describe(pair)}",
+                "write ((0, 0), (1, 1))",
+                given.span,
+            )
+        found.append((_integer(given, pair[0]), _integer(given, pair[1])))
+    return found
+
+
+def _integer(given: Given, value: Value) -> int:
+    if not isinstance(value, int):
+        raise fail(given, "an integer", describe(value))
+    return value

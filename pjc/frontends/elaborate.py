@@ -1,0 +1,307 @@
+"""The syntax tree to a net.network: runs the statements, and the bodies of blocks for each call."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block as IrBlock
+from xdsl.ir import Region, SSAValue
+
+from pjc.diagnostics import Diagnostic, DiagnosticError, Span
+from pjc.dialects import net
+from pjc.dialects.shapes import ShapeError
+from pjc.frontends import ast
+from pjc.frontends.binding import Given, Slot, bind
+from pjc.frontends.builtins import LOSSES
+from pjc.frontends.declarations import Declarations
+from pjc.frontends.emitter import set_hint
+from pjc.frontends.expressions import Evaluator
+from pjc.frontends.names import nearest
+from pjc.frontends.report import Report
+from pjc.frontends.scope import Scope
+from pjc.frontends.values import (
+    MAX_NUMBER,
+    POISON,
+    Block,
+    Init,
+    InitName,
+    Instance,
+    LossName,
+    Mistake,
+    Poison,
+    TargetValue,
+    Tensor,
+    Value,
+    describe,
+    is_poisoned,
+)
+
+
+def elaborate(
+    tree: ast.File,
+    *,
+    name: str,
+    defines: Mapping[str, int | float] | None = None,
+    batch: int | None = None,
+    dtype: str = "f32",
+) -> ModuleOp:
+    """Return a module with the file's network, or raise with all the mistakes of the file.
+
+    ``defines`` gives values to constants and free dimensions; ``batch`` to the one named batch.
+    """
+    given = dict(defines or {})
+    if batch is not None and given.setdefault("batch", batch) != batch:
+        message = f"batch is given twice, as {given['batch']} and as {batch}"
+        raise DiagnosticError([Diagnostic(message)])
+    return Elaborator(tree, given, dtype, batch is not None).run(name)
+
+
+def parse_define(text: str) -> tuple[str, int | float]:
+    """Return the name and the number of ``hidden=256``, or raise DiagnosticError."""
+    found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=\s*([-+.\w]+)\s*", text, re.ASCII)
+    value: int | float | None = None
+    if found is not None and len(found[2]) < 40:
+        for kind in (int, float):
+            try:
+                value = kind(found[2])
+                break
+            except ValueError:
+                continue
+    if found is None or value is None or not math.isfinite(value) or abs(value) > MAX_NUMBER:
+        message = f"expected NAME=NUMBER after -D, found '{text[:80]}'"
+        raise DiagnosticError([Diagnostic(message, hint="like -D hidden=256")])
+    return found[1], value
+
+
+class Elaborator:
+    """Runs the statements of one file."""
+
+    def __init__(
+        self, tree: ast.File, defines: Mapping[str, int | float], dtype: str, has_batch: bool
+    ) -> None:
+        self.tree = tree
+        self.report = Report(tree.source)
+        self.evaluator = Evaluator(tree, self.report, self._call_block)
+        self.file = self.evaluator.file
+        self.declarations = Declarations(self.evaluator, defines, dtype, has_batch)
+        self.outputs: dict[str, Span] = {}
+        self.blocks: list[Block] = []
+        self.called: set[str] = set()
+        self.hinted: set[SSAValue] = set()
+
+    def run(self, name: str) -> ModuleOp:
+        """Return the module, or raise with all the mistakes."""
+        for statement in self.tree.statements:
+            self._statement(statement, self.file)
+        self._check_uncalled()
+        self.declarations.check_defines()
+        if not self.outputs:
+            end = self.tree.span
+            place = Span(end.file, end.end_line, end.end_column, end.end_line, end.end_column + 1)
+            self.report.add("the file has no output", place, "end it with 'output NAME'")
+        self.report.finish()
+        region = Region([self.evaluator.emitter.block])
+        return ModuleOp([net.NetworkOp(name, self.declarations.dims, region)])
+
+    def _statement(self, node: ast.Node, scope: Scope) -> None:
+        """Run a statement; note its mistakes."""
+        try:
+            if scope is not self.file and not isinstance(node, ast.Assign | ast.Param | ast.Evaluate):
+                word = type(node).__name__.lower()
+                raise Mistake(f"'{word}' belongs outside of blocks")
+            match node:
+                case ast.Const():
+                    self.declarations.const(node)
+                case ast.Input():
+                    self.declarations.input(node)
+                case ast.Target():
+                    self.declarations.target(node)
+                case ast.Param():
+                    self.declarations.param(node, scope)
+                case ast.Def():
+                    self._def(node)
+                case ast.Assign():
+                    self._assign(node, scope)
+                case ast.Output():
+                    self._output(node)
+                case ast.Require():
+                    self._require(node)
+                case ast.Return():
+                    raise Mistake("'return' belongs in a block", "a file has outputs")
+                case ast.Evaluate():
+                    self._evaluate(node, scope)
+        except (Mistake, ShapeError) as error:
+            self.evaluator.note(error, node, scope)
+
+    # Blocks
+
+    def _def(self, node: ast.Def) -> None:
+        name = node.name.id
+        self.file.claim(node.name, declares=True, block=True)
+        visible = self.file.for_blocks()
+        inner = Scope(visible=visible, constants=self.file.constants & set(visible))
+        defaults: dict[str, Value] = {}
+        for each in node.parameters:
+            try:
+                self.declarations.declare(each.name, inner)
+            except Mistake as error:
+                self.evaluator.note(error, each, self.file)
+            if each.default is not None:
+                defaults[each.name.id] = self.evaluator.evaluate(each.default, self.file)
+            elif defaults:
+                wrong = Mistake(f"'{each.name.id}' needs a default, like those before it")
+                self.evaluator.note(wrong, each, self.file)
+        returns = [each for each in node.body if isinstance(each, ast.Return)]
+        if not returns:
+            self.report.add(f"the block '{name}' returns nothing", node.name.span,
+                            "end it with 'return VALUE'")  # fmt: skip
+        elif node.body[-1] is not returns[0]:
+            after = node.body[node.body.index(returns[0]) + 1]
+            self.report.add("this is never reached; 'return' ends the block", after.span)
+        block = Block(node, visible, defaults)
+        self.blocks.append(block)
+        self.file.bind(node.name, block)
+
+    def _call_block(
+        self, target: Block | Instance, given: Sequence[Given], span: Span, scope: Scope
+    ) -> Value:
+        """Run the body of a block on the arguments of a call."""
+        block = target.block if isinstance(target, Instance) else target
+        slots = [Slot(each.name.id, each.default is None) for each in block.tree.parameters]
+        who = target.path if isinstance(target, Instance) else block.tree.name.id
+        found = bind(who, slots, given, span, self.report)
+        if found is None:
+            return POISON
+        values = {name: each[0].value for name, each in found.items()}
+        shared = scope.shared
+        if isinstance(target, Instance):
+            path, shared = target.path, target.params
+        else:
+            path = scope.next_call(block.tree.name.id)
+        trace = f"in {path}, called in line {span.line}"
+        return self._run_block(block, values, Scope(path, shared=shared, trace=trace, called=span))
+
+    def _run_block(self, block: Block, values: Mapping[str, Value], inner: Scope) -> Value:
+        self.called.add(block.tree.name.id)
+        inner.block = block
+        inner.visible = block.visible
+        inner.constants = {name for name in block.visible if name in self.file.constants}
+        for parameter in block.tree.parameters:
+            name = parameter.name.id
+            inner.bind(parameter.name, values.get(name, block.defaults.get(name, POISON)))
+        for statement in block.tree.body:
+            if isinstance(statement, ast.Return):
+                return self._bindable(statement.value, inner)
+            self._statement(statement, inner)
+        return POISON
+
+    def _check_uncalled(self) -> None:
+        """Run blocks that nothing calls on poison, for the mistakes that any call would show."""
+        emitter, declarations = self.evaluator.emitter, self.declarations
+        kept, labels = emitter.block, declarations.labels
+        for block in self.blocks:
+            if block.tree.name.id not in self.called:
+                emitter.block, declarations.labels = IrBlock(), {}
+                self._run_block(block, {}, Scope(block.tree.name.id))
+        emitter.block, declarations.labels = kept, labels
+
+    # Values, outputs and requirements
+
+    def _bindable(self, node: ast.Node, scope: Scope) -> Value:
+        """Return a value that a name can stand for."""
+        value = self.evaluator.evaluate(node, scope)
+        if isinstance(value, TargetValue | LossName) or not isinstance(
+            value, int | float | tuple | Tensor | Init | InitName | Block | Instance | Poison
+        ):
+            wrong = Mistake(f"{describe(value)} is no value of its own")
+            return self.evaluator.note(wrong, node, scope)
+        return value
+
+    def _assign(self, node: ast.Assign, scope: Scope) -> None:
+        value = self._bindable(node.value, scope)
+        values: Sequence[Value] = [value]
+        if len(node.targets) > 1:
+            count = len(node.targets)
+            if is_poisoned(value) and not isinstance(value, tuple):
+                values = [POISON] * count
+            elif not isinstance(value, tuple) or len(value) != count:
+                wrong = Mistake(f"{count} names need a tuple of {count}, found {describe(value)}")
+                self.evaluator.note(wrong, node.value, scope)
+                values = [POISON] * count
+            else:
+                values = value
+        for target, each in zip(node.targets, values, strict=True):
+            try:
+                scope.claim(target, declares=False)
+                self._name_value(target, each, scope)
+            except Mistake as error:
+                self.evaluator.note(error, target, scope)
+
+    def _name_value(self, target: ast.Name, value: Value, scope: Scope) -> None:
+        """Bind a name; a block becomes an instance, a tensor takes the name in dumps."""
+        if isinstance(value, Block):
+            path = scope.label(target.id)
+            value = Instance(value, path, {} if scope.shared is None else scope.shared)
+        elif isinstance(value, Tensor):
+            self._hint(value, scope.label(target.id))
+        scope.bind(target, value)
+
+    def _hint(self, value: Tensor, label: str) -> None:
+        """Name a tensor after the first variable that holds it."""
+        owner = value.ssa.owner
+        if not isinstance(owner, IrBlock | net.InputOp | net.ParamOp) and value.ssa not in self.hinted:
+            self.hinted.add(value.ssa)
+            set_hint(value.ssa, label)
+
+    def _evaluate(self, node: ast.Evaluate, scope: Scope) -> None:
+        if isinstance(node.value, ast.Call) and isinstance(node.value.function, ast.Name):
+            name = node.value.function.id
+            if isinstance(scope.find(name), LossName):
+                raise Mistake(f"'{name}' is a loss and has no value", f"write 'require {name}(...)'")
+        if not is_poisoned(self.evaluator.evaluate(node.value, scope)):
+            raise Mistake("nothing uses the value of this expression", "write 'name = ...'")
+
+    def _output(self, node: ast.Output) -> None:
+        name = node.name
+        if name is None:
+            if not isinstance(node.value, ast.Name):
+                self.outputs.setdefault("", node.span)
+                raise Mistake("an output needs a name", "write 'output name = ...'", node.value.span)
+            name = node.value
+        first = self.outputs.setdefault(name.id, name.span)
+        value = self.evaluator.evaluate(node.value, self.file)
+        if node.name is not None:
+            self.file.claim(node.name, declares=False)
+            self.file.bind(node.name, value if isinstance(value, Tensor) else POISON)
+        if is_poisoned(value):
+            return
+        if not isinstance(value, Tensor):
+            raise Mistake(f"an output must be a tensor, found {describe(value)}", None,
+                          node.value.span)  # fmt: skip
+        if first is not name.span:
+            raise Mistake(f"a second output '{name.id}'; the first is in line {first.line}",
+                          "write 'output other_name = ...'", name.span)  # fmt: skip
+        if node.name is not None:
+            self._hint(value, name.id)
+        self.evaluator.emitter.add(net.OutputOp(name.id, value.ssa), name.id, node.span)
+
+    def _require(self, node: ast.Require) -> None:
+        loss = node.loss
+        function = loss.function if isinstance(loss, ast.Call) else loss
+        known = " or ".join(LOSSES)
+        if not isinstance(function, ast.Name):
+            raise Mistake(f"require takes a loss: {known}", "like cross_entropy(logits, y)",
+                          function.span)  # fmt: skip
+        if function.id not in LOSSES:
+            hint = nearest(function.id, LOSSES) or f"known losses are {', '.join(LOSSES)}"
+            raise Mistake(f"unknown loss '{function.id}'", hint, function.span)
+        if not isinstance(loss, ast.Call):
+            raise Mistake(f"the loss {function.id} needs its arguments",
+                          f"write {function.id}(logits, target)", function.span)  # fmt: skip
+        given = self.evaluator.given(loss, self.file)
+        found: object = self.evaluator.call_function(LOSSES[function.id], loss, given, self.file)
+        if isinstance(found, net.LossOp):
+            self.evaluator.emitter.add(found, function.id, node.span)

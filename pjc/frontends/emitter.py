@@ -1,0 +1,198 @@
+"""Puts net and view ops into the network, each with its label and its place in the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr
+from xdsl.ir import Block, Operation, SSAValue
+
+from pjc.diagnostics import Span
+from pjc.dialects import net, shapes, view
+from pjc.dialects.shapes import Shape, ShapeError
+from pjc.dialects.view import shape_of
+from pjc.frontends.report import Report
+from pjc.frontends.values import Names, Tensor
+
+MAX_OPS = 10_000
+"""Files that make more ops than this are refused: blocks that call blocks grow exponentially."""
+
+
+class Emitter:
+    """The network's block and the number of ops in it."""
+
+    def __init__(self, report: Report) -> None:
+        self.block = Block()
+        self.report = report
+        self.count = 0
+
+    def add(self, op: Operation, label: str, span: Span) -> SSAValue | None:
+        """Append an op; return its result, if it has one."""
+        self.count += 1
+        if self.count > MAX_OPS:
+            message = f"the network has more than {MAX_OPS:,} operations"
+            self.report.give_up(message, span, "do blocks call blocks many times over?")
+        place = FileLineColLoc(StringAttr(span.file), IntAttr(span.line), IntAttr(span.column))
+        op.location = NameLoc(StringAttr(label), place)
+        self.block.add_op(op)
+        if not op.results:
+            return None
+        set_hint(op.results[0], label)
+        return op.results[0]
+
+
+def set_hint(value: SSAValue, label: str) -> None:
+    """Name a value in the dumps."""
+    if re.fullmatch(r"[A-Za-z_$.-][\w$.-]*", label):
+        value.name_hint = label
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in the file, and in which block, ops are made."""
+
+    emitter: Emitter
+    scope: str
+    span: Span
+
+    def op(self, op: Operation, names: Names) -> Tensor:
+        """Append an op and return its result."""
+        kind = op.name.split(".")[1]
+        label = f"{self.scope}.{kind}" if self.scope else kind
+        result = self.emitter.add(op, label, self.span)
+        assert result is not None
+        return Tensor(result, names)
+
+    # Views; each returns the operand itself where nothing would change.
+
+    def reshape(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        target = shapes.reshape(x.shape, tuple(shape))
+        if target == x.shape:
+            return x
+        return self.op(view.ReshapeOp(x.ssa, target), _kept(x, target))
+
+    def transpose(self, x: Tensor, permutation: Sequence[int]) -> Tensor:
+        shapes.transpose(x.shape, permutation)
+        if list(permutation) == list(range(x.rank)):
+            return x
+        names = tuple(x.names[axis] for axis in permutation)
+        return self.op(view.TransposeOp(x.ssa, permutation), names)
+
+    def broadcast(self, x: Tensor, shape: Shape, names: Names | None = None) -> Tensor:
+        """Repeat to the shape, aligned at the right."""
+        if x.shape == shape:
+            return x
+        if len(shape) < x.rank:
+            raise ShapeError(f"cannot broadcast {shapes.show(x.shape)} to {shapes.show(shape)}")
+        skipped = len(shape) - x.rank
+        dims = range(skipped, len(shape))
+        fits = [
+            name if x.shape[axis] == size else None
+            for axis, (name, size) in enumerate(zip(x.names, shape[skipped:], strict=True))
+        ]
+        kept = names or (*[None] * skipped, *fits)
+        return self.op(view.BroadcastOp(x.ssa, shape, dims), kept)
+
+    def slice(
+        self, x: Tensor, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]
+    ) -> Tensor:
+        target = shapes.slice_(x.shape, starts, limits, strides)
+        if target == x.shape:
+            return x
+        same = zip(x.names, x.shape, target, strict=True)
+        names = tuple(name if old == new else None for name, old, new in same)
+        return self.op(view.SliceOp(x.ssa, starts, limits, strides), names)
+
+    def pad(self, x: Tensor, low: Sequence[int], high: Sequence[int]) -> Tensor:
+        target = shapes.pad(x.shape, low, high)
+        if target == x.shape:
+            return x
+        same = zip(x.names, x.shape, target, strict=True)
+        names = tuple(name if old == new else None for name, old, new in same)
+        return self.op(view.PadOp(x.ssa, low, high), names)
+
+    def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
+        if len(parts) == 1:
+            shapes.axis_of(axis, parts[0].rank)
+            return parts[0]
+        op = view.ConcatOp([part.ssa for part in parts], axis)
+        joined = op.axis.value.data
+        names = (None if i == joined else name for i, name in enumerate(parts[0].names))
+        return self.op(op, tuple(names))
+
+    # Arithmetic
+
+    def together(self, terms: Sequence[Tensor]) -> list[Tensor]:
+        """Broadcast tensors to their common shape."""
+        shape = shapes.broadcast_together([term.shape for term in terms])
+        names: list[str | None] = [None] * len(shape)
+        for term in terms:
+            for axis in range(-term.rank, 0):
+                if term.shape[axis] == shape[axis]:
+                    names[axis] = names[axis] or term.names[axis]
+        return [self.broadcast(term, shape, tuple(names)) for term in terms]
+
+    def reduce(
+        self,
+        kind: type[net.ReductionOp],
+        terms: Sequence[Tensor],
+        axes: Sequence[int] = (),
+    ) -> Tensor:
+        """Reduce the terms, broadcast to one shape, together and along the axes."""
+        equal = self.together(terms)
+        gone = shapes.axes_of(axes, equal[0].rank)
+        names = tuple(name for i, name in enumerate(equal[0].names) if i not in gone)
+        return self.op(kind([term.ssa for term in equal], gone), names)
+
+    def matmul(self, lhs: Tensor, rhs: Tensor) -> Tensor:
+        """``lhs @ rhs`` with NumPy's rules for vectors and for leading dimensions."""
+        if not lhs.rank or not rhs.rank:
+            raise ShapeError(f"'@' takes tensors of rank 1 or more, found {lhs} and {rhs}")
+        inner = rhs.shape[max(0, rhs.rank - 2)]
+        if lhs.shape[-1] != inner:
+            which = "second to last dimension" if rhs.rank > 1 else "dimension"
+            turned = rhs.rank > 1 and lhs.shape[-1] == rhs.shape[-1]
+            raise ShapeError(
+                f"'@' needs the last dimension of {lhs} to equal the {which} of {rhs}, "
+                f"found {lhs.shape[-1]} and {inner}",
+                "transpose the second?" if turned else None,
+            )
+        rows = lhs if lhs.rank > 1 else self.reshape(lhs, (1, *lhs.shape))
+        columns = rhs if rhs.rank > 1 else self.reshape(rhs, (*rhs.shape, 1))
+        product = self._batched(rows, columns)
+        shape, names = list(product.shape), list(product.names)
+        if lhs.rank == 1:
+            del shape[-2], names[-2]
+        if rhs.rank == 1:
+            del shape[-1], names[-1]
+        return Tensor(self.reshape(product, shape).ssa, tuple(names))
+
+    def _batched(self, lhs: Tensor, rhs: Tensor) -> Tensor:
+        if rhs.rank == 2:
+            rows = self.reshape(lhs, (-1, lhs.shape[-1]))
+            product = self.op(net.MatmulOp(rows.ssa, rhs.ssa), (rows.names[0], rhs.names[-1]))
+            back = self.reshape(product, (*lhs.shape[:-1], rhs.shape[-1]))
+            return Tensor(back.ssa, (*lhs.names[:-1], rhs.names[-1]))
+        lead = shapes.broadcast_together([lhs.shape[:-2], rhs.shape[:-2]])
+        left = self.broadcast(lhs, (*lead, *lhs.shape[-2:]))
+        right = self.broadcast(rhs, (*lead, *rhs.shape[-2:]))
+        both = zip(left.names[:-2], right.names[:-2], strict=True)
+        names: Names = (*(a or b for a, b in both), left.names[-2], right.names[-1])
+        return self.op(net.MatmulOp(left.ssa, right.ssa), names)
+
+
+def _kept(x: Tensor, target: Shape) -> Names:
+    """Return the names that a reshape keeps: those of the first and the last equal sizes."""
+    names: list[str | None] = [None] * len(target)
+    old = shape_of(x.ssa)
+    first = 0
+    while first < min(len(old), len(target)) and old[first] == target[first]:
+        names[first] = x.names[first]
+        first += 1
+    last = 1
+    while last <= min(len(old), len(target)) - first and old[-last] == target[-last]:
+        names[-last] = x.names[-last]
+        last += 1
+    return tuple(names)

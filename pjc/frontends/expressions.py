@@ -1,0 +1,272 @@
+"""Evaluates expressions: constants to numbers, calls and operators on tensors to ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pjc.diagnostics import Span
+from pjc.dialects import net
+from pjc.dialects.net import INITIALIZERS
+from pjc.dialects.shapes import ShapeError, show
+from pjc.frontends import arithmetic, ast
+from pjc.frontends.binding import Given, Slot, bind
+from pjc.frontends.builtins import Function
+from pjc.frontends.convert import number
+from pjc.frontends.emitter import Emitter, Site
+from pjc.frontends.indexing import Item, Range, index_tensor, index_tuple
+from pjc.frontends.names import nearest
+from pjc.frontends.report import Report
+from pjc.frontends.scope import Scope, unknown
+from pjc.frontends.values import (
+    POISON,
+    Block,
+    Init,
+    InitName,
+    Instance,
+    LossName,
+    Mistake,
+    Poison,
+    TargetValue,
+    Tensor,
+    Value,
+    describe,
+    finite,
+    is_poisoned,
+    joined,
+    tensors_in,
+)
+
+MAX_DEPTH = 80
+MAX_STEPS = 200_000
+
+CallBlock = Callable[[Block | Instance, Sequence[Given], Span, Scope], Value]
+
+
+class Evaluator:
+    """Evaluates expressions in a scope. A mistake is noted and its value is POISON."""
+
+    def __init__(self, tree: ast.File, report: Report, call_block: CallBlock) -> None:
+        self.tree = tree
+        self.report = report
+        self.emitter = Emitter(report)
+        self.file = Scope()
+        self.call_block = call_block
+        self.depth = 0
+        self.steps = 0
+
+    def site(self, node: ast.Node, scope: Scope) -> Site:
+        return Site(self.emitter, scope.path, node.span)
+
+    def note(self, error: Mistake | ShapeError, node: ast.Node, scope: Scope) -> Poison:
+        """Note a mistake in a node, and where its block was called if that can matter."""
+        span = getattr(error, "span", None) or node.span
+        hint = error.hint
+        if scope.trace and not isinstance(node, ast.Name):
+            hint = f"{hint}; {scope.trace}" if hint else scope.trace
+        self.report.add(str(error), span, hint)
+        return POISON
+
+    def evaluate(self, node: ast.Node, scope: Scope) -> Value:
+        """Return the value of an expression; POISON if it has none."""
+        self.steps += 1
+        self.depth += 1
+        if self.steps > MAX_STEPS:
+            self.report.give_up("the file takes too long to evaluate", node.span,
+                                "do blocks call blocks many times over?")  # fmt: skip
+        if self.depth > MAX_DEPTH:
+            self.report.give_up("blocks and expressions are nested too deep here", node.span)
+        try:
+            return self._value(node, scope)
+        except (Mistake, ShapeError) as error:
+            return self.note(error, node, scope)
+        finally:
+            self.depth -= 1
+
+    def _value(self, node: ast.Node, scope: Scope) -> Value:
+        match node:
+            case ast.Number(value=constant):
+                return constant
+            case ast.Name(id=name):
+                return self._name(node, name, scope)
+            case ast.Tuple(items=items):
+                return joined([self._item(item, scope) for item in items])
+            case ast.Negate(operand=operand):
+                value = self.evaluate(operand, scope)
+                if isinstance(value, Tensor):
+                    raise Mistake("'-' on tensors is not supported yet")
+                return POISON if is_poisoned(value) else arithmetic.negative(value)
+            case ast.Chain():
+                return self._chain(node, scope)
+            case ast.Call():
+                return self._call(node, scope)
+            case ast.Index():
+                return self._index(node, scope)
+            case ast.Attribute():
+                return self._attribute(node, scope)
+        raise Mistake("this is no expression")
+
+    def _name(self, node: ast.Node, name: str, scope: Scope) -> Value:
+        found = scope.find(name)
+        if found is None:
+            below = [each for each in self.tree.statements if each.span > node.span]
+            raise unknown(name, scope, self.file, below)
+        return found
+
+    def _item(self, node: ast.Node, scope: Scope) -> Value:
+        value = self.evaluate(node, scope)
+        if isinstance(value, Block | Instance | Function | LossName):
+            return self.note(Mistake(f"{describe(value)} is no value of its own", "call it"),
+                             node, scope)  # fmt: skip
+        return value
+
+    # Operators
+
+    def _chain(self, node: ast.Chain, scope: Scope) -> Value:
+        values = [self.evaluate(operand, scope) for operand in node.operands]
+        if any(map(is_poisoned, values)):
+            return POISON
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        if tensors and node.operators[0] in "+-":
+            self._check_terms(node, values)
+            return self._named(tensors, lambda: self.site(node, scope).reduce(net.SumOp, tensors))
+        result, first = values[0], node.operands[0].span
+        for operator, value, operand in zip(node.operators, values[1:], node.operands[1:], strict=True):
+            last = operand.span
+            span = Span(first.file, first.line, first.column, last.end_line, last.end_column)
+            result = self._binary(operator, result, value, Site(self.emitter, scope.path, span))
+        return result
+
+    def _check_terms(self, node: ast.Chain, values: Sequence[Value]) -> None:
+        """Raise unless a chain of ``+`` and ``-`` is a sum of tensors."""
+        if "-" in node.operators:
+            raise Mistake("'-' on tensors is not supported yet")
+        for value, operand in zip(values, node.operands, strict=True):
+            if isinstance(value, Tensor):
+                continue
+            hint = None
+            if isinstance(value, int | float):
+                hint = "constants in the network are not supported yet; use a param"
+            raise Mistake(f"'+' takes tensors here, found {describe(value)}", hint, operand.span)
+
+    def _binary(self, operator: str, left: Value, right: Value, site: Site) -> Value:
+        if not isinstance(left, Tensor) and not isinstance(right, Tensor):
+            try:
+                return arithmetic.apply(operator, left, right)
+            except Mistake as error:
+                raise Mistake(str(error), error.hint, site.span) from None
+        if operator != "@":
+            hint = "'@' is the product of matrices" if operator == "*" else None
+            raise Mistake(f"'{operator}' on tensors is not supported yet", hint, site.span)
+        if not isinstance(left, Tensor) or not isinstance(right, Tensor):
+            wrong = right if isinstance(left, Tensor) else left
+            raise Mistake(f"'@' takes tensors, found {describe(wrong)}", span=site.span)
+        return self._named([left, right], lambda: site.matmul(left, right))
+
+    def _named(self, tensors: Sequence[Tensor], build: Callable[[], Value]) -> Value:
+        """Build; a shape that a complaint mentions is shown with the names of its dimensions."""
+        try:
+            return build()
+        except ShapeError as error:
+            message = str(error)
+            for tensor in tensors:
+                plain = show(tensor.shape)
+                at = message.find(plain)
+                if tensor.rank and at >= 0 and not message[:at].endswith(("f32", "f64")):
+                    message = message[:at] + str(tensor) + message[at + len(plain) :]
+            raise Mistake(message, error.hint) from None
+
+    # Calls
+
+    def given(self, node: ast.Call, scope: Scope) -> list[Given]:
+        """Evaluate the arguments of a call."""
+        return [Given(each.name, self._item(each.value, scope), each.span) for each in node.arguments]
+
+    def _call(self, node: ast.Call, scope: Scope) -> Value:
+        function = self.evaluate(node.function, scope)
+        given = self.given(node, scope)
+        match function:
+            case Poison():
+                return POISON
+            case Function():
+                return self.call_function(function, node, given, scope)
+            case Block() | Instance():
+                return self.call_block(function, given, node.span, scope)
+            case InitName(kind=kind):
+                return self._initializer(kind, given, node)
+            case Init(kind=kind):
+                raise Mistake(f"'{kind}' takes no arguments", f"write {kind} without parentheses")
+            case LossName(name=name):
+                hint = f"write 'require {name}(...)' as a statement"
+                raise Mistake(f"'{name}' is a loss and has no value", hint)
+        raise Mistake(f"{describe(function)} cannot be called", span=node.function.span)
+
+    def call_function(
+        self, function: Function, node: ast.Call, given: Sequence[Given], scope: Scope
+    ) -> Value:
+        """Call a builtin function or a loss."""
+        found = bind(function.name, function.slots, given, node.span, self.report)
+        if found is None or any(is_poisoned(each.value) for each in given):
+            return POISON
+        tensors = [tensor for each in given for tensor in tensors_in(each.value)]
+        result: Value = self._named(tensors, lambda: function(self.site(node, scope), found))
+        return result
+
+    def _initializer(self, kind: str, given: Sequence[Given], node: ast.Call) -> Value:
+        names = {"constant": ("value",), "normal": ("std",), "uniform": ("low", "high")}[kind]
+        found = bind(kind, [Slot(name) for name in names], given, node.span, self.report)
+        if found is None or any(is_poisoned(each.value) for each in given):
+            return POISON
+        numbers = tuple(float(finite(number(found[name][0]))) for name in names)
+        if kind == "normal" and numbers[0] < 0:
+            raise Mistake(f"normal takes a standard deviation, found {numbers[0]}")
+        if kind == "uniform" and numbers[0] > numbers[1]:
+            raise Mistake(f"uniform takes low <= high, found {numbers[0]} and {numbers[1]}")
+        assert len(numbers) == INITIALIZERS[kind]
+        return Init(kind, numbers)
+
+    # Indices and attributes
+
+    def _index(self, node: ast.Index, scope: Scope) -> Value:
+        base = self.evaluate(node.base, scope)
+        items = [self._index_item(item, scope) for item in node.items]
+        if is_poisoned(base) or any(isinstance(item, Poison) for item in items):
+            return POISON
+        fine = [item for item in items if not isinstance(item, Poison)]
+        if isinstance(base, tuple):
+            return index_tuple(base, fine)
+        if isinstance(base, Tensor):
+            return index_tensor(self.site(node, scope), base, fine)
+        raise Mistake(f"{describe(base)} cannot be indexed", span=node.base.span)
+
+    def _index_item(self, node: ast.Node, scope: Scope) -> Item | Poison:
+        if isinstance(node, ast.Ellipsis):
+            return ...
+        if isinstance(node, ast.Slice):
+            ends = [
+                None if end is None else self._whole(end, scope) for end in (node.start, node.stop, node.step)
+            ]
+            start, stop, step = ends
+            if isinstance(start, Poison) or isinstance(stop, Poison) or isinstance(step, Poison):
+                return POISON
+            return Range(start, stop, step)
+        return self._whole(node, scope)
+
+    def _whole(self, node: ast.Node, scope: Scope) -> int | Poison:
+        value = self.evaluate(node, scope)
+        if is_poisoned(value):
+            return POISON
+        if isinstance(value, int):
+            return value
+        wrong = Mistake(f"an index must be an integer, found {describe(value)}")
+        return self.note(wrong, node, scope)
+
+    def _attribute(self, node: ast.Attribute, scope: Scope) -> Value:
+        base = self.evaluate(node.base, scope)
+        if is_poisoned(base):
+            return POISON
+        if not isinstance(base, Tensor | TargetValue):
+            raise Mistake(f"{describe(base)} has no attributes", span=node.name.span)
+        if node.name.id != "shape":
+            hint = nearest(node.name.id, ["shape"]) or "a tensor has one attribute, 'shape'"
+            raise Mistake(f"unknown attribute '{node.name.id}'", hint, node.name.span)
+        return tuple(base.ssa.type.get_shape())  # type: ignore[attr-defined]

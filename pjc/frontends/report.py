@@ -1,0 +1,37 @@
+"""Gathers the mistakes of a file, so that they can be reported all at once."""
+
+from __future__ import annotations
+
+from pjc.diagnostics import Diagnostic, DiagnosticError, Span
+
+MAX_ERRORS = 50
+
+
+class Report:
+    """The mistakes found so far; at most one is kept for a place of the file."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.errors: dict[object, Diagnostic] = {}
+
+    def add(self, message: str, span: Span | None, hint: str | None = None) -> None:
+        """Note a mistake, and give up if there are very many."""
+        key: object = message if span is None else span
+        self.errors.setdefault(key, Diagnostic(message, span, hint))
+        if len(self.errors) >= MAX_ERRORS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Raise with all the mistakes, in the order of the file, if there are any."""
+        if self.errors:
+            found = sorted(self.errors.values(), key=_place)
+            raise DiagnosticError(found, self.source)
+
+    def give_up(self, message: str, span: Span | None, hint: str | None = None) -> None:
+        """Note a mistake that makes going on useless, and raise."""
+        self.add(message, span, hint)
+        self.finish()
+
+
+def _place(error: Diagnostic) -> tuple[int, int]:
+    return (error.span.line, error.span.column) if error.span is not None else (0, 0)

@@ -1,0 +1,119 @@
+"""Names and what they mean: one scope for the file, one for each call of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pjc.diagnostics import Span
+from pjc.dialects.net import INITIALIZERS
+from pjc.frontends import ast
+from pjc.frontends.builtins import FUNCTIONS, LOSSES
+from pjc.frontends.names import nearest
+from pjc.frontends.values import (
+    Block,
+    Init,
+    InitName,
+    Instance,
+    LossName,
+    Mistake,
+    SharedParam,
+    TargetValue,
+    Value,
+)
+
+BUILTINS: dict[str, Value] = {
+    **FUNCTIONS,
+    **{name: InitName(name) if takes else Init(name) for name, takes in INITIALIZERS.items()},
+    **{name: LossName(name) for name in LOSSES},
+}
+
+
+@dataclass(eq=False)
+class Scope:
+    """The names of the file, or of one call of a block, whose parameters start with ``path``.
+
+    ``visible`` are the constants and blocks that stand above the block. ``shared`` holds the
+    parameters of the shared instance that the call belongs to, if there is one.
+    """
+
+    path: str = ""
+    visible: Mapping[str, Value] = field(default_factory=dict)
+    block: Block | None = None
+    shared: dict[str, SharedParam] | None = None
+    trace: str | None = None
+    called: Span | None = None
+    values: dict[str, Value] = field(default_factory=dict)
+    places: dict[str, Span] = field(default_factory=dict)
+    constants: set[str] = field(default_factory=set)
+    calls: dict[str, int] = field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """Return the dotted name of something that belongs to this scope."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def next_call(self, block: str) -> str:
+        """Return the dotted name of the next call of a block: ``mlp_0.dense_1``."""
+        index = self.calls.get(block, 0)
+        self.calls[block] = index + 1
+        return self.label(f"{block}_{index}")
+
+    def find(self, name: str) -> Value | None:
+        """Return what the name means here, or None."""
+        for table in (self.values, self.visible, BUILTINS):
+            if name in table:
+                return table[name]
+        return None
+
+    def names(self) -> list[str]:
+        """Return every name that means something here."""
+        return [*self.values, *self.visible, *BUILTINS]
+
+    def bind(self, name: ast.Name, value: Value) -> None:
+        self.values[name.id] = value
+        self.places[name.id] = name.span
+
+    def for_blocks(self) -> dict[str, Value]:
+        """Return what a block that is defined here can see."""
+        return {
+            name: value
+            for name, value in self.values.items()
+            if name in self.constants or isinstance(value, Block | Instance)
+        }
+
+    def claim(self, name: ast.Name, *, declares: bool, block: bool = False) -> None:
+        """Raise Mistake unless the name may be bound: by a declaration, or by an assignment."""
+        key, span = name.id, name.span
+        old = self.values.get(key, self.visible.get(key))
+        place = self.places.get(key)
+        above = f", declared in line {place.line}" if place else ""
+        if key in BUILTINS and not (block and key in FUNCTIONS):
+            kind = "function" if key in FUNCTIONS else "loss" if key in LOSSES else "initializer"
+            raise Mistake(f"'{key}' is a builtin {kind}", "choose another name", span)
+        if key in self.constants:
+            raise Mistake(f"'{key}' is a constant{above}", "choose another name", span)
+        if isinstance(old, Block | Instance):
+            raise Mistake(f"'{key}' is a block{above}", "choose another name", span)
+        if isinstance(old, TargetValue):
+            raise Mistake(f"'{key}' is a target{above}", "choose another name", span)
+        if declares and key in self.values:
+            raise Mistake(f"'{key}' is already declared in line {place.line if place else 0}",
+                          "choose another name", span)  # fmt: skip
+
+
+def unknown(name: str, scope: Scope, file: Scope, below: Iterable[ast.Node]) -> Mistake:
+    """Return the complaint that a name means nothing here."""
+    if scope.block is not None and scope.block.tree.name.id == name:
+        return Mistake(f"'{name}' calls itself; blocks cannot be recursive")
+    if scope is not file and name in file.values and name not in file.constants:
+        if isinstance(file.values[name], Block | Instance):
+            place = file.places[name].line
+            return Mistake(f"'{name}' is defined in line {place}, below its use", "move it up")
+        owner = scope.block.tree.name.id if scope.block else "the block"
+        hint = f"pass it to '{owner}' as an argument"
+        return Mistake(f"'{name}' belongs to the file; a block sees only its arguments", hint)
+    for node in below:
+        if isinstance(node, ast.Def | ast.Const) and node.name.id == name:
+            line = node.name.span.line
+            return Mistake(f"'{name}' is defined in line {line}, below its use", "move it up")
+    return Mistake(f"unknown name '{name}'", nearest(name, scope.names()))

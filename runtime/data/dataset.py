@@ -1,0 +1,144 @@
+"""What every source yields: samples and targets as NumPy arrays, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_BYTES = 4 << 30
+"""The most memory that one array of a source may take, in bytes."""
+
+
+class DataError(Exception):
+    """Data that training cannot use; its text says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples ``x`` of shape ``[n, *features]`` and their targets ``y`` of shape ``[n, *sites]``.
+
+    ``x`` is floating and finite. ``y`` holds class numbers 0..classes-1 as int64, or finite floats;
+    then ``classes`` is None. ``class_names`` gives the label that each class number had in the
+    source, where labels were strings; ``columns`` names the features, where the source does.
+
+    Raises DataError when the arrays are empty, differ in their number of samples, or hold anything
+    that is not finite or is a negative class number.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    classes: int | None
+    name: str
+    class_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) == 0:
+            raise DataError(f"{self.name} holds no samples")
+        if len(self.x) != len(self.y):
+            raise DataError(
+                f"{self.name} holds {len(self.x)} samples but {len(self.y)} targets; "
+                "each sample needs one target"
+            )
+        _require_finite(self.x, f"the samples of {self.name}")
+        if self.classes is None:
+            _require_finite(self.y, f"the targets of {self.name}")
+        elif self.y.size and int(self.y.min()) < 0:
+            raise DataError(f"{self.name} has the label {int(self.y.min())}; labels are numbered from 0")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, indices: NDArray[Any], name: str) -> Dataset:
+        """Return the samples at ``indices``, in that order, as a dataset called ``name``."""
+        return replace(self, x=self.x[indices], y=self.y[indices], name=name)
+
+
+def _require_finite(array: NDArray[Any], what: str) -> None:
+    """Raise DataError naming the first sample that holds a NaN or an infinity."""
+    block = max(1, (1 << 22) // max(1, math.prod(array.shape[1:])))
+    for start in range(0, len(array), block):
+        finite = np.isfinite(array[start : start + block])
+        if not finite.all():
+            at = np.argwhere(~finite)[0]
+            value = array[start : start + block][tuple(at)]
+            raise DataError(
+                f"{what} hold {value} in sample {start + int(at[0])} (counted from 0); "
+                "remove or fill in such samples"
+            )
+
+
+def from_arrays(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:
+    """Return a dataset from plain arrays.
+
+    ``x`` of type uint8 is read as intensities, 255 becoming 1; other numbers stay as they are.
+    Integers and booleans in ``y`` are class numbers, strings are classes in sorted order, floats are
+    numeric targets. Raises DataError for any other type and for what Dataset refuses.
+    """
+    if x.dtype == np.uint8:
+        check_size(x.shape, 4, f"the samples of {name}")
+        samples = x.astype(np.float32)
+        samples /= 255
+    elif x.dtype.kind in "biu":
+        check_size(x.shape, 8, f"the samples of {name}")
+        samples = x.astype(np.float64)
+    elif x.dtype.kind == "f":
+        samples = x.astype(np.float32) if x.dtype.itemsize < 4 else x
+    else:
+        raise DataError(f"the samples of {name} are of type {x.dtype}; numbers are needed")
+    if y.dtype.kind in "biu":
+        labels = y.astype(np.int64)
+        return Dataset(samples, labels, int(labels.max(initial=0)) + 1, name)
+    if y.dtype.kind in "US":
+        return _from_strings(samples, y.astype(np.str_), name)
+    if y.dtype.kind == "f":
+        return Dataset(samples, y, None, name)
+    raise DataError(
+        f"the targets of {name} are of type {y.dtype}; class numbers, strings or floats are needed"
+    )
+
+
+def _from_strings(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:
+    """Return a dataset whose classes are the distinct strings of ``y`` in sorted order."""
+    names, numbers = np.unique(y, return_inverse=True)
+    labels = numbers.reshape(y.shape).astype(np.int64)
+    return Dataset(x, labels, len(names), name, tuple(str(each) for each in names))
+
+
+def check_size(shape: Sequence[int], itemsize: int, what: str) -> int:
+    """Return the bytes that an array of ``shape`` takes; raise DataError above MAX_BYTES."""
+    size = math.prod(shape) * itemsize
+    if any(extent < 0 for extent in shape) or size > MAX_BYTES:
+        raise DataError(
+            f"{what} would take {size / 2**30:.1f} GiB, of shape {tuple(shape)}; "
+            f"the limit is {MAX_BYTES / 2**30:.0f} GiB, so use a part of the data"
+        )
+    return size
+
+
+def require_file(path: Path) -> int:
+    """Return the size in bytes of the file at ``path``; raise DataError unless it holds data."""
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a directory; name a file in it")
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
+    if size == 0:
+        raise DataError(f"{path} is empty")
+    return size
+
+
+def reason(error: BaseException) -> str:
+    """Return what an OSError (or another error) says, without its number and file name."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

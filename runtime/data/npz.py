@@ -1,0 +1,80 @@
+"""NumPy's .npz archives with the arrays ``x`` and ``y``; nothing pickled is ever loaded."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from .dataset import DataError, Dataset, check_size, from_arrays, require_file
+
+_DEFLATE_RATIO = 1100
+"""Deflate cannot expand by more than about 1032, so a header that claims more is wrong."""
+
+
+def load_npz(path: Path) -> Dataset:
+    """Return the dataset in an archive with ``x`` ``[n, ...]`` and ``y`` ``[n, ...]``.
+
+    The headers are checked against the sizes of the archive's members, and those against the file,
+    before memory is taken. Raises DataError for a file that is damaged, too large or lacks an array.
+    """
+    size = require_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            for wanted in ("x", "y"):
+                if wanted not in names:
+                    raise DataError(
+                        f"{path} has no array {wanted!r}, only {_listed(names)}; "
+                        "save it with numpy.savez(path, x=samples, y=targets)"
+                    )
+            x, y = (_read(archive, f"{wanted}.npy", size, path) for wanted in ("x", "y"))
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole .npz file: {error}") from None
+    except (OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    return from_arrays(x, y, str(path))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
+
+
+def _read(archive: zipfile.ZipFile, member: str, file_size: int, path: Path) -> NDArray[Any]:
+    """Return one array after its header agrees with the archive."""
+    info = archive.getinfo(member)
+    if info.compress_size > file_size or info.file_size > _DEFLATE_RATIO * (info.compress_size + 1):
+        raise DataError(f"{path} is damaged: {member} claims {info.file_size} bytes")
+    with archive.open(info) as stream:
+        shape, dtype, header = _header(stream, f"{member} in {path}")
+    if dtype.hasobject:
+        raise DataError(f"{member} in {path} holds Python objects; save plain numbers instead")
+    expected = check_size(shape, dtype.itemsize, f"{member} in {path}")
+    if expected + header != info.file_size:
+        raise DataError(
+            f"{path} is damaged: {member} of shape {shape} and type {dtype} needs {expected} bytes, "
+            f"found {info.file_size - header}"
+        )
+    with archive.open(info) as stream:
+        array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape, type and the number of bytes of a .npy header."""
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = npy.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = npy.read_array_header_2_0(stream)
+    else:
+        raise DataError(f"{what} is of .npy version {version}; versions 1.0 and 2.0 are read")
+    if math.prod(shape) == 0:
+        raise DataError(f"{what} holds no samples: its shape is {shape}")
+    return shape, dtype, stream.tell()

@@ -1,0 +1,661 @@
+"""The command line: what it prints, what it writes, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from pjc.runtime.history import Result, Row
+from rich.console import Console
+from rich.text import Text
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from test_train import Means, Spec
+
+import pjc.driver
+import pjc.opt
+from pjc import __version__, cli
+from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.driver import Options
+
+MODEL = """\
+const hidden = 16
+
+input x: f32[batch, 64]
+target y: class[batch, 10]
+param w: f32[64, hidden] = he_normal
+param b: f32[hidden] = zeros
+param v: f32[hidden, 10] = he_normal
+
+h = relu(x @ w + b)
+output logits = h @ v
+require cross_entropy(logits, y, strength=2)
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def pjc_run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs the command line and returns code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = cli.main([str(each) for each in arguments])
+        except SystemExit as stop:  # argparse
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
+
+    return call
+
+
+# --- a driver that compiles nothing, so that the command line is tested alone ---------------------
+
+
+@dataclass(frozen=True)
+class FakeProgram(Means):
+    name: str = "net"
+    iterations: int = 50
+
+    def save(self, path: Path) -> None:
+        Path(path).write_bytes(b"program")
+
+
+@dataclass(frozen=True)
+class FakeCompilation:
+    path: str
+    options: Options
+    after_pass: Any
+
+    def emit(self, stage: str) -> str:
+        self.after_pass("net-canonicalize", "canonical text")
+        self.after_pass("feas-fuse", "fused text")
+        return f"{stage} of {Path(self.path).read_text()}"
+
+    def program(self) -> Any:
+        self.emit("hlo")
+        return FakeProgram(batch=self.options.batch or 32)
+
+    def summary(self) -> Any:
+        return SimpleNamespace(
+            name="net",
+            constraints={("dot", "A"): 2, ("dot", "B"): 1, ("cross_entropy", "A"): 1},
+            parameters=9610,
+            copies_bytes=3 * 2**20,
+            seconds={"ast": 0.01, "net": 0.2},
+        )
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Options]:
+    """Put the fake driver in place, work in an empty folder with net.pjn, return the options used."""
+    seen: list[Options] = []
+
+    def compile_file(path: str, options: Options, after_pass: Any = None) -> FakeCompilation:
+        seen.append(options)
+        return FakeCompilation(path, options, after_pass)
+
+    monkeypatch.setattr(pjc.driver, "compile_file", compile_file)
+    monkeypatch.chdir(tmp_path)
+    Path("net.pjn").write_text("a net")
+    return seen
+
+
+def use(monkeypatch: pytest.MonkeyPatch, program: FakeProgram) -> None:
+    """Let the fake driver compile to ``program``."""
+    monkeypatch.setattr(FakeCompilation, "program", lambda self: program)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def test_version_and_help(pjc_run: Run) -> None:
+    assert pjc_run("--version") == (0, f"pjc {__version__}\n", "")
+    code, out, _ = pjc_run("--help")
+    assert code == 0 and "pjc train MODEL.pjn" in out and "examples:" in out
+    assert max(map(len, out.splitlines())) <= 100
+    code, out, _ = pjc_run("train", "--help")
+    assert code == 0 and "--resume" in out and "Ctrl-C" in out
+
+
+def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
+    code, out, err = pjc_run()
+    assert code == 2 and not out and "usage: pjc MODEL.pjn" in err
+
+
+def test_choices_are_the_drivers() -> None:
+    assert cli.SOLVERS == pjc.driver.SOLVERS and cli.STAGES == pjc.driver.STAGES
+
+
+def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
+    _, out, _ = pjc_run("--help")
+    text = " ".join(out.split())
+    for field in fields(Options):
+        if field.name not in ("defines", "batch"):
+            shown = f"{field.default:g}" if isinstance(field.default, float) else field.default
+            pattern = rf"--{field.name} [^-]*\(default: {shown}\)"
+            assert re.search(pattern, text), (pattern, text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["net.pjn", "--solver", "adam"],
+        ["net.pjn", "--batch", "0"],
+        ["net.pjn", "--batch", "1.5"],
+        ["net.pjn", "--iterations", "-3"],
+        ["net.pjn", "--relaxation", "0"],
+        ["net.pjn", "--relaxation", "nan"],
+        ["net.pjn", "--step", "inf"],
+        ["net.pjn", "--beta", "0"],
+        ["net.pjn", "--dtype", "f16"],
+        ["net.pjn", "--emit", "llvm"],
+        ["net.pjn", "--epochs", "3"],
+        ["net.pjn", "more.pjn"],
+        ["train", "net.pjn"],
+        ["train", "--data", "digits"],
+        ["train", "net.pjn", "--data", "digits", "--epochs", "0"],
+        ["train", "net.pjn", "--data", "digits", "--seed", "-1"],
+        ["train", "net.pjn", "--data", "digits", "--validation", "1"],
+        ["train", "net.pjn", "--data", "digits", "--test", "x"],
+        ["train", "net.pjn", "--data", "digits", "--normalize", "maybe"],
+    ],
+)
+def test_wrong_usage(pjc_run: Run, given: list[Options], arguments: list[str]) -> None:
+    code, out, err = pjc_run(*arguments)
+    assert code == 2 and not out and "error: " in err
+    assert not given and os.listdir() == ["net.pjn"]
+
+
+def test_options_reach_the_driver(pjc_run: Run, given: list[Options]) -> None:
+    assert pjc_run("net.pjn")[0] == 0
+    values = ["--batch", 8, "--relaxation", 0.25, "--step", 0.75, "--beta", -2, "--iterations", 7]
+    more = ["--solver", "dm", "--dtype", "f64", "-D", "hidden=256", "-Dscale=0.5"]
+    assert pjc_run("compile", "net.pjn", *values, *more)[0] == 0
+    defines = {"hidden": 256, "scale": 0.5}
+    assert given == [Options(), Options("dm", 8, "f64", defines, 0.25, 0.75, -2, 7)]
+
+
+def test_misspelt_command_and_file(pjc_run: Run, given: list[Options]) -> None:
+    code, _, err = pjc_run("trian", "net.pjn")
+    assert code == 1 and "no file 'trian'; did you mean the command 'train'?" in err
+    code, _, err = pjc_run("nte.pjn")
+    assert code == 1 and "there is no file nte.pjn; did you mean net.pjn?" in err
+
+
+def test_file_named_like_a_command(pjc_run: Run, given: list[Options]) -> None:
+    Path("opt").write_text("a net")
+    assert pjc_run("./opt", "--emit", "net")[1] == "net of a net\n"
+
+
+def test_opt_gets_the_rest(monkeypatch: pytest.MonkeyPatch, pjc_run: Run) -> None:
+    seen = []
+    monkeypatch.setattr(pjc.opt, "main", lambda argv: seen.append(argv) or 3)
+    assert pjc_run("opt", "a.mlir", "-p", "fuse", "--help")[0] == 3
+    assert seen == [["a.mlir", "-p", "fuse", "--help"]]
+
+
+# --- compiling ------------------------------------------------------------------------------------
+
+
+def test_compile_writes_beside_the_source_and_sums_up(pjc_run: Run, given: list[Options]) -> None:
+    Path("sub").mkdir()
+    Path("sub/a.pjn").write_text("a net")
+    code, out, err = pjc_run("sub/a.pjn")
+    assert code == 0 and not err and Path("sub/a.pjx").read_bytes() == b"program"
+    lines = [line.split() for line in out.splitlines()]
+    assert lines == [
+        ["constraints", "part", "A", "part", "B"],
+        ["cross_entropy", "1", "-"],
+        ["dot", "2", "1"],
+        ["parameters", "9,610"],
+        ["copies", "3.0", "MiB"],
+        ["seconds", "ast", "0.01,", "net", "0.20"],
+        ["wrote", "sub/a.pjx"],
+    ]
+    assert pjc_run("net.pjn", "-o", "there.pjx")[0] == 0
+    assert Path("there.pjx").exists() and not Path("net.pjx").exists()
+
+
+def test_emit(pjc_run: Run, given: list[Options]) -> None:
+    for stage in cli.STAGES:
+        assert pjc_run("net.pjn", "--emit", stage) == (0, f"{stage} of a net\n", "")
+    assert pjc_run("net.pjn", "--emit", "net", "-o", "out.mlir") == (0, "", "")
+    assert Path("out.mlir").read_text() == "net of a net\n"
+    assert sorted(os.listdir()) == ["net.pjn", "out.mlir"]
+
+
+def test_print_ir(pjc_run: Run, given: list[Options]) -> None:
+    _, out, err = pjc_run("net.pjn", "--emit", "feas", "--print-ir-after-all")
+    assert out == "feas of a net\n"
+    first, second = "// ----- after net-canonicalize -----\ncanonical text\n", "fused text\n"
+    assert err == f"{first}// ----- after feas-fuse -----\n{second}"
+    _, _, err = pjc_run("net.pjn", "--print-ir-after", "feas-fuse")
+    assert err == f"// ----- after feas-fuse -----\n{second}"
+    code, _, err = pjc_run("net.pjn", "--emit", "feas", "--print-ir-after", "fuse-it")
+    assert code == 1 and "no pass 'fuse-it' ran; the passes of this run were: net-canon" in err
+
+
+def test_files_that_cannot_be_compiled(pjc_run: Run, given: list[Options]) -> None:
+    Path("blank.pjn").write_text(" \n")
+    code, _, err = pjc_run("blank.pjn")
+    assert (code, err) == (1, "pjc: error: blank.pjn is empty\n")
+    code, _, err = pjc_run("a\0b.pjn")
+    assert code == 1 and "cannot be read" in err
+    code, _, err = pjc_run("net.pjn/deeper.pjn")
+    assert code == 1 and "cannot be read: Not a directory" in err
+
+
+def test_output_that_cannot_be_written(pjc_run: Run, given: list[Options]) -> None:
+    for output in ("none/net.pjx", "."):
+        for more in ([], ["--emit", "net"]):
+            code, out, err = pjc_run("net.pjn", "-o", output, *more)
+            assert code == 1 and not out and re.search("cannot be written: |is a dir", err), err
+    code, _, err = pjc_run("net.pjn", "-o", os.devnull)
+    assert code == 1 and "no regular file" in err and not Path(os.devnull).is_file()
+    assert pjc_run("net.pjn", "-o", os.devnull, "--emit", "net") == (0, "", "")
+    assert not Path(os.devnull).is_file()
+    code, _, err = pjc_run("net.pjn", "-o", "./net.pjn")
+    assert code == 1 and "would overwrite the source" in err
+    assert os.listdir() == ["net.pjn"] and Path("net.pjn").read_text() == "a net"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DiagnosticError([Diagnostic("wrong here", hint="do that")]), "error: wrong here\nhint: do"),
+        (MemoryError(), "pjc: error: out of memory; give a smaller --batch"),
+        (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "pjc: error: out of memory"),
+        (PermissionError(13, "Permission denied", "x"), "pjc: error: x: Permission denied"),
+        (ZeroDivisionError("what"), "internal error, ZeroDivisionError: what\nhint: this is a mist"),
+    ],
+)
+def test_errors_are_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+    pjc_run: Run,
+    given: list[Options],
+    error: Exception,
+    message: str,
+) -> None:
+    def fail(self: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(FakeCompilation, "program", fail)
+    code, out, err = pjc_run("net.pjn")
+    assert code == 1 and not out and message in err
+    assert os.listdir() == ["net.pjn"]
+
+
+def test_internal_error_shows_its_place_when_asked(
+    monkeypatch: pytest.MonkeyPatch, given: list[Options]
+) -> None:
+    monkeypatch.setattr(FakeCompilation, "program", lambda self: 1 / 0)
+    monkeypatch.setenv("PJC_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["net.pjn"])
+
+
+def test_ctrl_c_while_compiling(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]) -> None:
+    monkeypatch.setattr(FakeCompilation, "program", lambda self: signal.raise_signal(signal.SIGINT))
+    assert pjc_run("net.pjn") == (130, "", "pjc: error: interrupted\n")
+
+
+# --- training -------------------------------------------------------------------------------------
+
+TRAIN = ["train", "net.pjn", "--data", "digits"]
+
+
+def history(path: str = "net.history.csv") -> list[dict[str, str]]:
+    """Return the rows of a history, without the times."""
+    with Path(path).open(newline="") as stream:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
+
+
+def means(path: str = "net.params.safetensors") -> np.ndarray[Any, Any]:
+    return load_file(path)["means"]
+
+
+def test_train_prints_and_writes(pjc_run: Run, given: list[Options]) -> None:
+    code, out, err = pjc_run(*TRAIN, "--epochs", 3, "--seed", 5)
+    assert code == 0 and not err
+    lines = out.splitlines()
+    assert lines[0] == "digits: 1294 to train on, 144 to validate, 359 to test; batches of 32"
+    number = r"\d\.\d+(e-\d+)?"
+    for epoch, line in enumerate(lines[1:4], 1):
+        pattern = rf"epoch {epoch}/3: gap {number}, validation accuracy \d\d\.\d%, \d+\.\d s"
+        assert re.fullmatch(pattern, line), line
+    written = ["net.params.safetensors", "net.history.csv", "net.pjx"]
+    assert lines[4:7] == [f"wrote {name}" for name in written]
+    found = re.fullmatch(r"test accuracy: (\d\d\.\d)%", lines[7])
+    assert found and float(found[1]) > 80 and len(lines) == 8
+    assert sorted(os.listdir()) == sorted([*written, "net.pjn"])
+    assert [row["epoch"] for row in history()] == ["1", "2", "3"]
+    with safe_open("net.params.safetensors", framework="numpy") as file:
+        assert (file.metadata()["epoch"], file.metadata()["seed"]) == ("3", "5")
+
+
+def test_train_again_gives_the_same_numbers(pjc_run: Run, given: list[Options]) -> None:
+    results = []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        _, out, _ = pjc_run(*TRAIN, "--epochs", 2, "--seed", seed, "-o", f"{name}/run")
+        path = f"{name}/run"
+        results.append((means(f"{path}.params.safetensors").tolist(), history(f"{path}.history.csv")))
+        assert f"wrote {path}.pjx" in out
+    assert results[0] == results[1] and results[0] != results[2]
+
+
+@pytest.mark.parametrize("where", ["made/", "."])
+def test_train_into_a_folder(pjc_run: Run, given: list[Options], where: str) -> None:
+    assert pjc_run(*TRAIN, "--epochs", 1, "-o", where)[0] == 0
+    assert (Path(where) / "net.params.safetensors").exists()
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, batches: int, times: int = 1) -> None:
+    """Send Ctrl-C after some batches, as the loop asks whether to stop."""
+    asked = 0
+
+    def call(self: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == batches:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return bool(self.asked)
+
+    monkeypatch.setattr(cli._Interrupt, "__call__", call)
+
+
+@pytest.mark.parametrize("batches", [3, 40, 41, 60])
+def test_ctrl_c_keeps_what_there_is_and_resume_goes_on_exactly(
+    monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options], batches: int
+) -> None:
+    assert pjc_run(*TRAIN, "--epochs", 3, "-o", "whole")[0] == 0
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, batches)
+        code, out, err = pjc_run(*TRAIN, "--epochs", 3)
+    assert code == 130 and "stopping after this batch; Ctrl-C again aborts" in err
+    assert "--resume goes on from here" in out and "test accuracy: " in out
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not np.array_equal(means(), means("whole.params.safetensors"))
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 3, "--resume")
+    assert code == 0 and "epoch 3/3" in out
+    np.testing.assert_array_equal(means(), means("whole.params.safetensors"))
+    assert history() == history("whole.history.csv") and len(history()) == 3
+
+
+def test_second_ctrl_c_aborts_and_leaves_the_last_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]
+) -> None:
+    interrupt_after(monkeypatch, 60, times=2)
+    code, out, err = pjc_run(*TRAIN, "--epochs", 3)
+    assert code == 130 and err.endswith("pjc: error: interrupted\n") and "test acc" not in out
+    assert [row["epoch"] for row in history()] == ["1"]
+
+
+def test_resume_with_more_epochs_equals_one_run(pjc_run: Run, given: list[Options]) -> None:
+    pjc_run(*TRAIN, "--epochs", 4, "-o", "whole")
+    pjc_run(*TRAIN, "--epochs", 2)
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 4, "--resume")
+    assert code == 0 and "epoch 3/4" in out and "epoch 2/4" not in out
+    np.testing.assert_array_equal(means(), means("whole.params.safetensors"))
+    assert history() == history("whole.history.csv")
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 4, "--resume")
+    assert code == 0 and "epoch 4/4" not in out and "test accuracy" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--seed", "1"], "its seed was 0, now it is 1"),
+        (["--batch", "16"], "its batch was 32, now it is 16"),
+        (["--solver", "ap"], "its solver was dr, now it is ap"),
+        (["--iterations", "7"], "its iterations was 50, now it is 7"),
+        (["--test", "0.3"], "its data was 1294 samples to train on, checksum"),
+        (["--normalize", "standard"], "its data was"),
+    ],
+)
+def test_resume_of_another_run(pjc_run: Run, given: list[Options], change: list[str], message: str) -> None:
+    pjc_run(*TRAIN, "--epochs", 1)
+    before = Path("net.params.safetensors").read_bytes()
+    code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume", *change)
+    assert code == 1 and message in err and "without --resume" in err
+    assert Path("net.params.safetensors").read_bytes() == before
+
+
+def test_resume_of_another_network_or_of_nothing(pjc_run: Run, given: list[Options]) -> None:
+    code, _, err = pjc_run(*TRAIN, "--resume")
+    assert code == 1 and "nothing to resume: no net.params.safetensors" in err
+    pjc_run(*TRAIN, "--epochs", 1)
+    Path("net.pjn").write_text("another net")
+    code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume")
+    assert code == 1 and "cannot be resumed: its network is another" in err
+    Path("net.params.safetensors").write_bytes(b"cut")
+    code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume")
+    assert code == 1 and "not a whole safetensors file" in err
+
+
+def test_start_from_parameters(pjc_run: Run, given: list[Options]) -> None:
+    pjc_run(*TRAIN, "--epochs", 1, "-o", "first")
+    first = "first.params.safetensors"
+    assert pjc_run(*TRAIN, "--epochs", 1, "--params", first)[0] == 0
+    assert not np.array_equal(means(), means(first))
+    assert [row["epoch"] for row in history()] == ["1"]
+    pjc_run(*TRAIN, "--epochs", 1, "-o", "fresh")
+    assert not np.array_equal(means(), means("fresh.params.safetensors"))
+    save_file({"other": np.zeros(3)}, "other.safetensors")
+    code, _, err = pjc_run(*TRAIN, "--params", "other.safetensors")
+    assert code == 1 and "'means' is missing" in err
+    code, _, err = pjc_run(*TRAIN, "--params", first, "--resume")
+    assert code == 1 and "takes no --params" in err
+
+
+def test_test_data_and_no_validation(pjc_run: Run, given: list[Options]) -> None:
+    x = np.random.default_rng(0).random((70, 8, 8))
+    np.savez("other.npz", x=x, y=np.arange(70) % 10)
+    arguments = ["--epochs", 1, "--test-data", "other.npz", "--validation", 0]
+    code, out, _ = pjc_run(*TRAIN, *arguments)
+    assert code == 0
+    assert "digits: 1797 to train on, 70 to test; batches of 32" in out and "validation" not in out
+    assert history()[0]["validation_accuracy"] == ""
+    code, _, err = pjc_run(*TRAIN, *arguments, "--test", 0.1)
+    assert code == 1 and "goes without --test-data" in err
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--test", 0)
+    assert code == 0 and "test" not in out.splitlines()[-1]
+
+
+def test_normalization_is_kept_with_the_parameters(pjc_run: Run, given: list[Options]) -> None:
+    assert pjc_run(*TRAIN, "--epochs", 1, "--normalize", "standard")[0] == 0
+    with safe_open("net.params.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+    assert metadata["mean"].count(",") == metadata["scale"].count(",") == 63
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "digit"], "no data called 'digit'"),
+        (["--data", "none.csv", "--target", "t"], "there is no file none.csv"),
+        (["--data", "few.npz"], "--batch 14 or less"),
+        (["--data", "few.npz", "--test", "0.01"], "too few to set 0.01 of them aside for test"),
+        (["--data", "wide.npz"], r"[3], 3 entries, but 'x' of the network takes [64]"),
+        (["--data", "digits", "--test-data", "wide.npz"], "wide.npz has shape [3]"),
+        (["--data", "digits", "--target", "t"], "--target names a column of a CSV"),
+        (["--data", "digits", "-o", "net.pjn/x"], "net.pjn cannot be made a directory"),
+    ],
+)
+def test_data_that_cannot_be_used(
+    pjc_run: Run, given: list[Options], arguments: list[str], message: str
+) -> None:
+    np.savez("few.npz", x=np.zeros((20, 64)), y=np.zeros(20, int))
+    np.savez("wide.npz", x=np.zeros((20, 3)), y=np.zeros(20, int))
+    code, _, err = pjc_run("train", "net.pjn", *arguments)
+    assert code == 1 and err.startswith("pjc: error: ") and message in err
+    assert not list(Path.cwd().glob("*.safetensors"))
+
+
+def test_network_that_the_loop_does_not_train(
+    monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]
+) -> None:
+    use(monkeypatch, FakeProgram(targets=()))
+    code, _, err = pjc_run(*TRAIN)
+    assert code == 1 and "one input and one target, and this one has 1 and 0" in err
+    use(monkeypatch, FakeProgram(rate=float("nan")))
+    code, _, err = pjc_run(*TRAIN)
+    assert code == 1 and "training diverged" in err
+
+
+def test_numeric_targets_are_scored_by_their_error(
+    monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]
+) -> None:
+    class Linear(FakeProgram):
+        def init(self, key: Any) -> Any:
+            return {"means": np.zeros(3, np.float32)}
+
+        def apply(self, params: Any, x: Any) -> Any:
+            return x @ params["means"]
+
+        def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+            error = y - self.apply(params, x)
+            return {"means": params["means"] + 0.3 * error @ x / len(x)}, {"gap": (error**2).mean()}
+
+    use(monkeypatch, Linear(inputs=(Spec("x", (32, 3)),), targets=(Spec("y", (32,)),)))
+    x = np.random.default_rng(0).normal(size=(400, 3))
+    rows = "\n".join(f"{a},{b},{c},{a - 2 * b}" for a, b, c in x.tolist())
+    Path("a.csv").write_text(f"a,b,c,t\n{rows}\n")
+    code, out, _ = pjc_run("train", "net.pjn", "--data", "a.csv", "--target", "t", "--epochs", 9)
+    found = re.search(r"test rms error: (\S+)", out)
+    assert code == 0 and found and float(found[1]) < 0.01
+    assert "validation_rms_error" in history()[0]
+
+
+def test_progress_bar_on_a_terminal() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with cli._View(terminal, 4, 10, "accuracy", Result({}, epoch=1, batch=5)) as view:
+        view.progress(6, 0.25)
+        assert view.bar.tasks[0].completed == 16 and view.bar.tasks[0].total == 40
+        view.epoch(Row(2, 1.5, 0.125, 0.975))
+        view.progress(1, 0.5)
+        view.bar.refresh()
+    assert view.bar.tasks[0].completed == 21
+    shown = Text.from_ansi(terminal.file.getvalue()).plain
+    assert "epoch 2/4: gap 0.125, validation accuracy 97.5%, 1.5 s" in shown
+    assert "epoch 3/4" in shown and "gap 0.5, validation accuracy 97.5%" in shown
+
+
+# --- with the real compiler -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Work in an empty folder with a real network in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("mlp.pjn").write_text(MODEL)
+    return Path("mlp.pjn")
+
+
+def test_compile_for_real(pjc_run: Run, model: Path) -> None:
+    code, out, err = pjc_run(model, "-D", "hidden=8")
+    assert code == 0 and not err and Path("mlp.pjx").stat().st_size > 1000
+    assert re.search(r"cross_entropy +1", out) and re.search(r"dot +", out)
+    assert f"parameters    {64 * 8 + 8 + 80}" in out
+
+
+@pytest.mark.parametrize("stage", cli.STAGES)
+def test_emit_for_real(pjc_run: Run, model: Path, stage: str) -> None:
+    code, out, err = pjc_run(model, "--emit", stage)
+    marks = {"ast": "hidden", "net": "net.", "hlo": "HloModule"}
+    assert code == 0 and not err and marks.get(stage, f"{stage}.") in out
+
+
+def test_print_ir_for_real(pjc_run: Run, model: Path) -> None:
+    code, out, err = pjc_run(model, "--emit", "feas", "--print-ir-after", "feas-fuse")
+    assert code == 0 and out.startswith("builtin.module")
+    assert err.startswith("// ----- after feas-fuse -----\nbuiltin.module")
+    code, out, err = pjc_run(model, "--emit", "net", "--print-ir-after", "feas-fuse")
+    assert code == 1 and not out and "no pass 'feas-fuse' ran; the passes of this" in err
+
+
+def test_wrong_source_for_real(pjc_run: Run, model: Path) -> None:
+    model.write_text(MODEL.replace("relu(x", "rleu(x"))
+    code, out, err = pjc_run(model)
+    assert code == 1 and not out
+    assert err.startswith("mlp.pjn:9:5: error: ") and "relu" in err and "^" in err
+    code, _, err = pjc_run(model, "-D", "nothing")
+    assert code == 1 and "nothing" in err
+    model.write_bytes(b"\xff\xfe")
+    code, _, err = pjc_run(model)
+    assert code == 1 and "not UTF-8" in err
+    for command in ([], ["train", "--data", "digits"]):
+        code, _, err = pjc_run(*command, ".")
+        assert code == 1 and err == "pjc: error: . is a directory; name a .pjn file in it\n"
+
+
+@pytest.mark.slow
+def test_train_and_resume_for_real(pjc_run: Run, model: Path) -> None:
+    small = ["--iterations", 10, "--batch", 32]
+    arguments = ["train", model, "--data", "digits", *small]
+    code, out, err = pjc_run(*arguments, "--epochs", 3, "-o", "whole")
+    assert code == 0 and not err, err
+    found = re.search(r"\ntest accuracy: (\d+\.\d)%\n", out)
+    assert found and float(found[1]) > 50
+    assert pjc_run(*arguments, "--epochs", 1)[0] == 0
+    assert pjc_run(*arguments, "--epochs", 3, "--resume")[0] == 0
+    whole = load_file("whole.params.safetensors")
+    for name, value in load_file("mlp.params.safetensors").items():
+        np.testing.assert_array_equal(value, whole[name])
+    assert history("mlp.history.csv") == history("whole.history.csv")
+
+
+def start(*arguments: object, **more: Any) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own."""
+    command = [sys.executable, "-m", "pjc.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+@pytest.mark.slow
+def test_double_precision_for_real(model: Path) -> None:
+    process = start(
+        *("train", model, "--data", "digits", "--epochs", 1, "--dtype", "f64"),
+        *("--iterations", 2),
+    )
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "test accuracy" in out, err
+    assert {str(v.dtype) for v in load_file("mlp.params.safetensors").values()} == {"float64"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_for_real(model: Path) -> None:
+    process = start("train", model, "--data", "digits", "--epochs", 10**6, "--iterations", 2)
+    assert process.stdout is not None
+    deadline = time.monotonic() + 120
+    while not process.stdout.readline().startswith("epoch 2/"):
+        assert time.monotonic() < deadline and process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "test accuracy: " in out, err
+    assert "Traceback" not in err and Path("mlp.params.safetensors").exists()
+
+
+def test_broken_pipe_is_quiet(model: Path) -> None:
+    process = start(model, "--emit", "net")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 141
+    process.stderr.close()

@@ -1,0 +1,448 @@
+"""Every source: what it reads, and what it says of files that are wrong, cut off or empty."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pjc.runtime import data as sources
+from pjc.runtime.data import DataError, Dataset, Standardize, dataset, fit, load, match, split
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A TensorSpec, as far as data is concerned."""
+
+    shape: tuple[int, ...]
+    classes: int | None = None
+    name: str = "x"
+    dtype: Any = "float32"
+
+
+def refused(pattern: str) -> Any:
+    """Expect a DataError whose text has ``pattern``."""
+    return pytest.raises(DataError, match=pattern)
+
+
+# --- digits ---------------------------------------------------------------------------------------
+
+
+def test_digits() -> None:
+    digits = load("digits")
+    assert digits.x.shape == (1797, 64) and digits.x.dtype == np.float32
+    assert digits.x.min() == 0 and digits.x.max() == 1
+    assert digits.y.tolist()[:10] == list(range(10)) and digits.classes == 10
+    # The first image, first row, as scikit-learn documents it.
+    assert (digits.x[0, :8] * 16).tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
+
+
+def test_unknown_source_lists_what_there_is() -> None:
+    with refused("no data called 'digit': expected digits, or the path"):
+        load("digit")
+    with refused("no file nowhere/a.npz"):
+        load("nowhere/a.npz")
+
+
+def test_target_is_only_for_csv() -> None:
+    with refused("--target names a column of a CSV file"):
+        load("digits", "species")
+
+
+def test_file_of_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "data.txt"
+    path.write_text("hello")
+    with refused("no data that pjc reads"):
+        load(str(path))
+    with refused("is a directory"):
+        load(str(tmp_path))
+
+
+# --- npz ------------------------------------------------------------------------------------------
+
+
+def save_npz(path: Path, **arrays: Any) -> str:
+    np.savez_compressed(path, **arrays)
+    return str(path)
+
+
+def test_npz_scales_bytes_and_keeps_floats(tmp_path: Path) -> None:
+    pixels = np.array([[0, 51], [255, 102]], np.uint8)
+    read = load(save_npz(tmp_path / "bytes.npz", x=pixels, y=np.array([1, 0], np.uint8)))
+    np.testing.assert_allclose(read.x, [[0, 0.2], [1, 0.4]], rtol=1e-6)
+    assert read.y.tolist() == [1, 0] and read.y.dtype == np.int64 and read.classes == 2
+    doubles = np.array([[0.1, 255.0]])
+    read = load(save_npz(tmp_path / "doubles.npz", x=doubles, y=np.array([2.5])))
+    assert read.x.dtype == np.float64 and read.x.tolist() == [[0.1, 255.0]]
+    assert read.classes is None and read.y.tolist() == [2.5]
+
+
+def test_npz_strings_are_classes_in_sorted_order(tmp_path: Path) -> None:
+    read = load(save_npz(tmp_path / "a.npz", x=np.zeros((3, 1)), y=np.array(["no", "yes", "no"])))
+    assert read.y.tolist() == [0, 1, 0] and read.class_names == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((2, 3))}, "has no array 'y', only x"),
+        ({"x": np.zeros((2, 3)), "y": np.zeros(3, int)}, "2 samples but 3 targets"),
+        ({"x": np.zeros((0, 3)), "y": np.zeros(0, int)}, "holds no samples"),
+        ({"x": np.zeros((2, 0)), "y": np.zeros(2, int)}, "holds no samples"),
+        ({"x": np.float32(1), "y": np.zeros(1, int)}, "holds no samples"),
+        ({"x": np.array([[1.0], [np.nan]]), "y": np.zeros(2, int)}, "hold nan in sample 1"),
+        ({"x": np.array([[1.0]]), "y": np.array([np.inf])}, "targets of .* hold inf in sample 0"),
+        ({"x": np.zeros((2, 1)), "y": np.array([0, -3])}, "has the label -3"),
+        ({"x": np.zeros((2, 1), complex), "y": np.zeros(2, int)}, "samples of .* type complex128"),
+        ({"x": np.zeros((2, 1)), "y": np.zeros(2, complex)}, "targets of .* type complex128"),
+        ({"x": np.array([[{}]]), "y": np.zeros(1, int)}, "x.npy in .* holds Python objects"),
+    ],
+)
+def test_npz_with_wrong_arrays(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    path = save_npz(tmp_path / "a.npz", **arrays)
+    with refused(message):
+        load(path)
+
+
+def test_npz_never_runs_what_is_pickled(tmp_path: Path) -> None:
+    class Harmful:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    objects = np.empty(1, object)
+    objects[0] = Harmful()
+    path = save_npz(tmp_path / "a.npz", x=objects, y=np.zeros(1, int))
+    with refused("Python objects"):
+        load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 10, 60, 200, -30, -1])
+def test_npz_cut_off(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "a.npz"
+    save_npz(path, x=np.random.default_rng(0).normal(size=(20, 3)), y=np.arange(20) % 2)
+    path.write_bytes(path.read_bytes()[:kept])
+    with refused("not a whole .npz file|is empty"):
+        load(str(path))
+
+
+def test_npz_altered_anywhere_is_refused_or_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    original = load(save_npz(path, x=np.arange(12.0).reshape(4, 3), y=np.array([0, 1, 1, 0])))
+    content = path.read_bytes()
+    outcomes = set()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 255]) + content[position + 1 :])
+        try:
+            found = load(str(path))
+        except DataError:
+            outcomes.add("refused")
+        else:
+            outcomes.add("read")
+            np.testing.assert_array_equal(found.x, original.x)
+    assert "refused" in outcomes
+
+
+def npy(shape: str, payload: bytes, dtype: str = "<f8", version: bytes = b"\1\0") -> bytes:
+    """Return a .npy file whose header may lie."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + version + struct.pack("<H", len(header)) + header + payload
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (npy("(99999999999, 99999999)", b"\0" * 8), "would take .* GiB"),
+        (npy("(1000, 2)", b"\0" * 8), "is damaged: x.npy of shape .* needs 16000 bytes, found 8"),
+        (npy("(1,)", b"\0" * 64), "needs 8 bytes, found 64"),
+        (npy("(-1, 2)", b"\0" * 8), "limit|damaged|negative"),
+        (npy("(1,)", b"\0" * 8, version=b"\3\0"), r"version \(3, 0\)"),
+        (b"not npy at all", "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_npz_header_that_lies(tmp_path: Path, member: bytes, message: str) -> None:
+    path = tmp_path / "a.npz"
+    good = io.BytesIO()
+    np.save(good, np.zeros(1, int))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", member)
+        archive.writestr("y.npy", good.getvalue())
+    with refused(message):
+        load(str(path))
+
+
+# --- csv ------------------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_csv_with_names_for_classes(tmp_path: Path) -> None:
+    text = "width,species,length\n1.5,setosa,2\n3,iris,-4e1\n\n5,setosa,6\n"
+    read = load(write(tmp_path / "a.csv", "\ufeff" + text), "species")
+    assert read.x.tolist() == [[1.5, 2], [3, -40], [5, 6]]
+    assert read.y.tolist() == [1, 0, 1]
+    assert read.class_names == ("iris", "setosa") and read.columns == ("width", "length")
+
+
+@pytest.mark.parametrize(
+    ("column", "targets", "classes"),
+    [(["2", "0"], [2, 0], 3), (["2.5", "0"], [2.5, 0.0], None), (["2", "b"], [0, 1], 2)],
+)
+def test_csv_targets(tmp_path: Path, column: list[str], targets: list[float], classes: int | None) -> None:
+    rows = "".join(f"1,{text}\n" for text in column)
+    read = load(write(tmp_path / "a.csv", "a,t\n" + rows), "t")
+    assert read.y.tolist() == targets and read.classes == classes
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "message"),
+    [
+        ("", "t", "is empty"),
+        ("\n\n", "t", ":1: the first line must name the columns"),
+        ("a,t\n", "t", "column names but no samples"),
+        ("a,t\n1,2\n", None, "name the column .* --target; the columns are a, t"),
+        ("a,kind\n1,2\n", "kinds", "no column 'kinds'; did you mean 'kind'"),
+        ("a,kind\n1,2\n", "zzz", "no column 'zzz'; the columns are a, kind"),
+        ("a,a,t\n1,2,3\n", "t", "two columns are called 'a'"),
+        ("t\n1\n", "t", "no column besides the target"),
+        ("a,t\n1,2\n3\n", "t", ":3: 1 columns, expected 2"),
+        ("a,t\n1,2\n3,4,5\n", "t", ":3: 3 columns, expected 2"),
+        ("a,b,t\n1,2,0\n1,two,0\n", "t", ":3: column 'b' holds 'two', which is not a number"),
+        ("a,b,t\n1,,0\n", "t", ":2: column 'b' holds ''"),
+        ("a,t\n1, \n", "t", ":2: the target 't' is empty"),
+        ("a,t\n1,0\nnan,0\n", "t", "hold nan in sample 1"),
+        ("a,t\n1,0\ninf,0\n", "t", "hold inf in sample 1"),
+        ("a,t\n1,-1\n", "t", "label -1"),
+        ('a,t\n"1,0\n', "t", ":2: not valid CSV"),
+    ],
+)
+def test_csv_that_is_wrong(tmp_path: Path, text: str, target: str | None, message: str) -> None:
+    path = write(tmp_path / "a.csv", text)
+    with refused(message):
+        load(path, target)
+
+
+def test_csv_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a,t\n1,\xff\xfe\n")
+    with refused("is not UTF-8 text"):
+        load(str(path), "t")
+    path.write_bytes(b"a,t\n1,\0\n2,0\n")
+    with refused(":2: .*NUL"):
+        load(str(path), "t")
+
+
+# --- idx ------------------------------------------------------------------------------------------
+
+
+def idx(array: np.ndarray[Any, Any], code: int = 8) -> bytes:
+    """Return an array of bytes as an IDX file."""
+    return struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape) + array.tobytes()
+
+
+IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4) * 10
+LABELS = np.array([7, 3], np.uint8)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("separator", ["-", "."])
+def test_idx_finds_the_labels(tmp_path: Path, zipped: bool, separator: str) -> None:
+    images = tmp_path / f"train-images{separator}idx3-ubyte{'.gz' if zipped else ''}"
+    images.write_bytes(gzip.compress(idx(IMAGES)) if zipped else idx(IMAGES))
+    (tmp_path / f"train-labels{separator}idx1-ubyte").write_bytes(idx(LABELS))
+    read = load(str(images))
+    np.testing.assert_allclose(read.x, IMAGES / 255, rtol=1e-6)
+    assert read.x.dtype == np.float32 and read.y.tolist() == [7, 3] and read.classes == 8
+
+
+def test_idx_with_both_files_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(idx(IMAGES))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(idx(LABELS)))
+    assert load(f"{tmp_path / 'a'},{tmp_path / 'b.gz'}").y.tolist() == [7, 3]
+    with refused("labels of .* cannot be found by its name; name both"):
+        load(str(tmp_path / "a"))
+
+
+def test_idx_big_endian_numbers(tmp_path: Path) -> None:
+    values = np.array([[1.5, -2], [3, 4e9]], ">f4")
+    (tmp_path / "a").write_bytes(idx(values, 0x0D))
+    (tmp_path / "b").write_bytes(idx(np.array([1, 256], ">i4"), 0x0C))
+    read = load(f"{tmp_path / 'a'},{tmp_path / 'b'}")
+    assert read.x.tolist() == values.tolist() and read.x.dtype.isnative
+    assert read.y.tolist() == [1, 256]
+
+
+def test_idx_without_labels(tmp_path: Path) -> None:
+    images = tmp_path / "t10k-images-idx3-ubyte"
+    images.write_bytes(idx(IMAGES))
+    with refused("no labels file .* expected .*t10k-labels-idx1-ubyte"):
+        load(str(images))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (idx(IMAGES)[:3], "not an IDX file"),
+        (b"\0\1\x08\1" + idx(IMAGES)[4:], "not an IDX file: it starts with 00 01 08 01"),
+        (b"\0\0\x07\1" + idx(IMAGES)[4:], "not an IDX file"),
+        (b"\0\0\x08\0", "not an IDX file"),
+        (idx(IMAGES)[:10], "cut off in its header"),
+        (idx(IMAGES)[:16], "cut off: its header says 24 bytes"),
+        (idx(IMAGES)[:-1], "cut off: its header says 24 bytes"),
+        (idx(IMAGES) + b"\0", "damaged: its header says 24 bytes .*, found more"),
+        (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 9), "would take .* GiB"),
+        (struct.pack(">HBB2I", 0, 8, 2, 2**15, 2**15), "cut off: its header says 1073741824"),
+        (struct.pack(">HBB1I", 0, 8, 1, 0), "holds no samples"),
+    ],
+)
+def test_idx_that_is_wrong(tmp_path: Path, content: bytes, message: str, zipped: bool) -> None:
+    path, labels = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    labels.write_bytes(idx(LABELS))
+    with refused(message):
+        load(f"{path},{labels}")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 9, 15, -9, -4, -1])
+def test_idx_gzip_cut_off(tmp_path: Path, kept: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 5, 5), np.uint8)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(images))[:kept])
+    (tmp_path / "b").write_bytes(idx(np.zeros(4, np.uint8)))
+    with refused("is empty|not an IDX file|cut off|cannot be read"):
+        load(f"{tmp_path / 'a.gz'},{tmp_path / 'b'}")
+
+
+def test_idx_gzip_bomb_is_not_unzipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    original = gzip.GzipFile.read
+
+    def counted(self: gzip.GzipFile, size: int | None = -1) -> bytes:
+        nonlocal read
+        block = original(self, size)
+        read += len(block)
+        return block
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(idx(IMAGES) + bytes(50_000_000)))
+    (tmp_path / "b").write_bytes(idx(LABELS))
+    with refused("found more"):
+        load(f"{path},{tmp_path / 'b'}")
+    assert 0 < read < 1000
+
+
+# --- limits, shapes, splits -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "entries"), [(np.uint8, 30), (np.int8, 13)])
+def test_limit_on_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any, entries: int) -> None:
+    """The limit is on the floats that bytes become, four or eight times as large."""
+    monkeypatch.setattr(dataset, "MAX_BYTES", 200)
+    path = save_npz(tmp_path / "a.npz", x=np.zeros((2, entries), dtype), y=np.zeros(2, int))
+    with refused("the samples of .* would take"):
+        load(path)
+
+
+def sample(count: int = 10, classes: int | None = 3) -> Dataset:
+    x = np.arange(count * 12, dtype=np.float64).reshape(count, 3, 4)
+    y = np.arange(count) % classes if classes else np.arange(count) / 4
+    return Dataset(x, y, classes, "sample")
+
+
+def test_fit_reshapes_each_sample() -> None:
+    fitted = fit(sample(), Wanted((5, 2, 6)), Wanted((5,), 3, "y"))
+    assert fitted.x.shape == (10, 2, 6) and fitted.x.dtype == np.float32
+    assert fitted.x[1].ravel().tolist() == list(range(12, 24))
+    assert fitted.y.dtype == np.int32 and fitted.y.tolist() == [0, 1, 2] * 3 + [0]
+
+
+def test_fit_to_double_precision_and_numeric_targets() -> None:
+    fitted = fit(sample(), Wanted((5, 12), dtype="float64"), Wanted((5, 1), None, "y", "float64"))
+    assert fitted.x.dtype == np.float64 and fitted.y.dtype == np.float64
+    assert fitted.y.shape == (10, 1) and fitted.classes is None
+
+
+def test_fit_takes_whole_floats_for_classes_and_classes_for_numbers() -> None:
+    floats = Dataset(np.zeros((2, 1)), np.array([2.0, 0.0]), None, "floats")
+    fitted = fit(floats, Wanted((5, 1)), Wanted((5,), 3, "y"))
+    assert fitted.y.dtype == np.int32 and fitted.y.tolist() == [2, 0] and fitted.classes == 3
+    numbers = fit(sample(), Wanted((5, 12)), Wanted((5,), None, "y"))
+    assert numbers.y.dtype == np.float32 and numbers.classes is None
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "data", "message"),
+    [
+        ((5, 64), (5,), sample(), r"shape \[3, 4\], 12 entries, but 'x' .* \[64\], 64 entries"),
+        ((5, 12), (5, 2), sample(), r"a target of sample has shape \[\], 1 entries, but 'y'"),
+        ((5, 12), (5,), sample(10, 4), "run from 0 to 3, but 'y' has the classes 0 to 2"),
+        ((5, 12), (5,), sample(10, None), "numbers with fractions"),
+    ],
+)
+def test_fit_says_what_does_not_fit(
+    x: tuple[int, ...], y: tuple[int, ...], data: Dataset, message: str
+) -> None:
+    with refused(message):
+        fit(data, Wanted(x), Wanted(y, 3, "y"))
+
+
+def test_match_numbers_classes_as_in_training() -> None:
+    x = np.zeros((2, 1))
+    train = Dataset(x, np.array([0, 1]), 3, "train", ("a", "b", "c"))
+    test = Dataset(x, np.array([0, 1]), 2, "test", ("b", "c"))
+    assert match(test, train).y.tolist() == [1, 2]
+    with refused("test has the class 'c', but train has the classes a, b"):
+        match(test, Dataset(x, np.array([0, 1]), 2, "train", ("a", "b")))
+    with refused("columns of test"):
+        match(test, Dataset(x, np.array([0, 1]), 2, "train", columns=("width",)))
+
+
+def test_split_is_fixed_stratified_and_whole() -> None:
+    digits = load("digits")
+    rest, test = split(digits, 0.2, "test")
+    assert (len(rest), len(test)) == (1438, 359)
+    together = np.concatenate([rest.x, test.x])
+    assert np.array_equal(together[np.lexsort(together.T)], digits.x[np.lexsort(digits.x.T)])
+    for label, count in enumerate(np.bincount(digits.y)):
+        assert abs(np.bincount(test.y)[label] - 0.2 * count) < 1
+    again, other = split(digits, 0.2, "test")[1], split(digits, 0.2, "test", seed=1)[1]
+    assert np.array_equal(test.x, again.x) and not np.array_equal(test.x, other.x)
+
+
+def test_split_without_classes_or_with_several_sites() -> None:
+    rest, part = split(sample(10, None), 0.3, "test")
+    assert (len(rest), len(part)) == (7, 3)
+    sites = Dataset(np.zeros((10, 1)), np.zeros((10, 2), int), 1, "sites")
+    assert len(split(sites, 0.5, "test")[1]) == 5
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, 0.01, 0.99, float("nan")])
+def test_split_that_leaves_a_part_empty(fraction: float) -> None:
+    with refused("--validation|between 0 and 1"):
+        split(sample(10), fraction, "validation")
+
+
+def test_standardize_measures_the_training_part_only() -> None:
+    train = Dataset(np.array([[1.0, 5], [3, 5]]), np.zeros(2, int), 1, "train")
+    other = Dataset(np.array([[5.0, 6]]), np.zeros(1, int), 1, "test")
+    standardize = Standardize.measure(train)
+    assert standardize(train).x.tolist() == [[-1, 0], [1, 0]]
+    assert standardize(other).x.tolist() == [[3, 1]]
+    with refused(re.escape("shape [3, 4], in training it was [2]")):
+        standardize(sample())
+
+
+def test_public_names_exist() -> None:
+    assert all(hasattr(sources, name) for name in sources.__all__)

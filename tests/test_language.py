@@ -1,0 +1,546 @@
+"""The language: what files mean, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pjc.dialects import net
+from xdsl.dialects.builtin import FileLineColLoc, ModuleOp, NameLoc
+
+from pjc.diagnostics import DiagnosticError
+from pjc.frontends import ast
+from pjc.frontends.builtins import FUNCTIONS
+from pjc.frontends.elaborate import elaborate, parse_define
+from pjc.frontends.pjn import parse
+
+HEAD = "input x: f32[batch, 64]\ntarget y: class[batch, 10]\n"
+BLOCKS = """\
+def dense(x, width) {
+  param weight: f32[x.shape[-1], width] = he_normal
+  return x @ weight
+}
+def relu(x) {
+  param bias: f32[x.shape[-1]] = zeros
+  return sum_relu(bias, x)
+}
+out = dense
+"""
+
+
+def compile_(text: str, **options: object) -> net.NetworkOp:
+    """Return the verified network of a file."""
+    module: ModuleOp = elaborate(parse(text, "m.pjn"), name="m", **options)  # type: ignore[arg-type]
+    module.verify()
+    (network,) = module.body.ops
+    assert isinstance(network, net.NetworkOp)
+    return network
+
+
+def errors(text: str, **options: object) -> str:
+    """Return what is printed for a wrong file."""
+    with pytest.raises(DiagnosticError) as caught:
+        compile_(text, **options)
+    return str(caught.value)
+
+
+def messages(text: str) -> list[str]:
+    with pytest.raises(DiagnosticError) as caught:
+        compile_(text)
+    return [each.message for each in caught.value.diagnostics]
+
+
+def params(network: net.NetworkOp) -> dict[str, tuple[int, ...]]:
+    found = [op for op in network.body.block.ops if isinstance(op, net.ParamOp)]
+    return {op.label.data: tuple(op.result.type.get_shape()) for op in found}  # type: ignore[attr-defined]
+
+
+def kinds(network: net.NetworkOp) -> list[str]:
+    return [op.name for op in network.body.block.ops]
+
+
+def output_type(network: net.NetworkOp) -> str:
+    (output,) = (op for op in network.body.block.ops if isinstance(op, net.OutputOp))
+    return str(output.value.type)
+
+
+# Networks
+
+
+def test_mlp_skip_has_the_names_of_the_golden_file() -> None:
+    network = compile_(
+        "input x: f32[batch, 6]\ntarget y: class[batch, 3]\n" + BLOCKS + "h0 = relu(dense(x, 5))\n"
+        "h1 = relu(dense(h0, 4))\nlogits = out(concat(h0, h1), 3)\noutput logits\n"
+        "require cross_entropy(logits, y)\n",
+        batch=7,
+        dtype="f64",
+    )
+    assert params(network) == {
+        "dense_0.weight": (6, 5),
+        "relu_0.bias": (5,),
+        "dense_1.weight": (5, 4),
+        "relu_1.bias": (4,),
+        "out.weight": (9, 3),
+    }
+    assert output_type(network) == "tensor<7x3xf64>"
+    assert str(network.dims) == "{batch = 7 : i64}"
+    assert kinds(network)[-2:] == ["net.output", "net.cross_entropy"]
+
+
+def test_residual() -> None:
+    network = compile_(
+        "input x: f32[batch, 5]\n"
+        + BLOCKS.replace("def relu(x)", "def relu(x, skip)").replace("(bias, x)", "(bias, x, identity(skip))")
+        + "a = dense(x, 5)\nb = relu(a, x)\nlogits = out(b, 3)\noutput logits\n"
+    )
+    assert params(network)["relu_0.bias"] == (5,)
+    assert "net.identity" in kinds(network)
+
+
+def test_quantized() -> None:
+    network = compile_(
+        "input x: f32[batch, 5]\n" + BLOCKS + "first = dense\n"
+        "logits = out(quantize(first(x, 4)), 3)\noutput logits\n"
+    )
+    assert list(params(network)) == ["first.weight", "out.weight"]
+    (quantize,) = (op for op in network.body.block.ops if isinstance(op, net.QuantizeOp))
+    assert quantize.levels.get_values() == (-1, 1)
+
+
+def test_nested_blocks_have_dotted_names() -> None:
+    network = compile_(
+        HEAD + BLOCKS + "def mlp(x, n) {\n  shared = dense\n  a = relu(dense(x, n))\n"
+        "  return shared(shared(relu(dense(a, n)), n), n)\n}\n"
+        "z = mlp(mlp(x, 8), 8)\noutput z\n"
+    )
+    first = [name for name in params(network) if name.startswith("mlp_0.")]
+    assert first == [
+        "mlp_0.dense_0.weight",
+        "mlp_0.relu_0.bias",
+        "mlp_0.dense_1.weight",
+        "mlp_0.relu_1.bias",
+        "mlp_0.shared.weight",
+    ]
+    assert len(params(network)) == 10
+
+
+def test_a_block_bound_to_a_name_shares_its_parameters() -> None:
+    block = "def two(x) {\n  return dense(dense(x, 8), 64)\n}\n"
+    network = compile_(HEAD + BLOCKS + block + "t = two\nz = t(t(x))\noutput z\n")
+    assert list(params(network)) == ["t.dense_0.weight", "t.dense_1.weight"]
+    assert kinds(network).count("net.matmul") == 4
+
+
+def test_a_shared_parameter_must_fit_both_calls() -> None:
+    text = HEAD + BLOCKS + "a = out(x, 3)\nb = out(x, 4)\noutput a\n"
+    assert errors(text) == (
+        "m.pjn:4:9: error: 'out.weight' is shared, but this call needs it as f32[64, 4] = he_normal; "
+        "the call in line 12 made it f32[64, 3] = he_normal\n"
+        "      param weight: f32[x.shape[-1], width] = he_normal\n"
+        "            ^~~~~~\n"
+        "hint: calls of a block that is bound to a name share its parameters; "
+        "in out, called in line 13"
+    )
+
+
+def test_a_chain_of_plus_is_one_sum() -> None:
+    network = compile_(HEAD + "h = x + x + x[0]\ng = (h + x) + x\noutput g\n")
+    sums = [len(op.operands) for op in network.body.block.ops if isinstance(op, net.SumOp)]
+    assert sums == [3, 2, 2]
+    assert kinds(network).count("view.broadcast") == 1
+
+
+def test_initializers() -> None:
+    text = "const s = 0.5\n" + "".join(
+        f"param p{i}: f32[2] = {init}\n"
+        for i, init in enumerate(
+            ("zeros", "2 * ones", "constant(s / 2)", "normal(std = 0.1)", "-s * uniform(-1, 1) / 2",
+             "he_normal", "glorot_uniform * (1 + s)")
+        )
+    )  # fmt: skip
+    network = compile_(text + "output p0\n")
+    inits = [str(op.init) for op in network.body.block.ops if isinstance(op, net.ParamOp)]
+    assert inits == [
+        "#net.init<1.0 * zeros>",
+        "#net.init<2.0 * ones>",
+        "#net.init<1.0 * constant(0.25)>",
+        "#net.init<1.0 * normal(0.1)>",
+        "#net.init<-0.25 * uniform(-1.0, 1.0)>",
+        "#net.init<1.0 * he_normal>",
+        "#net.init<1.5 * glorot_uniform>",
+    ]
+
+
+def test_losses_and_targets() -> None:
+    network = compile_(
+        HEAD + "target r: f32[batch, 3]\nz = x[:, :10]\noutput z\noutput w = z\n"
+        "require cross_entropy(z, y, strength = 2)\nrequire margin(z, y, high = 3)\n"
+    )
+    text = str(network)
+    (loss,) = (op for op in network.body.block.ops if isinstance(op, net.CrossEntropyOp))
+    (margin,) = (op for op in network.body.block.ops if isinstance(op, net.MarginOp))
+    assert loss.strength.value.data == 2
+    assert margin.bounds.get_values() == (0, 3)
+    assert 'net.target "r" ["batch", "3"]' in text
+    assert [op.label.data for op in network.body.block.ops if isinstance(op, net.OutputOp)] == [
+        "z",
+        "w",
+    ]
+
+
+# Builtins: the type of each one's result, for a: f32[2, 3], b: f32[3], c: f32[4, 2, 3], v: f32[1, 2]
+
+RESULTS = {
+    "dot(a, b)": "2",
+    "dot(b, b)": "",
+    "dot(b, transpose(a))": "2",
+    "matmul(c, transpose(a))": "4x2x2",
+    "matmul(a, transpose(c, (0, 2, 1)))": "4x2x2",
+    "c @ b": "4x2",
+    "c @ transpose(c, (0, 2, 1))": "4x2x2",
+    "add(a, b)": "2x3",
+    "a + b + c": "4x2x3",
+    "sum(a, axis = 0)": "3",
+    "sum(c, axis = (0, -1))": "2",
+    "sum(a, b, c)": "4x2x3",
+    "sum([a, a])": "2x3",
+    "relu(a)": "2x3",
+    "sum_relu(a, b)": "2x3",
+    "sum_relu(a, b, axis = 1)": "2",
+    "max(c, axis = 1)": "4x3",
+    "maximum(a, b)": "2x3",
+    "identity(a)": "2x3",
+    "quantize(a, levels = (0, 1, 2))": "2x3",
+    "reshape(c, (a.shape[0], -1))": "2x12",
+    "reshape(c, -1)": "24",
+    "transpose(c)": "3x2x4",
+    "transpose(c, (0, -1, 1))": "4x3x2",
+    "concat(a, a)": "2x6",
+    "concat((a, a), axis = 0)": "4x3",
+    "stack(a, a)": "2x2x3",
+    "stack([a, a, a], axis = -1)": "2x3x3",
+    "broadcast(b, (5,) + a.shape)": "5x2x3",
+    "expand(a, -1)": "2x3x1",
+    "squeeze(v)": "2",
+    "squeeze(v, axis = 0)": "2",
+    "pad(a, ((1, 0), (0, 2)))": "3x5",
+    "c[0]": "2x3",
+    "c[-1, :, 1:]": "2x2",
+    "c[..., -1]": "4x2",
+    "c[::2, ..., 0]": "2x2",
+    "c[1:100]": "3x2x3",
+}
+
+
+@pytest.mark.parametrize("expression", RESULTS)
+def test_result_types(expression: str) -> None:
+    network = compile_(
+        "input a: f32[2, 3]\ninput b: f32[3]\ninput c: f32[4, 2, 3]\ninput v: f32[1, 2]\n"
+        f"output z = {expression}\n"
+    )
+    shape = RESULTS[expression]
+    assert output_type(network) == f"tensor<{shape}{'x' if shape else ''}f32>"
+
+
+def test_every_function_has_a_result_type_test() -> None:
+    assert set(FUNCTIONS) == set(re.findall(r"\b([a-z_]+)\(", " ".join(RESULTS)))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["reshape(x, (2, 3))", "x[:, ...]", "transpose(x, (0, 1))", "concat(x)", "broadcast(x, (2, 3))",
+     "pad(x, ((0, 0), (0, 0)))", "squeeze(x)"],
+)  # fmt: skip
+def test_no_identity_views(expression: str) -> None:
+    assert kinds(compile_(f"input x: f32[2, 3]\noutput z = {expression}\n")) == [
+        "net.input",
+        "net.output",
+    ]
+
+
+# Locations and hints
+
+
+def test_ops_carry_their_place_and_label() -> None:
+    network = compile_(HEAD + BLOCKS + "h = relu(dense(x, 8))\noutput h\n")
+    (matmul,) = (op for op in network.body.block.ops if isinstance(op, net.MatmulOp))
+    (relu,) = (op for op in network.body.block.ops if isinstance(op, net.SumReluOp))
+    assert isinstance(matmul.location, NameLoc)
+    assert matmul.location.desc.data == "dense_0.matmul"
+    place = matmul.location.location
+    assert isinstance(place, FileLineColLoc)
+    assert (place.filename.data, place.line.data, place.column.data) == ("m.pjn", 5, 10)
+    assert matmul.result.name_hint == "dense_0.matmul"
+    assert relu.result.name_hint == "h"
+
+
+# Constants, dimensions and -D
+
+
+def test_defines() -> None:
+    text = (
+        "const width = 4\nconst half = width // 2\ninput x: f32[batch, T, width]\noutput z = x[..., :half]\n"
+    )
+    network = compile_(text, defines={"width": 6, "T": 5}, batch=3)
+    assert output_type(network) == "tensor<3x5x3xf32>"
+    assert str(network.dims) == "{batch = 3 : i64, T = 5 : i64, width = 6 : i64}"
+    assert output_type(compile_(text, defines={"T": 5})) == "tensor<64x5x2xf32>"
+    assert output_type(compile_(text, defines={"T": 5, "batch": 2})) == "tensor<2x5x2xf32>"
+    assert errors(text) == (
+        "m.pjn:3:21: error: the dimension 'T' has no size\n"
+        "    input x: f32[batch, T, width]\n"
+        "                        ^\n"
+        "hint: give one with -D T=16 or with a const"
+    )
+    assert errors(text, defines={"T": 5, "widht": 3}) == (
+        "error: -D widht: the file has no constant or free dimension of this name\n"
+        "hint: did you mean 'width'?"
+    )
+    assert "batch is given twice, as 2 and as 3" in errors(text, defines={"batch": 2}, batch=3)
+    assert "a dimension must be a positive integer, found 2.5" in errors(text, defines={"T": 5, "width": 2.5})
+
+
+def test_parse_define() -> None:
+    assert parse_define("hidden=256") == ("hidden", 256)
+    assert parse_define("scale = -1e-3") == ("scale", -0.001)
+    for wrong in ("hidden", "=3", "a=", "a=b", "a=nan", "a=1e999", "a=" + "9" * 100, "é=1"):
+        with pytest.raises(DiagnosticError, match="expected NAME=NUMBER after -D"):
+            parse_define(wrong)
+
+
+# Text
+
+
+@pytest.mark.parametrize("change", ["\r\n", "\r", "\n\n  # c\n", "\t\n"])
+def test_line_ends(change: str) -> None:
+    text = HEAD + "h = concat(\n  x,\n\tx)\noutput h\n"
+    plain = compile_(text)
+    assert str(compile_("\ufeff" + text.replace("\n", change))) == str(plain)
+
+
+def test_columns_count_characters() -> None:
+    assert errors("# é\r\n\tx =\t$\r\n") == (
+        "m.pjn:2:6: error: unexpected character '$'\n     x = $\n         ^"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing", "\ufeff"])
+def test_empty_files(text: str) -> None:
+    assert parse(text, "m.pjn").statements == ()
+    assert messages(text) == ["the file has no output"]
+
+
+def test_show() -> None:
+    tree = parse("h = relu(x[..., 1], axis = -2) + 0.5\n", "m.pjn")
+    assert ast.show(tree) == (
+        "File (1:1)\n"
+        "  statements: Assign (1:1)\n"
+        "    targets: Name h (1:1)\n"
+        "    value: Chain + (1:5)\n"
+        "      operands: Call (1:5)\n"
+        "        function: Name relu (1:5)\n"
+        "        arguments: Argument (1:10)\n"
+        "          value: Index (1:10)\n"
+        "            base: Name x (1:10)\n"
+        "            items: Ellipsis (1:12)\n"
+        "            items: Number 1 (1:17)\n"
+        "        arguments: Argument axis (1:21)\n"
+        "          value: Number -2 (1:28)\n"
+        "      operands: Number 0.5 (1:34)"
+    )
+
+
+# Mistakes: the whole text that is printed. Each stands in line 3, after HEAD, before an output.
+
+MISTAKES = {
+    "h = relu(x, x)": """\
+m.pjn:3:5: error: relu takes one input, got 2
+    h = relu(x, x)
+        ^~~~~~~~~~""",
+    "h = rellu(x)": """\
+m.pjn:3:5: error: unknown name 'rellu'
+    h = rellu(x)
+        ^~~~~
+hint: did you mean 'relu'?""",
+    "h = sum(x, axes = 1)": """\
+m.pjn:3:12: error: sum has no argument 'axes'
+    h = sum(x, axes = 1)
+               ^~~~~~~~
+hint: did you mean 'axis'?""",
+    "param w: f32[32, 10] = he_norml": """\
+m.pjn:3:24: error: unknown name 'he_norml'
+    param w: f32[32, 10] = he_norml
+                           ^~~~~~~~
+hint: did you mean 'he_normal'?""",
+    "h = x @ transpose(x)[:9]": """\
+m.pjn:3:5: error: '@' needs the last dimension of f32[batch=64, 64] to equal the second to last \
+dimension of f32[9, batch=64], found 64 and 9
+    h = x @ transpose(x)[:9]
+        ^~~~~~~~~~~~~~~~~~~~
+hint: transpose the second?""",
+    "h = x + 1": """\
+m.pjn:3:9: error: '+' takes tensors here, found the number 1
+    h = x + 1
+            ^
+hint: constants in the network are not supported yet; use a param""",
+    "h = x * x": """\
+m.pjn:3:5: error: '*' on tensors is not supported yet
+    h = x * x
+        ^~~~~
+hint: '@' is the product of matrices""",
+    "input u: f23[3]": """\
+m.pjn:3:10: error: unknown element type 'f23'
+    input u: f23[3]
+             ^~~
+hint: did you mean 'f32'?""",
+    "require cross_entropi(x, y)": """\
+m.pjn:3:9: error: unknown loss 'cross_entropi'
+    require cross_entropi(x, y)
+            ^~~~~~~~~~~~~
+hint: did you mean 'cross_entropy'?""",
+    "require cross_entropy(x, y)": """\
+m.pjn:3:1: error: cross_entropy compares logits f32[batch=64, 64] with the target 'y' of \
+class[batch=64, 10]; their dimensions differ
+    require cross_entropy(x, y)
+    ^~~~~~~~~~~~~~~~~~~~~~~~~~~
+hint: the last dimension must be the number of classes, 10""",
+    "h = x + y": """\
+m.pjn:3:9: error: '+' takes tensors here, found the target 'y'
+    h = x + y
+            ^""",
+    "h = x[::-1]": """\
+m.pjn:3:5: error: the step of a slice must be positive, found -1
+    h = x[::-1]
+        ^~~~~~~""",
+    "relu = x": """\
+m.pjn:3:1: error: 'relu' is a builtin function
+    relu = x
+    ^~~~
+hint: choose another name""",
+    "def f(a) { return f(a) }": """\
+m.pjn:3:19: error: 'f' calls itself; blocks cannot be recursive
+    def f(a) { return f(a) }
+                      ^""",
+    "def f(a) { return x }": """\
+m.pjn:3:19: error: 'x' belongs to the file; a block sees only its arguments
+    def f(a) { return x }
+                      ^
+hint: pass it to 'f' as an argument""",
+    "a, b = (x, x, x)": """\
+m.pjn:3:8: error: 2 names need a tuple of 2, found a tuple of 3
+    a, b = (x, x, x)
+           ^~~~~~~~~""",
+    "relu(x)": """\
+m.pjn:3:1: error: nothing uses the value of this expression
+    relu(x)
+    ^~~~~~~
+hint: write 'name = ...'""",
+    "const c = 1 / 0": """\
+m.pjn:3:11: error: division by zero
+    const c = 1 / 0
+              ^~~~~""",
+    "param w: f32[3] = 0.5": """\
+m.pjn:3:19: error: expected an initializer, found the number 0.5
+    param w: f32[3] = 0.5
+                      ^~~
+hint: write constant(0.5)""",
+    "input x: f32[3]": """\
+m.pjn:3:7: error: 'x' is already declared in line 1
+    input x: f32[3]
+          ^
+hint: choose another name""",
+    "h = quantize(x, levels = (1, 0))": """\
+m.pjn:3:17: error: 'levels' must be strictly increasing numbers, found (1, 0)
+    h = quantize(x, levels = (1, 0))
+                    ^~~~~~~~~~~~~~~""",
+    # syntax
+    "ouput x": """\
+m.pjn:3:1: error: unknown statement 'ouput'
+    ouput x
+    ^~~~~
+hint: did you mean 'output'?""",
+    "h = relu(x": """\
+m.pjn:3:9: error: '(' is never closed
+    h = relu(x
+            ^
+hint: add a ')'""",
+    "h = relu(x x)": """\
+m.pjn:3:12: error: expected '=', ',' or ')', found 'x'
+    h = relu(x x)
+               ^""",
+    "h = relu(x) x": """\
+m.pjn:3:13: error: expected the end of the line or ',', found 'x'
+    h = relu(x) x
+                ^""",
+    "for t in x": """\
+m.pjn:3:1: error: 'for' is not supported yet; the word is reserved
+    for t in x
+    ^~~""",
+    "param w: f32[3]": """\
+m.pjn:3:16: error: expected '=', found the end of the line
+    param w: f32[3]
+                   ^
+hint: a parameter needs an initializer, like '= he_normal'""",
+    "h = 'x'": """\
+m.pjn:3:5: error: unexpected character '''
+    h = 'x'
+        ^
+hint: the language has no strings""",
+    "h = (x]": """\
+m.pjn:3:7: error: expected ')' to close the '(' of line 3, found ']'
+    h = (x]
+          ^""",
+    "def f(a) {\n  return a": """\
+m.pjn:3:10: error: '{' is never closed
+    def f(a) {
+             ^
+hint: add a '}'""",
+    "const c = 9999999999999999999": """\
+m.pjn:3:11: error: this number has 19 digits, at most 18 are allowed
+    const c = 9999999999999999999
+              ^~~~~~~~~~~~~~~~~~~""",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes(line: str) -> None:
+    assert errors(HEAD + line + "\noutput x\n") == (MISTAKES[line])
+
+
+def test_all_mistakes_are_reported_at_once_and_none_twice() -> None:
+    text = HEAD + BLOCKS + (
+        "a = relu(nope)\nb = dense(a, 3)\nc = b + a + x[70]\nparam w: f64[hiden] = zeros\n"
+        "d = dense(x)\ne = reshape(d, 3)\nf = dense(x, 0)\ndef g(u) { return u @ missing }\n"
+        "output e\nrequire margin(c, x)\n"
+    )  # fmt: skip
+    assert messages(text) == [
+        "a dimension must be a positive integer, found 0",
+        "unknown name 'nope'",
+        "index 70 is out of range for axis 0 of f32[batch=64, 64]",
+        "unknown element type 'f64'",
+        "unknown name 'hiden'",
+        "dense needs the argument 'width'",
+        "unknown name 'missing'",
+    ]
+
+
+def test_syntax_errors_are_all_reported() -> None:
+    text = "h = = 3\ndef f(x {\n  return x\n}\ng = )\nk = concat(\n  a,\n  b\nouput h\nz = 3\n"
+    assert messages(text) == [
+        "expected an expression, found '='",
+        "'(' is never closed",
+        "nothing is open that ')' could close",
+        "'(' is never closed",
+        "unknown statement 'ouput'",
+    ]
+
+
+def test_an_error_in_a_block_says_which_call() -> None:
+    text = HEAD + "def f(z) {\n  return z @ z\n}\na = f(x)\nb = f(transpose(x)[:9])\noutput a\n"
+    assert errors(text) == (
+        "m.pjn:4:10: error: '@' needs the last dimension of f32[9, batch=64] to equal the second to "
+        "last dimension of f32[9, batch=64], found 64 and 9\n"
+        "      return z @ z\n"
+        "             ^~~~~\n"
+        "hint: transpose the second?; in f_1, called in line 7"
+    )

@@ -1,0 +1,280 @@
+"""The compiled solver from Python: its functions, its errors, its file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pjc.runtime.artifact import ArtifactError
+from pjc.runtime.program import Program, ProgramError
+
+import pjc
+
+NETWORK = """
+input x: f32[batch, 4]
+target y: class[batch, 3]
+param w: f32[4, 5] = he_normal
+param b: f32[5] = constant(0.5)
+param v: f32[5, 3] = 2 * glorot_uniform
+param unused: f32[2] = uniform(-1, 1)
+h = relu(x @ w + b)
+output logits = h[:, 0:3] + h @ v
+output extra = unused + unused
+require cross_entropy(logits, y, strength = 2)
+"""
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return pjc.compile(NETWORK, batch=6, iterations=3)
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(6, 4)).astype(np.float32), generator.integers(0, 3, 6)
+
+
+def equal(one: dict[str, jax.Array], other: dict[str, jax.Array]) -> bool:
+    return sorted(one) == sorted(other) and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def test_init_depends_on_the_key_and_the_name_alone(program: Program) -> None:
+    params = program.init(jax.random.key(1))
+    assert {name: value.shape for name, value in params.items()} == {
+        "w": (4, 5),
+        "b": (5,),
+        "v": (5, 3),
+        "unused": (2,),
+    }
+    assert equal(params, program.init(1))
+    assert not np.array_equal(params["w"], program.init(2)["w"])
+    assert np.all(params["b"] == 0.5)
+    assert np.all(np.abs(params["v"]) <= 2 * np.sqrt(6 / 8))
+    other = pjc.compile(
+        NETWORK.replace("param b: f32[5] = constant(0.5)", "param b: f32[5] = zeros"), batch=6
+    )
+    assert np.array_equal(other.init(1)["w"], params["w"])
+
+
+def test_he_normal_has_its_standard_deviation() -> None:
+    wide = pjc.compile(
+        "input x: f32[batch, 400]\nparam w: f32[400, 300] = 0.1 * he_normal\noutput z = x @ w\n", batch=1
+    )
+    assert np.std(wide.init(0)["w"]) == pytest.approx(0.1 * np.sqrt(2 / 400), rel=0.01)
+
+
+def test_apply_takes_any_batch(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:
+    params = program.init(0)
+    whole = program.apply(params, batch[0])
+    assert sorted(whole) == ["extra", "logits"]
+    for size in (1, 4):
+        part = program.apply(params, batch[0][:size])
+        np.testing.assert_allclose(part["logits"], whole["logits"][:size], rtol=1e-5, atol=1e-6)
+
+
+def test_update_works_inside_the_callers_jit(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = batch
+    params = program.init(0)
+
+    @jax.jit
+    def twice(params: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        params, _ = program.update(params, x, y)
+        return program.update(params, x, y, iterations=3)[0]
+
+    first, info = program.update(params, x, y)
+    second, _ = program.update(first, x, y)
+    jitted = twice(params)
+    for name in params:
+        np.testing.assert_allclose(jitted[name], second[name], rtol=1e-5, atol=1e-6)
+    assert info["gap"].shape == () and float(info["gap"]) > 0
+    assert np.array_equal(first["unused"], params["unused"])
+
+
+def test_no_iterations_change_nothing(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:
+    params = program.init(0)
+    assert equal(program.update(params, *batch, iterations=0)[0], params)
+
+
+def test_training_lowers_the_gap(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:
+    params = program.init(0)
+    before = program.gap(params, *batch)
+    for _ in range(20):
+        params, _ = program.update(params, *batch, iterations=20)
+    after = program.gap(params, *batch)
+    assert float(after["gap"]) < 0.5 * float(before["gap"])
+    assert "cross_entropy" in after["nodes"]
+
+
+def test_dumps(program: Program) -> None:
+    assert "net.network" in program.ir("net")
+    assert "feas.problem" in program.ir("feas")
+    assert "proj.program" in program.ir("proj")
+    for entry in ("init", "apply", "update", "gap"):
+        assert "stablehlo" in program.stablehlo(entry)
+    with pytest.raises(ProgramError, match="there is no stage 'hlo'"):
+        program.ir("hlo")
+    with pytest.raises(ProgramError, match="no entry point 'train'; it has init, apply, update, gap"):
+        program.stablehlo("train")
+
+
+def test_constraint_names_reach_the_compiled_program(program: Program) -> None:
+    assert "cross_entropy" in program.lowered("update").compile().as_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p, x, y: (p, x), r"expected 2 arrays \(x \[6, 4\], y \[6\]\), found 1"),
+        (lambda p, x, y: (p, x[:, :3], y), r"'x' has shape \(6, 3\), expected \(6, 4\)"),
+        (lambda p, x, y: ({}, x, y), "parameter 'b' of shape .* is missing"),
+        (lambda p, x, y: ({**p, "u": x}, x, y), "has no parameter 'u'"),
+        (lambda p, x, y: ({**p, "w": x}, x, y), r"parameter 'w' has shape \(6, 4\), expected \(4, 5\)"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    program: Program, batch: tuple[np.ndarray, np.ndarray], change: Callable, message: str
+) -> None:
+    params, *data = change(program.init(0), *batch)
+    with pytest.raises(ProgramError, match=message):
+        program.update(params, *data)
+
+
+def test_a_network_without_a_requirement_only_applies() -> None:
+    program = pjc.compile("input x: f32[batch, 2]\noutput z = relu(x)\n", batch=2)
+    assert program.apply({}, jnp.array([[1.0, -1.0]])).tolist() == [[1.0, 0.0]]
+    with pytest.raises(ProgramError, match="has no 'require'"):
+        program.update({}, jnp.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "adam"}, "unknown solver 'adam'"),
+        ({"dtype": "f16"}, "unknown dtype 'f16'"),
+        ({"relaxation": 0}, r"relaxation must be in \(0, 1\]"),
+        ({"beta": 0}, "beta must not be zero"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"iterations": 0}, "iterations must be at least 1"),
+        ({"epochs": 3}, "unknown option 'epochs'"),
+        ({"dtype": "f64"}, "dtype f64 needs JAX's 64-bit mode"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(pjc.DiagnosticError, match=message):
+        pjc.compile(NETWORK, **options)
+
+
+@pytest.fixture(scope="module")
+def saved(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "net.pjx"
+    program.save(path)
+    return path
+
+
+def test_a_loaded_program_does_the_same(
+    program: Program, saved: Path, batch: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    loaded = pjc.load(saved)
+    assert loaded.signature == program.signature
+    assert equal(loaded.init(3), program.init(3))
+    params = program.init(3)
+    one, other = program.update(params, *batch)[0], loaded.update(params, *batch)[0]
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6)
+    assert loaded.ir("feas") == program.ir("feas")
+    assert loaded.apply(params, batch[0][:2])["logits"].shape == (2, 3)
+    loaded.save(tmp_path / "again.pjx")
+    assert (tmp_path / "again.pjx").read_bytes() == saved.read_bytes()
+
+
+def test_saving_twice_gives_the_same_file(program: Program, saved: Path, tmp_path: Path) -> None:
+    program.save(tmp_path / "net.pjx")
+    assert (tmp_path / "net.pjx").read_bytes() == saved.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pjx"]
+
+
+def test_every_truncation_is_an_error(saved: Path, tmp_path: Path) -> None:
+    data = saved.read_bytes()
+    path = tmp_path / "cut.pjx"
+    for length in range(0, len(data), max(1, len(data) // 50)):
+        path.write_bytes(data[:length])
+        with pytest.raises(ArtifactError, match="compile the network again"):
+            pjc.load(path)
+
+
+def test_flipped_bytes_are_an_error_or_change_nothing(saved: Path, tmp_path: Path, program: Program) -> None:
+    data = saved.read_bytes()
+    generator = np.random.default_rng(0)
+    path = tmp_path / "flipped.pjx"
+    refused = 0
+    for position in generator.integers(0, len(data), 150):
+        changed = bytearray(data)
+        changed[position] ^= 1 << int(generator.integers(8))
+        path.write_bytes(changed)
+        try:
+            loaded = pjc.load(path)
+        except ArtifactError:
+            refused += 1
+        else:  # a byte of the archive that says nothing, such as a time stamp
+            assert loaded.signature == program.signature and loaded.ir("proj") == program.ir("proj")
+    assert refused > 120
+
+
+def rewritten(saved: Path, target: Path, change: Callable[[dict], None]) -> Path:
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "manifest.json":
+                manifest = json.loads(data)
+                change(manifest)
+                data = json.dumps(manifest).encode()
+            new.writestr(name, data)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format=99), "has format 99, this pjc reads formats up to 1; upgrade pjc"),
+        (lambda m: m.update(format="new"), "has format new"),
+        (lambda m: m.pop("format"), "its manifest cannot be read"),
+        (lambda m: m.pop("signature"), "KeyError: 'signature'"),
+        (lambda m: m["signature"].pop("inputs"), "KeyError: 'inputs'"),
+        (lambda m: m.update(members=3), "lists no members"),
+        (lambda m: m["members"].update({"other.bin": {}}), "member other.bin is missing"),
+        (lambda m: m["members"]["ir/net.mlir"].update(sha256="0"), "member ir/net.mlir was altered"),
+        (lambda m: m["members"].pop("ir/net.mlir"), "KeyError: 'ir/net.mlir'"),
+    ],
+)
+def test_a_wrong_manifest_is_named(
+    saved: Path, tmp_path: Path, change: Callable[[dict], None], message: str
+) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        pjc.load(rewritten(saved, tmp_path / "wrong.pjx", change))
+
+
+def test_other_files_are_no_pjx(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"cannot read .*: No such file"):
+        pjc.load(tmp_path / "missing.pjx")
+    with pytest.raises(ArtifactError, match="cannot read"):
+        pjc.load(tmp_path)
+    path = tmp_path / "other.pjx"
+    path.write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"no whole \.pjx file"):
+        pjc.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello", "world")
+    with pytest.raises(ArtifactError, match="holds no manifest"):
+        pjc.load(path)
+
+
+def test_a_program_is_saved_only_over_regular_files(program: Program, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="not a regular file"):
+        program.save(tmp_path)

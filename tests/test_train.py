@@ -1,0 +1,310 @@
+"""The training loop, its checkpoints and its history, on a small program written in JAX."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pjc.runtime.data import DataError, Dataset, load, split
+from pjc.runtime.history import (
+    Checkpoint,
+    Result,
+    read_checkpoint,
+    read_parameters,
+    replace_file,
+    write_checkpoint,
+    write_history,
+)
+from pjc.runtime.train import TrainError, check_parameters, evaluate, metric, train
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A TensorSpec."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class Means:
+    """A classifier by the nearest mean; an update moves the means towards the batch's."""
+
+    batch: int | None = 32
+    inputs: tuple[Spec, ...] = (Spec("x", (32, 64)),)
+    targets: tuple[Spec, ...] = (Spec("y", (32,), "int32", 10),)
+    rate: float = 0.2
+
+    def init(self, key: Any) -> dict[str, Any]:
+        return {"means": 0.1 * jax.random.normal(key, (10, 64))}
+
+    def apply(self, params: Any, x: Any) -> Any:
+        means = params["means"]
+        return x @ means.T - (means**2).sum(1) / 2
+
+    def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+        chosen = jax.nn.one_hot(y, 10)
+        means = chosen.T @ x / jnp.maximum(chosen.sum(0), 1)[:, None]
+        present = chosen.sum(0)[:, None] > 0
+        step = jnp.where(present, means - params["means"], 0)
+        gap = (step**2).mean()
+        rate = self.rate * (1 if iterations is None else iterations)
+        return {"means": params["means"] + rate * step}, {"gap": gap}
+
+
+@functools.cache
+def parts() -> tuple[Dataset, Dataset]:
+    return split(load("digits"), 0.2, "test")
+
+
+def same(a: Result, b: Result) -> bool:
+    """Whether two results are the same numbers (times apart)."""
+    rows = [[replace(row, seconds=0) for row in each.history] for each in (a, b)]
+    return (
+        np.array_equal(a.params["means"], b.params["means"])
+        and rows[0] == rows[1]
+        and (a.epoch, a.batch, a.gap_sum) == (b.epoch, b.batch, b.gap_sum)
+    )
+
+
+def test_training_learns_and_reports() -> None:
+    rest, test = parts()
+    seen: list[Result] = []
+    result = train(Means(), rest, epochs=3, seed=0, validation=test, callback=seen.append)
+    before = evaluate(Means(), Means().init(jax.random.key(0)), test)
+    after = evaluate(Means(), result.params, test)
+    assert before < 0.4 and after > 0.85
+    assert [each.epoch for each in seen] == [1, 2, 3]
+    assert [row.epoch for row in result.history] == [1, 2, 3]
+    assert result.history[-1].validation == after
+    gaps = [row.gap for row in result.history]
+    assert gaps[0] > gaps[1] > 0
+    seconds = [row.seconds for row in result.history]
+    assert 0 < seconds[0] < seconds[1] < seconds[2]
+
+
+def test_one_epoch_is_what_it_says() -> None:
+    """The loop equals updates by hand on the order drawn from (seed, epoch), remainder dropped."""
+    rest, _ = parts()
+    program = Means()
+    result = train(program, rest, epochs=2, seed=7)
+    params, gaps = program.init(jax.random.key(7)), []
+    for epoch in range(2):
+        order = np.random.default_rng([7, epoch]).permutation(len(rest))
+        gaps = []
+        for batch in range(1438 // 32):
+            chosen = order[32 * batch : 32 * (batch + 1)]
+            params, info = program.update(params, rest.x[chosen], rest.y[chosen])
+            gaps.append(float(info["gap"]))
+    np.testing.assert_allclose(result.params["means"], params["means"], rtol=1e-4, atol=1e-6)
+    assert math.isclose(result.history[1].gap, np.mean(gaps), rel_tol=1e-4)
+
+
+def test_same_seed_same_numbers_other_seed_others() -> None:
+    rest, _ = parts()
+    runs = [train(Means(), rest, epochs=2, seed=seed) for seed in (3, 3, 4)]
+    assert same(runs[0], runs[1]) and not same(runs[0], runs[2])
+
+
+def test_iterations_reach_the_program() -> None:
+    rest, _ = parts()
+    twice = train(Means(rate=0.1), rest, epochs=1, iterations=2)
+    assert same(twice, train(Means(rate=0.2), rest, epochs=1, iterations=1))
+
+
+@pytest.mark.parametrize("after", [1, 43, 44, 45, 60, 88])
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, after: int) -> None:
+    rest, test = parts()
+    whole = train(Means(), rest, epochs=3, seed=1, validation=test)
+    asked: Iterator[bool] = iter([False] * (after - 1) + [True] * 9)
+    stopped = train(Means(), rest, epochs=3, seed=1, validation=test, stop=functools.partial(next, asked))
+    assert 44 * stopped.epoch + stopped.batch in (after, after - stopped.epoch)
+    path = tmp_path / "a.safetensors"
+    write_checkpoint(path, Checkpoint(stopped, {"seed": 1}), {})
+    read = read_checkpoint(path)
+    assert same(read.result, stopped) and read.settings == {"seed": 1}
+    resumed = train(Means(), rest, epochs=3, seed=1, validation=test, start=read.result)
+    assert same(resumed, whole)
+    assert resumed.seconds > stopped.seconds
+
+
+def test_progress_is_told_rarely() -> None:
+    rest, _ = parts()
+    told: list[tuple[int, float]] = []
+    result = train(Means(), rest, epochs=4, progress=lambda batch, gap: told.append((batch, gap)))
+    assert 4 <= len(told) <= 4 + result.seconds / 0.1 + 1
+    assert told[-1] == (44, result.history[-1].gap)
+
+
+def test_labels_with_more_axes_and_numeric_targets() -> None:
+    @dataclass(frozen=True)
+    class Echo(Means):
+        def apply(self, params: Any, x: Any) -> Any:
+            return x
+
+    logits = np.array([[[9.0, 0], [0, 9]], [[9, 0], [9, 0]], [[0, 9], [0, 9]]])
+    data = Dataset(logits, np.array([[0, 1], [0, 1], [0, 0]]), 2, "sites")
+    sites = Echo(2, (Spec("x", (2, 2, 2)),), (Spec("y", (2, 2), "int32", 2),))
+    assert evaluate(sites, {}, data) == 3 / 6 and metric(sites) == "accuracy"
+    numbers = Echo(2, (Spec("x", (2, 1)),), (Spec("y", (2, 1)),))
+    data = Dataset(np.array([[1.0], [2], [3]]), np.array([1.0, 0, 3]), None, "numbers")
+    assert math.isclose(evaluate(numbers, {}, data), math.sqrt(4 / 3), rel_tol=1e-6)
+    assert metric(numbers) == "rms error"
+
+
+def test_less_than_a_batch() -> None:
+    rest, _ = parts()
+    few = rest.take(np.arange(20), "few")
+    with pytest.raises(TrainError, match=r"few leaves 20 samples .* one batch of 32; .*--batch 20"):
+        train(Means(), few, epochs=1)
+
+
+def test_exactly_a_batch_is_enough() -> None:
+    rest, _ = parts()
+    assert train(Means(), rest.take(np.arange(32), "few"), epochs=2).epoch == 2
+
+
+@pytest.mark.parametrize("rate", [math.nan, 1e30])
+def test_divergence_is_an_error_not_a_result(rate: float) -> None:
+    rest, _ = parts()
+    with pytest.raises(TrainError, match=r"diverged: the gap is (nan|inf) in epoch 1"):
+        train(Means(rate=rate), rest, epochs=5)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (Means(inputs=()), "one input and one target, and this one has 0 and 1"),
+        (Means(targets=(Spec("y", (32,)),) * 2), "has 1 and 2"),
+        (Means(batch=None), "no dimension called 'batch'"),
+    ],
+)
+def test_programs_that_the_loop_does_not_train(program: Means, message: str) -> None:
+    with pytest.raises(TrainError, match=message):
+        train(program, parts()[0], epochs=1)
+
+
+def test_data_that_does_not_fit_the_program() -> None:
+    with pytest.raises(DataError, match=r"\[64\], 64 entries, but 'x' .* \[8\], 8 entries"):
+        train(Means(inputs=(Spec("x", (32, 8)),)), parts()[0], epochs=1)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, r"'means' is missing, in this network it is of shape \[10, 64\]"),
+        ({"means": np.zeros((3, 64))}, r"'means' is of shape \[3, 64\]"),
+        ({"means": np.zeros((10, 64)), "more": np.zeros(())}, "'more' .* it is no parameter"),
+    ],
+)
+def test_parameters_of_another_network(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainError, match=message):
+        check_parameters(Means(), params)
+
+
+def test_history_is_a_csv(tmp_path: Path) -> None:
+    rest, test = parts()
+    result = train(Means(), rest, epochs=2, validation=test)
+    write_history(tmp_path / "a.csv", result.history, "accuracy")
+    with (tmp_path / "a.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [float(row["gap"]) for row in rows] == [row.gap for row in result.history]
+    found = [float(row["validation_accuracy"]) for row in rows]
+    assert found == [row.validation for row in result.history]
+    write_history(tmp_path / "a.csv", train(Means(), rest, epochs=1).history, "rms error")
+    assert (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",validation_rms_error")
+
+
+def test_checkpoint_tells_epoch_and_seed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    params = {"w": np.arange(6.0).reshape(2, 3).T, "b": np.float32(2)}
+    write_checkpoint(path, Checkpoint(Result(params, epoch=4), {"seed": 9}), {"mean": "[1]"})
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    assert (metadata["epoch"], metadata["seed"], metadata["mean"]) == ("4", "9", "[1]")
+    read = read_parameters(path)
+    assert read["w"].tolist() == params["w"].tolist() and read["b"].tolist() == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_checkpoint_cut_off_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_checkpoint(path, Checkpoint(Result({"w": np.zeros(3)}), {"seed": 0}), {})
+    content = path.read_bytes()
+    for kept in range(len(content)):
+        path.write_bytes(content[:kept])
+        with pytest.raises(DataError, match=r"not a whole safetensors file|is empty"):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "not the state of a training run"),
+        ({"format": "pjc-training-1"}, "is damaged"),
+        ({"format": "pjc-training-1", "state": "{", "settings": "{}"}, "is damaged"),
+        ({"format": "pjc-training-1", "state": "{}", "settings": "{}"}, "is damaged"),
+        ({"format": "pjc-training-1", "state": '{"history": [{}]}', "settings": ""}, "is damaged"),
+        ({"format": "pjc-training-9", "state": "{}", "settings": "{}"}, "not the state"),
+    ],
+)
+def test_file_that_is_no_checkpoint(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"w": np.zeros(3)}, path, metadata)
+    with pytest.raises(DataError, match=message):
+        read_checkpoint(path)
+    assert read_parameters(path)["w"].shape == (3,)
+
+
+def test_checkpoint_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no file"):
+        read_checkpoint(tmp_path / "a")
+    with pytest.raises(DataError, match="is a directory"):
+        read_parameters(tmp_path)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text(json.dumps("half"))
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match=r"a\.json cannot be written: No space left on device"):
+        replace_file(path, fail)
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(DataError, match="cannot be written: No such file"):
+        replace_file(tmp_path / "none" / "a", fail)
+
+
+def test_write_through_a_link_and_to_a_pipe(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to(target)
+    replace_file(link, lambda path: path.write_text("text"))
+    assert link.is_symlink() and target.read_text() == "text"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    replace_file(pipe, lambda path: path.write_text("text"))
+    assert os.read(reader, 10) == b"text" and pipe.is_fifo()
+    os.close(reader)

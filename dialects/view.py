@@ -37,6 +37,7 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.hints import isa
 
 Sizes = DenseArrayBase[IntegerType]
 SIZES = DenseArrayBase.constr(i64)
@@ -57,7 +58,7 @@ def shape_of(value: SSAValue | Attribute) -> Shape:
 
 def element_of(value: SSAValue) -> Attribute:
     """Return the element type of a tensor value."""
-    assert isinstance(value.type, TensorType)
+    assert isa(value.type, TensorType[Attribute])
     return value.type.get_element_type()
 
 

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 from jax import export
+from pjc.runtime.files import replace_file
 from pjc.runtime.program import Program, ProgramError, Signature, TensorSpec
 
 FORMAT = 1
@@ -60,33 +59,14 @@ def save(program: Program, path: Path, source: dict[str, object]) -> None:
         },
     }
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    _write_whole(path, {MANIFEST: text, **members})
+    replace_file(path, lambda temporary: _write(temporary, {MANIFEST: text, **members}))
 
 
-def _write_whole(path: Path, members: dict[str, bytes]) -> None:
+def _write(path: Path, members: dict[str, bytes]) -> None:
     """Write the archive; equal members give equal files."""
-
-    def write(file: IO[bytes]) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in members.items():
-                archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
-
-    replace_whole(path, write)
-
-
-def replace_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside its place and rename it, so that it appears whole or not at all."""
-    if path.exists() and not path.is_file():
-        raise ArtifactError(f"{path} is not a regular file; name another place for the compiled program")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 
 def load(path: str | Path, recompile: Callable[[dict[str, Any], int], Program] | None = None) -> Program:
@@ -138,7 +118,7 @@ def _read(
     data = path.read_bytes()
 
     def copy(_: Program, other: Path) -> None:
-        replace_whole(other, lambda file: file.write(data))
+        replace_file(other, lambda temporary: temporary.write_bytes(data))
 
     return Program(signature, functions, texts, again, copy)
 

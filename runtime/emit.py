@@ -280,7 +280,8 @@ def _viewed(op: Operation, inputs: list[Array]) -> Array:
         assert isinstance(op, ConcatOp)
         return jnp.concatenate(inputs, axis=op.axis.value.data)
     step = op.step(0)
-    return spread(inputs[0], [(step.kind.data, step.lists())])
+    value: Array = spread(inputs[0], [(step.kind.data, step.lists())])
+    return value
 
 
 def _project(op: proj.ProjectOp | proj.ProjectLossOp, values: dict[SSAValue, Array]) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import files
 from .data.dataset import DataError, reason, require_file
 
 _FORMAT = "pjc-training-1"
@@ -121,31 +120,11 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
+    """Let ``write`` fill a temporary file, then put it in the place of ``path``: :func:`files.replace_file`.
 
-    What a link points to is replaced, not the link; a device or a pipe is written to as it is.
     Raises DataError where that cannot be done; ``path`` is then as it was.
     """
     try:
-        if path.exists() and not path.is_file():
-            write(path)
-            return
-        path = path.resolve()
-        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.replace_file(path, write)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {reason(error)}") from None
-
-
-def _umask() -> int:
-    """Return the process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -275,6 +275,6 @@ def test_other_files_are_no_pjx(tmp_path: Path) -> None:
         pjc.load(path)
 
 
-def test_a_program_is_saved_only_over_regular_files(program: Program, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="not a regular file"):
+def test_a_folder_is_no_place_for_a_program(program: Program, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Is a directory"):
         program.save(tmp_path)

@@ -86,13 +86,13 @@ def _read(pieces: Sequence[Piece], file: str) -> tuple[Tree[Token] | None, list[
             except UnexpectedToken as error:
                 wrong = _diagnose(piece, index, _expected(parser, error), file)
                 return None, _without(pieces, piece), wrong
-    tree: Tree[Token] = parser.feed_eof()  # type: ignore[no-untyped-call]
+    tree: Tree[Token] = parser.feed_eof()
     return tree, list(pieces), None
 
 
 def _expected(parser: InteractiveParser, error: UnexpectedToken) -> set[str]:
     """Return the terminals that can come next."""
-    accepted: set[str] = parser.accepts()  # type: ignore[no-untyped-call]
+    accepted: set[str] = parser.accepts()
     return accepted or set(error.expected)
 
 

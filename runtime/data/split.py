@@ -13,7 +13,8 @@ from .dataset import DataError, Dataset
 def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dataset, Dataset]:
     """Return (the rest, the part), the part holding ``fraction`` of the samples.
 
-    Stratified: where each sample has one class, every class gives its share, to within one sample.
+    Stratified: where each sample has one class, every class gives its share, to within one sample, unless
+    a class is too small for that.
     Both results keep the order of ``data``. ``part`` names the part in messages. Raises DataError
     when either would be empty.
     """
@@ -25,24 +26,25 @@ def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dat
             f"{data.name} has {len(data)} samples, too few to set {fraction:g} of them aside "
             f"for {part}; choose another fraction with --{part}"
         )
-    generator = np.random.default_rng(seed)
     one_class_each = data.classes is not None and data.y.ndim == 1
-    strata = data.y if one_class_each else np.zeros(len(data), np.int64)
-    chosen = np.zeros(len(data), bool)
-    chosen[_draw(strata, count, generator)] = True
-    rest = data.take(np.flatnonzero(~chosen), data.name)
-    return rest, data.take(np.flatnonzero(chosen), f"{data.name} ({part})")
+    kept, chosen = _drawn(len(data), count, data.y if one_class_each else None, seed)
+    rest = data.take(kept, data.name)
+    return rest, data.take(chosen, f"{data.name} ({part})")
 
 
-def _draw(strata: NDArray[Any], count: int, generator: np.random.Generator) -> NDArray[Any]:
-    """Return ``count`` indices, from every stratum its share by largest remainders."""
-    values, sizes = np.unique(strata, return_counts=True)
-    shares = sizes * (count / len(strata))
-    quota = np.floor(shares).astype(np.int64)
-    largest = np.argsort(quota - shares, kind="stable")
-    quota[largest[: count - int(quota.sum())]] += 1
-    drawn = [
-        generator.permutation(np.flatnonzero(strata == value))[:amount]
-        for value, amount in zip(values, quota, strict=True)
-    ]
-    return np.concatenate(drawn)
+def _drawn(
+    size: int, count: int, strata: NDArray[Any] | None, seed: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the indices that stay and those drawn, each in increasing order.
+
+    scikit-learn draws, as its ``train_test_split`` does, so that others can compare on the same split. A
+    class too small to be in both parts cannot be stratified; then the draw is a plain one.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if strata is not None:
+        sizes = np.unique(strata, return_counts=True)[1]
+        if sizes.min() < 2 or min(count, size - count) < len(sizes):
+            strata = None
+    kept, drawn = train_test_split(np.arange(size), test_size=count, stratify=strata, random_state=seed)
+    return np.sort(kept), np.sort(drawn)

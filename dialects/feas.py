@@ -11,10 +11,6 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Sequence
 
-from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr, LossOp, verify_levels
-from pjc.dialects.shapes import Shape
-from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -41,6 +37,11 @@ from xdsl.irdl import (
 )
 from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
+
+from pjc.dialects import shapes
+from pjc.dialects.net import FLOATS, InitAttr, LossOp, verify_levels
+from pjc.dialects.shapes import Shape
+from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
 
 
 class NodeOp(IRDLOperation, ABC):

@@ -6,16 +6,6 @@ import itertools
 from abc import ABC
 from collections.abc import Sequence
 
-from pjc.dialects import shapes
-from pjc.dialects.shapes import Shape
-from pjc.dialects.view import (
-    SIZES,
-    ShapedOp,
-    element_of,
-    shape_of,
-    sizes,
-    tensor_like,
-)
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -47,6 +37,17 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
+
+from pjc.dialects import shapes
+from pjc.dialects.shapes import Shape
+from pjc.dialects.view import (
+    SIZES,
+    ShapedOp,
+    element_of,
+    shape_of,
+    sizes,
+    tensor_like,
+)
 
 FLOATS = DenseArrayBase.constr(f64)
 

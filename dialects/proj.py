@@ -11,10 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr
-from pjc.dialects.shapes import Shape, ShapeError
-from pjc.dialects.view import StepAttr, shape_of
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -48,6 +44,11 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
+
+from pjc.dialects import shapes
+from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.shapes import Shape, ShapeError
+from pjc.dialects.view import StepAttr, shape_of
 
 
 @irdl_attr_definition

@@ -10,8 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pjc.dialects import shapes
-from pjc.dialects.shapes import Shape, ShapeError
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     ArrayAttr,
@@ -38,6 +36,9 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
+
+from pjc.dialects import shapes
+from pjc.dialects.shapes import Shape, ShapeError
 
 Sizes = DenseArrayBase[IntegerType]
 SIZES = DenseArrayBase.constr(i64)

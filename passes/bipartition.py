@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import networkx as nx
-from pjc.dialects import feas
-from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
+
+from pjc.dialects import feas
+from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pjc.dialects import view
-from pjc.dialects.view import ViewOp, shape_of
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
@@ -19,6 +17,9 @@ from xdsl.pattern_rewriter import (
 )
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
+
+from pjc.dialects import view
+from pjc.dialects.view import ViewOp, shape_of
 
 
 @dataclass(frozen=True)

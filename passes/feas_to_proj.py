@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pjc.dialects import feas, proj
-from pjc.dialects.view import ViewOp, element_of, shape_of
-from pjc.passes.graph import problems
-from pjc.passes.solvers import SOLVERS, Iteration, Settings
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
+
+from pjc.dialects import feas, proj
+from pjc.dialects.view import ViewOp, element_of, shape_of
+from pjc.passes.graph import problems
+from pjc.passes.solvers import SOLVERS, Iteration, Settings
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import networkx as nx
-from pjc.dialects import feas
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+
+from pjc.dialects import feas
 
 
 def problems(module: ModuleOp) -> list[feas.ProblemOp]:

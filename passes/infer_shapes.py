@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pjc.dialects.shapes import ShapeError
-from pjc.dialects.view import ShapedOp, shape_of, tensor_like, unknown
 from xdsl.context import Context
 from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 from xdsl.utils.exceptions import PassFailedException
+
+from pjc.dialects.shapes import ShapeError
+from pjc.dialects.view import ShapedOp, shape_of, tensor_like, unknown
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import networkx as nx
-from pjc.dialects import feas
-from pjc.dialects.view import ViewOp
-from pjc.passes.graph import node_graph, problems, training_nodes
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
+
+from pjc.dialects import feas
+from pjc.dialects.view import ViewOp
+from pjc.passes.graph import node_graph, problems, training_nodes
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import networkx as nx
-from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
+
+from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
 
 
 @dataclass(frozen=True)

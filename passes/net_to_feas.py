@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pjc.dialects import feas, net
-from pjc.dialects.view import ViewOp
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, NameLoc
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
+
+from pjc.dialects import feas, net
+from pjc.dialects.view import ViewOp
 
 
 @dataclass(frozen=True)

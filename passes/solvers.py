@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pjc.dialects import proj
 from xdsl.ir import Block, SSAValue
+
+from pjc.dialects import proj
 
 
 @dataclass(frozen=True)

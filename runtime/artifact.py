@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 from jax import export
+
 from pjc.runtime.files import replace_file
 from pjc.runtime.program import Program, ProgramError, Signature, TensorSpec
 

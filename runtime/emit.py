@@ -16,11 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from pjc.dialects import proj
-from pjc.dialects.net import InitAttr
-from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
-from pjc.runtime.projections import loss, operator
-from pjc.runtime.views import Step, collect, counts, owns_all, spread
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -33,6 +28,12 @@ from xdsl.dialects.builtin import (
     i32,
 )
 from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from pjc.dialects import proj
+from pjc.dialects.net import InitAttr
+from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
+from pjc.runtime.projections import loss, operator
+from pjc.runtime.views import Step, collect, counts, owns_all, spread
 
 State = dict[str, Array]
 Tensors = Mapping[str, Array]

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+
 from pjc.runtime.emit import Emitter, Tensors
 
 Functions = Mapping[str, Callable[..., Any]]

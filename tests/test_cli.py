@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pjc.runtime.history import Result, Row
 from rich.console import Console
 from rich.text import Text
 from safetensors import safe_open
@@ -30,6 +29,7 @@ import pjc.opt
 from pjc import __version__, cli
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.driver import Options
+from pjc.runtime.history import Result, Row
 
 MODEL = """\
 const hidden = 16

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pjc.runtime import data as sources
 from pjc.runtime.data import DataError, Dataset, Standardize, dataset, fit, load, match, split
 

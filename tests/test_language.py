@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from pjc.dialects import net
 from xdsl.dialects.builtin import FileLineColLoc, ModuleOp, NameLoc
 
 from pjc.diagnostics import DiagnosticError
+from pjc.dialects import net
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.elaborate import elaborate, parse_define

@@ -7,6 +7,7 @@ import random
 
 import networkx as nx
 import pytest
+
 from pjc.passes.legalize_bipartite import cheapest_coloring
 
 

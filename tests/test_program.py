@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pjc.runtime.artifact import ArtifactError
-from pjc.runtime.program import Program, ProgramError
 
 import pjc
+from pjc.runtime.artifact import ArtifactError
+from pjc.runtime.program import Program, ProgramError
 
 NETWORK = """
 input x: f32[batch, 4]

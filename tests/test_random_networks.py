@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from pjc.dialects import net, proj
-from pjc.runtime.emit import Emitter
 from random_networks import BATCH, RandomNetwork
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.parser import Parser
 
+from pjc.dialects import net, proj
 from pjc.driver import Options, compile_text, only
+from pjc.runtime.emit import Emitter
 from pjc.universe import context
 
 COUNT = 200

@@ -16,6 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
 from pjc.runtime.data import DataError, Dataset, load, split
 from pjc.runtime.history import (
     Checkpoint,
@@ -27,8 +30,6 @@ from pjc.runtime.history import (
     write_history,
 )
 from pjc.runtime.train import TrainError, check_parameters, evaluate, metric, train
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 
 @dataclass(frozen=True)

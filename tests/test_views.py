@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pjc.runtime.views import Step, collect, counts, owns_all, spread
 
 PATHS: dict[str, tuple[tuple[int, ...], list[Step]]] = {

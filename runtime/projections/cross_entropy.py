@@ -30,6 +30,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array, lax
+
 from pjc.runtime.projections.operator import Loss
 
 MAX_STEPS = 100

@@ -37,6 +37,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array, lax
+
 from pjc.runtime.projections.operator import Operator
 
 Carry = tuple[Array, Array, Array, Array, Array]

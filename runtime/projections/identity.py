@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jax import Array
+
 from pjc.runtime.projections.operator import Operator
 
 

@@ -24,6 +24,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
+
 from pjc.runtime.projections.operator import Loss
 
 

@@ -27,6 +27,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
+
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.sum import count, total
 

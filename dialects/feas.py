@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
+from typing import ClassVar
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -169,19 +170,24 @@ class DotOp(ConstraintOp):
 
     ``%z = feas.dot "dense.matmul" %a, %w part "B" : ...``. Every (k, m) holds its own copies of
     the vectors ``a[.., k, :]`` and ``w[.., :, m]``, so both operands have copies of shape
-    ``[.., K, M, N]``.
+    ``[.., K, M, N]``. ``copies`` says how a solver represents them: all of them ("exact"), by what they
+    have in common ("shared"), or as rank-one corrections of that ("factored").
     """
 
     name = "feas.dot"
 
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
+    copies = opt_prop_def(StringAttr)
     result = result_def(TensorType)
+
+    FORMS: ClassVar[tuple[str, ...]] = ("exact", "shared", "factored")
 
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$label $lhs `,` $rhs (`part` $part^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
+        "$label $lhs `,` $rhs (`part` $part^)? (`copies` $copies^)? attr-dict "
+        "`:` type($lhs) `,` type($rhs) `->` type($result)"
     )
 
     def __init__(self, label: str, lhs: SSAValue, rhs: SSAValue) -> None:
@@ -191,6 +197,16 @@ class DotOp(ConstraintOp):
             properties={"label": StringAttr(label)},
             result_types=[tensor_like(lhs, shape)],
         )
+
+    @property
+    def form(self) -> str:
+        """How the copies are represented: "exact" unless a pass has chosen otherwise."""
+        return "exact" if self.copies is None else self.copies.data
+
+    def verify_(self) -> None:
+        super().verify_()
+        if self.form not in self.FORMS:
+            raise VerifyException(f"copies are {', '.join(self.FORMS)}, found '{self.form}'")
 
     def copies_shape(self) -> Shape:
         """Return ``[.., K, M, N]``, the shape of the copies of either operand."""

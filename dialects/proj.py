@@ -550,18 +550,23 @@ class CombineOp(IRDLOperation):
 
 @irdl_op_definition
 class YieldOp(IRDLOperation):
-    """The state after the iteration: ``proj.yield %y``."""
+    """The state after the iteration, and two states that agree at a solution: their distance is the gap.
+
+    ``proj.yield %y gap %b, %a``
+    """
 
     name = "proj.yield"
 
     state = operand_def(StateType())
+    one = operand_def(StateType())
+    other = operand_def(StateType())
 
     traits = traits_def(IsTerminator())
 
-    assembly_format = "$state attr-dict"
+    assembly_format = "$state `gap` $one `,` $other attr-dict"
 
-    def __init__(self, state: SSAValue) -> None:
-        super().__init__(operands=[state])
+    def __init__(self, state: SSAValue, one: SSAValue, other: SSAValue) -> None:
+        super().__init__(operands=[state, one, other])
 
 
 def _declared(name: str, variables: dict[str, VariableOp]) -> VariableOp:

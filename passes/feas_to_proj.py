@@ -62,8 +62,7 @@ def iterate_op(options: FeasToProjPass, parts: list[str]) -> proj.IterateOp:
     if options.solver not in SOLVERS:
         raise PassFailedException(f"unknown solver '{options.solver}'; known are {', '.join(SOLVERS)}")
     iteration = Iteration(parts, Settings(options.relaxation, options.step, options.beta))
-    result = SOLVERS[options.solver](iteration)
-    iteration.block.add_op(proj.YieldOp(result))
+    iteration.block.add_op(proj.YieldOp(*SOLVERS[options.solver](iteration)))
     return proj.IterateOp(options.solver, Region([iteration.block]))
 
 

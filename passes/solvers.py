@@ -54,57 +54,68 @@ class Iteration:
 
 
 A, B = 0, 1
+Result = tuple[SSAValue, SSAValue, SSAValue]
+"""The state after the iteration, and the two states whose distance is the gap."""
 
 
-def ap(it: Iteration) -> SSAValue:
-    """Alternating projections: ``x := P_B(P_A x)``."""
-    return it.P(B, it.P(A, it.x))
+def ap(it: Iteration) -> Result:
+    """Alternating projections: ``x := P_B(P_A x)``; the gap is ``|P_B P_A x - P_A x|``."""
+    a = it.P(A, it.x)
+    b = it.P(B, a)
+    return b, b, a
 
 
-def ar(it: Iteration) -> SSAValue:
-    """Alternating reflections: ``x := R_B(R_A x)``."""
-    return it.R(B, it.R(A, it.x))
-
-
-def dr(it: Iteration) -> SSAValue:
-    """Douglas-Rachford with relaxation l: ``x := (1 - l) x + l R_B(R_A x)``."""
-    relaxation = it.settings.relaxation
-    return it.combine((1 - relaxation, it.x), (relaxation, it.R(B, it.R(A, it.x))))
-
-
-def rrr(it: Iteration) -> SSAValue:
-    """Relaxed reflect-reflect with step b: ``x := x + b (P_B(2 P_A x - x) - P_A x)``."""
-    b = it.settings.step
+def ar(it: Iteration) -> Result:
+    """Alternating reflections: ``x := R_B(R_A x)``; the gap is ``|P_B R_A x - P_A x|``."""
     a = it.P(A, it.x)
     reflected = it.combine((2.0, a), (-1.0, it.x))
-    return it.combine((1.0, it.x), (b, it.P(B, reflected)), (-b, a))
+    b = it.P(B, reflected)
+    return it.combine((2.0, b), (-1.0, reflected)), b, a
 
 
-def dm(it: Iteration) -> SSAValue:
-    """Difference map: ``x := x + b (P_A((1 + 1/b) P_B x - x/b) - P_B((1 - 1/b) P_A x + x/b))``."""
+def dr(it: Iteration) -> Result:
+    """Douglas-Rachford with relaxation l: ``x := (1 - l) x + l R_B(R_A x)``; gap as for ar."""
+    reflected, b, a = ar(it)
+    relaxation = it.settings.relaxation
+    return it.combine((relaxation, reflected), (1 - relaxation, it.x)), b, a
+
+
+def rrr(it: Iteration) -> Result:
+    """Relaxed reflect-reflect with step b: ``x := x + b (P_B(2 P_A x - x) - P_A x)``; gap as for ar."""
+    step = it.settings.step
+    a = it.P(A, it.x)
+    b = it.P(B, it.combine((2.0, a), (-1.0, it.x)))
+    return it.combine((step, b), (-step, a), (1.0, it.x)), b, a
+
+
+def dm(it: Iteration) -> Result:
+    """Difference map: ``x := x + b (P_A((1 + 1/b) P_B x - x/b) - P_B((1 - 1/b) P_A x + x/b))``.
+
+    The gap is the distance of the two projections in the difference.
+    """
     b = it.settings.beta
-    estimate_b = it.combine((1 + 1 / b, it.P(B, it.x)), (-1 / b, it.x))
-    estimate_a = it.combine((1 - 1 / b, it.P(A, it.x)), (1 / b, it.x))
-    return it.combine((1.0, it.x), (b, it.P(A, estimate_b)), (-b, it.P(B, estimate_a)))
+    one = it.P(A, it.combine((1 + 1 / b, it.P(B, it.x)), (-1 / b, it.x)))
+    other = it.P(B, it.combine((1 - 1 / b, it.P(A, it.x)), (1 / b, it.x)))
+    return it.combine((1.0, it.x), (b, one), (-b, other)), one, other
 
 
-def cp(it: Iteration) -> SSAValue:
-    """Cyclic projections: project the levels in turn, outputs first."""
+def cp(it: Iteration) -> Result:
+    """Cyclic projections: project the levels in turn, outputs first; the gap is the move of a cycle."""
     x = it.x
     for level in range(len(it.parts)):
         x = it.P(level, x)
-    return x
+    return x, x, it.x
 
 
-def cdr(it: Iteration) -> SSAValue:
-    """Cyclic Douglas-Rachford: over levels i, ``x := (x + R_{i+1}(R_i x)) / 2``."""
+def cdr(it: Iteration) -> Result:
+    """Cyclic Douglas-Rachford: over levels i, ``x := (x + R_{i+1}(R_i x)) / 2``; gap as for cp."""
     x = it.x
     for level in range(len(it.parts)):
-        x = it.combine((0.5, x), (0.5, it.R(level + 1, it.R(level, x))))
-    return x
+        x = it.combine((0.5, it.R(level + 1, it.R(level, x))), (0.5, x))
+    return x, x, it.x
 
 
-SOLVERS: dict[str, Callable[[Iteration], SSAValue]] = {
+SOLVERS: dict[str, Callable[[Iteration], Result]] = {
     "ap": ap,
     "ar": ar,
     "dr": dr,

@@ -7,6 +7,7 @@ StableHLO, so that a dump, an embedded solver and the command line all run the s
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod, sqrt
@@ -129,8 +130,8 @@ class Emitter:
                         self._write(new, op, values[op.value])
             return new
 
-    def iterate(self, state: State, fixed: Fixed) -> State:
-        """Return the state after one iteration of the solver."""
+    def iterate(self, state: State, fixed: Fixed) -> tuple[State, State, State]:
+        """Return the state after one iteration of the solver, and the two whose distance is the gap."""
         iteration = self.program.iterate_op()
         assert iteration is not None
         block: Block = iteration.body.block
@@ -143,36 +144,28 @@ class Emitter:
                     terms = [states[each] for each in op.states]
                     states[op.result] = combine(op.weights.get_values(), terms)
                 case proj.YieldOp():
-                    return states[op.state]
+                    return states[op.state], states[op.one], states[op.other]
         raise AssertionError("verified iterations end in a yield")
 
-    def gap(self, state: State, fixed: Fixed) -> tuple[Array, dict[str, Array]]:
-        """Return how far the parts are from agreeing, in all and for each node.
+    def square_gaps(self, one: State, other: State) -> dict[str, Array]:
+        """Return the square distance of two states, by the node that holds the variables."""
+        squares: dict[str, Array] = {}
+        for name, variable in self.variables.items():
+            node = variable.node.data
+            squares[node] = squares.get(node, 0) + jnp.sum((one[name] - other[name]) ** 2)
+        return squares
 
-        From ``P_first x`` the other parts are projected onto in turn; the gap is the root of the mean,
-        over all entries of the state, of the squared moves. A node's gap is the root mean square move of
-        its own copies when it is projected, coming from the part before.
-        """
-        point = self.project(self.parts[0], state, fixed)
-        total = jnp.zeros((), next(iter(state.values())).dtype)
-        nodes: dict[str, Array] = {}
-        for part in [*self.parts[1:], self.parts[0]]:
-            after = self.project(part, point, fixed)
-            moves = {name: jnp.sum((after[name] - point[name]) ** 2) for name in state}
-            if part != self.parts[0]:
-                total = total + sum(moves.values())
-            for name in self._projected(part):
-                label = self.variables[name].node.data
-                square = moves[name] / state[name].size
-                nodes[label] = jnp.maximum(nodes.get(label, square), square)
-            point = after
-        size = sum(value.size for value in state.values())
-        return jnp.sqrt(total / size), {label: jnp.sqrt(square) for label, square in nodes.items()}
+    def node_gaps(self, squares: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the root mean squares of what :meth:`square_gaps` gives."""
+        sizes: Counter[str] = Counter()
+        for variable in self.variables.values():
+            sizes[variable.node.data] += prod(shape_of(variable.type))
+        return {node: jnp.sqrt(square / sizes[node]) for node, square in squares.items()}
 
-    def _projected(self, part: str) -> list[str]:
-        """Return the variables that hold the part's own copies."""
-        reads = [op for op in self.program.part_ops()[part].walk() if isinstance(op, proj.ReadOp)]
-        return [op.variable.data for op in reads]
+    def total_gap(self, squares: Mapping[str, Array]) -> Array:
+        """Return the root mean square over all variables."""
+        size = sum(prod(shape_of(variable.type)) for variable in self.variables.values())
+        return jnp.sqrt(sum(squares.values()) / size)
 
     def read_slots(self, params: Tensors, state: State) -> State:
         """Return the parameters that the slots hold; those without a slot stay as they are."""

@@ -54,18 +54,26 @@ def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a program, each pure and traceable; training ones if it has a loss."""
 
     def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        """Return the state after the iterations, and each node's square gap in the last one."""
         state, fixed = emitter.start(params, data)
-        state = jax.lax.fori_loop(0, iterations, lambda _, x: emitter.iterate(x, fixed), state)
-        return state, fixed
+
+        def advance(index: Array, carry: Any) -> Any:
+            state, squares = carry
+            state, one, other = emitter.iterate(state, fixed)
+            last = index == iterations - 1
+            squares = jax.lax.cond(last, lambda: emitter.square_gaps(one, other), lambda: squares)
+            return state, squares
+
+        start = state, emitter.square_gaps(state, state)
+        return jax.lax.fori_loop(0, iterations, advance, start)
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        state, fixed = run(params, data, iterations)
-        total, _ = emitter.gap(state, fixed)
-        return emitter.read_slots(params, state), {"gap": total}
+        state, squares = run(params, data, iterations)
+        return emitter.read_slots(params, state), {"gap": emitter.total_gap(squares)}
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        total, nodes = emitter.gap(*run(params, data, iterations))
-        return {"gap": total, "nodes": nodes}
+        _, squares = run(params, data, iterations)
+        return {"gap": emitter.total_gap(squares), "nodes": emitter.node_gaps(squares)}
 
     def init(key_data: Array) -> Any:
         return emitter.init(jax.random.wrap_key_data(key_data))
@@ -157,12 +165,12 @@ class Program:
         after, info = self._functions["update"](dict(params), named, count)
         return dict(after), dict(info)
 
-    def gap(self, params: Tensors, *data: Array, iterations: Array | int = 0) -> dict[str, Any]:
-        """Return how far the constraints are from agreeing after some iterations on a batch.
+    def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
+        """Return how far the parts are from agreeing in the last of some iterations on a batch.
 
         Returns:
-            ``{"gap": ..., "nodes": {label: ...}}``: the root mean square disagreement in all, and for
-            each node how far its own copies move when it is projected.
+            ``{"gap": ..., "nodes": {label: ...}}``: the root mean square disagreement over all variables, and
+            over those of each node.
 
         Raises:
             ProgramError: as :meth:`update`.

@@ -52,7 +52,7 @@ def test_apply_equals_numpy_and_a_feasible_point_stays(seed: int) -> None:
 
         def run(params: Any, data: Any) -> Any:
             state, fixed = emitter.start(params, data)
-            return emitter.apply(params, data), state, emitter.iterate(state, fixed)
+            return emitter.apply(params, data), state, emitter.iterate(state, fixed)[0]
 
         outputs, before, after = unoptimized(run, params, data)
         expected = network.evaluate(params, data["x"])

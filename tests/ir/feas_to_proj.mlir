@@ -51,8 +51,8 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 // CHECK-NEXT:       %12 = proj.onto "A" %11
 // CHECK-NEXT:       %13 = proj.combine [2.000000e+00, -1.000000e+00] %12, %11 : !proj.state, !proj.state
 // CHECK-NEXT:       %14 = proj.onto "B" %13
-// CHECK-NEXT:       %15 = proj.combine [1.000000e+00, 3.000000e-01, -3.000000e-01] %11, %14, %12 : !proj.state, !proj.state, !proj.state
-// CHECK-NEXT:       proj.yield %15
+// CHECK-NEXT:       %15 = proj.combine [3.000000e-01, -3.000000e-01, 1.000000e+00] %14, %12, %11 : !proj.state, !proj.state, !proj.state
+// CHECK-NEXT:       proj.yield %15 gap %14, %12
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

@@ -187,7 +187,7 @@ proj.program @p parts ["A"] dims {} {
   proj.iterate "ap" {
   ^bb0(%x : !proj.state):
     %a = proj.onto "B" %x
-    proj.yield %a
+    proj.yield %a gap %a, %x
   }
 }
 // CHECK: there is no part 'B'; parts are ['A']

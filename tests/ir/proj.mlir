@@ -36,7 +36,7 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
     %b = proj.onto "B" %r
     %s = proj.combine [2.0, -1.0] %b, %r : !proj.state, !proj.state
     %n = proj.combine [0.5, 0.5] %x, %s : !proj.state, !proj.state
-    proj.yield %n
+    proj.yield %n gap %b, %a
   }
 }
 
@@ -75,7 +75,7 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %b_1 = proj.onto "B" %r
 // CHECK-NEXT:       %s = proj.combine [2.000000e+00, -1.000000e+00] %b_1, %r : !proj.state, !proj.state
 // CHECK-NEXT:       %n_2 = proj.combine [5.000000e-01, 5.000000e-01] %x, %s : !proj.state, !proj.state
-// CHECK-NEXT:       proj.yield %n_2
+// CHECK-NEXT:       proj.yield %n_2 gap %b_1, %a
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

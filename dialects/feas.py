@@ -420,7 +420,7 @@ class OutputOp(IRDLOperation):
 
 
 Reader = tuple[NodeOp, int, tuple[StepAttr, ...]]
-"""A node that reads a value, by which operand, and the steps from the value to its copies."""
+"""A node that reads a value, by which operand, and the steps from the value to that operand."""
 
 
 def readers(node: Operation) -> list[Reader]:
@@ -435,7 +435,7 @@ def _readers_of(value: SSAValue, path: tuple[StepAttr, ...]) -> list[Reader]:
         if isinstance(op, ViewOp):
             found += _readers_of(op.results[0], (*path, op.step(use.index)))
         elif isinstance(op, NodeOp):
-            found.append((op, use.index, (*path, *op.operand_path(use.index))))
+            found.append((op, use.index, path))
     return found
 
 

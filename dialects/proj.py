@@ -18,6 +18,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     SymbolNameConstraint,
     TensorType,
+    UnitAttr,
     f64,
 )
 from xdsl.ir import (
@@ -29,10 +30,14 @@ from xdsl.ir import (
     TypeAttribute,
 )
 from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    AttrSizedResultSegments,
     IRDLOperation,
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
+    opt_prop_def,
     prop_def,
     region_def,
     result_def,
@@ -48,7 +53,7 @@ from xdsl.utils.exceptions import VerifyException
 from pjc.dialects import shapes
 from pjc.dialects.net import FLOATS, InitAttr
 from pjc.dialects.shapes import Shape, ShapeError
-from pjc.dialects.view import StepAttr, shape_of
+from pjc.dialects.view import SIZES, StepAttr, shape_of, sizes
 
 
 @irdl_attr_definition
@@ -165,7 +170,8 @@ class VariableOp(IRDLOperation):
     """A tensor of the state, and the node that holds it.
 
     ``proj.variable @dense.matmul.lhs copies of "dense.matmul" : tensor<4x3x5xf32>`` holds a node's
-    copies of one input; ``proj.variable @w slot of "w" : ...`` records a parameter.
+    copies of one input; a ``slot`` records a parameter. A compressed node holds the ``mean`` of its copies of
+    an input instead, and ``factor`` tensors that describe how the copies differ from it.
     """
 
     name = "proj.variable"
@@ -175,7 +181,7 @@ class VariableOp(IRDLOperation):
     node = prop_def(StringAttr)
     type = prop_def(TensorType)
 
-    KINDS: ClassVar[tuple[str, ...]] = ("copies", "slot")
+    KINDS: ClassVar[tuple[str, ...]] = ("copies", "slot", "mean", "factor")
 
     assembly_format = "$sym_name $kind `of` $node `:` $type attr-dict"
 
@@ -191,7 +197,7 @@ class VariableOp(IRDLOperation):
 
     def verify_(self) -> None:
         if self.kind.data not in self.KINDS:
-            raise VerifyException(f"a variable holds {' or '.join(self.KINDS)}, found '{self.kind.data}'")
+            raise VerifyException(f"a variable holds {', '.join(self.KINDS)}, found '{self.kind.data}'")
 
 
 @irdl_op_definition
@@ -314,19 +320,26 @@ class OutputOp(IRDLOperation):
 
 @irdl_op_definition
 class ReadOp(IRDLOperation):
-    """A variable's value before the part: ``%c = proj.read @dense.lhs : tensor<4x3x5xf32>``."""
+    """A variable's value before the part: ``%c = proj.read @dense.lhs : tensor<4x3x5xf32>``.
+
+    With ``of given`` its value in the second state that the projection is given.
+    """
 
     name = "proj.read"
 
     variable = prop_def(SymbolNameConstraint())
+    given = opt_prop_def(UnitAttr)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$variable attr-dict `:` type($result)"
+    assembly_format = "$variable (`of` `given` $given^)? attr-dict `:` type($result)"
 
-    def __init__(self, variable: str, type: Attribute) -> None:
-        super().__init__(properties={"variable": StringAttr(variable)}, result_types=[type])
+    def __init__(self, variable: str, type: Attribute, *, given: bool = False) -> None:
+        super().__init__(
+            properties={"variable": StringAttr(variable), "given": UnitAttr() if given else None},
+            result_types=[type],
+        )
 
     def verify_variables(self, variables: dict[str, VariableOp]) -> None:
         """Raise if the variable is not declared with this type."""
@@ -414,6 +427,121 @@ class ProjectOp(IRDLOperation):
     def verify_(self) -> None:
         _verify_same_types(self, self.copies, self.new_copies)
         _verify_same_types(self, [self.value], [self.new_value])
+
+
+class CompressedOp(IRDLOperation):
+    """What the compressed projections share: operator, node, and the operands whose means are asked for."""
+
+    def verify_(self) -> None:
+        wanted = self.wanted.get_values()  # type: ignore[attr-defined]
+        if list(wanted) != sorted(set(wanted)) or not all(0 <= index < 2 for index in wanted):
+            raise VerifyException(f"wanted operands are 0 and 1 in order, found {list(wanted)}")
+        if len(self.new_means) != len(wanted):  # type: ignore[attr-defined]
+            raise VerifyException(f"{len(wanted)} means are wanted, but there are other results")
+
+
+@irdl_op_definition
+class ProjectSharedOp(CompressedOp):
+    """A dot's projection where all copies of an input are equal before it; copies are never made.
+
+    ``%a, %w, %f = proj.project_shared "dot" (%x, %y) to %z of "dense" wanted [0, 1] : ...``: results are
+    the means of the new copies, for the wanted operands, and the new value.
+    """
+
+    name = "proj.project_shared"
+
+    operator = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    wanted = prop_def(SIZES)
+    inputs = var_operand_def(TensorType)
+    value = operand_def(TensorType)
+    new_means = var_result_def(TensorType)
+    new_value = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$operator `(` $inputs `)` `to` $value `of` $node `wanted` $wanted attr-dict "
+        "`:` type($inputs) `to` type($value) `->` type($new_means) `to` type($new_value)"
+    )
+
+    def __init__(
+        self,
+        operator: str,
+        node: str,
+        inputs: Sequence[SSAValue],
+        value: SSAValue,
+        wanted: Sequence[int],
+    ) -> None:
+        super().__init__(
+            operands=[list(inputs), value],
+            properties={
+                "operator": StringAttr(operator),
+                "node": StringAttr(node),
+                "wanted": sizes(wanted),
+            },
+            result_types=[[inputs[index].type for index in wanted], value.type],
+        )
+
+
+@irdl_op_definition
+class ProjectFactoredOp(CompressedOp):
+    """A dot's projection of copies held as rank-one corrections of what their nodes last agreed on.
+
+    ``%a, %w, .., %f = proj.project_factored "dot" (%x, %y) means (%r, %s) factors ["c", ..] (%c, ..) to %z of "dense"
+    wanted [0, 1] : ...``: ``inputs`` are what the nodes that it reads have just written, ``means`` those of
+    the reflected copies of the wanted operands; results are their new means, the new factors, and the new
+    value.
+    """
+
+    name = "proj.project_factored"
+
+    operator = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    wanted = prop_def(SIZES)
+    held = prop_def(ArrayAttr[StringAttr])
+    inputs = var_operand_def(TensorType)
+    means = var_operand_def(TensorType)
+    factors = var_operand_def(TensorType)
+    value = operand_def(TensorType)
+    new_means = var_result_def(TensorType)
+    new_factors = var_result_def(TensorType)
+    new_value = result_def(TensorType)
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True), AttrSizedResultSegments(as_property=True))
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$operator `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` `to` $value `of` $node "
+        "`wanted` $wanted attr-dict `:` type($inputs) `means` type($means) `factors` type($factors) "
+        "`to` type($value) `->` type($new_means) `factors` type($new_factors) `to` type($new_value)"
+    )
+
+    def __init__(
+        self,
+        operator: str,
+        node: str,
+        inputs: Sequence[SSAValue],
+        means: Sequence[SSAValue],
+        factors: dict[str, SSAValue],
+        value: SSAValue,
+        wanted: Sequence[int],
+    ) -> None:
+        super().__init__(
+            operands=[list(inputs), list(means), list(factors.values()), value],
+            properties={
+                "operator": StringAttr(operator),
+                "node": StringAttr(node),
+                "wanted": sizes(wanted),
+                "held": ArrayAttr([StringAttr(name) for name in factors]),
+            },
+            result_types=[
+                [each.type for each in means],
+                [each.type for each in factors.values()],
+                value.type,
+            ],
+        )
 
 
 @irdl_op_definition
@@ -506,25 +634,35 @@ class IterateOp(IRDLOperation):
 
 @irdl_op_definition
 class OntoOp(IRDLOperation):
-    """The projection of the state onto a part: ``%p = proj.onto "A" %x``."""
+    """The projection of the state onto a part: ``%p = proj.onto "B" %y``.
+
+    A part with factored constraints is given a second state, what the other part has just agreed on:
+    ``%p = proj.onto "B" %y given %a``.
+    """
 
     name = "proj.onto"
 
     part = prop_def(StringAttr)
     state = operand_def(StateType())
+    given = opt_operand_def(StateType())
     result = result_def(StateType())
 
     traits = traits_def(Pure())
 
-    assembly_format = "$part $state attr-dict"
+    assembly_format = "$part $state (`given` $given^)? attr-dict"
 
-    def __init__(self, part: str, state: SSAValue) -> None:
-        super().__init__(operands=[state], properties={"part": StringAttr(part)}, result_types=[StateType()])
+    def __init__(self, part: str, state: SSAValue, given: SSAValue | None = None) -> None:
+        super().__init__(
+            operands=[state, given], properties={"part": StringAttr(part)}, result_types=[StateType()]
+        )
 
 
 @irdl_op_definition
 class CombineOp(IRDLOperation):
-    """A linear combination of states: ``%r = proj.combine [2.0, -1.0] %p, %x``."""
+    """A linear combination of states: ``%r = proj.combine [2.0, -1.0] %p, %x``.
+
+    Factors do not combine: those of the first state are kept.
+    """
 
     name = "proj.combine"
 
@@ -608,6 +746,8 @@ PROJ = Dialect(
         GatherOp,
         ProjectOp,
         ProjectLossOp,
+        ProjectSharedOp,
+        ProjectFactoredOp,
         WriteOp,
         IterateOp,
         OntoOp,

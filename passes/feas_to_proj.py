@@ -5,15 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, TensorType
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, proj
-from pjc.dialects.view import ViewOp, element_of, shape_of
+from pjc.dialects.view import ViewOp
+from pjc.passes.compressed import compressed_projection, factor_types, first_factors
 from pjc.passes.graph import problems
-from pjc.passes.solvers import SOLVERS, Iteration, Settings
+from pjc.passes.holding import (
+    form_of,
+    held_name,
+    held_operands,
+    held_type,
+    slot_name,
+    spread_steps,
+    writes_of,
+)
+from pjc.passes.solvers import SOLVERS, Iteration, Settings, dr_factored
 
 
 @dataclass(frozen=True)
@@ -57,12 +67,13 @@ class FeasToProjPass(ModulePass):
             problem.erase()
 
 
-def iterate_op(options: FeasToProjPass, parts: list[str]) -> proj.IterateOp:
+def iterate_op(options: FeasToProjPass, parts: list[str], factored: bool) -> proj.IterateOp:
     """Return the iteration of the solver that the options name."""
     if options.solver not in SOLVERS:
         raise PassFailedException(f"unknown solver '{options.solver}'; known are {', '.join(SOLVERS)}")
     iteration = Iteration(parts, Settings(options.relaxation, options.step, options.beta))
-    iteration.block.add_op(proj.YieldOp(*SOLVERS[options.solver](iteration)))
+    formula = dr_factored if factored else SOLVERS[options.solver]
+    iteration.block.add_op(proj.YieldOp(*formula(iteration)))
     return proj.IterateOp(options.solver, Region([iteration.block]))
 
 
@@ -85,7 +96,8 @@ class _Lowering:
         for name in names:
             block.add_op(proj.PartOp(name, Region([self.part(name)])))
         if names:
-            block.add_op(iterate_op(options, names))
+            factored = any(form_of(node) == "factored" for node in self.trained())
+            block.add_op(iterate_op(options, names, factored))
         return proj.ProgramOp(self.problem.sym_name.data, names, self.problem.dims, Region([block]))
 
     def trained(self) -> list[feas.NodeOp]:
@@ -93,20 +105,31 @@ class _Lowering:
         return [node for node in self.problem.nodes() if node.part is not None]
 
     def paths(self, node: feas.NodeOp) -> list[proj.PathAttr]:
-        """Return the ways from the node's value to all the copies of it, in the order of the text."""
+        """Return the ways from the node's value to all that is held of it, in the order of the text."""
         readers = [each for each in feas.readers(node) if each[0].part is not None]
+        readers = [(op, index, steps) for op, index, steps in readers if index in held_operands(op)]
         readers.sort(key=lambda reader: (self.order[reader[0]], reader[1]))
-        return [proj.PathAttr(copies_name(op, index), steps) for op, index, steps in readers]
+        return [
+            proj.PathAttr(held_name(op, index), (*steps, *spread_steps(op, index)))
+            for op, index, steps in readers
+        ]
 
     def variables(self, node: feas.NodeOp) -> list[proj.VariableOp]:
-        """Return the declarations of the node's copies, and of a parameter's slot."""
+        """Return the declarations of what the node holds."""
         label = node.label.data
         if isinstance(node, feas.ParameterOp):
             return [proj.VariableOp(slot_name(node), "slot", label, node.result.type)]
-        return [
-            proj.VariableOp(copies_name(node, index), "copies", label, copies_type(node, index))
-            for index in range(len(variable_operands(node)))
+        kind = "copies" if form_of(node) == "exact" else "mean"
+        declared = [
+            proj.VariableOp(held_name(node, index), kind, label, held_type(node, index))
+            for index in held_operands(node)
         ]
+        if isinstance(node, feas.DotOp) and node.form == "factored":
+            declared += [
+                proj.VariableOp(f"{label}.{name}", "factor", label, type)
+                for name, type in factor_types(node).items()
+            ]
+        return declared
 
     def forward(self) -> Block:
         """Return the network's own operations, each on whole tensors."""
@@ -126,6 +149,8 @@ class _Lowering:
                 block.add_op(proj.WriteOp(values[node.results[0]], paths))
             if isinstance(node, feas.ParameterOp):
                 block.add_op(proj.WriteOp(values[node.result], [proj.PathAttr(slot_name(node))]))
+            if isinstance(node, feas.DotOp) and node.form == "factored":
+                block.add_ops(first_factors(node, values))
         return block
 
     def part(self, name: str) -> Block:
@@ -151,29 +176,26 @@ class _Lowering:
         if isinstance(node, feas.ParameterOp):
             slot = proj.PathAttr(slot_name(node))
             return [gather, proj.WriteOp(gather.result, [slot, *paths])]
+        if isinstance(node, feas.DotOp) and node.form != "exact":
+            body, value = compressed_projection(node, gather.result)
+            return [gather, *body, proj.WriteOp(value, paths)]
         assert isinstance(node, feas.ConstraintOp)
-        reads = [
-            proj.ReadOp(copies_name(node, index), copies_type(node, index))
-            for index in range(len(node.operands))
-        ]
+        reads = [proj.ReadOp(held_name(node, i), held_type(node, i)) for i in held_operands(node)]
         copies = [read.result for read in reads]
         project = proj.ProjectOp(node.operator, node.fields(), label, copies, gather.result)
-        keep = [
-            proj.WriteOp(new, [proj.PathAttr(copies_name(node, index))])
-            for index, new in enumerate(project.new_copies)
-        ]
+        keep = writes_of(node, held_operands(node), project.new_copies)
         return [*reads, gather, project, *keep, proj.WriteOp(project.new_value, paths)]
 
     def loss_projection(self, node: feas.LossNode) -> list[Operation]:
         """Return the projection (or prox) of a loss on its copies."""
         target_op = node.operands[1].owner
         assert isinstance(target_op, feas.TargetOp)
-        read = proj.ReadOp(copies_name(node, 0), copies_type(node, 0))
+        read = proj.ReadOp(held_name(node, 0), held_type(node, 0))
         target = proj.DatumOp(target_op.label.data, target_op.result.type)
         project = proj.ProjectLossOp(
             node.operator, node.fields(), node.label.data, [read.result], target.result
         )
-        write = proj.WriteOp(project.new_copies[0], [proj.PathAttr(copies_name(node, 0))])
+        write = proj.WriteOp(project.new_copies[0], [proj.PathAttr(held_name(node, 0))])
         return [read, target, project, write]
 
 
@@ -192,28 +214,3 @@ def _evaluated(op: Operation, values: dict[SSAValue, SSAValue]) -> Operation | N
         case feas.OutputOp():
             return proj.OutputOp(op.label.data, values[op.value])
     return None
-
-
-def variable_operands(node: feas.NodeOp) -> list[SSAValue]:
-    """Return the operands that the node holds copies of: all but a loss's target."""
-    operands = list(node.operands)
-    return operands[:1] if isinstance(node, feas.LossNode) else operands
-
-
-def copies_name(node: feas.NodeOp, operand: int) -> str:
-    """Return the name of the variable that holds the node's copies of an operand."""
-    return f"{node.label.data}.{operand}"
-
-
-def slot_name(node: feas.ParameterOp) -> str:
-    """Return the name of the variable that records a parameter."""
-    return f"{node.label.data}.slot"
-
-
-def copies_type(node: feas.NodeOp, operand: int) -> TensorType[Attribute]:
-    """Return the type of the node's copies of an operand."""
-    value = node.operands[operand]
-    shape = shape_of(value)
-    for step in node.operand_path(operand):
-        shape = step.result_shape(shape)
-    return TensorType(element_of(value), list(shape))

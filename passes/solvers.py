@@ -36,9 +36,9 @@ class Iteration:
         """The state before the iteration."""
         return self.block.args[0]
 
-    def P(self, part: int, x: SSAValue) -> SSAValue:
-        """Project onto a part."""
-        return self._add(proj.OntoOp(self.parts[part % len(self.parts)], x))
+    def P(self, part: int, x: SSAValue, given: SSAValue | None = None) -> SSAValue:
+        """Project onto a part; ``given`` is what factored constraints need to know beside x."""
+        return self._add(proj.OntoOp(self.parts[part % len(self.parts)], x, given))
 
     def R(self, part: int, x: SSAValue) -> SSAValue:
         """Reflect at a part: ``2 P x - x``."""
@@ -78,6 +78,17 @@ def dr(it: Iteration) -> Result:
     reflected, b, a = ar(it)
     relaxation = it.settings.relaxation
     return it.combine((relaxation, reflected), (1 - relaxation, it.x)), b, a
+
+
+def dr_factored(it: Iteration) -> Result:
+    """Douglas-Rachford at relaxation 1/2, with factored constraints in part B: rrr with step 1.
+
+    ``x := P_B(2 P_A x - x) + x - P_A x``. P_B is given ``P_A x``, and leaves in its result the factors of the
+    next x, which therefore comes first in the sum.
+    """
+    a = it.P(A, it.x)
+    b = it.P(B, it.combine((2.0, a), (-1.0, it.x)), given=a)
+    return it.combine((1.0, b), (1.0, it.x), (-1.0, a)), b, a
 
 
 def rrr(it: Iteration) -> Result:

@@ -22,6 +22,7 @@ from pjc.dialects.view import shape_of
 from pjc.frontends import ast
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
+from pjc.passes.choose_representation import ChooseRepresentationPass
 from pjc.passes.feas_to_proj import FeasToProjPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
@@ -57,6 +58,8 @@ class Options:
         step: rrr's step.
         beta: dm's b, not zero.
         iterations: how many iterations an update runs if it is not told.
+        level: 0 holds every copy, 1 uses only forms that change nothing, 2 also the factored form.
+        copies: "auto", or the one form to use wherever it applies: "exact", "shared" or "factored".
     """
 
     solver: str = "dr"
@@ -67,6 +70,8 @@ class Options:
     step: float = 1.0
     beta: float = 1.0
     iterations: int = 50
+    level: int = 2
+    copies: str = "auto"
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -192,7 +197,15 @@ class Compilation:
         """The solver's program."""
         options = self.options
         lower = FeasToProjPass(options.solver, options.relaxation, options.step, options.beta)
-        return self._run("proj", self.feas, [lower])
+        return self._run("proj", self.feas, [self.chooser(), lower])
+
+    def chooser(self) -> ChooseRepresentationPass:
+        """Return the pass that chooses how copies are represented, by the options."""
+        options = self.options
+        copies = "exact" if options.level == 0 else options.copies
+        return ChooseRepresentationPass(
+            options.solver, options.relaxation, options.step, copies, options.level > 1
+        )
 
     def program(self) -> Program:
         """Return the compiled solver."""

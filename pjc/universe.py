@@ -27,6 +27,7 @@ PASSES = {
     "feas-legalize-bipartite": ("legalize_bipartite", "LegalizeBipartitePass"),
     "feas-bipartition": ("bipartition", "BipartitionPass"),
     "feas-levels": ("levels", "LevelsPass"),
+    "feas-choose-representation": ("choose_representation", "ChooseRepresentationPass"),
     "feas-to-proj": ("feas_to_proj", "FeasToProjPass"),
 }
 """Each pass's module in pjc.passes and its class there, in the order of the pipeline."""

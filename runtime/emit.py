@@ -34,6 +34,8 @@ from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
 from pjc.runtime.projections import loss, operator
+from pjc.runtime.projections.dot_factored import Factors, project_factored
+from pjc.runtime.projections.dot_shared import project_shared
 from pjc.runtime.views import Step, collect, counts, owns_all, spread
 
 State = dict[str, Array]
@@ -107,17 +109,26 @@ class Emitter:
                     outputs[op.label.data] = values[op.value]
                 case proj.WriteOp():
                     self._write(state, op, values[op.value])
+        for name, variable in self.variables.items():
+            if name not in state:
+                state[name] = jnp.zeros(shape_of(variable.type), dtype_of(variable.type))
         return outputs, state, Fixed(data, {name: forward[name] for name in sorted(self.kept)})
 
-    def project(self, part: str, state: State, fixed: Fixed) -> State:
-        """Return the projection of the state onto a part."""
+    def project(self, part: str, state: State, fixed: Fixed, given: State | None = None) -> State:
+        """Return the projection of the state onto a part.
+
+        ``given`` is the second state that a part with factored constraints needs.
+        """
         with jax.named_scope(f"part_{part}"):
             values: dict[SSAValue, Array] = {}
             new = dict(state)
             for op in self.program.part_ops()[part].body.block.ops:
                 match op:
                     case proj.ReadOp():
-                        values[op.result] = state[op.variable.data]
+                        source = state if op.given is None or given is None else given
+                        values[op.result] = source[op.variable.data]
+                    case ViewOp():
+                        values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
                     case proj.DatumOp():
                         values[op.result] = fixed.data[op.label.data]
                     case proj.GatherOp():
@@ -126,6 +137,9 @@ class Emitter:
                     case proj.ProjectOp() | proj.ProjectLossOp():
                         with jax.named_scope(op.node.data):
                             _project(op, values)
+                    case proj.ProjectSharedOp() | proj.ProjectFactoredOp():
+                        with jax.named_scope(op.node.data):
+                            _project_compressed(op, values)
                     case proj.WriteOp():
                         self._write(new, op, values[op.value])
             return new
@@ -139,32 +153,49 @@ class Emitter:
         for op in block.ops:
             match op:
                 case proj.OntoOp():
-                    states[op.result] = self.project(op.part.data, states[op.state], fixed)
+                    given = None if op.given is None else states[op.given]
+                    states[op.result] = self.project(op.part.data, states[op.state], fixed, given)
                 case proj.CombineOp():
                     terms = [states[each] for each in op.states]
-                    states[op.result] = combine(op.weights.get_values(), terms)
+                    states[op.result] = self.combine(op.weights.get_values(), terms)
                 case proj.YieldOp():
                     return states[op.state], states[op.one], states[op.other]
         raise AssertionError("verified iterations end in a yield")
+
+    def combine(self, weights: Sequence[float], states: Sequence[State]) -> State:
+        """Return the sum of weight times state; factors are those of the first state."""
+        return {
+            name: states[0][name] if self._is_factor(name) else _weighted(name, weights, states)
+            for name in states[0]
+        }
+
+    def _is_factor(self, name: str) -> bool:
+        return self.variables[name].kind.data == "factor"
 
     def square_gaps(self, one: State, other: State) -> dict[str, Array]:
         """Return the square distance of two states, by the node that holds the variables."""
         squares: dict[str, Array] = {}
         for name, variable in self.variables.items():
             node = variable.node.data
-            squares[node] = squares.get(node, 0) + jnp.sum((one[name] - other[name]) ** 2)
+            if not self._is_factor(name):
+                squares[node] = squares.get(node, 0) + jnp.sum((one[name] - other[name]) ** 2)
         return squares
 
     def node_gaps(self, squares: Mapping[str, Array]) -> dict[str, Array]:
         """Return the root mean squares of what :meth:`square_gaps` gives."""
         sizes: Counter[str] = Counter()
-        for variable in self.variables.values():
-            sizes[variable.node.data] += prod(shape_of(variable.type))
+        for name, variable in self.variables.items():
+            if not self._is_factor(name):
+                sizes[variable.node.data] += prod(shape_of(variable.type))
         return {node: jnp.sqrt(square / sizes[node]) for node, square in squares.items()}
 
     def total_gap(self, squares: Mapping[str, Array]) -> Array:
         """Return the root mean square over all variables."""
-        size = sum(prod(shape_of(variable.type)) for variable in self.variables.values())
+        size = sum(
+            prod(shape_of(variable.type))
+            for name, variable in self.variables.items()
+            if not self._is_factor(name)
+        )
         return jnp.sqrt(sum(squares.values()) / size)
 
     def read_slots(self, params: Tensors, state: State) -> State:
@@ -199,15 +230,11 @@ class Emitter:
             state[name] = copies
 
 
-def combine(weights: Sequence[float], states: Sequence[State]) -> State:
-    """Return the sum of weight times state."""
-    return {
-        name: sum(
-            (w * s[name] for w, s in zip(weights[1:], states[1:], strict=True)),
-            weights[0] * states[0][name],
-        )
-        for name in states[0]
-    }
+def _weighted(name: str, weights: Sequence[float], states: Sequence[State]) -> Array:
+    total = weights[0] * states[0][name]
+    for weight, state in zip(weights[1:], states[1:], strict=True):
+        total = total + weight * state[name]
+    return total
 
 
 def steps_of(steps: ArrayAttr[StepAttr]) -> list[Step]:
@@ -288,6 +315,31 @@ def _project(op: proj.ProjectOp | proj.ProjectLossOp, values: dict[SSAValue, Arr
         new, value = operator(op.operator.data, **fields).project(copies, values[op.value])
         values[op.new_value] = value
     values.update(zip(op.new_copies, new, strict=True))
+
+
+def _project_compressed(
+    op: proj.ProjectSharedOp | proj.ProjectFactoredOp, values: dict[SSAValue, Array]
+) -> None:
+    one, other = (values[each] for each in op.inputs)
+    wanted, z = op.wanted.get_values(), values[op.value]
+    if isinstance(op, proj.ProjectSharedOp):
+        means, value = project_shared(one, other, z, wanted)
+    else:
+        nothing = jnp.zeros_like(z)
+        known = {"c": one, "f": one, "d": other, "e": other, "t": nothing, "u": nothing}
+        held = dict(zip([each.data for each in op.held], op.factors, strict=True))
+        old = Factors(**{**known, **{name: values[each] for name, each in held.items()}})
+        after, new, value = project_factored((one, other), old, z, wanted)
+        # The means of the projection itself: x after the iteration is projection + x - agreed.
+        agreed = [(one, other)[index] for index in wanted]
+        means = tuple(
+            mean + values[reflected] - consensus
+            for mean, reflected, consensus in zip(after, op.means, agreed, strict=True)
+        )
+        for name, each in zip(held, op.new_factors, strict=True):
+            values[each] = getattr(new, name)
+    values.update(zip(op.new_means, means, strict=True))
+    values[op.new_value] = value
 
 
 def _paths_by_reader(op: proj.GatherOp, emitter: Emitter) -> dict[str, list[tuple[str, list[Step]]]]:

@@ -133,7 +133,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.variable @v "numbers" of "z" : tensor<2xf32>
-// CHECK: a variable holds copies or slot, found 'numbers'
+// CHECK: a variable holds copies, slot, mean, factor, found 'numbers'
 
 // -----
 

@@ -1,0 +1,83 @@
+"""Lower dots in a compressed form: their projection, and the factors that it needs."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from pjc.dialects import feas, proj
+from pjc.dialects.view import ViewOp
+from pjc.passes.holding import held_name, held_operands, held_type, writes_of
+
+
+def factor_types(node: feas.DotOp) -> dict[str, TensorType[Attribute]]:
+    """Return the factors that a factored dot holds, by name; runtime/projections/dot_factored.py uses them.
+
+    c and f belong to the first operand, d and e to the second; those of an operand that holds data alone are
+    the data.
+    """
+    lhs, rhs, result = node.lhs.type, node.rhs.type, node.result.type
+    names = {0: ("c", "f"), 1: ("d", "e")}
+    types = {name: (lhs, rhs)[index] for index in held_operands(node) for name in names[index]}
+    types |= {"t": result, "u": result, "product": result}
+    return {name: type for name, type in types.items() if isinstance(type, TensorType)}
+
+
+def first_factors(node: feas.DotOp, values: dict[SSAValue, SSAValue]) -> list[proj.WriteOp]:
+    """Return the writes of the factors of copies that all agree; those not written are zero."""
+    label = node.label.data
+    writes = []
+    for index, names in ((0, ("c", "f")), (1, ("d", "e"))):
+        if index in held_operands(node):
+            paths = [proj.PathAttr(f"{label}.{name}") for name in names]
+            writes.append(proj.WriteOp(values[node.operands[index]], paths))
+    return writes
+
+
+def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation], SSAValue]:
+    """Return the projection of a shared or factored dot, and the value that it gives."""
+    factored = node.form == "factored"
+    wanted = held_operands(node)
+    ops: list[Operation] = []
+    inputs: list[SSAValue] = []
+    for index, operand in enumerate(node.operands):
+        if index in wanted:
+            read = proj.ReadOp(held_name(node, index), held_type(node, index), given=factored)
+            ops.append(read)
+            inputs.append(read.result)
+        else:
+            inputs.append(_data_value(operand, ops))
+    if not factored:
+        shared = proj.ProjectSharedOp(node.operator, node.label.data, inputs, z, wanted)
+        return [*ops, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
+    means = [proj.ReadOp(held_name(node, index), held_type(node, index)) for index in wanted]
+    types = factor_types(node)
+    held = {name: proj.ReadOp(f"{node.label.data}.{name}", type) for name, type in types.items()}
+    project = proj.ProjectFactoredOp(
+        node.operator,
+        node.label.data,
+        inputs,
+        [read.result for read in means],
+        {name: read.result for name, read in held.items()},
+        z,
+        wanted,
+    )
+    keep = [
+        proj.WriteOp(value, [proj.PathAttr(f"{node.label.data}.{name}")])
+        for name, value in zip(types, project.new_factors, strict=True)
+    ]
+    writes = writes_of(node, wanted, project.new_means)
+    return [*ops, *means, *held.values(), project, *writes, *keep], project.new_value
+
+
+def _data_value(value: SSAValue, ops: list[Operation]) -> SSAValue:
+    """Return a value of data and views, adding the ops that make it."""
+    owner = value.owner
+    if isinstance(owner, feas.DatumOp):
+        new: Operation = proj.DatumOp(owner.label.data, owner.result.type)
+    else:
+        assert isinstance(owner, ViewOp)
+        operands = {operand: _data_value(operand, ops) for operand in owner.operands}
+        new = owner.clone(value_mapper=operands)
+    ops.append(new)
+    return new.results[0]

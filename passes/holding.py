@@ -1,0 +1,67 @@
+"""What a node holds of its inputs: all copies, or in a compressed form less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute, SSAValue
+
+from pjc.dialects import feas, proj
+from pjc.dialects.view import StepAttr, element_of, shape_of
+
+
+def form_of(node: feas.NodeOp) -> str:
+    """Return how the node's copies are represented."""
+    return node.form if isinstance(node, feas.DotOp) else "exact"
+
+
+def held_operands(node: feas.NodeOp) -> list[int]:
+    """Return the operands of which the node holds something.
+
+    All but a loss's target; and in a compressed form, where the copies of data never matter, all but those
+    that hold data alone.
+    """
+    if isinstance(node, feas.LossNode):
+        return [0]
+    operands = range(len(node.operands))
+    if form_of(node) == "exact":
+        return list(operands)
+    return [i for i in operands if not all_data(node.operands[i])]
+
+
+def all_data(value: SSAValue) -> bool:
+    """Whether all entries of the value are data."""
+    return all(isinstance(source, feas.DatumOp) for source in feas.sources(value))
+
+
+def held_name(node: feas.NodeOp, operand: int) -> str:
+    """Return the name of the variable that holds the node's copies of an operand, or their mean."""
+    return f"{node.label.data}.{operand}"
+
+
+def slot_name(node: feas.ParameterOp) -> str:
+    """Return the name of the variable that records a parameter."""
+    return f"{node.label.data}.slot"
+
+
+def spread_steps(node: feas.NodeOp, operand: int) -> tuple[StepAttr, ...]:
+    """Return the steps from an operand to what the node holds of it: one copy for all, or each its own."""
+    return node.operand_path(operand) if form_of(node) == "exact" else ()
+
+
+def held_type(node: feas.NodeOp, operand: int) -> TensorType[Attribute]:
+    """Return the type of what the node holds of an operand."""
+    value = node.operands[operand]
+    shape = shape_of(value)
+    for step in spread_steps(node, operand):
+        shape = step.result_shape(shape)
+    return TensorType(element_of(value), list(shape))
+
+
+def writes_of(node: feas.NodeOp, operands: Sequence[int], values: Sequence[SSAValue]) -> list[proj.WriteOp]:
+    """Return the writes of new values into what the node holds of its operands."""
+    return [
+        proj.WriteOp(value, [proj.PathAttr(held_name(node, index))])
+        for index, value in zip(operands, values, strict=True)
+    ]

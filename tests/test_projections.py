@@ -1,0 +1,372 @@
+"""Every projection: in the set, no farther than brute force, idempotent, finite, the same every time.
+
+Inputs are drawn for one site at a time and stacked, with degenerate cases by construction: zeros, equal and
+opposite vectors, ties, huge and tiny values, negative targets. Tolerances are relative to the size of a site:
+a float32 result carries a few units of 6e-8, a squared distance twice that; a minimizer stops at about 1e-9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import brute_force
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pjc.dialects import feas
+from pjc.runtime.projections import LOSSES, OPERATORS, loss, operator, register
+from pjc.runtime.projections.cross_entropy import CrossEntropy
+from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.max import Max
+from pjc.runtime.projections.operator import Loss, Operator
+from pjc.runtime.projections.quantize import Quantize
+from pjc.runtime.projections.sum import Sum
+from pjc.runtime.projections.sum_relu import SumRelu
+
+COUNT = 504
+DTYPES = ("float32", "float64")
+TOLERANCE = {"float32": 2e-5, "float64": 1e-8}
+LEVELS = (-1.0, 0.5, 2.0)
+
+
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"):
+        yield
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operator, and the sites to try it on: inputs ``[sites, n]`` in a list, and values ``[sites]``."""
+
+    operator: Operator
+    draw: Callable[[np.random.Generator, int], tuple[list[np.ndarray], np.ndarray]]
+    least: Callable[[list[np.ndarray], float], float]
+
+
+def spread_sizes(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Scales from tiny to huge, most of them near 1."""
+    return 10.0 ** generator.choice([0, 0, 0, 0.5, -0.5, 1, -1, 3, -3, -6], count)
+
+
+def vectors(generator: np.random.Generator, count: int, n: int = 3) -> tuple[list[np.ndarray], np.ndarray]:
+    """Pairs of vectors and a value, in the degenerate relations that a dot product has."""
+    size = spread_sizes(generator, count)[:, None]
+    a, b = generator.normal(size=(2, count, n)) * size
+    z = generator.normal(size=count) * generator.choice([0.1, 1, 10, 100], count)
+    kind = np.arange(count) % 8
+    b[kind == 1] = a[kind == 1]
+    b[kind == 2] = -a[kind == 2]
+    a[kind == 3] = b[kind == 3] = 0
+    b[kind == 4] = 0
+    z[kind == 5] = np.sum(a * b, axis=1)[kind == 5]
+    b[kind == 6] = -a[kind == 6] + 1e-5 * b[kind == 6]
+    return [a, b], z
+
+
+def terms(generator: np.random.Generator, count: int, n: int = 4) -> tuple[list[np.ndarray], np.ndarray]:
+    """Terms and a value, with zeros, ties and negative targets."""
+    size = spread_sizes(generator, count)
+    x = generator.normal(size=(count, n)) * size[:, None]
+    z = generator.normal(size=count) * size * generator.choice([0.1, 1, 10], count)
+    kind = np.arange(count) % 7
+    x[kind == 1] = x[kind == 1, :1]
+    x[kind == 2] = 0
+    x[kind == 3, -1] = x[kind == 3, 0]
+    z[kind == 4] = 0
+    z[kind == 5] = -np.abs(z[kind == 5])
+    x[kind == 6] = np.round(x[kind == 6])
+    return [x], z
+
+
+def singles(generator: np.random.Generator, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Numbers and values around the levels, on edges and levels too."""
+    x, z = generator.normal(size=(2, count)) * 3
+    edges = [(a + b) / 2 for a, b in pairwise(LEVELS)]
+    kind = np.arange(count) % 5
+    x[kind == 1] = generator.choice(edges, count)[kind == 1]
+    z[kind == 2] = generator.choice(LEVELS, count)[kind == 2]
+    x[kind == 3] = z[kind == 3] = 0
+    return [x], z
+
+
+def affine_least(inputs: list[np.ndarray], z: float) -> float:
+    point = np.append(np.ravel(inputs[0]), z)
+    nearest = brute_force.affine(point, np.append(np.ones(len(point) - 1), -1.0))
+    return float(np.sum((nearest - point) ** 2))
+
+
+CASES = {
+    "dot": Case(Dot(), vectors, lambda x, z: brute_force.dot(*x, z)),
+    "dot of one entry": Case(Dot(), lambda g, c: vectors(g, c, 1), lambda x, z: brute_force.dot(*x, z)),
+    "sum": Case(Sum((1,)), terms, affine_least),
+    "sum_relu": Case(SumRelu((1,)), terms, lambda x, z: brute_force.sum_relu(x[0], z)),
+    "sum_relu of one": Case(
+        SumRelu((1,)), lambda g, c: terms(g, c, 1), lambda x, z: brute_force.sum_relu(x[0], z)
+    ),
+    "max": Case(Max((1,)), terms, lambda x, z: brute_force.maximum(x[0], z)),
+    "max of one": Case(Max((1,)), lambda g, c: terms(g, c, 1), affine_least),
+    "identity": Case(operator("identity"), singles, affine_least),
+    "quantize": Case(Quantize(LEVELS), singles, lambda x, z: brute_force.quantize(float(x[0]), z, LEVELS)),
+}
+
+
+def test_the_table_covers_the_registry_and_the_dialect() -> None:
+    assert {case.operator.name for case in CASES.values()} == set(OPERATORS)
+    ops = [op for op in feas.FEAS.operations if issubclass(op, feas.ConstraintOp | feas.LossNode)]
+    assert {op.name.removeprefix("feas.") for op in ops} == {*OPERATORS, *LOSSES}
+
+
+def sites(case: Case, dtype: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    inputs, z = case.draw(np.random.default_rng(0), COUNT)
+    return tuple(x.astype(dtype) for x in inputs), z.astype(dtype)
+
+
+def flat(inputs: tuple[np.ndarray, ...], z: np.ndarray) -> np.ndarray:
+    """All numbers of a site in one row, in float64."""
+    rows = [np.asarray(x, np.float64).reshape(len(z), -1) for x in inputs]
+    return np.concatenate([*rows, np.asarray(z, np.float64)[:, None]], axis=1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CASES)
+def test_the_projection_is_in_the_set_and_nothing_found_is_nearer(name: str, dtype: str) -> None:
+    case = CASES[name]
+    inputs, z = sites(case, dtype)
+    with precision(dtype):
+        new, value = jax.jit(case.operator.project)(inputs, z)
+        forward = case.operator.forward(*new)
+        again, same = case.operator.project(new, value)
+        assert {x.dtype.name for x in (*new, value, forward)} == {dtype}
+    before, after, twice = flat(inputs, z), flat(new, value), flat(again, same)
+    size = 1 + np.max(np.abs(np.concatenate([before, after], axis=1)), axis=1)
+    # A dot's value is a product of entries, so that its rounding is relative to their square.
+    room = TOLERANCE[dtype] * (size**2 if case.operator.name == "dot" else size)
+    assert np.all(np.isfinite(after))
+    assert np.all(np.abs(forward - value) <= room)
+    assert np.all(np.max(np.abs(twice - after), axis=1) <= room)
+    if case.operator.name == "quantize":  # at an edge the infimum belongs to the closed upper piece
+        after[:, -1] = nearest_piece(after[:, 0], before[:, 1])
+    distance = np.sum((after - before) ** 2, axis=1)
+    for site in range(COUNT):
+        least = case.least([x[site].astype(np.float64) for x in inputs], float(z[site]))
+        slack = TOLERANCE[dtype] * (least + size[site] ** 2)
+        assert distance[site] <= least + slack, (site, distance[site], least)
+
+
+def nearest_piece(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """The level nearest to z among those whose closed cells hold x."""
+    edges = [-np.inf, *((a + b) / 2 for a, b in pairwise(LEVELS)), np.inf]
+    best = np.full(x.shape, np.inf)
+    for level, low, high in zip(LEVELS, edges, edges[1:], strict=False):
+        fits = (x >= low) & (x <= high) & (np.abs(level - z) < np.abs(best - z))
+        best = np.where(fits, level, best)
+    return best
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CASES)
+def test_members_stay_and_results_repeat(name: str, dtype: str) -> None:
+    case = CASES[name]
+    inputs, z = sites(case, dtype)
+    with precision(dtype):
+        member = case.operator.forward(*inputs)
+        stay, value = case.operator.project(inputs, member)
+        one, other = case.operator.project(inputs, z), case.operator.project(inputs, z)
+    size = 1 + np.max(np.abs(flat(inputs, member)), axis=1)
+    moved = np.max(np.abs(flat(stay, value) - flat(inputs, member)), axis=1)
+    assert np.all(moved <= 1e-2 * TOLERANCE[dtype] * size**2)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def any_float(dtype: str) -> st.SearchStrategy[float]:
+    width = 32 if dtype == "float32" else 64
+    return st.floats(allow_nan=False, allow_infinity=False, width=width)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CASES)
+def test_no_finite_input_gives_a_nan(name: str, dtype: str) -> None:
+    case = CASES[name]
+    shapes = [x.shape[1:] for x in case.draw(np.random.default_rng(0), 2)[0]]
+    numbers = 1 + sum(int(np.prod(shape)) for shape in shapes)
+    project = jax.jit(case.operator.project)
+
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    @given(st.lists(any_float(dtype), min_size=numbers, max_size=numbers))
+    def check(drawn: list[float]) -> None:
+        rest = np.array(drawn, dtype)
+        inputs = []
+        for shape in shapes:
+            count = int(np.prod(shape))
+            inputs.append(rest[:count].reshape(1, *shape))
+            rest = rest[count:]
+        new, value = project(tuple(inputs), rest)
+        assert not any(np.any(np.isnan(x)) for x in (*new, value))
+
+    with precision(dtype):
+        check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_extreme_combination_gives_a_nan(dtype: str) -> None:
+    info = np.finfo(dtype)
+    extremes = np.array([0, info.tiny, -info.tiny, 1, -1, info.max, -info.max, info.max**0.5, 1e-30], dtype)
+    grid = np.stack(np.meshgrid(*[extremes] * 5), axis=-1).reshape(-1, 5)
+    with precision(dtype):
+        (a, b), value = Dot().project((grid[:, :2], grid[:, 2:4]), grid[:, 4])
+        assert not any(np.any(np.isnan(x)) for x in (a, b, value))
+        for case in (Sum((1,)), SumRelu((1,)), Max((1,))):
+            (x,), value = case.project((grid[:, :4],), grid[:, 4])
+            assert not np.any(np.isnan(x)) and not np.any(np.isnan(value))
+
+
+def test_named_situations_of_dot() -> None:
+    with precision("float64"):
+        zero = jnp.zeros((1, 2))
+        (a, b), value = Dot().project((zero, zero), jnp.array([5.0]))
+        assert (a.tolist(), b.tolist(), value.tolist()) == ([[2, 0]], [[2, 0]], [4])
+        (a, b), value = Dot().project((zero, zero), jnp.array([-5.0]))
+        assert (a.tolist(), b.tolist(), value.tolist()) == ([[2, 0]], [[-2, 0]], [-4])
+        (a, b), value = Dot().project((zero, zero), jnp.array([0.5]))
+        assert (a.tolist(), b.tolist(), value.tolist()) == ([[0, 0]], [[0, 0]], [0])
+
+
+def test_named_situations_of_sum_relu_and_max() -> None:
+    relu, top = SumRelu(), Max((0,))
+    for x, z, new, value in [
+        (1.0, 1.0, 1.0, 1.0),  # on the graph
+        (1.0, 3.0, 2.0, 2.0),  # the linear side
+        (-3.0, -1.0, -3.0, 0.0),  # a negative target, the flat side
+        (1.0, -1.0, 0.0, 0.0),  # the corner
+        (-1.0, 2.0, -1.0, 0.0),  # the flat side is nearer,
+        (-1.0, 3.0, 1.0, 1.0),  # and from z = 1 + sqrt 2 on the linear side
+    ]:
+        (moved,), got = relu.project((jnp.array([x]),), jnp.array([z]))
+        assert (*moved, *got) == pytest.approx((new, value), abs=1e-6)
+    for x, z, new, value in [
+        ([1.0, 1.0, 0.0], 3.0, [2.0, 1.0, 0.0], 2.0),  # of a tie the first is raised
+        ([3.0, 1.0, 0.0], 1.0, [2.0, 1.0, 0.0], 2.0),  # one comes down
+        ([3.0, 3.0, 0.0], 0.0, [2.0, 2.0, 0.0], 2.0),  # a tie comes down together
+        ([1.0, 0.0, -5.0], 1.0, [1.0, 0.0, -5.0], 1.0),  # on the graph
+    ]:
+        (moved,), got = top.project((jnp.array(x),), jnp.array(z))
+        assert (*moved, got) == pytest.approx((*new, value), abs=1e-6)
+
+
+def test_named_situations_of_quantize() -> None:
+    step = Quantize((-1.0, 1.0))
+    for x, z, new, value in [
+        (0.5, 1.0, 0.5, 1.0),  # on the graph
+        (0.5, -1.0, 0.0, -1.0),  # into the lower cell
+        (-0.5, 1.0, 0.0, -1.0),  # to the edge of the upper cell, where q is the lower level
+        (1.0, -0.25, 0.0, -1.0),  # a tie: the lower level
+    ]:
+        (moved,), got = step.project((jnp.array([x]),), jnp.array([z]))
+        assert (moved.tolist(), got.tolist()) == ([new], [value])
+    assert step.forward(jnp.array([0.0, 1e-9])).tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("case", [Sum((0, 2)), SumRelu((0, 2)), Max((0, 2))], ids=lambda c: c.name)
+def test_several_inputs_and_axes_are_one_reduction(case: Operator) -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(2, 2, 5, 3)).astype(np.float32)
+    z = generator.normal(size=5).astype(np.float32)
+    (new_x, new_y), value = case.project((x, y), z)
+    joined = np.stack([x, y], axis=-1).transpose(1, 0, 2, 3).reshape(5, -1)
+    (new,), expected = type(case)((1,)).project((joined,), z)
+    found = np.stack([new_x, new_y], axis=-1).transpose(1, 0, 2, 3).reshape(5, -1)
+    np.testing.assert_allclose(found, new, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(case.forward(new_x, new_y), value, rtol=1e-5, atol=1e-5)
+
+
+def logit_sites(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(1)
+    logits = generator.normal(size=(COUNT, 4)) * 10.0 ** generator.choice([-3, 0, 0, 1, 2], COUNT)[:, None]
+    logits[::7] = 0
+    logits[1::7] = logits[1::7, :1]
+    return logits.astype(dtype), generator.integers(0, 4, COUNT)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("strength", [0.01, 1.0, 5.0, 1000.0])
+def test_no_logits_have_a_lower_prox_objective(strength: float, dtype: str) -> None:
+    logits, target = logit_sites(dtype)
+    with precision(dtype):
+        (new,) = jax.jit(CrossEntropy(strength).project)((logits,), target)
+    assert new.dtype.name == dtype and np.all(np.isfinite(new))
+    found, start = np.asarray(new, np.float64), logits.astype(np.float64)
+    for site in range(COUNT):
+        label = int(target[site])
+        least = brute_force.cross_entropy(start[site], label, strength)
+        mine = brute_force.prox_objective(found[site], start[site], label, strength)
+        assert mine <= least + TOLERANCE[dtype] * (1 + abs(least)), (site, mine, least)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_prox_of_extreme_logits_is_finite(dtype: str) -> None:
+    info = np.finfo(dtype)
+    extremes = np.array([0, info.tiny, 1, -1, info.max / 4, -info.max / 4, 1e4], dtype)
+    grid = np.stack(np.meshgrid(*[extremes] * 3), axis=-1).reshape(-1, 3)
+    with precision(dtype):
+        for strength in (1e-6, 1.0, 1e6):
+            (new,) = CrossEntropy(strength).project((grid,), np.zeros(len(grid), np.int32))
+            assert not np.any(np.isnan(new))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_margins_satisfy_the_variational_inequality(dtype: str) -> None:
+    """p is the projection onto a convex set if p is in it and (x - p).(y - p) <= 0 for all members y."""
+    logits, target = logit_sites(dtype)
+    right = np.arange(4) == target[:, None]
+    with precision(dtype):
+        (new,) = loss("margin", low=-0.5, high=2.0).project((logits,), target)
+    p, x = np.asarray(new, np.float64), logits.astype(np.float64)
+    assert np.all(p[right] >= 2.0) and np.all(p[~right] <= -0.5)
+    away = np.abs(np.random.default_rng(2).normal(size=(50, *x.shape))) * 10
+    members = np.where(right, 2.0 + away, -0.5 - away)
+    assert np.all(np.sum((x - p) * (members - p), axis=-1) <= 1e-9)
+
+
+@pytest.mark.parametrize("name", [*OPERATORS, *LOSSES])
+def test_lowers_for_every_platform_and_maps_over_sites(name: str) -> None:
+    inputs: tuple[np.ndarray, ...]
+    if name in LOSSES:
+        inputs, last = (np.ones((5, 3), np.float32),), np.zeros(5, np.int32)
+        one: Operator | Loss = loss(name)
+    else:
+        one = operator(name)
+        width = (5, 3) if name == "dot" else (5,)
+        inputs, last = (np.ones(width, np.float32),) * (2 if name == "dot" else 1), np.ones(5, np.float32)
+    exported = jax.export.export(jax.jit(one.project), platforms=("cpu", "cuda", "tpu"))(inputs, last)
+    assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
+    mapped, whole = jax.vmap(one.project)(inputs, last), one.project(inputs, last)
+    for a, b in zip(jax.tree.leaves(mapped), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: operator("softmax"), "no operator called 'softmax'; known are dot, sum"),
+        (lambda: loss("hinge"), "no loss called 'hinge'; known are cross_entropy, margin"),
+        (lambda: register(Dot), "already an operator called 'dot'"),
+        (lambda: Quantize(()), "levels must be finite numbers, at least one"),
+        (lambda: Quantize((1.0, 1.0)), "levels must be strictly increasing"),
+        (lambda: Quantize((0.0, float("inf"))), "levels must be finite"),
+        (lambda: CrossEntropy(0.0), "strength must be positive and finite"),
+    ],
+)
+def test_mistakes_are_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -488,10 +488,10 @@ class ProjectSharedOp(CompressedOp):
 class ProjectFactoredOp(CompressedOp):
     """A dot's projection of copies held as rank-one corrections of what their nodes last agreed on.
 
-    ``%a, %w, .., %f = proj.project_factored "dot" (%x, %y) means (%r, %s) factors ["c", ..] (%c, ..) to %z of "dense"
-    wanted [0, 1] : ...``: ``inputs`` are what the nodes that it reads have just written, ``means`` those of
-    the reflected copies of the wanted operands; results are their new means, the new factors, and the new
-    value.
+    ``%a, %w, .., %f = proj.project_factored "dot" (%x, %y) means (%r, %s) factors ["c", ..] (%c, ..) to %z
+    of "dense" wanted [0, 1] : ...``: ``inputs`` are what the nodes that it reads have just written, ``means``
+    those of the reflected copies of the wanted operands; results are their new means, the new factors, and
+    the new value.
     """
 
     name = "proj.project_factored"
@@ -513,8 +513,9 @@ class ProjectFactoredOp(CompressedOp):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` `to` $value `of` $node "
-        "`wanted` $wanted attr-dict `:` type($inputs) `means` type($means) `factors` type($factors) "
+        "$operator `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` `to` $value "
+        "`of` $node `wanted` $wanted attr-dict "
+        "`:` type($inputs) `means` type($means) `factors` type($factors) "
         "`to` type($value) `->` type($new_means) `factors` type($new_factors) `to` type($new_value)"
     )
 

@@ -14,7 +14,6 @@ from pjc.dialects import feas
 from pjc.dialects.view import shape_of
 from pjc.passes.graph import problems
 
-
 ITEM_BYTES = 4
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 SOLVERS = tuple(SOLVER_FORMULAS)
 STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
+COPIES = ("auto", *feas.DotOp.FORMS)
 MAX_SOURCE_BYTES = 16 * 2**20
 
 OpT = TypeVar("OpT")
@@ -84,6 +85,10 @@ class Options:
             raise _mistake("beta must not be zero")
         if self.iterations < 1:
             raise _mistake(f"iterations must be at least 1, found {self.iterations}")
+        if self.level not in (0, 1, 2):
+            raise _mistake(f"level must be 0, 1 or 2, found {self.level}")
+        if self.copies not in COPIES:
+            raise _mistake(f"unknown copies '{self.copies}'", f"known are {', '.join(COPIES)}")
         if self.batch is not None and self.batch < 1:
             raise _mistake(f"batch must be at least 1, found {self.batch}")
 

@@ -26,7 +26,7 @@ from test_train import Means, Spec
 
 import pjc.driver
 import pjc.opt
-from pjc import __version__, cli
+from pjc import __version__, arguments, cli, train_command
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.driver import Options
 from pjc.runtime.history import Result, Row
@@ -139,7 +139,8 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 
 def test_choices_are_the_drivers() -> None:
-    assert cli.SOLVERS == pjc.driver.SOLVERS and cli.STAGES == pjc.driver.STAGES
+    assert arguments.SOLVERS == pjc.driver.SOLVERS and arguments.STAGES == pjc.driver.STAGES
+    assert arguments.COPIES == pjc.driver.COPIES
 
 
 def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
@@ -148,7 +149,7 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
     for field in fields(Options):
         if field.name not in ("defines", "batch"):
             shown = f"{field.default:g}" if isinstance(field.default, float) else field.default
-            pattern = rf"--{field.name} [^-]*\(default: {shown}\)"
+            pattern = rf"--{field.name} (?:(?! --).)*\(default: {shown}\)"
             assert re.search(pattern, text), (pattern, text)
 
 
@@ -185,10 +186,10 @@ def test_wrong_usage(pjc_run: Run, given: list[Options], arguments: list[str]) -
 def test_options_reach_the_driver(pjc_run: Run, given: list[Options]) -> None:
     assert pjc_run("net.pjn")[0] == 0
     values = ["--batch", 8, "--relaxation", 0.25, "--step", 0.75, "--beta", -2, "--iterations", 7]
-    more = ["--solver", "dm", "--dtype", "f64", "-D", "hidden=256", "-Dscale=0.5"]
+    more = ["--solver", "dm", "--dtype", "f64", "-O1", "--copies", "exact", "-D", "hidden=256", "-Dscale=0.5"]
     assert pjc_run("compile", "net.pjn", *values, *more)[0] == 0
     defines = {"hidden": 256, "scale": 0.5}
-    assert given == [Options(), Options("dm", 8, "f64", defines, 0.25, 0.75, -2, 7)]
+    assert given == [Options(), Options("dm", 8, "f64", defines, 0.25, 0.75, -2, 7, 1, "exact")]
 
 
 def test_misspelt_command_and_file(pjc_run: Run, given: list[Options]) -> None:
@@ -233,7 +234,7 @@ def test_compile_writes_beside_the_source_and_sums_up(pjc_run: Run, given: list[
 
 
 def test_emit(pjc_run: Run, given: list[Options]) -> None:
-    for stage in cli.STAGES:
+    for stage in arguments.STAGES:
         assert pjc_run("net.pjn", "--emit", stage) == (0, f"{stage} of a net\n", "")
     assert pjc_run("net.pjn", "--emit", "net", "-o", "out.mlir") == (0, "", "")
     assert Path("out.mlir").read_text() == "net of a net\n"
@@ -377,7 +378,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, batches: int, times: int = 
                 signal.raise_signal(signal.SIGINT)
         return bool(self.asked)
 
-    monkeypatch.setattr(cli._Interrupt, "__call__", call)
+    monkeypatch.setattr(train_command._Interrupt, "__call__", call)
 
 
 @pytest.mark.parametrize("batches", [3, 40, 41, 60])
@@ -546,7 +547,7 @@ def test_numeric_targets_are_scored_by_their_error(
 
 def test_progress_bar_on_a_terminal() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with cli._View(terminal, 4, 10, "accuracy", Result({}, epoch=1, batch=5)) as view:
+    with train_command._View(terminal, 4, 10, "accuracy", Result({}, epoch=1, batch=5)) as view:
         view.progress(6, 0.25)
         assert view.bar.tasks[0].completed == 16 and view.bar.tasks[0].total == 40
         view.epoch(Row(2, 1.5, 0.125, 0.975))
@@ -576,7 +577,7 @@ def test_compile_for_real(pjc_run: Run, model: Path) -> None:
     assert f"parameters    {64 * 8 + 8 + 80}" in out
 
 
-@pytest.mark.parametrize("stage", cli.STAGES)
+@pytest.mark.parametrize("stage", arguments.STAGES)
 def test_emit_for_real(pjc_run: Run, model: Path, stage: str) -> None:
     code, out, err = pjc_run(model, "--emit", stage)
     marks = {"ast": "hidden", "net": "net.", "hlo": "HloModule"}

@@ -49,7 +49,9 @@ def test_all_five_networks_and_their_solvers_are_here() -> None:
 def test_iterates_equal_the_reference(name: str, solver: str) -> None:
     golden = dict(np.load(FOLDER / f"{name}.npz"))
     with jax.enable_x64(True):
-        program = pjc.compile(FOLDER / f"{name}.pjn", batch=len(golden["x"]), dtype="f64", **SOLVERS[solver])
+        program = pjc.compile(
+            FOLDER / f"{name}.pjn", batch=len(golden["x"]), dtype="f64", level=0, **SOLVERS[solver]
+        )
         before = {key.removeprefix("in/"): golden[key] for key in golden if key.startswith("in/")}
         logits = program.apply(before, golden["x"])
         np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=TOLERANCE)
@@ -67,7 +69,7 @@ def test_one_step_of_rrr_with_b_one_is_dr() -> None:
     with jax.enable_x64(True):
         before = {key.removeprefix("in/"): golden[key] for key in golden if key.startswith("in/")}
         rrr = pjc.compile(
-            FOLDER / "mlp_skip.pjn", batch=len(golden["x"]), dtype="f64", solver="rrr", step=1.0
+            FOLDER / "mlp_skip.pjn", batch=len(golden["x"]), dtype="f64", solver="rrr", step=1.0, level=0
         )
         after, _ = rrr.update(before, golden["x"], golden["y"], iterations=20)
         for key, value in after.items():

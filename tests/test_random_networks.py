@@ -46,7 +46,7 @@ def test_apply_equals_numpy_and_a_feasible_point_stays(seed: int) -> None:
     network = RandomNetwork(seed)
     with jax.enable_x64(True):
         params, data = draw(network)
-        compilation = compile_text(network.text, Options(solver="ap", batch=BATCH, dtype="f64"))
+        compilation = compile_text(network.text, Options(solver="ap", batch=BATCH, dtype="f64", level=0))
         satisfy_margins(compilation.net)
         emitter = Emitter(only(compilation.proj, proj.ProgramOp))
 

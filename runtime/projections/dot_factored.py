@@ -1,15 +1,15 @@
 """The projection of a dot product in Douglas-Rachford, with copies held as rank-one corrections.
 
-Set and source: as in dot.py, for all (k, m) at once; the iteration is ``x := x + P_B(2 P_A x - x) - P_A x``, and
-the dot is in part B.
+Set and source: as in dot.py, for all (k, m) at once; the iteration is
+``x := x + P_B(2 P_A x - x) - P_A x``, and the dot is in part B.
 
 Solution: let the copies be, for each (k, m),
 
     a-copies = c_k + T e_m + U f_k        w-copies = d_m + T f_k + U e_m
 
-with scalars ``T, U`` for each (k, m). Part A writes the consensus c', d'. With ``f' = 2c' - c``, ``e' = 2d' - d``
-the reflected copies are ``y_a = f'_k - T e_m - U f_k`` and ``y_w = e'_m - T f_k - U e_m``; with t the multiplier
-of their projection, ``R = 1 / (1 - t^2)``, ``S = t R``, the next copies are exactly
+with scalars ``T, U`` for each (k, m). Part A writes the consensus c', d'. With ``f' = 2c' - c`` and
+``e' = 2d' - d`` the reflected copies are ``y_a = f'_k - T e_m - U f_k`` and ``y_w = e'_m - T f_k - U e_m``;
+with t the multiplier of their projection, ``R = 1 / (1 - t^2)``, ``S = t R``, the next copies are exactly
 
     a-copies = c' + S (y_w + t y_a)        w-copies = d' + S (y_a + t y_w).
 

@@ -4,8 +4,8 @@ Set, projection, source: as in dot.py, for all (k, m) of ``z[.., k, m] = sum_n a
 once. Before the projection every (k, m) holds the same ``a[.., k, :]`` and ``w[.., :, m]``, which is so in
 alternating and cyclic projections.
 
-Solution: with ``P = a w``, ``q = |a_k|^2 + |w_m|^2``, T the multipliers, ``R = 1 / (1 - T^2)`` and ``S = T R``,
-the new copies are ``R a_k + S w_m`` and ``R w_m + S a_k``; what their nodes gather is
+Solution: with ``P = a w``, ``q = |a_k|^2 + |w_m|^2``, T the multipliers, ``R = 1 / (1 - T^2)``,
+``S = T R``, the new copies are ``R a_k + S w_m`` and ``R w_m + S a_k``; what their nodes gather is
 
     mean over m of a-copies = a rowmean(R) + S w' / M        mean over k of w-copies = w colmean(R) + a' S / K
 
@@ -57,8 +57,8 @@ def project_shared(a: Array, w: Array, z: Array, wanted: Sequence[int]) -> tuple
 def multiplier(p: Array, q: Array, z: Array) -> Array:
     """Return the root t in (-1, 1) of ``((1 + t^2) p + t q) / (1 - t^2)^2 = z - t``, entry by entry.
 
-    Solved for ``w = t / (1 - t)`` as in dot.py, here from ``p = a . b`` and ``q = |a|^2 + |b|^2`` alone: a few
-    Halley steps from a lower bound, then bracketed ones while some entry has not arrived.
+    Solved for ``w = t / (1 - t)`` as in dot.py, here from ``p = a . b`` and ``q = |a|^2 + |b|^2`` alone: a
+    few Halley steps from a lower bound, then bracketed ones while some entry has not arrived.
     """
     below = z < p
     r = jnp.abs(z - p)

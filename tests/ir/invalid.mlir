@@ -197,3 +197,24 @@ proj.program @p parts ["A"] dims {} {
 %x = "test.op"() : () -> !proj.state
 %y = proj.combine [1.0, 2.0] %x : !proj.state
 // CHECK: 2 weights do not fit 1 states
+
+// -----
+
+%x, %w, %z = "test.op"() : () -> (tensor<4x3xf32>, tensor<3x2xf32>, tensor<4x2xf32>)
+%m, %n, %v = proj.project_shared "dot" (%x, %w) to %z of "a" wanted [1, 0] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32>, tensor<4x3xf32> to tensor<4x2xf32>
+// CHECK: wanted operands are 0 and 1 in order, found [1, 0]
+
+// -----
+
+%x, %w, %z = "test.op"() : () -> (tensor<4x3xf32>, tensor<3x2xf32>, tensor<4x2xf32>)
+%m, %n, %v = proj.project_shared "dot" (%x, %w) to %z of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32>, tensor<4x3xf32> to tensor<4x2xf32>
+// CHECK: 1 means are wanted, but there are other results
+
+// -----
+
+feas.problem @p dims {} parts ["A"] {
+  %x = feas.datum "x" : tensor<4x3xf32>
+  %w = feas.parameter "w" <1.0 * zeros> : tensor<3x2xf32>
+  %z = feas.dot "z" %x, %w copies "half" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
+}
+// CHECK: copies are exact, shared, factored, found 'half'

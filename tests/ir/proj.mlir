@@ -40,6 +40,46 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
   }
 }
 
+proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
+  proj.variable @a.1 "mean" of "a" : tensor<3x2xf32>
+  proj.variable @b.0 "mean" of "b" : tensor<4x2xf32>
+  proj.variable @b.1 "mean" of "b" : tensor<2x5xf32>
+  proj.variable @b.c "factor" of "b" : tensor<4x2xf32>
+  proj.forward {
+    %w = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
+    proj.write %w to [#proj.path<@a.1>] : tensor<3x2xf32>
+  }
+  proj.part "A" {
+    %w = proj.gather "w" from [#proj.path<@a.1>] : tensor<3x2xf32>
+    proj.write %w to [#proj.path<@a.1>] : tensor<3x2xf32>
+  }
+  proj.part "B" {
+    %x = proj.datum "x" : tensor<4x3xf32>
+    %w = proj.read @a.1 : tensor<3x2xf32>
+    %z = proj.gather "a" from [#proj.path<@b.0>] : tensor<4x2xf32>
+    %v, %a = proj.project_shared "dot" (%x, %w) to %z of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32> to tensor<4x2xf32>
+    proj.write %v to [#proj.path<@a.1>] : tensor<3x2xf32>
+    %h = proj.read @b.0 of given : tensor<4x2xf32>
+    %u = proj.read @b.1 of given : tensor<2x5xf32>
+    %r = proj.read @b.0 : tensor<4x2xf32>
+    %s = proj.read @b.1 : tensor<2x5xf32>
+    %c = proj.read @b.c : tensor<4x2xf32>
+    %y = proj.datum "y" : tensor<4x5xf32>
+    %m, %n, %f, %b = proj.project_factored "dot" (%h, %u) means (%r, %s) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+    proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
+    proj.write %n to [#proj.path<@b.1>] : tensor<2x5xf32>
+    proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>
+  }
+  proj.iterate "rrr" {
+  ^bb0(%x : !proj.state):
+    %a = proj.onto "A" %x
+    %r = proj.combine [2.0, -1.0] %a, %x : !proj.state, !proj.state
+    %b = proj.onto "B" %r given %a
+    %n = proj.combine [1.0, 1.0, -1.0] %b, %x, %a : !proj.state, !proj.state, !proj.state
+    proj.yield %n gap %b, %a
+  }
+}
+
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @z.0 "copies" of "z" : tensor<4x3xf32>
@@ -76,6 +116,45 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %s = proj.combine [2.000000e+00, -1.000000e+00] %b_1, %r : !proj.state, !proj.state
 // CHECK-NEXT:       %n_2 = proj.combine [5.000000e-01, 5.000000e-01] %x, %s : !proj.state, !proj.state
 // CHECK-NEXT:       proj.yield %n_2 gap %b_1, %a
+// CHECK-NEXT:     }
+// CHECK-NEXT:   }
+// CHECK-NEXT:   proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
+// CHECK-NEXT:     proj.variable @a.1 "mean" of "a" : tensor<3x2xf32>
+// CHECK-NEXT:     proj.variable @b.0 "mean" of "b" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @b.1 "mean" of "b" : tensor<2x5xf32>
+// CHECK-NEXT:     proj.variable @b.c "factor" of "b" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.forward {
+// CHECK-NEXT:       %w_2 = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
+// CHECK-NEXT:       proj.write %w_2 to [#proj.path<@a.1>] : tensor<3x2xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.part "A" {
+// CHECK-NEXT:       %w_3 = proj.gather "w" from [#proj.path<@a.1>] : tensor<3x2xf32>
+// CHECK-NEXT:       proj.write %w_3 to [#proj.path<@a.1>] : tensor<3x2xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.part "B" {
+// CHECK-NEXT:       %x_1 = proj.datum "x" : tensor<4x3xf32>
+// CHECK-NEXT:       %w_4 = proj.read @a.1 : tensor<3x2xf32>
+// CHECK-NEXT:       %z_2 = proj.gather "a" from [#proj.path<@b.0>] : tensor<4x2xf32>
+// CHECK-NEXT:       %v_1, %a_1 = proj.project_shared "dot"(%x_1, %w_4) to %z_2 of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32> to tensor<4x2xf32>
+// CHECK-NEXT:       proj.write %v_1 to [#proj.path<@a.1>] : tensor<3x2xf32>
+// CHECK-NEXT:       %h = proj.read @b.0 of given : tensor<4x2xf32>
+// CHECK-NEXT:       %u = proj.read @b.1 of given : tensor<2x5xf32>
+// CHECK-NEXT:       %r_1 = proj.read @b.0 : tensor<4x2xf32>
+// CHECK-NEXT:       %s_1 = proj.read @b.1 : tensor<2x5xf32>
+// CHECK-NEXT:       %c_2 = proj.read @b.c : tensor<4x2xf32>
+// CHECK-NEXT:       %y_1 = proj.datum "y" : tensor<4x5xf32>
+// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_factored "dot"(%h, %u) means(%r_1, %s_1) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+// CHECK-NEXT:       proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
+// CHECK-NEXT:       proj.write %n_3 to [#proj.path<@b.1>] : tensor<2x5xf32>
+// CHECK-NEXT:       proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.iterate "rrr" {
+// CHECK-NEXT:     ^bb0(%x_2: !proj.state):
+// CHECK-NEXT:       %a_2 = proj.onto "A" %x_2
+// CHECK-NEXT:       %r_2 = proj.combine [2.000000e+00, -1.000000e+00] %a_2, %x_2 : !proj.state, !proj.state
+// CHECK-NEXT:       %b_3 = proj.onto "B" %r_2 given %a_2
+// CHECK-NEXT:       %n_4 = proj.combine [1.000000e+00, 1.000000e+00, -1.000000e+00] %b_3, %x_2, %a_2 : !proj.state, !proj.state, !proj.state
+// CHECK-NEXT:       proj.yield %n_4 gap %b_3, %a_2
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

@@ -1,0 +1,190 @@
+"""The arguments of ``pjc`` and ``pjc train``, and their help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from pjc import __version__
+
+SOLVERS = ("ap", "ar", "dr", "rrr", "dm", "cp", "cdr")
+STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
+COMMANDS = ("compile", "train", "opt")
+DTYPES = ("f32", "f64")
+COPIES = ("auto", "exact", "shared", "factored")
+
+_USAGE = """pjc MODEL.pjn [options]
+       pjc train MODEL.pjn --data SOURCE [options]
+       pjc opt FILE.mlir -p PASSES [options]"""
+
+_EXAMPLES = """\
+commands:
+  pjc MODEL.pjn          compile a network (also: pjc compile MODEL.pjn)
+  pjc train MODEL.pjn    compile it and train it; see pjc train --help
+  pjc opt FILE.mlir      run passes on IR, in the manner of mlir-opt; see pjc opt --help
+
+examples:
+  pjc digits_mlp.pjn                       writes digits_mlp.pjx beside the source
+  pjc digits_mlp.pjn -D hidden=256         with another value for a const of the file
+  pjc digits_mlp.pjn --emit feas           shows the feasibility problem
+  pjc digits_mlp.pjn --solver rrr --step 0.5 --emit proj
+  pjc train digits_mlp.pjn --data digits --epochs 10 --seed 0
+
+A wrong file or value is reported on stderr, with exit code 1; a wrong command line with 2.
+"""
+
+_TRAIN_EXAMPLES = """\
+data:
+  digits                 8 x 8 handwritten digits, bundled with scikit-learn
+  FILE.npz               arrays x and y
+  FILE.csv               with --target COLUMN
+  FILE                   IDX images (the MNIST format, gzipped or not), labels found beside them
+  IMAGES,LABELS          two IDX files
+
+The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
+the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
+there to the same numbers as a run that was never stopped.
+
+examples:
+  pjc train digits_mlp.pjn --data digits --epochs 10 --seed 0
+  pjc train digits_mlp.pjn --data digits --epochs 20 --seed 0 --resume
+  pjc train mnist.pjn --data train-images-idx3-ubyte.gz --test-data t10k-images-idx3-ubyte.gz
+  pjc train iris.pjn --data iris.csv --target species --normalize standard -o runs/iris
+"""
+
+
+def _number(
+    kind: Callable[[str], float], accept: Callable[[float], bool], wanted: str
+) -> Callable[[str], float]:
+    """Return an argparse type: a number for which ``accept`` holds, or an error naming ``wanted``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not accept(value):
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return value
+
+    return parse
+
+
+_count = _number(int, lambda n: 1 <= n < 2**31, "a whole number from 1")
+_seed = _number(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
+_fraction = _number(float, lambda v: 0 <= v < 1, "a fraction from 0 to below 1")
+_relaxation = _number(float, lambda v: 0 < v <= 1, "a number above 0, at most 1")
+_step = _number(float, lambda v: 0 < v <= 2, "a number above 0, at most 2")
+_beta = _number(float, lambda v: v != 0 and abs(v) <= 1e6, "a number other than 0")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as written; gives option names room."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def compile_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pjc",
+        usage=_USAGE,
+        description="Compiles a neural network to projections, which train it without gradients.",
+        epilog=_EXAMPLES,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pjc {__version__}")
+    parser.add_argument("model", metavar="MODEL.pjn", help="the network")
+    parser.add_argument("-o", dest="output", metavar="FILE", help="where to write (default: MODEL.pjx)")
+    parser.add_argument("--emit", choices=STAGES, help="print this stage instead, or write it to -o")
+    _add_compile_options(parser)
+    return parser
+
+
+def _add_compile_options(parser: argparse.ArgumentParser) -> None:
+    solver = parser.add_argument_group("solver")
+    solver.add_argument("--solver", choices=SOLVERS, help="how sets are projected onto (default: dr)")
+    add = solver.add_argument
+    add("--iterations", type=_count, metavar="N", help="iterations on a batch (default: 50)")
+    add("--relaxation", type=_relaxation, metavar="L", help="of dr, in (0, 1] (default: 0.5)")
+    add("--step", type=_step, metavar="B", help="of rrr, in (0, 2] (default: 1)")
+    add("--beta", type=_beta, metavar="B", help="of dm, not 0 (default: 1)")
+    compiler = parser.add_argument_group("compiler")
+    add = compiler.add_argument
+    add(
+        *("-O", "--level"),
+        type=int,
+        choices=(0, 1, 2),
+        help="0: hold all copies; 1: exact fused forms; 2: also approximate ones (default: 2)",
+    )
+    add("--copies", choices=COPIES, help="use this form wherever it applies (default: auto)")
+    network = parser.add_argument_group("network")
+    add = network.add_argument
+    add("--batch", type=_count, metavar="N", help="samples in a batch (default: the file's, or 64)")
+    add("--dtype", choices=DTYPES, help="type of the numbers (default: f32)")
+    add(
+        *("-D", "--define"),
+        dest="defines",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="give a const of the file another value; may be repeated",
+    )
+    dumps = parser.add_argument_group("dumps, on stderr")
+    add = dumps.add_argument
+    add("--print-ir-after-all", action="store_true", help="print the IR after every pass")
+    add(
+        "--print-ir-after",
+        action="append",
+        default=[],
+        metavar="PASS",
+        help="print the IR after this pass; may be repeated",
+    )
+
+
+def train_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pjc train",
+        usage="pjc train MODEL.pjn --data SOURCE [options]",
+        description="Compiles a network and trains it, and leaves in the current directory\n"
+        "MODEL.params.safetensors, MODEL.history.csv and MODEL.pjx.",
+        epilog=_TRAIN_EXAMPLES,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL.pjn", help="the network")
+    data = parser.add_argument_group("data")
+    add = data.add_argument
+    add("--data", required=True, metavar="SOURCE", help="what to train on (see below)")
+    add("--target", metavar="COLUMN", help="the column of a CSV file that holds the targets")
+    add("--test-data", metavar="SOURCE", help="what to test on, instead of a part of --data")
+    add("--test", type=_fraction, metavar="F", help="part of --data to test on (default: 0.2)")
+    add(
+        *("--validation",),
+        type=_fraction,
+        default=0.1,
+        metavar="F",
+        help="part of what remains to watch training with (default: 0.1)",
+    )
+    add(
+        "--normalize",
+        choices=("none", "standard"),
+        default="none",
+        help="standard: mean 0, variance 1 for each feature of the training part (default: none)",
+    )
+    run = parser.add_argument_group("run")
+    add = run.add_argument
+    add("--epochs", type=_count, default=10, metavar="N", help="epochs in all (default: 10)")
+    add("--seed", type=_seed, default=0, metavar="S", help="of parameters and order (default: 0)")
+    add("--params", metavar="FILE", help="safetensors with parameters to start from")
+    add("--resume", action="store_true", help="go on from what an earlier run wrote")
+    add(
+        "-o",
+        dest="output",
+        default=".",
+        metavar="WHERE",
+        help="a directory to write to, or a path to put before .params.safetensors and the others",
+    )
+    _add_compile_options(parser)
+    return parser

@@ -1,0 +1,318 @@
+"""``pjc train``: compile a network, train it, and leave behind what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import signal
+import sys
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pjc.command import (
+    CommandError,
+    console_of_stdout,
+    open_model,
+    precision,
+    reason,
+    require_source,
+    save_program,
+    say,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pjc.driver import Compilation
+    from pjc.runtime.data import Dataset
+    from pjc.runtime.history import Result, Row
+    from pjc.runtime.program import Program
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The three files that a training run writes."""
+
+    params: Path
+    history: Path
+    program: Path
+
+    @staticmethod
+    def at(where: str, model: Path) -> _Outputs:
+        """Return the files for ``-o where``, whose directory is made and must take files."""
+        folder = Path(where)
+        is_folder = folder.is_dir() or where.endswith(("/", os.sep))
+        prefix = folder / model.stem if is_folder else folder
+        try:
+            prefix.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"{prefix.parent} cannot be made a directory: {reason(error)}") from None
+        if not os.access(prefix.parent, os.W_OK | os.X_OK):
+            raise CommandError(f"{prefix.parent} cannot be written to; choose another with -o")
+        name = prefix.name
+        return _Outputs(
+            prefix.with_name(f"{name}.params.safetensors"),
+            prefix.with_name(f"{name}.history.csv"),
+            prefix.with_name(f"{name}.pjx"),
+        )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The data of a run, in the network's shapes; ``notes`` says how it was normalized."""
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    notes: Mapping[str, str]
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run ``pjc train``."""
+    if given.resume and given.params:
+        raise CommandError("--resume goes on from what was written, so it takes no --params")
+    if given.test_data and given.test is not None:
+        raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
+    model = Path(given.model)
+    require_source(model)
+    outputs = _Outputs.at(given.output, model)
+    with precision(given):
+        from pjc.runtime.program import ProgramError
+        from pjc.runtime.train import TrainError
+
+        compilation, dumps = open_model(given)
+        program = compilation.program()
+        dumps.check()
+        try:
+            return _train_program(given, compilation, program, outputs)
+        except (TrainError, ProgramError) as error:
+            raise CommandError(str(error)) from error
+
+
+def _train_program(
+    given: argparse.Namespace, compilation: Compilation, program: Program, outputs: _Outputs
+) -> int:
+    """Train a compiled program and write what comes of it."""
+    from pjc.runtime import train
+
+    console = console_of_stdout()
+    parts = _load_parts(given, program)
+    settings = _settings(given, compilation, program, parts)
+    start = _start(given, program, outputs, settings)
+    save_program(program, outputs.program)
+    sizes = [f"{len(parts.train)} to train on"]
+    sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
+    sizes += [f"{len(parts.test)} to test"] if parts.test else []
+    say(console, f"{parts.train.name}: {', '.join(sizes)}; batches of {program.batch}")
+    metric = train.metric(program)
+    view = _View(console, given.epochs, len(parts.train) // (program.batch or 1), metric, start)
+
+    def save(result: Result) -> None:
+        _save(outputs, result, settings, parts.notes, metric)
+
+    def after_epoch(result: Result) -> None:
+        save(result)
+        view.epoch(result.history[-1])
+
+    with view, _Interrupt(console) as interrupt:
+        result = train.train(
+            program,
+            parts.train,
+            epochs=given.epochs,
+            seed=given.seed,
+            validation=parts.validation,
+            start=start,
+            callback=after_epoch,
+            progress=view.progress,
+            stop=interrupt,
+        )
+        save(result)
+    for path in (outputs.params, outputs.history, outputs.program):
+        say(console, f"wrote {path}")
+    if interrupt.asked:
+        done = f"{result.epoch} epochs" + (f" and {result.batch} batches" if result.batch else "")
+        say(console, f"stopped after {done} of {given.epochs} epochs; --resume goes on from here")
+    if parts.test is not None:
+        score = train.evaluate(program, result.params, parts.test)
+        say(console, f"test {metric}: {_score(score, metric)}", "bold")
+    return 130 if interrupt.asked else 0
+
+
+def _load_parts(given: argparse.Namespace, program: Program) -> _Parts:
+    """Load, fit, split and normalize the data."""
+    from pjc.runtime.data import Standardize, fit, load, match, split
+    from pjc.runtime.train import specs
+
+    source, target = specs(program)
+    train_part = fit(load(given.data, given.target), source, target)
+    test: Dataset | None = None
+    if given.test_data:
+        column = given.target if given.test_data.lower().endswith(".csv") else None
+        test = fit(match(load(given.test_data, column), train_part), source, target)
+    elif given.test != 0:
+        fraction = 0.2 if given.test is None else given.test
+        train_part, test = split(train_part, fraction, "test")
+    validation: Dataset | None = None
+    if given.validation:
+        train_part, validation = split(train_part, given.validation, "validation")
+    if given.normalize == "none":
+        return _Parts(train_part, validation, test, {})
+    standardize = Standardize.measure(train_part)
+    return _Parts(
+        standardize(train_part),
+        None if validation is None else standardize(validation),
+        None if test is None else standardize(test),
+        standardize.notes(),
+    )
+
+
+Settings = Mapping[str, str | int | float]
+
+
+def _settings(
+    given: argparse.Namespace, compilation: Compilation, program: Program, parts: _Parts
+) -> Settings:
+    """Return what must be the same for a resumed run to give the same numbers."""
+    data = zlib.crc32(parts.train.y.tobytes(), zlib.crc32(parts.train.x.tobytes()))
+    options = compilation.options
+    return {
+        "network": hashlib.sha256(compilation.emit("net").encode()).hexdigest()[:16],
+        "seed": given.seed,
+        "data": f"{len(parts.train)} samples to train on, checksum {data:08x}",
+        "batch": program.batch or 0,
+        "dtype": options.dtype,
+        "solver": options.solver,
+        "relaxation": options.relaxation,
+        "step": options.step,
+        "beta": options.beta,
+        "iterations": options.iterations,
+        "level": options.level,
+        "copies": options.copies,
+    }
+
+
+def _start(
+    given: argparse.Namespace, program: Program, outputs: _Outputs, settings: Settings
+) -> Result | None:
+    """Return what training starts from: a checkpoint, given parameters, or None for fresh ones."""
+    from pjc.runtime.history import Result, read_checkpoint, read_parameters
+    from pjc.runtime.train import check_parameters
+
+    if given.params:
+        return Result(check_parameters(program, read_parameters(Path(given.params))))
+    if not given.resume:
+        return None
+    if not outputs.params.exists():
+        raise CommandError(f"there is nothing to resume: no {outputs.params}; run without --resume")
+    checkpoint = read_checkpoint(outputs.params)
+    for name, ours in settings.items():
+        theirs = checkpoint.settings.get(name)
+        if theirs != ours:
+            difference = f"was {theirs}, now it is {ours}" if name != "network" else "is another"
+            raise CommandError(
+                f"{outputs.params} cannot be resumed: its {name} {difference}; "
+                "repeat the options of that run, or start anew without --resume"
+            )
+    result = checkpoint.result
+    return replace(result, params=check_parameters(program, result.params))
+
+
+def _save(
+    outputs: _Outputs, result: Result, settings: Settings, notes: Mapping[str, str], metric: str
+) -> None:
+    """Write the parameters, which are also the checkpoint, and the history."""
+    from pjc.runtime.history import Checkpoint, write_checkpoint, write_history
+
+    write_checkpoint(outputs.params, Checkpoint(result, settings), notes)
+    write_history(outputs.history, result.history, metric)
+
+
+def _score(value: float, metric: str) -> str:
+    return f"{100 * value:.1f}%" if metric == "accuracy" else f"{value:.4g}"
+
+
+class _Interrupt:
+    """Within it the first Ctrl-C only asks to stop, which calling it tells; the second aborts."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.asked = False
+        self.before: Any = None
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def __enter__(self) -> _Interrupt:
+        with suppress(ValueError):  # only the main thread may set handlers
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.stderr.write("\nstopping after this batch; Ctrl-C again aborts\n")
+
+
+class _View:
+    """Shows a training run: a line for each epoch and, on a terminal, a progress bar."""
+
+    def __init__(
+        self, console: Console, epochs: int, batches: int, metric: str, start: Result | None
+    ) -> None:
+        from rich import progress
+
+        self.console = console
+        self.epochs = epochs
+        self.batches = batches
+        self.metric = metric
+        self.done = start.epoch if start else 0
+        self.validation = ""
+        self.bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[state]}"),
+            progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        total = epochs * batches
+        at = self.done * batches + (start.batch if start else 0)
+        self.task = self.bar.add_task(self._title(), total=total, completed=at, state="")
+
+    def __enter__(self) -> _View:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def _title(self) -> str:
+        return f"epoch {min(self.done + 1, self.epochs)}/{self.epochs}"
+
+    def progress(self, batch: int, gap: float) -> None:
+        """Show how many batches of the epoch are done, and their mean gap."""
+        state = f"gap {gap:.3g}{self.validation}"
+        self.bar.update(
+            self.task,
+            completed=self.done * self.batches + batch,
+            description=self._title(),
+            state=state,
+        )
+
+    def epoch(self, row: Row) -> None:
+        """Show the numbers of an epoch."""
+        self.done = row.epoch
+        if row.validation is not None:
+            self.validation = f", validation {self.metric} {_score(row.validation, self.metric)}"
+        text = f"epoch {row.epoch}/{self.epochs}: gap {row.gap:.3g}{self.validation}"
+        say(self.console, f"{text}, {row.seconds:.1f} s")

@@ -170,8 +170,9 @@ class DotOp(ConstraintOp):
 
     ``%z = feas.dot "dense.matmul" %a, %w part "B" : ...``. Every (k, m) holds its own copies of
     the vectors ``a[.., k, :]`` and ``w[.., :, m]``, so both operands have copies of shape
-    ``[.., K, M, N]``. ``copies`` says how a solver represents them: all of them ("exact"), by what they
-    have in common ("shared"), or as rank-one corrections of that ("factored").
+    ``[.., K, M, N]``. ``copies`` says how a solver represents them: all of them, in every state of an
+    iteration ("exact") or in one ("held"); by what they have in common ("shared"); or as rank-one
+    corrections of that ("factored").
     """
 
     name = "feas.dot"
@@ -181,7 +182,7 @@ class DotOp(ConstraintOp):
     copies = opt_prop_def(StringAttr)
     result = result_def(TensorType)
 
-    FORMS: ClassVar[tuple[str, ...]] = ("exact", "shared", "factored")
+    FORMS: ClassVar[tuple[str, ...]] = ("exact", "held", "shared", "factored")
 
     traits = traits_def(Pure())
 

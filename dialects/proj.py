@@ -485,18 +485,20 @@ class ProjectSharedOp(CompressedOp):
 
 
 @irdl_op_definition
-class ProjectFactoredOp(CompressedOp):
-    """A dot's projection of copies held as rank-one corrections of what their nodes last agreed on.
+class ProjectHalfwayOp(CompressedOp):
+    """A dot's projection in Douglas-Rachford at relaxation 1/2, from this iteration's copies to the next's.
 
-    ``%a, %w, .., %f = proj.project_factored "dot" (%x, %y) means (%r, %s) factors ["c", ..] (%c, ..) to %z
-    of "dense" wanted [0, 1] : ...``: ``inputs`` are what the nodes that it reads have just written, ``means``
-    those of the reflected copies of the wanted operands; results are their new means, the new factors, and
-    the new value.
+    ``%a, %w, .., %f = proj.project_halfway "dot" "factored" (%x, %y) means (%r, %s) factors ["c", ..]
+    (%c, ..) to %z of "dense" wanted [0, 1] : ...``: ``form`` says what the factors are, all copies ("held")
+    or rank-one corrections ("factored"); ``inputs`` are what the nodes that it reads have just written,
+    ``means`` those of the reflected copies of the wanted operands; results are their new means, the new
+    factors, and the new value.
     """
 
-    name = "proj.project_factored"
+    name = "proj.project_halfway"
 
     operator = prop_def(StringAttr)
+    form = prop_def(StringAttr)
     node = prop_def(StringAttr)
     wanted = prop_def(SIZES)
     held = prop_def(ArrayAttr[StringAttr])
@@ -513,7 +515,7 @@ class ProjectFactoredOp(CompressedOp):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` `to` $value "
+        "$operator $form `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` `to` $value "
         "`of` $node `wanted` $wanted attr-dict "
         "`:` type($inputs) `means` type($means) `factors` type($factors) "
         "`to` type($value) `->` type($new_means) `factors` type($new_factors) `to` type($new_value)"
@@ -522,6 +524,7 @@ class ProjectFactoredOp(CompressedOp):
     def __init__(
         self,
         operator: str,
+        form: str,
         node: str,
         inputs: Sequence[SSAValue],
         means: Sequence[SSAValue],
@@ -533,6 +536,7 @@ class ProjectFactoredOp(CompressedOp):
             operands=[list(inputs), list(means), list(factors.values()), value],
             properties={
                 "operator": StringAttr(operator),
+                "form": StringAttr(form),
                 "node": StringAttr(node),
                 "wanted": sizes(wanted),
                 "held": ArrayAttr([StringAttr(name) for name in factors]),
@@ -637,7 +641,7 @@ class IterateOp(IRDLOperation):
 class OntoOp(IRDLOperation):
     """The projection of the state onto a part: ``%p = proj.onto "B" %y``.
 
-    A part with factored constraints is given a second state, what the other part has just agreed on:
+    A part with halfway forms is given a second state, what the other part has just agreed on:
     ``%p = proj.onto "B" %y given %a``.
     """
 
@@ -748,7 +752,7 @@ PROJ = Dialect(
         ProjectOp,
         ProjectLossOp,
         ProjectSharedOp,
-        ProjectFactoredOp,
+        ProjectHalfwayOp,
         WriteOp,
         IterateOp,
         OntoOp,

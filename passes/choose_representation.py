@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from xdsl.context import Context
@@ -13,19 +13,22 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas
 from pjc.dialects.view import shape_of
 from pjc.passes.graph import problems
+from pjc.passes.holding import all_data
 
 ITEM_BYTES = 4
+FORMS = feas.DotOp.FORMS
 
 
 @dataclass(frozen=True)
 class ChooseRepresentationPass(ModulePass):
-    """Choose how the copies of each dot product are represented: exact, shared or factored.
+    """Choose how the copies of each dot product are represented: exact, held, shared or factored.
 
-    Held exactly, the copies of a K x N by N x M dot are 2 K M N numbers. In alternating and cyclic
-    projections all copies of an input agree before they are projected, so that none need be made (shared,
-    exact). In Douglas-Rachford at relaxation 1/2, which is rrr with step 1, they differ by rank-one terms
-    (factored, to second order). Elsewhere, and where one node feeds both operands of a dot, they are held
-    exactly. A choice that is written in the IR stays.
+    Held exactly, the copies of a K x N by N x M dot are 2 K M N numbers, in every state of an iteration. In
+    alternating and cyclic projections all copies of an input agree before they are projected, so that none
+    need be made (shared). In Douglas-Rachford at relaxation 1/2, which is rrr with step 1, those of part B
+    can go from one iteration to the next in one step (held), and differ by nearly rank-one terms (factored,
+    to second order): held is taken while the copies are few. Elsewhere, and where one node feeds both
+    operands of a dot, they stay exact. A choice that is written in the IR stays.
 
     ```
     %z = feas.dot "z" %x, %w part "B" : ...   ->   %z = feas.dot "z" %x, %w part "B" copies "shared" : ...
@@ -40,48 +43,71 @@ class ChooseRepresentationPass(ModulePass):
     """dr's relaxation."""
     step: float = 1.0
     """rrr's step."""
-    copies: str = "auto"
-    """auto, or the one form to use wherever it applies: exact, shared or factored."""
+    copies: tuple[str, ...] = ("auto",)
+    """auto, or the one form to use wherever it applies; and LABEL=FORM for single dots."""
     approximate: bool = True
     """Whether a form may drop terms of third order."""
-    cheap_bytes: int = 2**23
-    """Copies of at most so many bytes are held exactly rather than factored."""
+    held_bytes: int = 2**23
+    """Copies of at most so many bytes are held rather than factored."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        if self.copies not in ("auto", *feas.DotOp.FORMS):
-            raise PassFailedException(
-                f"copies are auto, {', '.join(feas.DotOp.FORMS)}, found '{self.copies}'"
-            )
-        for problem in problems(op):
-            for node in problem.nodes():
-                if isinstance(node, feas.DotOp) and node.part is not None and node.copies is None:
-                    node.copies = StringAttr(self.choose(node).form)
+        nodes = {node.label.data: node for problem in problems(op) for node in trained_dots(problem)}
+        self._check(set(nodes))
+        for node in nodes.values():
+            if node.copies is None:
+                node.copies = StringAttr(self.choose(node).form)
 
     def choose(self, node: feas.DotOp) -> Choice:
         """Return the form for one dot, and why."""
-        form, reason = self.fitting(node)
-        if self.copies not in ("auto", form) and form != "exact":
-            form, reason = "exact", f"--copies {self.copies} was asked for"
-        return Choice(form, reason)
+        if node.copies is not None:
+            return Choice(node.form, "the IR says so")
+        forms, reason = self.allowed(node)
+        own = dict(word.split("=", 1) for word in self.copies if "=" in word).get(node.label.data)
+        asked = own or next((word for word in reversed(self.copies) if "=" not in word), "auto")
+        if asked == "auto":
+            return self.fitting(node, forms, reason)
+        if asked in ("exact", *forms):
+            return Choice(asked, "asked for")
+        return Choice("exact", f"{asked} was asked for, but {reason}")
 
-    def fitting(self, node: feas.DotOp) -> tuple[str, str]:
-        """Return the most compressed form that fits the solver and the dot, and why."""
-        if set(feas.sources(node.lhs)) & set(feas.sources(node.rhs)):
-            return "exact", "one node feeds both operands"
-        if self.solver in ("ap", "cp"):
-            return "shared", f"in {self.solver} all copies agree before they are projected"
+    def allowed(self, node: feas.DotOp) -> tuple[tuple[str, ...], str]:
+        """Return the forms beside exact that the solver and the dot allow, and why no others."""
         halfway = (self.solver == "dr" and self.relaxation == 0.5) or (
             self.solver == "rrr" and self.step == 1.0
         )
+        if set(feas.sources(node.lhs)) & set(feas.sources(node.rhs)):
+            return (), "one node feeds both operands"
+        if self.solver in ("ap", "cp"):
+            return ("shared",), f"in {self.solver} all copies agree before they are projected"
         if not halfway:
-            return "exact", "no compressed form is known for this solver and its numbers"
-        if not self.approximate:
-            return "exact", "the factored form drops terms of third order"
+            return (), f"{self.solver} with these numbers does not damp what copies deviate by"
         if node.part is not None and node.part.data != "B":
-            return "exact", "the factored form is for part B"
-        if held(node, "exact") * ITEM_BYTES <= self.cheap_bytes and self.copies == "auto":
-            return "exact", f"its copies fit in {self.cheap_bytes >> 20} MiB"
-        return "factored", "in Douglas-Rachford the copies differ by rank-one terms"
+            return (), "it is not in part B"
+        return ("held", "factored"), "in Douglas-Rachford copies deviate from what was agreed on"
+
+    def fitting(self, node: feas.DotOp, forms: tuple[str, ...], reason: str) -> Choice:
+        """Return the form of those allowed that serves best."""
+        if len(forms) < 2:
+            return Choice(forms[0] if forms else "exact", reason)
+        if not self.approximate:
+            return Choice("held", "nothing is dropped")
+        limit = f"{self.held_bytes / 2**20:g} MiB"
+        if held(node, "held") * ITEM_BYTES <= self.held_bytes:
+            return Choice("held", f"its copies fit in {limit}")
+        return Choice("factored", f"its copies do not fit in {limit}")
+
+    def _check(self, labels: set[str]) -> None:
+        """Raise PassFailedException if ``copies`` names what there is not."""
+        for word in self.copies:
+            label, _, form = word.rpartition("=")
+            if form not in FORMS and word != "auto":
+                raise PassFailedException(
+                    f"copies are auto, {', '.join(FORMS)}, or LABEL=FORM; found '{word}'"
+                )
+            if label and label not in labels:
+                raise PassFailedException(
+                    f"copies '{word}': there is no dot '{label}'; there are {', '.join(sorted(labels))}"
+                )
 
 
 @dataclass(frozen=True)
@@ -92,11 +118,70 @@ class Choice:
     reason: str
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a dot costs in a form: bytes held between iterations, floating-point operations in each."""
+
+    bytes: int
+    operations: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A dot's size, the choice for it, and what it costs in that form and exactly."""
+
+    label: str
+    part: str
+    size: str
+    choice: Choice
+    cost: Cost = field(repr=False)
+    exact: Cost = field(repr=False)
+
+
+def trained_dots(problem: feas.ProblemOp) -> list[feas.DotOp]:
+    """Return the problem's dots that have a part."""
+    return [node for node in problem.nodes() if isinstance(node, feas.DotOp) and node.part is not None]
+
+
+def explain(problem: feas.ProblemOp, chooser: ChooseRepresentationPass) -> list[Explanation]:
+    """Return what the pass chooses for each dot of a problem, and what that costs."""
+    found = []
+    for node in trained_dots(problem):
+        *batch, k, m, n = node.copies_shape()
+        choice = chooser.choose(node)
+        shape = " x ".join(map(str, [*batch, f"{k}x{n} @ {n}x{m}"]))
+        part = "" if node.part is None else node.part.data
+        found.append(
+            Explanation(node.label.data, part, shape, choice, cost(node, choice.form), cost(node, "exact"))
+        )
+    return found
+
+
+SITE_OPERATIONS = 90
+"""The operations of a multiplier, for each (k, m): four Newton or Halley steps and what is around them."""
+COPY_OPERATIONS = {"exact": 40, "held": 16}
+"""The operations for each number of the copies of one operand pair, counted from the kernels."""
+
+
+def cost(node: feas.DotOp, form: str) -> Cost:
+    """Return what the dot costs in a form, by a count of its kernel's operations."""
+    sites, inner = prod(shape_of(node.result)), shape_of(node.lhs)[-1]
+    if form in COPY_OPERATIONS:
+        work = sites * (SITE_OPERATIONS + COPY_OPERATIONS[form] * inner)
+    else:
+        products = 3 - sum(all_data(operand) for operand in node.operands)
+        work = sites * (SITE_OPERATIONS + 2 * inner * products)
+    return Cost(held(node, form) * ITEM_BYTES, work)
+
+
 def held(node: feas.DotOp, form: str) -> int:
     """Return how many numbers the form holds between iterations for a dot."""
     lhs, rhs, result = (prod(shape_of(value)) for value in (node.lhs, node.rhs, node.result))
+    means = sum(size for size, value in ((lhs, node.lhs), (rhs, node.rhs)) if not all_data(value))
+    copies = 2 * prod(node.copies_shape())
     return {
-        "exact": 2 * prod(node.copies_shape()),
-        "shared": lhs + rhs,
-        "factored": 3 * (lhs + rhs) + 3 * result,
+        "exact": copies,
+        "held": copies + means,
+        "shared": means,
+        "factored": 3 * means + 3 * result,
     }[form]

@@ -6,55 +6,70 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import feas, proj
-from pjc.dialects.view import ViewOp
+from pjc.dialects.view import ViewOp, shape_of, tensor_like
 from pjc.passes.holding import held_name, held_operands, held_type, writes_of
+
+HALFWAY = ("held", "factored")
+"""The forms that go from one iteration's copies to the next's, in Douglas-Rachford at relaxation 1/2."""
+
+OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
+"""What a halfway form holds of its first operand, and of its second; letters are names."""
 
 
 def factor_types(node: feas.DotOp) -> dict[str, TensorType[Attribute]]:
-    """Return the factors that a factored dot holds, by name; runtime/projections/dot_factored.py uses them.
+    """Return what a halfway form holds beside the means, by name; see runtime/projections/dot_halfway.py.
 
     c and f belong to the first operand, d and e to the second; those of an operand that holds data alone are
     the data.
     """
-    lhs, rhs, result = node.lhs.type, node.rhs.type, node.result.type
-    names = {0: ("c", "f"), 1: ("d", "e")}
-    types = {name: (lhs, rhs)[index] for index in held_operands(node) for name in names[index]}
-    types |= {"t": result, "u": result, "product": result}
-    return {name: type for name, type in types.items() if isinstance(type, TensorType)}
+    names = OPERAND_FACTORS[node.form]
+    types = {
+        name: tensor_like(value, shape_of(value))
+        for index, value in enumerate(node.operands)
+        if index in held_operands(node)
+        for name in names[index]
+    }
+    if node.form == "held":
+        copies = tensor_like(node.result, node.copies_shape())
+        return {**types, "sigma": copies, "delta": copies}
+    result = tensor_like(node.result, shape_of(node.result))
+    return {**types, "alpha": result, "beta": result, "product": result}
 
 
 def first_factors(node: feas.DotOp, values: dict[SSAValue, SSAValue]) -> list[proj.WriteOp]:
     """Return the writes of the factors of copies that all agree; those not written are zero."""
-    label = node.label.data
-    writes = []
-    for index, names in ((0, ("c", "f")), (1, ("d", "e"))):
-        if index in held_operands(node):
-            paths = [proj.PathAttr(f"{label}.{name}") for name in names]
-            writes.append(proj.WriteOp(values[node.operands[index]], paths))
-    return writes
+    names = OPERAND_FACTORS[node.form]
+    return [
+        proj.WriteOp(
+            values[node.operands[index]],
+            [proj.PathAttr(f"{node.label.data}.{name}") for name in names[index]],
+        )
+        for index in held_operands(node)
+    ]
 
 
 def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation], SSAValue]:
-    """Return the projection of a shared or factored dot, and the value that it gives."""
-    factored = node.form == "factored"
+    """Return the projection of a dot that is not exact, and the value that it gives."""
+    halfway = node.form in HALFWAY
     wanted = held_operands(node)
     ops: list[Operation] = []
     inputs: list[SSAValue] = []
     for index, operand in enumerate(node.operands):
         if index in wanted:
-            read = proj.ReadOp(held_name(node, index), held_type(node, index), given=factored)
+            read = proj.ReadOp(held_name(node, index), held_type(node, index), given=halfway)
             ops.append(read)
             inputs.append(read.result)
         else:
             inputs.append(_data_value(operand, ops))
-    if not factored:
+    if not halfway:
         shared = proj.ProjectSharedOp(node.operator, node.label.data, inputs, z, wanted)
         return [*ops, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
     means = [proj.ReadOp(held_name(node, index), held_type(node, index)) for index in wanted]
     types = factor_types(node)
     held = {name: proj.ReadOp(f"{node.label.data}.{name}", type) for name, type in types.items()}
-    project = proj.ProjectFactoredOp(
+    project = proj.ProjectHalfwayOp(
         node.operator,
+        node.form,
         node.label.data,
         inputs,
         [read.result for read in means],

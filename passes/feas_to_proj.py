@@ -12,7 +12,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, proj
 from pjc.dialects.view import ViewOp
-from pjc.passes.compressed import compressed_projection, factor_types, first_factors
+from pjc.passes.compressed import HALFWAY, compressed_projection, factor_types, first_factors
 from pjc.passes.graph import problems
 from pjc.passes.holding import (
     form_of,
@@ -23,7 +23,7 @@ from pjc.passes.holding import (
     spread_steps,
     writes_of,
 )
-from pjc.passes.solvers import SOLVERS, Iteration, Settings, dr_factored
+from pjc.passes.solvers import SOLVERS, Iteration, Settings, dr_halfway
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class FeasToProjPass(ModulePass):
             problem.erase()
 
 
-def iterate_op(options: FeasToProjPass, parts: list[str], factored: bool) -> proj.IterateOp:
+def iterate_op(options: FeasToProjPass, parts: list[str], halfway: bool) -> proj.IterateOp:
     """Return the iteration of the solver that the options name."""
     if options.solver not in SOLVERS:
         raise PassFailedException(f"unknown solver '{options.solver}'; known are {', '.join(SOLVERS)}")
     iteration = Iteration(parts, Settings(options.relaxation, options.step, options.beta))
-    formula = dr_factored if factored else SOLVERS[options.solver]
+    formula = dr_halfway if halfway else SOLVERS[options.solver]
     iteration.block.add_op(proj.YieldOp(*formula(iteration)))
     return proj.IterateOp(options.solver, Region([iteration.block]))
 
@@ -96,8 +96,8 @@ class _Lowering:
         for name in names:
             block.add_op(proj.PartOp(name, Region([self.part(name)])))
         if names:
-            factored = any(form_of(node) == "factored" for node in self.trained())
-            block.add_op(iterate_op(options, names, factored))
+            halfway = any(form_of(node) in HALFWAY for node in self.trained())
+            block.add_op(iterate_op(options, names, halfway))
         return proj.ProgramOp(self.problem.sym_name.data, names, self.problem.dims, Region([block]))
 
     def trained(self) -> list[feas.NodeOp]:
@@ -124,7 +124,7 @@ class _Lowering:
             proj.VariableOp(held_name(node, index), kind, label, held_type(node, index))
             for index in held_operands(node)
         ]
-        if isinstance(node, feas.DotOp) and node.form == "factored":
+        if isinstance(node, feas.DotOp) and node.form in HALFWAY:
             declared += [
                 proj.VariableOp(f"{label}.{name}", "factor", label, type)
                 for name, type in factor_types(node).items()
@@ -149,7 +149,7 @@ class _Lowering:
                 block.add_op(proj.WriteOp(values[node.results[0]], paths))
             if isinstance(node, feas.ParameterOp):
                 block.add_op(proj.WriteOp(values[node.result], [proj.PathAttr(slot_name(node))]))
-            if isinstance(node, feas.DotOp) and node.form == "factored":
+            if isinstance(node, feas.DotOp) and node.form in HALFWAY:
                 block.add_ops(first_factors(node, values))
         return block
 

@@ -37,7 +37,7 @@ class Iteration:
         return self.block.args[0]
 
     def P(self, part: int, x: SSAValue, given: SSAValue | None = None) -> SSAValue:
-        """Project onto a part; ``given`` is what factored constraints need to know beside x."""
+        """Project onto a part; ``given`` is what halfway forms need to know beside x."""
         return self._add(proj.OntoOp(self.parts[part % len(self.parts)], x, given))
 
     def R(self, part: int, x: SSAValue) -> SSAValue:
@@ -80,8 +80,8 @@ def dr(it: Iteration) -> Result:
     return it.combine((relaxation, reflected), (1 - relaxation, it.x)), b, a
 
 
-def dr_factored(it: Iteration) -> Result:
-    """Douglas-Rachford at relaxation 1/2, with factored constraints in part B: rrr with step 1.
+def dr_halfway(it: Iteration) -> Result:
+    """Douglas-Rachford at relaxation 1/2, with halfway forms in part B: rrr with step 1.
 
     ``x := P_B(2 P_A x - x) + x - P_A x``. P_B is given ``P_A x``, and leaves in its result the factors of the
     next x, which therefore comes first in the sum.

@@ -11,7 +11,7 @@ SOLVERS = ("ap", "ar", "dr", "rrr", "dm", "cp", "cdr")
 STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
 COMMANDS = ("compile", "train", "opt")
 DTYPES = ("f32", "f64")
-COPIES = ("auto", "exact", "shared", "factored")
+COPIES = ("auto", "exact", "held", "shared", "factored")
 
 _USAGE = """pjc MODEL.pjn [options]
        pjc train MODEL.pjn --data SOURCE [options]
@@ -78,6 +78,14 @@ _step = _number(float, lambda v: 0 < v <= 2, "a number above 0, at most 2")
 _beta = _number(float, lambda v: v != 0 and abs(v) <= 1e6, "a number other than 0")
 
 
+def _copies(text: str) -> str:
+    """An argparse type: a form of copies, perhaps for one dot."""
+    form = text.rpartition("=")[2]
+    if form not in COPIES or text.endswith("=auto"):
+        raise argparse.ArgumentTypeError(f"expected {', '.join(COPIES)} or LABEL=FORM, got {text!r}")
+    return text
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as written; gives option names room."""
 
@@ -118,7 +126,13 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         choices=(0, 1, 2),
         help="0: hold all copies; 1: exact fused forms; 2: also approximate ones (default: 2)",
     )
-    add("--copies", choices=COPIES, help="use this form wherever it applies (default: auto)")
+    add(
+        *("--copies",),
+        action="append",
+        type=_copies,
+        metavar="FORM",
+        help=f"{', '.join(COPIES)}: wherever it applies; LABEL=FORM: for one dot (default: auto)",
+    )
     network = parser.add_argument_group("network")
     add = network.add_argument
     add("--batch", type=_count, metavar="N", help="samples in a batch (default: the file's, or 64)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -60,7 +60,8 @@ class Options:
         beta: dm's b, not zero.
         iterations: how many iterations an update runs if it is not told.
         level: 0 holds every copy, 1 uses only forms that change nothing, 2 also the factored form.
-        copies: "auto", or the one form to use wherever it applies: "exact", "shared" or "factored".
+        copies: "auto", or the one form to use wherever it applies: "exact", "held", "shared" or "factored";
+            and "LABEL=FORM" for single dots. One word, or several.
     """
 
     solver: str = "dr"
@@ -72,7 +73,7 @@ class Options:
     beta: float = 1.0
     iterations: int = 50
     level: int = 2
-    copies: str = "auto"
+    copies: str | Sequence[str] = ("auto",)
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -87,8 +88,11 @@ class Options:
             raise _mistake(f"iterations must be at least 1, found {self.iterations}")
         if self.level not in (0, 1, 2):
             raise _mistake(f"level must be 0, 1 or 2, found {self.level}")
-        if self.copies not in COPIES:
-            raise _mistake(f"unknown copies '{self.copies}'", f"known are {', '.join(COPIES)}")
+        words = (self.copies,) if isinstance(self.copies, str) else tuple(self.copies)
+        object.__setattr__(self, "copies", words)
+        for word in words:
+            if word.rpartition("=")[2] not in COPIES or word.endswith("=auto"):
+                raise _mistake(f"unknown copies '{word}'", f"known are {', '.join(COPIES)} and LABEL=FORM")
         if self.batch is not None and self.batch < 1:
             raise _mistake(f"batch must be at least 1, found {self.batch}")
 
@@ -207,7 +211,11 @@ class Compilation:
     def chooser(self) -> ChooseRepresentationPass:
         """Return the pass that chooses how copies are represented, by the options."""
         options = self.options
-        copies = "exact" if options.level == 0 else options.copies
+        copies = (
+            tuple(options.copies)
+            if options.level
+            else ("exact", *(word for word in options.copies if word != "auto"))
+        )
         return ChooseRepresentationPass(
             options.solver, options.relaxation, options.step, copies, options.level > 1
         )

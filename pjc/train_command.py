@@ -192,7 +192,7 @@ def _settings(
         "beta": options.beta,
         "iterations": options.iterations,
         "level": options.level,
-        "copies": options.copies,
+        "copies": " ".join(options.copies),
     }
 
 

@@ -34,7 +34,7 @@ from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
 from pjc.runtime.projections import loss, operator
-from pjc.runtime.projections.dot_factored import Factors, project_factored
+from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
 from pjc.runtime.views import Step, collect, counts, owns_all, spread
 
@@ -117,7 +117,7 @@ class Emitter:
     def project(self, part: str, state: State, fixed: Fixed, given: State | None = None) -> State:
         """Return the projection of the state onto a part.
 
-        ``given`` is the second state that a part with factored constraints needs.
+        ``given`` is the second state that a part with halfway forms needs.
         """
         with jax.named_scope(f"part_{part}"):
             values: dict[SSAValue, Array] = {}
@@ -137,7 +137,7 @@ class Emitter:
                     case proj.ProjectOp() | proj.ProjectLossOp():
                         with jax.named_scope(op.node.data):
                             _project(op, values)
-                    case proj.ProjectSharedOp() | proj.ProjectFactoredOp():
+                    case proj.ProjectSharedOp() | proj.ProjectHalfwayOp():
                         with jax.named_scope(op.node.data):
                             _project_compressed(op, values)
                     case proj.WriteOp():
@@ -318,28 +318,37 @@ def _project(op: proj.ProjectOp | proj.ProjectLossOp, values: dict[SSAValue, Arr
 
 
 def _project_compressed(
-    op: proj.ProjectSharedOp | proj.ProjectFactoredOp, values: dict[SSAValue, Array]
+    op: proj.ProjectSharedOp | proj.ProjectHalfwayOp, values: dict[SSAValue, Array]
 ) -> None:
     one, other = (values[each] for each in op.inputs)
     wanted, z = op.wanted.get_values(), values[op.value]
     if isinstance(op, proj.ProjectSharedOp):
         means, value = project_shared(one, other, z, wanted)
     else:
-        nothing = jnp.zeros_like(z)
-        known = {"c": one, "f": one, "d": other, "e": other, "t": nothing, "u": nothing}
-        held = dict(zip([each.data for each in op.held], op.factors, strict=True))
-        old = Factors(**{**known, **{name: values[each] for name, each in held.items()}})
-        after, new, value = project_factored((one, other), old, z, wanted)
+        held = {name.data: values[each] for name, each in zip(op.held, op.factors, strict=True)}
+        after, new, value, _ = _halfway(op.form.data, (one, other), held, z, wanted)
         # The means of the projection itself: x after the iteration is projection + x - agreed.
         agreed = [(one, other)[index] for index in wanted]
         means = tuple(
             mean + values[reflected] - consensus
             for mean, reflected, consensus in zip(after, op.means, agreed, strict=True)
         )
-        for name, each in zip(held, op.new_factors, strict=True):
-            values[each] = getattr(new, name)
+        for name, each in zip(op.held, op.new_factors, strict=True):
+            values[each] = getattr(new, name.data)
     values.update(zip(op.new_means, means, strict=True))
     values[op.new_value] = value
+
+
+def _halfway(
+    form: str, agreed: tuple[Array, Array], held: Tensors, z: Array, wanted: Sequence[int]
+) -> Projected:
+    """Return the projection of a dot in one of the forms that go from iteration to iteration."""
+    one, other = agreed
+    if form == "held":
+        return project_held(agreed, Held(**{"c": one, "d": other, **held}), z, wanted)
+    return project_factored(
+        agreed, Factors(**{"c": one, "f": one, "d": other, "e": other, **held}), z, wanted
+    )
 
 
 def _paths_by_reader(op: proj.GatherOp, emitter: Emitter) -> dict[str, list[tuple[str, list[Step]]]]:

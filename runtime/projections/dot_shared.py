@@ -26,11 +26,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
-FUSED_STEPS = 3
-"""Halley steps that are always taken; they fuse into one pass and suffice where |t| < 0.3."""
-MAX_STEPS = 60
+STEPS = {32: 5, 64: 11}
+"""Halley's steps by the bits of a float. Measured for |t| from 1e-6 to 1 - 1e-6: eleven are exact to rounding
+for squared norms from 1e-12 to 1e6; five leave t wrong by at most 2e-6 for those from 1e-3 to 1e3, and by at
+most 0.006 beyond, where |t| > 0.96."""
 
 
 def transposed(x: Array) -> Array:
@@ -41,7 +42,8 @@ def transposed(x: Array) -> Array:
 def project_shared(a: Array, w: Array, z: Array, wanted: Sequence[int]) -> tuple[tuple[Array, ...], Array]:
     """Return the means of the new copies of the wanted operands (0 for a, 1 for w), and the new value."""
     q = jnp.sum(a * a, axis=-1)[..., :, None] + jnp.sum(w * w, axis=-2)[..., None, :]
-    t = multiplier(jnp.matmul(a, w), q, z)
+    p = jnp.matmul(a, w)
+    t = multiplier(p, jnp.maximum(q + 2 * p, 0) / 4, jnp.maximum(q - 2 * p, 0) / 4, z)
     r = 1 / (1 - t * t)
     s = t * r
     means = []
@@ -54,59 +56,46 @@ def project_shared(a: Array, w: Array, z: Array, wanted: Sequence[int]) -> tuple
     return tuple(means), z - t
 
 
-def multiplier(p: Array, q: Array, z: Array) -> Array:
+def multiplier(p: Array, plus: Array, minus: Array, z: Array) -> Array:
     """Return the root t in (-1, 1) of ``((1 + t^2) p + t q) / (1 - t^2)^2 = z - t``, entry by entry.
 
-    Solved for ``w = t / (1 - t)`` as in dot.py, here from ``p = a . b`` and ``q = |a|^2 + |b|^2`` alone: a
-    few Halley steps from a lower bound, then bracketed ones while some entry has not arrived.
+    Solved for ``w = t / (1 - t)`` as in dot.py, here from ``p = a . b``, ``plus = |a + b|^2 / 4`` and
+    ``minus = |a - b|^2 / 4`` alone. With S and D of dot.py the left side is at most
+    ``w^2 S + 2 w (S + D) + w`` and at most ``w^2 S + 2 w S + 3 D / 4 + 1``: the larger root of the two bounds
+    w from below. From there Halley's steps,
+    kept in the bracket, converge with third order: four suffice in float32 where ``|t| < 3 / 4``.
     """
     below = z < p
     r = jnp.abs(z - p)
-    p = jnp.where(below, -p, p)
-    big, small = jnp.maximum(q + 2 * p, 0) / 4, jnp.maximum(q - 2 * p, 0) / 4
+    big, small = jnp.where(below, minus, plus), jnp.where(below, plus, minus)
     linear = 2 * (big + small) + 1
-    w = 2 * r / (linear + jnp.sqrt(linear * linear + 4 * big * r))
-    for _ in range(FUSED_STEPS):
-        value, slope, curve = _equation(big, small, w, r)
-        w = jnp.maximum(
-            w - value * slope / jnp.maximum(slope * slope - value * curve / 2, slope * slope / 2), 0
-        )
-    w = _finished(big, small, w, r)
+    rest = jnp.maximum(r - 0.75 * small - 1, 0)
+    tiny = jnp.finfo(z.dtype).tiny
+    w = jnp.maximum(
+        2 * r / (linear + jnp.sqrt(linear * linear + 4 * big * r)),
+        rest / jnp.maximum(big + jnp.sqrt(big * big + big * rest), tiny),
+    )
+    upper = jnp.minimum(jnp.sqrt(1 + r / jnp.maximum(big, tiny)), 1 / jnp.finfo(z.dtype).eps)
+    w = jnp.minimum(w, upper)
+    for _ in range(STEPS[jnp.finfo(z.dtype).bits]):
+        w = _advanced(big, small, r, upper, w)
     t = w / (1 + w)
     return jnp.where(below, -t, t)
 
 
+def _advanced(big: Array, small: Array, r: Array, upper: Array, w: Array) -> Array:
+    """Return w after one of Halley's steps, at most ``upper``."""
+    value, slope, curve = _equation(big, small, w, r)
+    step = value * slope / jnp.maximum(slope * slope - value * curve / 2, slope * slope / 2)
+    return jnp.clip(w - step, 0, upper)
+
+
 def _equation(big: Array, small: Array, w: Array, r: Array) -> tuple[Array, Array, Array]:
     """Return the value, slope and second derivative of the increasing function whose root is w."""
-    u = 1 / (1 + w)
-    v = 1 / (1 + 2 * w)
+    one, two = 1 + w, 1 + 2 * w
+    inverse = 1 / (one * two)
+    u, v = two * inverse, one * inverse
     value = w * (big * (2 + w) + small * (2 + 3 * w) * v * v + u) - r
     slope = 2 * (big + small * v * v * v) * (1 + w) + u * u
     curve = 2 * big + 2 * small * v**3 * (1 - 6 * (1 + w) * v) - 2 * u * u * u
     return value, slope, curve
-
-
-def _finished(big: Array, small: Array, w: Array, r: Array) -> Array:
-    """Return w after bracketed Newton steps, taken only while some entry has not arrived."""
-    eps = jnp.finfo(w.dtype).eps
-    largest = jnp.asarray(1 / eps, w.dtype)
-    upper = jnp.minimum(jnp.sqrt(1 + r / jnp.maximum(big, jnp.finfo(w.dtype).tiny)), largest)
-
-    def arrived(w: Array) -> Array:
-        value, slope, _ = _equation(big, small, w, r)
-        return jnp.abs(value) <= 8 * eps * (slope * w + r)
-
-    def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
-        step, _, _, w = carry
-        return (step < MAX_STEPS) & ~jnp.all(arrived(w))
-
-    def advance(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        step, low, high, w = carry
-        value, slope, _ = _equation(big, small, w, r)
-        low, high = jnp.where(value <= 0, w, low), jnp.where(value > 0, w, high)
-        newton = w - value / slope
-        inside = (newton >= low) & (newton <= high)
-        return step + 1, low, high, jnp.where(inside, newton, (low + high) / 2)
-
-    w = jnp.minimum(w, upper)
-    return lax.while_loop(unfinished, advance, (jnp.zeros((), jnp.int32), jnp.zeros_like(w), upper, w))[3]

@@ -1,4 +1,4 @@
-// RUN: pjc opt %s -p 'choose-representation{cheap-bytes=0}' | filecheck %s
+// RUN: pjc opt %s -p 'choose-representation{held-bytes=0}' | filecheck %s
 
 // In Douglas-Rachford a dot in part B is factored, one in part A exact; a choice that is written stays.
 

@@ -217,4 +217,4 @@ feas.problem @p dims {} parts ["A"] {
   %w = feas.parameter "w" <1.0 * zeros> : tensor<3x2xf32>
   %z = feas.dot "z" %x, %w copies "half" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
 }
-// CHECK: copies are exact, shared, factored, found 'half'
+// CHECK: copies are exact, held, shared, factored, found 'half'

@@ -65,7 +65,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
     %s = proj.read @b.1 : tensor<2x5xf32>
     %c = proj.read @b.c : tensor<4x2xf32>
     %y = proj.datum "y" : tensor<4x5xf32>
-    %m, %n, %f, %b = proj.project_factored "dot" (%h, %u) means (%r, %s) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+    %m, %n, %f, %b = proj.project_halfway "dot" "factored" (%h, %u) means (%r, %s) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
     proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
     proj.write %n to [#proj.path<@b.1>] : tensor<2x5xf32>
     proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>
@@ -143,7 +143,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %s_1 = proj.read @b.1 : tensor<2x5xf32>
 // CHECK-NEXT:       %c_2 = proj.read @b.c : tensor<4x2xf32>
 // CHECK-NEXT:       %y_1 = proj.datum "y" : tensor<4x5xf32>
-// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_factored "dot"(%h, %u) means(%r_1, %s_1) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" "factored"(%h, %u) means(%r_1, %s_1) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
 // CHECK-NEXT:       proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %n_3 to [#proj.path<@b.1>] : tensor<2x5xf32>
 // CHECK-NEXT:       proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>

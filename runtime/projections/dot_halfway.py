@@ -1,0 +1,138 @@
+"""The projection of a dot product in Douglas-Rachford, from one iteration's copies to the next's.
+
+Set and source: as in dot.py, for all (k, m) of ``z[.., k, m] = sum_n a[.., k, n] w[.., n, m]`` at once; the
+iteration is ``x := x + P_B(2 P_A x - x) - P_A x``, and the dot is in part B.
+
+Solution: let part A have agreed on c, d (rows of a, columns of w) one iteration ago and on c', d' now, so
+that it wrote these into every copy. In sums and differences of the two copies of a (k, m) the projection
+decouples: with the old copies ``c + d + sigma`` and ``c - d + delta``, ``f' = 2c' - c`` and ``e' = 2d' - d``,
+what is projected is ``y = f' + e' - sigma`` and ``v = f' - e' - delta``, its multiplier t solves the
+equation of dot.py with ``S = |y|^2 / 4`` and ``D = |v|^2 / 4``, and the next copies are
+
+    sum        = c' + d' + sigma',    sigma' = t / (1 - t) y
+    difference = c' - d' + delta',    delta' = -t / (1 + t) v.
+
+:func:`project_held` holds sigma and delta: nothing is dropped, and each is updated in place.
+
+:func:`project_factored` holds them as ``alpha (f + e)`` and ``beta (f - e)``, with scalars alpha, beta for
+each (k, m), so that the copies never exist. Then ``y = f' + e' - alpha (f + e)``, and with f + e replaced
+by f' + e' in the result (likewise f - e),
+
+    alpha' = t / (1 - t) (1 - alpha)        beta' = -t / (1 + t) (1 - beta).
+
+Dropped: ``t / (1 - t) alpha (f' + e' - f - e)`` and its mirror image, of second order in t and of first in
+how far the consensus still moves. The norms need one new product, ``f' e'``; in the cross term
+``f' e + f e'`` the sum of both products stands in, an error ``(f' - f)(e' - e)`` times alpha. What the nodes
+gather costs two products.
+
+Shapes: c ``[*batch, K, N]``, d ``[*batch, N, M]``, sigma and delta ``[*batch, K, M, N]``, all else and z
+``[*batch, K, M]``.
+
+Exact: to rounding of the multiplier (dot_shared.py), but for what is dropped; ties as there.
+
+Cost: held, about 12 operations for each (k, m, n); factored, three products (two where a mean is not wanted)
+and about 100 operations for each (k, m).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from pjc.runtime.projections.dot_shared import multiplier, transposed
+
+
+class Held(NamedTuple):
+    """All copies, as what they deviate by from what was last agreed on."""
+
+    c: Array
+    d: Array
+    sigma: Array
+    delta: Array
+
+
+class Factors(NamedTuple):
+    """What the copies deviate by as rank-one terms; ``product`` is ``f e`` of the last iteration."""
+
+    c: Array
+    d: Array
+    f: Array
+    e: Array
+    alpha: Array
+    beta: Array
+    product: Array
+
+
+class Projected(NamedTuple):
+    """The means of the next copies of the wanted operands, what is held of them, the new value, and t."""
+
+    means: tuple[Array, ...]
+    held: Held | Factors
+    value: Array
+    t: Array
+
+
+def project_held(agreed: tuple[Array, Array], old: Held, z: Array, wanted: Sequence[int]) -> Projected:
+    """Project with all copies held. ``agreed`` is c', d'; ``wanted`` are 0 for a, 1 for w."""
+    c, d = agreed
+    f = reflected(c, old.c)[..., :, None, :]
+    e = _written_out(transposed(reflected(d, old.d)))[..., None, :, :]
+    y, v = f + e - old.sigma, f - e - old.delta
+    plus, minus = jnp.sum(y * y, axis=-1) / 4, jnp.sum(v * v, axis=-1) / 4
+    t = multiplier(plus - minus, plus, minus, z)
+    sigma, delta = (t / (1 - t))[..., None] * y, (-t / (1 + t))[..., None] * v
+    means = []
+    if 0 in wanted:
+        means.append(c + (jnp.mean(sigma, axis=-2) + jnp.mean(delta, axis=-2)) / 2)
+    if 1 in wanted:
+        means.append(d + transposed(jnp.mean(sigma, axis=-3) - jnp.mean(delta, axis=-3)) / 2)
+    return Projected(tuple(means), Held(c, d, sigma, delta), z - t, t)
+
+
+def project_factored(agreed: tuple[Array, Array], old: Factors, z: Array, wanted: Sequence[int]) -> Projected:
+    """Project with copies held as rank-one terms; arguments as :func:`project_held`."""
+    c, d = agreed
+    f, e = reflected(c, old.c), reflected(d, old.d)
+    product = jnp.matmul(f, e)
+    norms = _rows(f, f) + _columns(e, e)
+    old_norms = _rows(old.f, old.f) + _columns(old.e, old.e)
+    overlap, crossed = _rows(f, old.f) + _columns(e, old.e), product + old.product
+    plus = norms + 2 * product
+    plus = plus - 2 * old.alpha * (overlap + crossed) + old.alpha**2 * (old_norms + 2 * old.product)
+    minus = norms - 2 * product
+    minus = minus - 2 * old.beta * (overlap - crossed) + old.beta**2 * (old_norms - 2 * old.product)
+    plus, minus = jnp.maximum(plus, 0) / 4, jnp.maximum(minus, 0) / 4
+    t = multiplier(plus - minus, plus, minus, z)
+    alpha, beta = t / (1 - t) * (1 - old.alpha), -t / (1 + t) * (1 - old.beta)
+    along, across = (alpha + beta) / 2, (alpha - beta) / 2
+    means = []
+    if 0 in wanted:
+        own = c + f * jnp.mean(along, axis=-1, keepdims=True)
+        means.append(own + jnp.matmul(across, transposed(e)) / d.shape[-1])
+    if 1 in wanted:
+        own = d + e * jnp.mean(along, axis=-2, keepdims=True)
+        means.append(own + jnp.matmul(transposed(f), across) / c.shape[-2])
+    return Projected(tuple(means), Factors(c, d, f, e, alpha, beta, product), z - t, t)
+
+
+def reflected(now: Array, before: Array) -> Array:
+    """Return ``2 now - before``; the same array if both are, so that what data need is computed once."""
+    return now if now is before else 2 * now - before
+
+
+def _written_out(x: Array) -> Array:
+    """Return x as XLA keeps it in memory: else its CPU compiler reads a transpose with strides, K times."""
+    return jnp.matmul(jnp.eye(x.shape[-2], dtype=x.dtype), x, precision=lax.Precision.HIGHEST)
+
+
+def _rows(one: Array, other: Array) -> Array:
+    """Return the inner products of rows, ``[*batch, K, 1]``."""
+    return jnp.sum(one * other, axis=-1)[..., :, None]
+
+
+def _columns(one: Array, other: Array) -> Array:
+    """Return the inner products of columns, ``[*batch, 1, M]``."""
+    return jnp.sum(one * other, axis=-2)[..., None, :]

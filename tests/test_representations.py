@@ -1,0 +1,209 @@
+"""Every representation of copies against all copies held: the unfused lowering is the oracle."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+from random_networks import BATCH, RandomNetwork
+
+import pjc
+from pjc.driver import Compilation, Options, compile_text
+from pjc.runtime.data.digits import load_digits
+from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.dot_halfway import Factors, Held, project_factored, project_held
+from pjc.runtime.projections.dot_shared import multiplier, project_shared, transposed
+
+GOLDEN = Path(__file__).parent / "golden"
+ITERATIONS = 50
+JUMPING = ("max(", "maximum(", "quantize(")
+"""What jumps at ties: Douglas-Rachford reaches such ties, and rounding then decides."""
+
+
+def seeds(count: int, quick: int, without: tuple[str, ...] = ()) -> list[Any]:
+    """Return ``count`` seeds of networks without the operations named, all but the first few marked slow."""
+    found = (s for s in itertools.count() if not any(word in RandomNetwork(s).text for word in without))
+    chosen = itertools.islice(found, count)
+    return [pytest.param(s, marks=() if n < quick else pytest.mark.slow) for n, s in enumerate(chosen)]
+
+
+CASES = [
+    *(pytest.param("ap", *seed.values, marks=seed.marks) for seed in seeds(100, 8)),
+    *(pytest.param("cp", *seed.values, marks=seed.marks) for seed in seeds(20, 4)),
+    *(pytest.param("dr", *seed.values, marks=seed.marks) for seed in seeds(50, 8, JUMPING)),
+]
+
+
+def draw(network: RandomNetwork, dtype: str) -> tuple[dict[str, Any], tuple[Any, Any]]:
+    """Return parameters and a batch for a random network."""
+    generator = np.random.default_rng(network.seed)
+    params = {
+        name: generator.normal(size=shape).astype(dtype) / np.sqrt(shape[0])
+        for name, shape in network.parameters.items()
+    }
+    x = generator.normal(size=(BATCH, network.width)).astype(dtype)
+    return params, (x, generator.integers(0, 3, BATCH).astype(np.int32))
+
+
+def updated(compilation: Compilation, params: Any, data: Any, iterations: int = ITERATIONS) -> Any:
+    """Return the parameters after an update, compiled without XLA's slower passes."""
+    program = compilation.program()
+    named = {spec.name: array for spec, array in zip((*program.inputs, *program.targets), data, strict=True)}
+    lowered = program.jitted("update").lower(params, named, np.int32(iterations))
+    after, _ = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(
+        params, named, np.int32(iterations)
+    )
+    return after
+
+
+def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Return the largest distance of two parameters, relative to the norm of the first."""
+    return max(
+        float(np.linalg.norm(one[name] - other[name]) / max(np.linalg.norm(one[name]), 1e-6)) for name in one
+    )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+@pytest.mark.parametrize(("solver", "seed"), CASES)
+def test_exact_forms_change_nothing(solver: str, seed: int, dtype: str, tolerance: float) -> None:
+    network = RandomNetwork(seed)
+    with jax.enable_x64(dtype == "float64"):
+        params, data = draw(network, dtype)
+        short = {"float64": "f64", "float32": "f32"}[dtype]
+        oracle, other = (
+            updated(compile_text(network.text, Options(solver, BATCH, short, level=level)), params, data)
+            for level in (0, 2)
+        )
+        assert distance(oracle, other) <= tolerance
+
+
+@pytest.mark.parametrize("solver", ["ap", "cp", "dr"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.npz")))
+def test_exact_forms_reproduce_the_reference(name: str, solver: str) -> None:
+    golden = dict(np.load(GOLDEN / f"{name}.npz"))
+    if f"out/{solver}/20/{next(k for k in golden if k.startswith('in/'))[3:]}" not in golden:
+        pytest.skip(f"the reference has no {solver} for {name}")
+    with jax.enable_x64(True):
+        program = pjc.compile(
+            GOLDEN / f"{name}.pjn", batch=len(golden["x"]), dtype="f64", solver=solver, level=1
+        )
+        before = {key.removeprefix("in/"): golden[key] for key in golden if key.startswith("in/")}
+        after, _ = program.update(before, golden["x"], golden["y"], iterations=20)
+        for key, value in after.items():
+            np.testing.assert_allclose(value, golden[f"out/{solver}/20/{key}"], rtol=0, atol=1e-9)
+
+
+DEEP = """
+const inner = 1.0
+const outer = 1.0
+input x: f32[batch, 64]
+target y: class[batch, 10]
+def dense(x, width, scale) {
+  param weight: f32[x.shape[-1], width] = scale * he_normal
+  return x @ weight
+}
+def relu(x) {
+  param bias: f32[x.shape[-1]] = zeros
+  return sum_relu(bias, x)
+}
+out = dense
+h0 = relu(dense(x, 128, inner))
+h1 = relu(dense(h0, 128, inner))
+output logits = out(concat(h0, h1), 10, outer)
+require cross_entropy(logits, y, strength = 1.0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inner", "outer"), [(1.0, 1.0), (0.1, 10.0)])
+def test_factored_hidden_layers_agree_with_all_copies(inner: float, outer: float) -> None:
+    digits = load_digits()
+    data = (digits.x[:256], digits.y[:256].astype(np.int32))
+    chosen = {"batch": 256, "defines": {"inner": inner, "outer": outer}}
+    oracle, fused = (pjc.compile(DEEP, level=level, **chosen) for level in (0, 2))
+    before = oracle.init(0)
+    expected, _ = oracle.update(before, *data, iterations=ITERATIONS)
+    after, _ = fused.update(before, *data, iterations=ITERATIONS)
+    flat = [np.concatenate([np.ravel(p[name]) for name in sorted(p)]) for p in (expected, after)]
+    assert np.linalg.norm(flat[0] - flat[1]) <= 2e-3 * np.linalg.norm(flat[0])
+    scores = [float(np.mean(np.argmax(fused.apply(p, data[0]), -1) == data[1])) for p in (expected, after)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.005)
+
+
+def random_dot(seed: int, batch: tuple[int, ...] = ()) -> tuple[Array, Array, Array]:
+    """Return operands and target values of a dot, of sizes that differ."""
+    rng = np.random.default_rng(seed)
+    a, w = rng.normal(size=(*batch, 5, 7)), rng.normal(size=(*batch, 7, 3))
+    return jnp.asarray(a), jnp.asarray(w), jnp.asarray(a @ w + 2 * rng.normal(size=(*batch, 5, 3)))
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_first_step_is_the_projection_of_all_copies(batch: tuple[int, ...]) -> None:
+    with jax.enable_x64(True):
+        a, w, z = random_dot(0, batch)
+        shape = (*batch, 5, 3, 7)
+        copies = (
+            jnp.broadcast_to(a[..., :, None, :], shape),
+            jnp.broadcast_to(transposed(w)[..., None, :, :], shape),
+        )
+        (new_a, new_w), value = Dot().project(copies, z)
+        means = (jnp.mean(new_a, axis=-2), transposed(jnp.mean(new_w, axis=-3)))
+        nothing, none = jnp.zeros_like(z), jnp.zeros(shape)
+        shared = project_shared(a, w, z, (0, 1))
+        held = project_held((a, w), Held(a, w, none, none), z, (0, 1))
+        factored = project_factored((a, w), Factors(a, w, a, w, nothing, nothing, a @ w), z, (0, 1))
+        for found_means, found_value in (shared, (held.means, held.value), (factored.means, factored.value)):
+            np.testing.assert_allclose(found_value, value, rtol=1e-12, atol=1e-12)
+            for found, expected in zip(found_means, means, strict=True):
+                np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_held_copies_are_those_of_the_iteration_written_out() -> None:
+    with jax.enable_x64(True):
+        (c, d, z), (c_new, d_new, _) = random_dot(1), random_dot(2)
+        rng = np.random.default_rng(3)
+        sigma, delta = jnp.asarray(rng.normal(size=(2, 5, 3, 7)))
+        agreed = (c_new[:, None, :] + 0 * sigma, transposed(d_new)[None] + 0 * sigma)
+        total, difference = (
+            c[:, None, :] + transposed(d)[None] + sigma,
+            c[:, None, :] - transposed(d)[None] + delta,
+        )
+        before = ((total + difference) / 2, (total - difference) / 2)
+        reflected = tuple(2 * new - old for new, old in zip(agreed, before, strict=True))
+        projected, value = Dot().project(reflected, z)
+        after = [p + x - a for p, x, a in zip(projected, before, agreed, strict=True)]
+        found = project_held((c_new, d_new), Held(c, d, sigma, delta), z, (0, 1))
+        assert isinstance(found.held, Held)
+        np.testing.assert_allclose(found.held.sigma, after[0] + after[1] - agreed[0] - agreed[1], atol=1e-10)
+        np.testing.assert_allclose(found.held.delta, after[0] - after[1] - agreed[0] + agreed[1], atol=1e-10)
+        np.testing.assert_allclose(found.value, value, atol=1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_multiplier_solves_its_equation(dtype: str, tolerance: float) -> None:
+    rng = np.random.default_rng(0)
+    t = np.sign(rng.normal(size=10**5)) * 10.0 ** rng.uniform(-5, -0.05, 10**5)
+    plus, minus = 10.0 ** rng.uniform(-3, 3, (2, 10**5))
+    w = np.abs(t) / (1 - np.abs(t))
+    big, small = np.where(t > 0, plus, minus), np.where(t > 0, minus, plus)
+    r = w * (big * (2 + w) + small * (2 + 3 * w) / (1 + 2 * w) ** 2 + 1 / (1 + w))
+    with jax.enable_x64(dtype == "float64"):
+        # p counts only in z - p, so that it can be zero here and cost no digits.
+        arrays = [jnp.asarray(each, dtype) for each in (0 * r, plus, minus, np.sign(t) * r)]
+        found = np.asarray(jax.jit(multiplier)(*arrays), np.float64)
+    np.testing.assert_allclose(found, t, rtol=tolerance, atol=0)
+
+
+@pytest.mark.parametrize("z", [0.0, 0.5, -0.5, 3.0, -3.0, 1e30])
+def test_dead_units_give_numbers(z: float) -> None:
+    zeros, target = jnp.zeros((2, 4)), jnp.full((2, 3), z, jnp.float32)
+    means, value = project_shared(zeros, jnp.zeros((4, 3)), target, (0, 1))
+    assert all(np.all(np.isfinite(each)) for each in (*means, value))
+    if abs(z) <= 1:
+        np.testing.assert_allclose(value, 0, atol=1e-6)

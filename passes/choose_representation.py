@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import Float32Type, Float64Type, ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas
-from pjc.dialects.view import shape_of
+from pjc.dialects.view import element_of, shape_of
 from pjc.passes.graph import problems
 from pjc.passes.holding import all_data
 
-ITEM_BYTES = 4
 FORMS = feas.DotOp.FORMS
 
 
@@ -92,7 +91,7 @@ class ChooseRepresentationPass(ModulePass):
         if not self.approximate:
             return Choice("held", "nothing is dropped")
         limit = f"{self.held_bytes / 2**20:g} MiB"
-        if held(node, "held") * ITEM_BYTES <= self.held_bytes:
+        if held(node, "held") <= self.held_bytes:
             return Choice("held", f"its copies fit in {limit}")
         return Choice("factored", f"its copies do not fit in {limit}")
 
@@ -171,17 +170,20 @@ def cost(node: feas.DotOp, form: str) -> Cost:
     else:
         products = 3 - sum(all_data(operand) for operand in node.operands)
         work = sites * (SITE_OPERATIONS + 2 * inner * products)
-    return Cost(held(node, form) * ITEM_BYTES, work)
+    return Cost(held(node, form), work)
 
 
 def held(node: feas.DotOp, form: str) -> int:
-    """Return how many numbers the form holds between iterations for a dot."""
+    """Return how many bytes the form holds between iterations for a dot."""
     lhs, rhs, result = (prod(shape_of(value)) for value in (node.lhs, node.rhs, node.result))
     means = sum(size for size, value in ((lhs, node.lhs), (rhs, node.rhs)) if not all_data(value))
     copies = 2 * prod(node.copies_shape())
-    return {
+    numbers = {
         "exact": copies,
-        "held": copies + means,
+        "held": copies + 2 * means,
         "shared": means,
         "factored": 3 * means + 3 * result,
-    }[form]
+    }
+    element = element_of(node.result)
+    assert isinstance(element, Float32Type | Float64Type)
+    return numbers[form] * element.bitwidth // 8

@@ -106,6 +106,9 @@ def compile_parser() -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="MODEL.pjn", help="the network")
     parser.add_argument("-o", dest="output", metavar="FILE", help="where to write (default: MODEL.pjx)")
     parser.add_argument("--emit", choices=STAGES, help="print this stage instead, or write it to -o")
+    parser.add_argument(
+        "--explain", action="store_true", help="print the form of each dot's copies, why, and its cost"
+    )
     _add_compile_options(parser)
     return parser
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pjc.driver import Summary
+    from pjc.passes.choose_representation import Explanation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,6 +124,11 @@ def _compile(given: argparse.Namespace) -> int:
             else:
                 sys.stdout.write(text)
             return 0
+        if given.explain:
+            explained = compilation.explain()
+            dumps.check()
+            _print_explanations(console_of_stdout(), explained)
+            return 0
         program = compilation.program()
         dumps.check()
         save_program(program, output)
@@ -151,6 +157,30 @@ def _print_summary(console: Console, summary: Summary) -> None:
     say(console, f"copies        {_bytes(summary.copies_bytes)}")
     times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary.seconds.items())
     say(console, f"seconds       {times}")
+
+
+def _print_explanations(console: Console, explained: Sequence[Explanation]) -> None:
+    """Print for each dot its size, form, reason, and costs: bytes held, operations an iteration."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for title in ("dot", "part", "size", "copies", "memory", "(exact)", "MFlop", "(exact)"):
+        right = title in ("memory", "(exact)", "MFlop")
+        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    for each in explained:
+        table.add_row(
+            each.label,
+            each.part,
+            each.size,
+            each.choice.form,
+            _bytes(each.cost.bytes),
+            _bytes(each.exact.bytes),
+            f"{each.cost.operations / 1e6:.1f}",
+            f"{each.exact.operations / 1e6:.1f}",
+        )
+    console.print(table)
+    for each in explained:
+        say(console, f"{each.label} is {each.choice.form}: {each.choice.reason}")
 
 
 def _bytes(count: int) -> str:

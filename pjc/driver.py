@@ -22,7 +22,7 @@ from pjc.dialects.view import shape_of
 from pjc.frontends import ast
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
-from pjc.passes.choose_representation import ChooseRepresentationPass
+from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
 from pjc.passes.feas_to_proj import FeasToProjPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
@@ -219,6 +219,11 @@ class Compilation:
         return ChooseRepresentationPass(
             options.solver, options.relaxation, options.step, copies, options.level > 1
         )
+
+    def explain(self) -> list[Explanation]:
+        """Return, for each dot, the form of its copies, why, and what that costs."""
+        _ = self.proj  # which checks the options
+        return explain(only(self.feas, feas.ProblemOp), self.chooser())
 
     def program(self) -> Program:
         """Return the compiled solver."""

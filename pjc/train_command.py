@@ -10,7 +10,7 @@ import sys
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from pjc.runtime.data import Dataset
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
+
+
+LARGE_MULTIPLIER = 0.5
+"""The |t| from which a factored dot's dropped terms, of the order of t squared, are no longer small."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,10 @@ def _train_program(
     metric = train.metric(program)
     view = _View(console, given.epochs, len(parts.train) // (program.batch or 1), metric, start)
 
+    if start is not None and start.held:
+        program = _holding(compilation, start.held)
+    revision = _Revision(console, compilation)
+
     def save(result: Result) -> None:
         _save(outputs, result, settings, parts.notes, metric)
 
@@ -130,6 +138,7 @@ def _train_program(
             callback=after_epoch,
             progress=view.progress,
             stop=interrupt,
+            revise=revision,
         )
         save(result)
     for path in (outputs.params, outputs.history, outputs.program):
@@ -141,6 +150,37 @@ def _train_program(
         score = train.evaluate(program, result.params, parts.test)
         say(console, f"test {metric}: {_score(score, metric)}", "bold")
     return 130 if interrupt.asked else 0
+
+
+def _holding(compilation: Compilation, labels: tuple[str, ...]) -> Program:
+    """Return the program in which the dots named are held, whatever they were."""
+    copies = (*compilation.options.copies, *(f"{label}=held" for label in labels))
+    return replace(compilation, options=replace(compilation.options, copies=copies)).program()
+
+
+@dataclass
+class _Revision:
+    """After every epoch holds the copies of factored dots whose |t| was large, or says that one should."""
+
+    console: Console
+    compilation: Compilation
+    warned: set[str] = field(default_factory=set)
+
+    def __call__(self, result: Result) -> tuple[Program, tuple[str, ...]] | None:
+        large = {label: t for label, t in result.multipliers.items() if t > LARGE_MULTIPLIER}
+        new = tuple(label for label in large if label not in self.warned)
+        self.warned.update(new)
+        if not new:
+            return None
+        automatic = tuple(self.compilation.options.copies) == ("auto",)
+        for label in new:
+            advice = "it is held from now on" if automatic else f"--copies {label}=held would be exact"
+            text = f"{label}: |t| reached {large[label]:.2g}, too large for the factored form; {advice}"
+            say(self.console, f"warning: {text}", "yellow")
+        if not automatic:
+            return None
+        held = (*result.held, *new)
+        return _holding(self.compilation, held), held
 
 
 def _load_parts(given: argparse.Namespace, program: Program) -> _Parts:

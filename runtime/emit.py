@@ -36,7 +36,7 @@ from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
 from pjc.runtime.projections import loss, operator
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
-from pjc.runtime.views import Step, collect, counts, owns_all, spread
+from pjc.runtime.views import Step, collect, counts, spread, write
 
 State = dict[str, Array]
 Tensors = Mapping[str, Array]
@@ -60,7 +60,12 @@ class Emitter:
     kept: frozenset[str] = field(init=False)
     """The nodes with entries that nobody reads, whose forward values a gather needs."""
 
+    factored: tuple[str, ...] = field(init=False)
+    """The nodes whose copies are held as rank-one terms."""
+
     def __post_init__(self) -> None:
+        halfway = [op for op in self.program.walk() if isinstance(op, proj.ProjectHalfwayOp)]
+        self.factored = tuple(op.node.data for op in halfway if op.form.data == "factored")
         self.parts = [part.data for part in self.program.parts]
         self.variables = self.program.variables()
         gathers = [op for op in self.program.walk() if isinstance(op, proj.GatherOp)]
@@ -198,6 +203,22 @@ class Emitter:
         )
         return jnp.sqrt(sum(squares.values()) / size)
 
+    def multipliers(self, state: State) -> dict[str, Array]:
+        """Return the largest |t| of each factored dot, by node: at rest its alpha is t (dot_halfway.py)."""
+        return {node: jnp.max(jnp.abs(state[f"{node}.alpha"])) for node in self.factored}
+
+    def dropped(self, state: State) -> dict[str, Array]:
+        """Return the size of what each factored dot dropped in the last iteration, by node.
+
+        The root mean square of alpha squared, times that by which the consensus moved.
+        """
+        sizes = {}
+        for node in self.factored:
+            held = {name: state.get(f"{node}.{name}", jnp.zeros(())) for name in "cfde"}
+            moved = jnp.mean((held["f"] - held["c"]) ** 2) + jnp.mean((held["e"] - held["d"]) ** 2)
+            sizes[node] = jnp.sqrt(jnp.mean(state[f"{node}.alpha"] ** 4) * moved)
+        return sizes
+
     def read_slots(self, params: Tensors, state: State) -> State:
         """Return the parameters that the slots hold; those without a slot stay as they are."""
         read = dict(params)
@@ -222,12 +243,8 @@ class Emitter:
     def _write(self, state: State, op: proj.WriteOp, value: Array) -> None:
         for path in op.paths:
             name = path.variable.data
-            steps = steps_of(path.steps)
-            copies = spread(value, steps)
-            if not owns_all(steps):
-                mine = spread(jnp.ones_like(value), steps, fill=1) > 0
-                copies = jnp.where(mine, copies, state.get(name, jnp.zeros_like(copies)))
-            state[name] = copies
+            shape = shape_of(self.variables[name].type)
+            state[name] = write(state.get(name), value, steps_of(path.steps), shape)
 
 
 def _weighted(name: str, weights: Sequence[float], states: Sequence[State]) -> Array:

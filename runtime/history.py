@@ -25,12 +25,16 @@ _FORMAT = "pjc-training-1"
 
 @dataclass(frozen=True)
 class Row:
-    """One epoch: seconds since training began, the mean gap of its batches, the validation score."""
+    """One epoch: seconds since training began, mean gap of its batches, validation score, largest |t|.
+
+    ``t`` is that of the factored dots; None if there are none.
+    """
 
     epoch: int
     seconds: float
     gap: float
     validation: float | None
+    t: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Result:
 
     ``params`` is the flat dict of parameters, ``history`` has a row for each whole epoch,
     ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``seconds`` the time trained.
+    ``multipliers`` has the largest |t| of each factored dot in those batches, and ``held`` names the dots
+    that were factored first and are held since, because their |t| was large.
     """
 
     params: Mapping[str, Any]
@@ -47,6 +53,8 @@ class Result:
     batch: int = 0
     gap_sum: float = 0.0
     seconds: float = 0.0
+    multipliers: Mapping[str, float] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,14 @@ class Checkpoint:
 
 
 def write_history(path: Path, rows: Sequence[Row], metric: str) -> None:
-    """Write a CSV with the columns epoch, seconds, gap and ``validation_<metric>``."""
+    """Write a CSV with the columns epoch, seconds, gap, ``validation_<metric>`` and largest_t."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "seconds", "gap", "validation_" + metric.replace(" ", "_")])
+    writer.writerow(["epoch", "seconds", "gap", "validation_" + metric.replace(" ", "_"), "largest_t"])
     for row in rows:
         validation = "" if row.validation is None else repr(row.validation)
-        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), validation])
+        largest = "" if row.t is None else f"{row.t:.4g}"
+        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), validation, largest])
     replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
 
 
@@ -97,6 +106,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         state = json.loads(metadata["state"])
         state["history"] = tuple(Row(**row) for row in state["history"])
+        state["held"] = tuple(state.get("held", ()))
         return Checkpoint(Result(arrays, **state), json.loads(metadata["settings"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: its training state cannot be read ({error})") from None

@@ -69,11 +69,17 @@ def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         state, squares = run(params, data, iterations)
-        return emitter.read_slots(params, state), {"gap": emitter.total_gap(squares)}
+        info = {"gap": emitter.total_gap(squares), "t": emitter.multipliers(state)}
+        return emitter.read_slots(params, state), info
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        _, squares = run(params, data, iterations)
-        return {"gap": emitter.total_gap(squares), "nodes": emitter.node_gaps(squares)}
+        state, squares = run(params, data, iterations)
+        return {
+            "gap": emitter.total_gap(squares),
+            "nodes": emitter.node_gaps(squares),
+            "t": emitter.multipliers(state),
+            "dropped": emitter.dropped(state),
+        }
 
     def init(key_data: Array) -> Any:
         return emitter.init(jax.random.wrap_key_data(key_data))
@@ -144,7 +150,7 @@ class Program:
 
     def update(
         self, params: Tensors, *data: Array, iterations: Array | int | None = None
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return the parameters after an update on a batch, and what happened.
 
         The network runs forward, so that all copies agree; the solver iterates; the slots are read.
@@ -155,7 +161,9 @@ class Program:
             iterations: how many; the program's own number if None.
 
         Returns:
-            The new parameters and ``{"gap": ...}``, the root mean square by which the parts disagree.
+            The new parameters and ``{"gap": ..., "t": {label: ...}}``: the root mean square by which the
+            parts disagree, and the largest multiplier |t| of each factored dot, whose form is only good
+            while it is well below 1.
 
         Raises:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
@@ -169,8 +177,9 @@ class Program:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.
 
         Returns:
-            ``{"gap": ..., "nodes": {label: ...}}``: the root mean square disagreement over all variables, and
-            over those of each node.
+            ``{"gap": ..., "nodes": {label: ...}, "t": {label: ...}, "dropped": {label: ...}}``: the root mean
+            square disagreement over all variables, and over those of each node; for each factored dot the
+            largest multiplier |t| and the root mean square of the terms that it dropped.
 
         Raises:
             ProgramError: as :meth:`update`.

@@ -57,6 +57,7 @@ def train(
     callback: Callable[[Result], None] | None = None,
     progress: Callable[[int, float], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    revise: Callable[[Result], tuple[Trainable, tuple[str, ...]] | None] | None = None,
 ) -> Result:
     """Train until ``epochs`` whole epochs are done, or ``stop()`` is true after a batch.
 
@@ -65,7 +66,8 @@ def train(
     at ``program.init`` with ``seed``; from a Result of the same run it goes on to the same numbers.
     ``callback`` gets the result after every epoch; ``progress`` gets the number of batches done in
     this epoch and their mean gap, at most ten times a second. ``iterations`` an update, by default
-    the program's own.
+    the program's own. ``revise`` gets the result of every whole epoch, with the multipliers of its dots,
+    and may return a program to go on with and the labels of the dots that are held in it.
 
     Raises DataError where the data does not fit the program, TrainError when it is less than a
     batch or the gap stops being finite.
@@ -89,9 +91,14 @@ def train(
         if result.batch < batches:
             return result
         validated = None if validation is None else score(result.params, validation)
-        row = Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated)
+        largest = max(result.multipliers.values(), default=None)
+        row = Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated, largest)
         rows = (*result.history, row)
-        result = Result(result.params, rows, row.epoch, seconds=result.seconds)
+        revised = None if revise is None else revise(result)
+        if revised is not None:
+            step, held = _step(revised[0], iterations), revised[1]
+            result = replace(result, held=held)
+        result = Result(result.params, rows, row.epoch, seconds=result.seconds, held=result.held)
         if callback is not None:
             callback(result)
         if stop():
@@ -100,16 +107,20 @@ def train(
 
 
 Step = Callable[[Any, Any, NDArray[Any], NDArray[Any]], tuple[Any, Any]]
+"""(params, sums, x, y) -> (params, sums), with sums the pair (sum of gaps, largest |t| by dot)."""
 
 
 def _step(program: Trainable, iterations: int | None) -> Step:
-    """Return the jitted (params, sum of gaps, x, y) -> (params, sum of gaps)."""
+    """Return the jitted step, which takes over the arrays that it is given."""
 
-    def step(params: Any, total: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    def step(params: Any, sums: Any, x: Any, y: Any) -> tuple[Any, Any]:
         params, info = program.update(params, x, y, iterations=iterations)
-        return params, total + info["gap"].astype(jnp.float32)
+        total, largest = sums
+        found = info.get("t", {})
+        largest = {label: jnp.maximum(largest.get(label, 0), found[label]) for label in found}
+        return params, (total + info["gap"].astype(jnp.float32), largest)
 
-    jitted: Step = jax.jit(step)
+    jitted: Step = jax.jit(step, donate_argnums=(0, 1))
     return jitted
 
 
@@ -131,23 +142,32 @@ def _epoch(
     began = looked = time.monotonic()
     order = np.random.default_rng([seed, start.epoch]).permutation(len(data))
     batches = len(data) // size
-    params, total, batch = start.params, np.float32(start.gap_sum), start.batch
+    # The step takes its arrays over, and the caller keeps those of the start.
+    params, batch = {name: jnp.copy(value) for name, value in start.params.items()}, start.batch
+    sums = jnp.float32(start.gap_sum), _largest(step, start, data, size)
     while batch < batches:
         chosen = order[batch * size : (batch + 1) * size]
-        params, total = step(params, total, data.x[chosen], data.y[chosen])
+        params, sums = step(params, sums, data.x[chosen], data.y[chosen])
         batch += 1
         if time.monotonic() - looked >= _TICK:
-            gap = _finite(float(total), start.epoch) / batch
+            gap = _finite(float(sums[0]), start.epoch) / batch
             if progress is not None:
                 progress(batch, gap)
             looked = time.monotonic()
         if stop():
             break
-    gap_sum = _finite(float(total), start.epoch)
+    gap_sum = _finite(float(sums[0]), start.epoch)
+    multipliers = {label: float(value) for label, value in sums[1].items()}
     if progress is not None:
         progress(batch, gap_sum / max(batch, 1))
     seconds = start.seconds + time.monotonic() - began
-    return Result(params, start.history, start.epoch, batch, gap_sum, seconds)
+    return Result(params, start.history, start.epoch, batch, gap_sum, seconds, multipliers, start.held)
+
+
+def _largest(step: Step, start: Result, data: Dataset, size: int) -> dict[str, Any]:
+    """Return the largest |t| of each factored dot so far, 0 for those that have none yet."""
+    labels = jax.eval_shape(step, start.params, (np.float32(0), {}), data.x[:size], data.y[:size])[1][1]
+    return {label: jnp.float32(start.multipliers.get(label, 0)) for label in labels}
 
 
 def _finite(total: float, epoch: int) -> float:

@@ -40,6 +40,22 @@ def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
     return value
 
 
+def write(copies: Array | None, value: Array, path: Sequence[Step], shape: tuple[int, ...]) -> Array:
+    """Return the copies, of the given shape, with those that the path makes of a value written over them.
+
+    Where there are no copies yet, those of other owners are zero.
+    """
+    if owns_all(path):
+        return jnp.asarray(spread(value, path))
+    copies = jnp.zeros(shape, value.dtype) if copies is None else copies
+    *before, (kind, numbers) = path
+    if kind == "place" and owns_all(before):
+        axis, offset, _ = numbers[0]
+        return lax.dynamic_update_slice_in_dim(copies, spread(value, before), offset, axis)
+    mine = spread(jnp.ones_like(value), path, fill=1) > 0
+    return jnp.where(mine, spread(value, path), copies)
+
+
 def collect(copies: Array, path: Sequence[Step], shape: tuple[int, ...]) -> Array:
     """Return, for each entry of a value of the given shape, the sum of its copies: spread's adjoint."""
     shapes = [shape]

@@ -661,3 +661,23 @@ def test_broken_pipe_is_quiet(model: Path) -> None:
     assert process.stderr.read() == ""
     assert process.wait(60) == 141
     process.stderr.close()
+
+
+def test_explain_names_every_dot_its_form_and_why(pjc_run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "two.pjn"
+    model.write_text(
+        "input x: f32[batch, 4]\ntarget y: class[batch, 3]\n"
+        "param w: f32[4, 3] = he_normal\nz = x @ w\noutput z\nrequire margin(z, y)\n"
+    )
+    for options, wanted in (
+        (["--solver", "ap"], "matmul is shared: in ap all copies agree"),
+        ([], "matmul is held: its copies fit"),
+        (["--copies", "matmul=factored"], "matmul is factored: asked for"),
+        (["-O0"], "matmul is exact: asked for"),
+        (["--solver", "dm", "--copies", "shared"], "matmul is exact: shared was asked for, but dm"),
+    ):
+        code, out, _ = pjc_run(model, "--batch", 8, "--explain", *options)
+        assert code == 0 and wanted in out and "8x4 @ 4x3" in out, (options, out)
+        assert not model.with_suffix(".pjx").exists()
+    code, _, err = pjc_run(model, "--explain", "--copies", "matmull=held")
+    assert code == 1 and "there is no dot 'matmull'; there are matmul" in err

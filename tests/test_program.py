@@ -278,3 +278,28 @@ def test_other_files_are_no_pjx(tmp_path: Path) -> None:
 def test_a_folder_is_no_place_for_a_program(program: Program, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         program.save(tmp_path)
+
+
+def test_factored_dots_report_their_multipliers_and_what_they_drop() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 5)).astype(np.float32), rng.integers(0, 3, 8)
+    text = """
+input x: f32[batch, 5]
+target y: class[batch, 3]
+param w: f32[5, 6] = he_normal
+param v: f32[6, 3] = he_normal
+h = relu(x @ w)
+output z = h @ v
+require cross_entropy(z, y, strength = 1.0)
+"""
+    program = pjc.compile(text, batch=8, copies="factored")
+    params = program.init(0)
+    found = program.gap(params, x, y, iterations=20)
+    assert sorted(found["t"]) == sorted(found["dropped"]) == ["matmul", "matmul_1"]
+    assert all(0 < float(t) < 1 for t in found["t"].values())
+    assert all(float(size) > 0 for size in found["dropped"].values())
+    _, info = program.update(params, x, y, iterations=20)
+    assert {label: float(t) for label, t in info["t"].items()} == {
+        label: float(t) for label, t in found["t"].items()
+    }
+    assert pjc.compile(text, batch=8, copies="held").update(params, x, y)[1]["t"] == {}

@@ -232,7 +232,7 @@ def test_history_is_a_csv(tmp_path: Path) -> None:
     found = [float(row["validation_accuracy"]) for row in rows]
     assert found == [row.validation for row in result.history]
     write_history(tmp_path / "a.csv", train(Means(), rest, epochs=1).history, "rms error")
-    assert (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",validation_rms_error")
+    assert (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",validation_rms_error,largest_t")
 
 
 def test_checkpoint_tells_epoch_and_seed(tmp_path: Path) -> None:

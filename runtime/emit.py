@@ -204,7 +204,10 @@ class Emitter:
         return jnp.sqrt(sum(squares.values()) / size)
 
     def multipliers(self, state: State) -> dict[str, Array]:
-        """Return the largest |t| of each factored dot, by node: at rest its alpha is t (dot_halfway.py)."""
+        """Return the largest |alpha| of each factored dot, by node: at rest it is |t| (dot_halfway.py).
+
+        Before that it is about |t| where t is small, and may exceed 1 where t is not.
+        """
         return {node: jnp.max(jnp.abs(state[f"{node}.alpha"])) for node in self.factored}
 
     def dropped(self, state: State) -> dict[str, Array]:

@@ -162,8 +162,8 @@ class Program:
 
         Returns:
             The new parameters and ``{"gap": ..., "t": {label: ...}}``: the root mean square by which the
-            parts disagree, and the largest multiplier |t| of each factored dot, whose form is only good
-            while it is well below 1.
+            parts disagree, and for each factored dot the largest coefficient of its rank-one terms, at rest
+            the largest multiplier |t|: the form is only good while that is well below 1.
 
         Raises:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
@@ -179,7 +179,8 @@ class Program:
         Returns:
             ``{"gap": ..., "nodes": {label: ...}, "t": {label: ...}, "dropped": {label: ...}}``: the root mean
             square disagreement over all variables, and over those of each node; for each factored dot the
-            largest multiplier |t| and the root mean square of the terms that it dropped.
+            largest multiplier |t| as :meth:`update` tells it, and the root mean square of the terms that it
+            dropped.
 
         Raises:
             ProgramError: as :meth:`update`.

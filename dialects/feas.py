@@ -150,6 +150,21 @@ class TargetOp(IRDLOperation):
 
 
 @irdl_op_definition
+class IndexOp(IRDLOperation):
+    """Numbers of rows, for gathers: ``%t = feas.index "tokens" : tensor<4x16xi32>``. Not a variable."""
+
+    name = "feas.index"
+
+    label = prop_def(StringAttr)
+    result = result_def(TensorType)
+
+    assembly_format = "$label attr-dict `:` type($result)"
+
+    def __init__(self, label: str, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
+
+
+@irdl_op_definition
 class ParameterOp(NodeOp):
     """A free variable that training finds: ``%w = feas.parameter "w" <1.0 * zeros> : ...``."""
 
@@ -457,6 +472,7 @@ FEAS = Dialect(
         ProblemOp,
         DatumOp,
         TargetOp,
+        IndexOp,
         ParameterOp,
         DotOp,
         SumOp,

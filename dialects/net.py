@@ -137,7 +137,10 @@ class _SourceOp(IRDLOperation):
 
 @irdl_op_definition
 class InputOp(_SourceOp):
-    """A datum: ``net.input "x" ["batch", "64"] : tensor<128x64xf32>``."""
+    """A datum: ``net.input "x" ["batch", "64"] : tensor<128x64xf32>``.
+
+    Elements of type i32 are numbers of rows, which only ``view.gather`` reads.
+    """
 
     name = "net.input"
 

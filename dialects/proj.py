@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     UnitAttr,
     f64,
+    i32,
 )
 from xdsl.ir import (
     Attribute,
@@ -160,9 +161,12 @@ class ProgramOp(IRDLOperation):
         if sorted(found) != sorted(expected):
             raise VerifyException(f"the program's parts are {expected}, but it holds {found}")
         variables = self.variables()
+        data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():
             if isinstance(op, ReadOp | GatherOp | WriteOp):
                 op.verify_variables(variables)
+            if isinstance(op, GatherOp | WriteOp):
+                _verify_indices(op.paths, data)
 
 
 @irdl_op_definition
@@ -729,6 +733,15 @@ def _verify_path(path: PathAttr, shape: Shape, variables: dict[str, VariableOp])
             f"a path leads to shape {shapes.show(found)}, but '@{path.variable.data}' has shape "
             f"{shapes.show(declared)}"
         )
+
+
+def _verify_indices(paths: ArrayAttr[PathAttr], data: dict[str, DatumOp]) -> None:
+    """Raise if a gather of a path reads its indices from what is no such datum."""
+    for step in (step for path in paths for step in path.steps if step.indices.data):
+        datum = data.get(step.indices.data)
+        if datum is None or datum.result.type != TensorType(i32, step.lists()[0]):
+            found = "there is none" if datum is None else f"it has type {datum.result.type}"
+            raise VerifyException(f"step '{step}' needs a datum of that name and shape in i32, but {found}")
 
 
 def _verify_same_types(op: IRDLOperation, old: Sequence[SSAValue], new: Sequence[SSAValue]) -> None:

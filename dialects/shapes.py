@@ -157,6 +157,13 @@ def pad(shape: Shape, low: Sequence[int], high: Sequence[int]) -> Shape:
     return checked([a + size + b for a, size, b in zip(low, shape, high, strict=True)])
 
 
+def gather(table: Shape, indices: Shape) -> Shape:
+    """Rows of a table by number: the shape of the indices, then that of a row."""
+    if not table:
+        raise ShapeError("a gather takes rows of a table of rank 1 or more, found a scalar")
+    return checked((*indices, *table[1:]))
+
+
 def concat(shapes: Sequence[Shape], axis: int) -> Shape:
     """Shapes that differ at most along the axis, laid one after another there."""
     if not shapes:

@@ -18,6 +18,7 @@ from xdsl.dialects.builtin import (
     IntegerType,
     StringAttr,
     TensorType,
+    i32,
     i64,
 )
 from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, SSAValue
@@ -93,6 +94,10 @@ class ShapedOp(IRDLOperation, ABC):
                 f"'{self.name}' gives a tensor of shape {shapes.show(expected)}, "
                 f"but its result type says {shapes.show(found)}"
             )
+        self.verify_elements()
+
+    def verify_elements(self) -> None:
+        """Raise if the element types of operands and result do not fit."""
         if any(element_of(operand) != element_of(self.results[0]) for operand in self.operands):
             raise VerifyException(f"'{self.name}' must keep the element type of its operands")
 
@@ -109,12 +114,15 @@ class StepAttr(ParametrizedAttribute):
     - ``slice [starts] [limits] [strides]``
     - ``pad [low] [high]``: with zeros, which belong to the operand
     - ``place [axis, offset, size]``: a range of a longer axis; other operands fill the rest
+    - ``gather "tokens" [shape]``: rows by number; the numbers, of that shape, are a datum
     """
 
     name = "view.step"
 
     kind: StringAttr
     numbers: ArrayAttr[Sizes]
+    indices: StringAttr
+    """The label of the datum that holds the numbers of a gather's rows; empty for other kinds."""
 
     LISTS: ClassVar[dict[str, int]] = {
         "reshape": 1,
@@ -123,10 +131,11 @@ class StepAttr(ParametrizedAttribute):
         "slice": 3,
         "pad": 2,
         "place": 1,
+        "gather": 1,
     }
 
-    def __init__(self, kind: str, *numbers: Sequence[int]) -> None:
-        super().__init__(StringAttr(kind), ArrayAttr([sizes(row) for row in numbers]))
+    def __init__(self, kind: str, *numbers: Sequence[int], indices: str = "") -> None:
+        super().__init__(StringAttr(kind), ArrayAttr([sizes(row) for row in numbers]), StringAttr(indices))
 
     def lists(self) -> tuple[Shape, ...]:
         """Return the step's lists of integers."""
@@ -148,6 +157,8 @@ class StepAttr(ParametrizedAttribute):
             case "place", ((axis, offset, size),) if 0 <= axis < len(shape):
                 if 0 <= offset <= size - shape[axis]:
                     return (*shape[:axis], size, *shape[axis + 1 :])
+            case "gather", (indices,):
+                return shapes.gather(shape, indices)
         raise ShapeError(f"step '{self}' does not fit a tensor of shape {shapes.show(shape)}")
 
     def verify(self) -> None:
@@ -156,21 +167,29 @@ class StepAttr(ParametrizedAttribute):
             raise VerifyException(f"unknown step '{kind}'; known are {', '.join(self.LISTS)}")
         if len(self.lists()) != self.LISTS[kind]:
             raise VerifyException(f"step '{kind}' takes {self.LISTS[kind]} lists, found {len(self.lists())}")
+        if bool(self.indices.data) != (kind == "gather"):
+            raise VerifyException("a step names the datum of its indices if, and only if, it is a gather")
 
     def print_body(self, printer: Printer) -> None:
         """Print the step without the brackets around it: ``transpose [1, 0]``."""
-        printer.print_string(" ".join([self.kind.data, *map(shapes.show, self.lists())]))
+        printer.print_string(self.kind.data)
+        if self.indices.data:
+            printer.print_string(" ")
+            printer.print_string_literal(self.indices.data)
+        for row in self.lists():
+            printer.print_string(" " + shapes.show(row))
 
     @classmethod
     def parse_body(cls, parser: AttrParser) -> StepAttr:
         """Parse what :meth:`print_body` prints."""
         kind = parser.parse_identifier("the kind of a step")
+        indices = parser.parse_optional_str_literal()
         rows = []
         while (
             row := parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
         ) is not None:
             rows.append(row)
-        return StepAttr(kind, *rows)
+        return StepAttr(kind, *rows, indices=indices or "")
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
@@ -364,8 +383,50 @@ class ConcatOp(ViewOp):
         return shapes.concat([shape_of(part) for part in self.parts], self.axis.value.data)
 
 
+@irdl_op_definition
+class GatherOp(ViewOp):
+    """Rows of a table by number: ``result[i.., j..] = table[indices[i..], j..]``.
+
+    ``view.gather %table at %tokens : tensor<65x8xf32>, tensor<4x16xi32> -> tensor<4x16x8xf32>``. The
+    indices are data: which rows are read, and how often, is known only when the program runs.
+    """
+
+    name = "view.gather"
+
+    table = operand_def(TensorType)
+    indices = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$table `at` $indices attr-dict `:` type($table) `,` type($indices) `->` type($result)"
+
+    def __init__(self, table: SSAValue, indices: SSAValue) -> None:
+        target = shapes.gather(shape_of(table), shape_of(indices))
+        super().__init__(operands=[table, indices], result_types=[tensor_like(table, target)])
+
+    def step(self, operand: int) -> StepAttr:
+        owner = self.indices.owner
+        label = owner.properties.get("label") if isinstance(owner, IRDLOperation) else None
+        if operand or not isinstance(label, StringAttr):
+            raise VerifyException(
+                f"'{self.name}' needs indices that are data as they come; net-canonicalize moves views of "
+                "them behind it"
+            )
+        return StepAttr("gather", shape_of(self.indices), indices=label.data)
+
+    def infer(self) -> Shape:
+        return shapes.gather(shape_of(self.table), shape_of(self.indices))
+
+    def verify_elements(self) -> None:
+        if element_of(self.indices) != i32:
+            raise VerifyException(f"'{self.name}' takes i32 indices, found {self.indices.type}")
+        if element_of(self.table) != element_of(self.result):
+            raise VerifyException(f"'{self.name}' must keep the element type of its table")
+
+
 VIEW = Dialect(
     "view",
-    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp],
+    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp],
     [StepAttr],
 )

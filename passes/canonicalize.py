@@ -20,14 +20,16 @@ from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
 from pjc.dialects import view
 from pjc.dialects.view import ViewOp, shape_of
+from pjc.passes.index_views import MoveIndexViewsBehindGather
 
 
 @dataclass(frozen=True)
 class CanonicalizePass(ModulePass):
     """Fold views into views, merge equal operations and drop dead ones.
 
-    Views that do nothing vanish, a view of a view of the same kind becomes one view. Equal operations
-    and operations that nobody reads are left to xDSL's own passes.
+    Views that do nothing vanish, a view of a view of the same kind becomes one view, views of indices move
+    behind the gathers that read them. Equal operations and operations that nobody reads are left to xDSL's
+    own passes.
 
     ```
     %a = view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>
@@ -49,6 +51,7 @@ class CanonicalizePass(ModulePass):
             FoldBroadcasts(),
             FoldSlices(),
             FoldPads(),
+            MoveIndexViewsBehindGather(),
         ]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
         CommonSubexpressionElimination().apply(ctx, op)

@@ -88,7 +88,7 @@ def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation
 def _data_value(value: SSAValue, ops: list[Operation]) -> SSAValue:
     """Return a value of data and views, adding the ops that make it."""
     owner = value.owner
-    if isinstance(owner, feas.DatumOp):
+    if isinstance(owner, feas.DatumOp | feas.IndexOp):
         new: Operation = proj.DatumOp(owner.label.data, owner.result.type)
     else:
         assert isinstance(owner, ViewOp)

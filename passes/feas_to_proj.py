@@ -204,7 +204,7 @@ def _evaluated(op: Operation, values: dict[SSAValue, SSAValue]) -> Operation | N
     match op:
         case ViewOp():
             return op.clone(value_mapper=values)
-        case feas.DatumOp():
+        case feas.DatumOp() | feas.IndexOp():
             return proj.DatumOp(op.label.data, op.result.type)
         case feas.ParameterOp():
             return proj.ParameterOp(op.label.data, op.init, op.result.type)

@@ -6,22 +6,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, NameLoc
+from xdsl.dialects.builtin import ModuleOp, NameLoc, i32
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, net
-from pjc.dialects.view import ViewOp
+from pjc.dialects.view import ViewOp, element_of
 
 
 @dataclass(frozen=True)
 class NetToFeasPass(ModulePass):
     """Restate a network as a feasibility problem.
 
-    Inputs become data, parameters stay parameters, every operation becomes a constraint on its operands
-    and its result, every ``require`` a loss; views are kept as they are. A constraint is labelled by the
-    place where it was written.
+    Inputs become data (or, as numbers of rows, indices), parameters stay parameters, every operation becomes
+    a constraint on its operands and its result, every ``require`` a loss; views are kept as they are. A
+    constraint is labelled by the place where it was written.
 
     ```
     %z = net.matmul %x, %w : ...              %z = feas.dot "dense_0.matmul" %x, %w : ...
@@ -79,6 +79,8 @@ class _Conversion:
         match op:
             case ViewOp():
                 return op.clone(value_mapper=self.values)
+            case net.InputOp() if element_of(op.result) == i32:
+                return feas.IndexOp(op.label.data, op.result.type)
             case net.InputOp():
                 return feas.DatumOp(op.label.data, op.result.type)
             case net.TargetOp():

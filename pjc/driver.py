@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects import feas, net, proj
-from pjc.dialects.view import shape_of
+from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
@@ -255,14 +256,8 @@ class Compilation:
         for op in network.body.block.ops:
             if isinstance(op, net.InputOp | net.TargetOp | net.ParamOp | net.OutputOp):
                 value = op.value if isinstance(op, net.OutputOp) else op.result
-                classes = getattr(op, "classes", None)
                 specs.setdefault(type(op), []).append(
-                    TensorSpec(
-                        op.label.data,
-                        shape_of(value),
-                        dtype_of(value).name,
-                        None if classes is None else classes.value.data,
-                    )
+                    TensorSpec(op.label.data, shape_of(value), dtype_of(value).name, _class_count(op))
                 )
         problem = only(self.feas, feas.ProblemOp)
         batch = network.dims.data.get("batch")
@@ -349,6 +344,28 @@ class Compilation:
         start = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _class_count(op: Operation) -> int | None:
+    """Return how many class or row numbers the entries of a tensor are below; None where they are none.
+
+    An index may name the rows that every table has in which it is looked up.
+    """
+    if isinstance(op, net.TargetOp):
+        return None if op.classes is None else op.classes.value.data
+    return min(_tables_of(op.results[0]), default=None) if isinstance(op, net.InputOp) else None
+
+
+def _tables_of(indices: SSAValue) -> list[int]:
+    """Return the sizes of the tables in which indices are looked up, through views."""
+    found: list[int] = []
+    for use in indices.uses:
+        reader = use.operation
+        if isinstance(reader, GatherOp) and reader.indices is indices:
+            found.append(shape_of(reader.table)[0])
+        elif isinstance(reader, ViewOp):
+            found += _tables_of(reader.results[0])
+    return found
 
 
 def only(module: ModuleOp, kind: type[OpT]) -> OpT:

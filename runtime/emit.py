@@ -33,10 +33,11 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
+from pjc.dialects.view import GatherOp as ViewGatherOp
 from pjc.runtime.projections import loss, operator
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
-from pjc.runtime.views import Step, collect, counts, spread, write
+from pjc.runtime.views import Step, collect, counts, gathered_mean, spread, write
 
 State = dict[str, Array]
 Tensors = Mapping[str, Array]
@@ -58,7 +59,7 @@ class Emitter:
     parts: list[str] = field(init=False)
     variables: dict[str, proj.VariableOp] = field(init=False)
     kept: frozenset[str] = field(init=False)
-    """The nodes with entries that nobody reads, whose forward values a gather needs."""
+    """The nodes with entries that nobody reads, or perhaps nobody, whose forward values a gather needs."""
 
     factored: tuple[str, ...] = field(init=False)
     """The nodes whose copies are held as rank-one terms."""
@@ -69,7 +70,9 @@ class Emitter:
         self.parts = [part.data for part in self.program.parts]
         self.variables = self.program.variables()
         gathers = [op for op in self.program.walk() if isinstance(op, proj.GatherOp)]
-        self.kept = frozenset(op.node.data for op in gathers if np.min(_readers(op, self)) == 0)
+        self.kept = frozenset(
+            op.node.data for op in gathers if _reads_by_number(op) or np.min(_readers(op, self)) == 0
+        )
 
     def init(self, key: Array) -> State:
         """Return fresh parameters; each draws from the key and its own name alone."""
@@ -113,7 +116,7 @@ class Emitter:
                 case proj.OutputOp():
                     outputs[op.label.data] = values[op.value]
                 case proj.WriteOp():
-                    self._write(state, op, values[op.value])
+                    self._write(state, op, values[op.value], data)
         for name, variable in self.variables.items():
             if name not in state:
                 state[name] = jnp.zeros(shape_of(variable.type), dtype_of(variable.type))
@@ -146,7 +149,7 @@ class Emitter:
                         with jax.named_scope(op.node.data):
                             _project_compressed(op, values)
                     case proj.WriteOp():
-                        self._write(new, op, values[op.value])
+                        self._write(new, op, values[op.value], fixed.data)
             return new
 
     def iterate(self, state: State, fixed: Fixed) -> tuple[State, State, State]:
@@ -232,9 +235,12 @@ class Emitter:
 
     def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
         shape = shape_of(op.result)
+        if _reads_by_number(op):
+            groups = _paths_by_reader(op, self, fixed.data).values()
+            return gathered_mean([(1, paths) for paths in groups], state, fixed.forward[op.node.data])
         readers = _readers(op, self)
         total: Any = 0
-        for paths in _paths_by_reader(op, self).values():
+        for paths in _paths_by_reader(op, self, fixed.data).values():
             found = sum(collect(state[name], path, shape) for name, path in paths)
             made = sum(counts(path, shape) for _, path in paths)
             total = total + found / np.maximum(made, 1)
@@ -243,11 +249,11 @@ class Emitter:
             return jnp.where(np.asarray(readers) > 0, mean, fixed.forward[op.node.data])
         return jnp.asarray(mean)
 
-    def _write(self, state: State, op: proj.WriteOp, value: Array) -> None:
+    def _write(self, state: State, op: proj.WriteOp, value: Array, data: Tensors) -> None:
         for path in op.paths:
             name = path.variable.data
             shape = shape_of(self.variables[name].type)
-            state[name] = write(state.get(name), value, steps_of(path.steps), shape)
+            state[name] = write(state.get(name), value, steps_of(path.steps, data), shape)
 
 
 def _weighted(name: str, weights: Sequence[float], states: Sequence[State]) -> Array:
@@ -257,9 +263,11 @@ def _weighted(name: str, weights: Sequence[float], states: Sequence[State]) -> A
     return total
 
 
-def steps_of(steps: ArrayAttr[StepAttr]) -> list[Step]:
-    """Return the steps of a path as the runtime takes them."""
-    return [(step.kind.data, step.lists()) for step in steps]
+def steps_of(steps: ArrayAttr[StepAttr], data: Tensors) -> list[Step]:
+    """Return the steps of a path as the runtime takes them, those that gather with their indices."""
+    return [
+        (step.kind.data, (data[step.indices.data],) if step.indices.data else step.lists()) for step in steps
+    ]
 
 
 def dtype_of(value: SSAValue | Attribute) -> np.dtype[Any]:
@@ -317,6 +325,8 @@ def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
 
 def _viewed(op: Operation, inputs: list[Array]) -> Array:
     assert isinstance(op, ViewOp)
+    if isinstance(op, ViewGatherOp):
+        return jnp.asarray(spread(inputs[0], [("gather", (inputs[1],))]))
     if len(inputs) > 1:
         assert isinstance(op, ConcatOp)
         return jnp.concatenate(inputs, axis=op.axis.value.data)
@@ -371,19 +381,26 @@ def _halfway(
     )
 
 
-def _paths_by_reader(op: proj.GatherOp, emitter: Emitter) -> dict[str, list[tuple[str, list[Step]]]]:
+def _reads_by_number(op: proj.GatherOp) -> bool:
+    """Whether some reader's copies depend on indices, so that the counts are known only at run time."""
+    return any(step.indices.data for path in op.paths for step in path.steps)
+
+
+def _paths_by_reader(
+    op: proj.GatherOp, emitter: Emitter, data: Tensors
+) -> dict[str, list[tuple[str, list[Step]]]]:
     """Return the paths to the copies that each reader holds."""
     found: dict[str, list[tuple[str, list[Step]]]] = {}
     for path in op.paths:
         name = path.variable.data
         reader = emitter.variables[name].node.data
-        found.setdefault(reader, []).append((name, steps_of(path.steps)))
+        found.setdefault(reader, []).append((name, steps_of(path.steps, data)))
     return found
 
 
 def _readers(op: proj.GatherOp, emitter: Emitter) -> np.ndarray | int:
     """Return how many nodes read each entry."""
     shape = shape_of(op.result)
-    groups = _paths_by_reader(op, emitter).values()
+    groups = _paths_by_reader(op, emitter, {}).values()
     made = [sum(counts(path, shape) for _, path in paths) for paths in groups]
     return sum((np.minimum(each, 1) for each in made), np.zeros((), np.int64))

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from pjc.runtime.emit import Emitter, Tensors
@@ -24,7 +25,10 @@ class ProgramError(ValueError):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A named tensor of a program: its shape, its dtype, and its classes if it holds class numbers."""
+    """A named tensor of a program: its shape and dtype; ``classes`` if it holds class or row numbers.
+
+    Those run from 0 to ``classes`` - 1; the rows of a table are counted as classes are.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -284,5 +288,20 @@ class Program:
         for spec, array in zip(specs, data, strict=True):
             if jnp.shape(array) != spec.shape:
                 raise ProgramError(f"'{spec.name}' has shape {jnp.shape(array)}, expected {spec.shape}")
+            _check_numbers(spec, array)
             named[spec.name] = jnp.asarray(array, spec.dtype)
         return named
+
+
+def _check_numbers(spec: TensorSpec, array: Array) -> None:
+    """Raise if class or row numbers are out of range; traced ones cannot be looked at."""
+    if spec.classes is None or isinstance(array, jax.core.Tracer):
+        return
+    found = np.asarray(array)
+    if found.dtype.kind == "f" and np.any(found != np.floor(found)):
+        raise ProgramError(f"'{spec.name}' takes whole numbers, found {found.dtype} with fractions")
+    if found.size and not 0 <= found.min() <= found.max() < spec.classes:
+        raise ProgramError(
+            f"'{spec.name}' holds numbers from {found.min()} to {found.max()}, but they must be "
+            f"from 0 to {spec.classes - 1}"
+        )

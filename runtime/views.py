@@ -1,11 +1,13 @@
 """Views on arrays: what a step does to a value, and how the copies made by a path are added up again.
 
-A step is ``(kind, lists of integers)`` as in the view dialect; a path is a sequence of steps.
+A step is ``(kind, lists of integers)`` as in the view dialect; a path is a sequence of steps. The step
+``gather`` holds an array of row numbers instead, which may be traced: what depends on it is known only when
+the program runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-Step = tuple[str, tuple[tuple[int, ...], ...]]
+Step = tuple[str, tuple[Any, ...]]
 
 
 def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
@@ -35,6 +37,8 @@ def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
                 value = _padded(value, low, high, fill)
             case "place", ((axis, offset, size),):
                 value = _padded(value, *_margins(value.shape, axis, offset, size), 0)
+            case "gather", (indices,):
+                value = jnp.take(value, indices, axis=0)  # a number out of range gives NaN
             case _:
                 raise ValueError(f"unknown view step '{kind}'")
     return value
@@ -88,11 +92,58 @@ def _collected(
             return lax.slice(copies, low, [a + size for a, size in zip(low, before, strict=True)])
         case "place", ((axis, offset, _),):
             return lax.slice_in_dim(copies, offset, offset + before[axis], axis=axis)
+        case "gather", (indices,):
+            return jnp.zeros(before, copies.dtype).at[indices].add(copies)
     raise ValueError(f"unknown view step '{kind}'")
 
 
+def gathered_counts(path: Sequence[Step], shape: tuple[int, ...]) -> Array:
+    """Return how many copies a path makes of each entry of a value, for a path that may gather.
+
+    The array broadcasts to the value's shape.
+    """
+    last = max((at for at, (kind, _) in enumerate(path) if kind == "gather"), default=-1)
+    if last < 0:
+        return jnp.asarray(counts(path, shape))
+    before, indices = path[:last], path[last][1][0]
+    inner = shape
+    for step in before:
+        inner = _shape_after(step, inner)
+    made = counts(path[last + 1 :], (*indices.shape, *inner[1:]))
+    if isinstance(made, int):
+        rows = jnp.zeros(inner[0], jnp.int32).at[indices].add(made)
+        found = jnp.reshape(rows, (-1, *[1] * (len(inner) - 1)))
+    else:
+        every = jnp.broadcast_to(made, (*indices.shape, *inner[1:]))
+        found = collect(every, [path[last]], inner)
+    return collect(jnp.broadcast_to(found, inner), before, shape) if before else found
+
+
+def gathered_mean(
+    readers: Sequence[tuple[int, Sequence[tuple[str, Sequence[Step]]]]],
+    copies: Mapping[str, Array],
+    forward: Array,
+) -> Array:
+    """Return the mean, over the readers of each entry, of each reader's mean over its copies of it.
+
+    A reader is (how many nodes it stands for, its paths by the name of the copies at their end). Entries
+    without a reader keep their ``forward`` value. For paths of which some gather.
+    """
+    total = jnp.zeros(forward.shape, forward.dtype)
+    count = jnp.zeros((), jnp.int32)
+    for nodes, paths in readers:
+        found = sum(collect(copies[name], path, forward.shape) for name, path in paths)
+        made = jnp.asarray(sum(gathered_counts(path, forward.shape) for _, path in paths))
+        total = total + nodes * found / jnp.maximum(made, 1).astype(forward.dtype)
+        count = count + nodes * jnp.minimum(made, 1)
+    return jnp.where(count > 0, total / jnp.maximum(count, 1).astype(forward.dtype), forward)
+
+
 def counts(path: Sequence[Step], shape: tuple[int, ...]) -> np.ndarray | int:
-    """Return how many copies a path makes of each entry of a value: one number where all agree."""
+    """Return how many copies a path makes of each entry of a value: one number where all agree.
+
+    The path must not gather; see :func:`gathered_counts`.
+    """
     made = 1
     size = prod(shape)
     current = shape
@@ -155,11 +206,11 @@ def _margins(shape: tuple[int, ...], axis: int, offset: int, size: int) -> tuple
 def _shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
     match step:
         case ("reshape", (target,)):
-            return target
+            return tuple(target)
         case ("transpose", (permutation,)):
             return tuple(shape[axis] for axis in permutation)
         case ("broadcast", (target, _)):
-            return target
+            return tuple(target)
         case ("slice", (starts, limits, strides)):
             return tuple(
                 -(-(limit - start) // stride)
@@ -169,4 +220,6 @@ def _shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(a + n + b for a, n, b in zip(low, shape, high, strict=True))
         case ("place", ((axis, _, size),)):
             return (*shape[:axis], size, *shape[axis + 1 :])
+        case ("gather", (indices,)):
+            return (*indices.shape, *shape[1:])
     raise ValueError(f"unknown view step '{step[0]}'")

@@ -188,7 +188,8 @@ def test_losses_and_targets() -> None:
     ]
 
 
-# Builtins: the type of each one's result, for a: f32[2, 3], b: f32[3], c: f32[4, 2, 3], v: f32[1, 2]
+# Builtins: the type of each one's result, for a: f32[2, 3], b: f32[3], c: f32[4, 2, 3], v: f32[1, 2],
+# t: int[2, 5]
 
 RESULTS = {
     "dot(a, b)": "2",
@@ -224,6 +225,8 @@ RESULTS = {
     "squeeze(v)": "2",
     "squeeze(v, axis = 0)": "2",
     "pad(a, ((1, 0), (0, 2)))": "3x5",
+    "gather(a, t)": "2x5x3",
+    "embedding(c, t[0])": "5x2x3",
     "c[0]": "2x3",
     "c[-1, :, 1:]": "2x2",
     "c[..., -1]": "4x2",
@@ -235,7 +238,7 @@ RESULTS = {
 @pytest.mark.parametrize("expression", RESULTS)
 def test_result_types(expression: str) -> None:
     network = compile_(
-        "input a: f32[2, 3]\ninput b: f32[3]\ninput c: f32[4, 2, 3]\ninput v: f32[1, 2]\n"
+        "input a: f32[2, 3]\ninput b: f32[3]\ninput c: f32[4, 2, 3]\ninput v: f32[1, 2]\ninput t: int[2, 5]\n"
         f"output z = {expression}\n"
     )
     shape = RESULTS[expression]

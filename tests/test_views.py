@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pjc.runtime.views import Step, collect, counts, owns_all, spread
+from pjc.runtime.views import Step, collect, counts, gathered_counts, owns_all, spread
 
 PATHS: dict[str, tuple[tuple[int, ...], list[Step]]] = {
     "nothing": ((2, 3), []),
@@ -17,6 +17,16 @@ PATHS: dict[str, tuple[tuple[int, ...], list[Step]]] = {
     "slice from the middle": ((7,), [("slice", ((2,), (6,), (3,)))]),
     "pad": ((2, 3), [("pad", ((1, 0), (0, 2)))]),
     "place": ((2, 3), [("place", ((1, 4, 9),))]),
+    "gather": ((4, 3), [("gather", (np.array([[1, 3, 1], [1, 0, 3]]),))]),
+    "gather and more": (
+        (3, 4),
+        [
+            ("transpose", ((1, 0),)),
+            ("gather", (np.array([2, 2, 0, 2]),)),
+            ("slice", ((1, 0), (4, 3), (1, 2))),
+            ("broadcast", ((2, 3, 2), (1, 2))),
+        ],
+    ),
     "all in a row": (
         (4, 3),
         [
@@ -50,7 +60,9 @@ def test_counts_say_how_often_each_entry_is_copied(name: str) -> None:
     shape, path = PATHS[name]
     copies = np.asarray(spread(numbered(shape), path)).ravel()
     expected = [np.count_nonzero(copies == entry) for entry in numbered(shape).ravel()]
-    assert np.broadcast_to(counts(path, shape), shape).ravel().tolist() == expected
+    if not any(kind == "gather" for kind, _ in path):
+        assert np.broadcast_to(counts(path, shape), shape).ravel().tolist() == expected
+    assert np.broadcast_to(gathered_counts(path, shape), shape).ravel().tolist() == expected
 
 
 def test_pads_belong_to_the_operand_and_the_rest_of_a_concat_does_not() -> None:

@@ -43,7 +43,7 @@ FUNCTIONS: dict[str, Function] = {}
 LOSSES: dict[str, Function] = {}
 
 
-def _entry(table: dict[str, Function], name: str, **converters: Converter) -> Callable[[Builder], Builder]:
+def _entry(table: dict[str, Function], name: str, /, **converters: Converter) -> Callable[[Builder], Builder]:
     """Return a decorator that enters a builder; its defaults say which arguments are optional."""
 
     def enter(build: Builder) -> Builder:
@@ -193,6 +193,12 @@ def _pad(site: Site, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
     if len(widths) != x.rank:
         raise Mistake(f"pad needs a pair for each axis of {x}, found {len(widths)}")
     return site.pad(x, [low for low, _ in widths], [high for _, high in widths])
+
+
+@_entry(FUNCTIONS, "embedding", table=tensor, indices=tensor)
+@_entry(FUNCTIONS, "gather", table=tensor, indices=tensor)
+def _gather(site: Site, table: Tensor, indices: Tensor) -> Tensor:
+    return site.gather(table, indices)
 
 
 # Losses; each returns the op, which has no result

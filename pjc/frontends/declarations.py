@@ -116,6 +116,8 @@ class Declarations:
             raise Mistake(f"{what} cannot hold classes", "targets can: 'target y: class[...]'",
                           node.element.span)  # fmt: skip
         hint = nearest(element, allowed) or f"{what} takes {' or '.join(allowed)}"
+        if element == "int":
+            hint = f"{what} takes {' or '.join(allowed)}; an input can hold int"
         if element == "f64":
             hint = "write f32; --dtype f64 turns every f32 into f64"
         raise Mistake(f"unknown element type '{element}'", hint, node.element.span)
@@ -132,15 +134,16 @@ class Declarations:
     # Declarations
 
     def input(self, node: ast.Input) -> None:
-        """``input NAME: f32[dims]``."""
+        """``input NAME: f32[dims]``, or ``int[dims]`` for numbers of rows."""
         self.declare(node.name, self.file)
-        self._element(node.type, ["f32"], "an input")
+        self._element(node.type, ["f32", "int"], "an input")
         found = self._shape(node.type.dims, self.file, free=True)
         if found is None:
             return
         sizes, names = found
         shapes.checked(sizes)
-        op = net.InputOp(node.name.id, _dim_labels(sizes, names), TensorType(self.element, sizes))
+        element = i32 if node.type.element.id == "int" else self.element
+        op = net.InputOp(node.name.id, _dim_labels(sizes, names), TensorType(element, sizes))
         ssa = self.evaluator.emitter.add(op, node.name.id, node.span)
         assert ssa is not None
         self.file.bind(node.name, Tensor(ssa, names))

@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr, i32
 from xdsl.ir import Block, Operation, SSAValue
 
 from pjc.diagnostics import Span
 from pjc.dialects import net, shapes, view
 from pjc.dialects.shapes import Shape, ShapeError
-from pjc.dialects.view import shape_of
+from pjc.dialects.view import element_of, shape_of
 from pjc.frontends.report import Report
-from pjc.frontends.values import Names, Tensor
+from pjc.frontends.values import Mistake, Names, Tensor
 
 MAX_OPS = 10_000
 """Files that make more ops than this are refused: blocks that call blocks grow exponentially."""
@@ -30,6 +30,7 @@ class Emitter:
 
     def add(self, op: Operation, label: str, span: Span) -> SSAValue | None:
         """Append an op; return its result, if it has one."""
+        _check_indices(op)
         self.count += 1
         if self.count > MAX_OPS:
             message = f"the network has more than {MAX_OPS:,} operations"
@@ -41,6 +42,25 @@ class Emitter:
             return None
         set_hint(op.results[0], label)
         return op.results[0]
+
+
+def _check_indices(op: Operation) -> None:
+    """Raise Mistake if the op takes indices for numbers, or numbers for indices."""
+    made = [value for value in op.operands if isinstance(value.owner, net.InputOp | view.ViewOp)]
+    indices = [value for value in made if element_of(value) == i32]
+    if isinstance(op, view.GatherOp):
+        if op.indices not in indices:
+            raise Mistake("the indices of a gather must be int", "declare them as 'input tokens: int[...]'")
+        if op.table in indices:
+            raise Mistake("a gather takes rows of a table of numbers, and these are indices")
+    elif isinstance(op, view.PadOp) and indices:
+        raise Mistake("indices cannot be padded", "pad the rows that they name")
+    elif isinstance(op, view.ConcatOp) and 0 < len(indices) < len(op.operands):
+        raise Mistake("indices and numbers cannot be joined in one tensor")
+    elif indices and not isinstance(op, view.ViewOp):
+        raise Mistake(
+            "indices are no numbers to compute with", "embedding(table, indices) gives rows of a table"
+        )
 
 
 def set_hint(value: SSAValue, label: str) -> None:
@@ -121,6 +141,10 @@ class Site:
         joined = op.axis.value.data
         names = (None if i == joined else name for i, name in enumerate(parts[0].names))
         return self.op(op, tuple(names))
+
+    def gather(self, table: Tensor, indices: Tensor) -> Tensor:
+        op = view.GatherOp(table.ssa, indices.ssa)
+        return self.op(op, (*indices.names, *table.names[1:]))
 
     # Arithmetic
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from xdsl.dialects.builtin import TensorType
+from xdsl.dialects.builtin import TensorType, i32
 from xdsl.ir import Attribute, SSAValue
 
 from pjc.diagnostics import Span
@@ -49,7 +49,13 @@ class Tensor:
         return len(self.names)
 
     def __str__(self) -> str:
-        return f"{element_of(self.ssa)}{show_shape(self.shape, self.names)}"
+        element = "int" if self.is_index else element_of(self.ssa)
+        return f"{element}{show_shape(self.shape, self.names)}"
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it holds numbers of rows, which only gathers and views take."""
+        return element_of(self.ssa) == i32
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +146,7 @@ def describe(value: Value) -> str:
         case tuple():
             return f"a tuple of {len(value)}"
         case Tensor():
-            return f"a tensor {value}"
+            return f"indices {value}" if value.is_index else f"a tensor {value}"
         case TargetValue():
             return f"the target '{value.name}'"
         case Init() | InitName():

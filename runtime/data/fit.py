@@ -31,9 +31,12 @@ def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
     """Return ``data`` with ``x`` and ``y`` as the network declares them, sample by sample.
 
     A sample is reshaped where its number of entries agrees. ``x`` gets the input's element type,
-    class targets int32. Raises DataError when entries, kind or labels do not fit.
+    class targets int32. Raises DataError when entries, kind, indices or labels do not fit.
     """
-    x = _reshape(data.x, source, f"a sample of {data.name}").astype(_dtype(source), copy=False)
+    x = _reshape(data.x, source, f"a sample of {data.name}")
+    if _dtype(source).kind == "i":
+        _check_indices(x, source, data.name)
+    x = x.astype(_dtype(source), copy=False)
     y = _reshape(data.y, target, f"a target of {data.name}")
     if target.classes is None:
         return replace(data, x=x, y=y.astype(_dtype(target)), classes=None)
@@ -48,6 +51,22 @@ def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
             f"classes 0 to {target.classes - 1}"
         )
     return replace(data, x=x, y=y.astype(np.int32), classes=target.classes)
+
+
+def _check_indices(x: NDArray[Any], source: Spec, name: str) -> None:
+    """Raise DataError unless ``x`` holds numbers of rows that every table has which they index."""
+    if x.dtype.kind == "f" and not np.array_equal(x, np.floor(x)):
+        raise DataError(
+            f"{source.name!r} takes the numbers of rows, but the samples of {name} have fractions; "
+            "are they normalized?"
+        )
+    low, high = x.min(), x.max()
+    if low < 0 or (source.classes is not None and high >= source.classes):
+        end = "up" if source.classes is None else f"to {source.classes - 1}"
+        raise DataError(
+            f"the samples of {name} run from {low:g} to {high:g}, but {source.name!r} takes the numbers "
+            f"of rows from 0 {end}"
+        )
 
 
 def match(data: Dataset, reference: Dataset) -> Dataset:
@@ -104,7 +123,12 @@ class Standardize:
 
     @staticmethod
     def measure(data: Dataset) -> Standardize:
-        """Return the transformation for which ``data.x`` has mean 0 and variance 1."""
+        """Return the transformation for which ``data.x`` has mean 0 and variance 1.
+
+        Raises DataError where the samples are indices.
+        """
+        if data.x.dtype.kind == "i":
+            raise DataError(f"the samples of {data.name} are numbers of rows; leave out --normalize")
         deviation = data.x.std(axis=0, dtype=np.float64)
         scale = np.where(deviation > 0, deviation, 1.0)
         return Standardize(data.x.mean(axis=0, dtype=np.float64), scale)

@@ -5,6 +5,7 @@
 feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
   %x = feas.datum "x" part "A" : tensor<8x4xf32>
   %y = feas.target "y" classes 3 : tensor<8xi32>
+  %t = feas.index "t" : tensor<2x5xi32>
   %w = feas.parameter "w" <1.0 * zeros> part "A" : tensor<4x3xf32>
   %z = feas.dot "z" %x, %w part "B" : tensor<8x4xf32>, tensor<4x3xf32> -> tensor<8x3xf32>
   %s = feas.sum "s" %z, %z axes [] part "A" : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
@@ -21,6 +22,7 @@ feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
 // CHECK-NEXT:   feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     %x = feas.datum "x" part "A" : tensor<8x4xf32>
 // CHECK-NEXT:     %y = feas.target "y" classes 3 : tensor<8xi32>
+// CHECK-NEXT:     %t = feas.index "t" : tensor<2x5xi32>
 // CHECK-NEXT:     %w = feas.parameter "w" <1.0 * zeros> part "A" : tensor<4x3xf32>
 // CHECK-NEXT:     %z = feas.dot "z" %x, %w part "B" : tensor<8x4xf32>, tensor<4x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %s = feas.sum "s" %z, %z axes [] part "A" : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>

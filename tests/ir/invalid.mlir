@@ -218,3 +218,49 @@ feas.problem @p dims {} parts ["A"] {
   %z = feas.dot "z" %x, %w copies "half" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
 }
 // CHECK: copies are exact, held, shared, factored, found 'half'
+
+// -----
+
+"test.op"() {step = #view.step<gather [4]>} : () -> ()
+// CHECK: a step names the datum of its indices if, and only if, it is a gather
+
+// -----
+
+%x, %i = "test.op"() : () -> (tensor<2x3xf32>, tensor<4xf32>)
+%g = view.gather %x at %i : tensor<2x3xf32>, tensor<4xf32> -> tensor<4x3xf32>
+// CHECK: 'view.gather' takes i32 indices, found tensor<4xf32>
+
+// -----
+
+%x, %i = "test.op"() : () -> (tensor<2x3xf32>, tensor<4xi32>)
+%g = view.gather %x at %i : tensor<2x3xf32>, tensor<4xi32> -> tensor<4x3xf64>
+// CHECK: 'view.gather' must keep the element type of its table
+
+// -----
+
+%x, %i = "test.op"() : () -> (tensor<f32>, tensor<4xi32>)
+%g = view.gather %x at %i : tensor<f32>, tensor<4xi32> -> tensor<4xf32>
+// CHECK: 'view.gather': a gather takes rows of a table of rank 1 or more, found a scalar
+
+// -----
+
+feas.problem @p dims {} {
+  %x = feas.datum "x" : tensor<2x3xf32>
+  %i = feas.index "i" : tensor<4x5xi32>
+  %v = view.transpose %i [1, 0] : tensor<4x5xi32> -> tensor<5x4xi32>
+  %g = view.gather %x at %v : tensor<2x3xf32>, tensor<5x4xi32> -> tensor<5x4x3xf32>
+  %z = feas.identity "z" %g : tensor<5x4x3xf32> -> tensor<5x4x3xf32>
+}
+// CHECK: 'view.gather' needs indices that are data as they come; net-canonicalize moves views of them behind it
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.variable @v "copies" of "z" : tensor<4x3xf32>
+  proj.forward {
+    %w = proj.parameter "w" <1.0 * zeros> : tensor<2x3xf32>
+    %i = proj.datum "i" : tensor<5xi32>
+    proj.write %w to [#proj.path<@v via gather "i" [4]>] : tensor<2x3xf32>
+  }
+}
+// CHECK: step '#view.step<gather "i" [4]>' needs a datum of that name and shape in i32, but it has type tensor<5xi32>

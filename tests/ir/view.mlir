@@ -3,21 +3,25 @@
 // Every view, printed and parsed back.
 
 %x = "test.op"() : () -> tensor<2x3xf32>
+%i = "test.op"() : () -> tensor<4x5xi32>
 %a = view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>
 %b = view.transpose %x [1, 0] : tensor<2x3xf32> -> tensor<3x2xf32>
 %c = view.broadcast %x [0, 2] : tensor<2x3xf32> -> tensor<2x5x3xf32>
 %d = view.slice %x [0, 1] [2, 3] [1, 1] : tensor<2x3xf32> -> tensor<2x2xf32>
 %e = view.pad %x [0, 1] [1, 0] : tensor<2x3xf32> -> tensor<3x4xf32>
 %f = view.concat %x, %d along 1 : tensor<2x3xf32>, tensor<2x2xf32> -> tensor<2x5xf32>
-"test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<place [1, 0, 9]>]} : () -> ()
+%g = view.gather %x at %i : tensor<2x3xf32>, tensor<4x5xi32> -> tensor<4x5x3xf32>
+"test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<gather "t" [4, 5]>]} : () -> ()
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   %x = "test.op"() : () -> tensor<2x3xf32>
+// CHECK-NEXT:   %i = "test.op"() : () -> tensor<4x5xi32>
 // CHECK-NEXT:   %a = view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>
 // CHECK-NEXT:   %b = view.transpose %x [1, 0] : tensor<2x3xf32> -> tensor<3x2xf32>
 // CHECK-NEXT:   %c = view.broadcast %x [0, 2] : tensor<2x3xf32> -> tensor<2x5x3xf32>
 // CHECK-NEXT:   %d = view.slice %x [0, 1] [2, 3] [1, 1] : tensor<2x3xf32> -> tensor<2x2xf32>
 // CHECK-NEXT:   %e = view.pad %x [0, 1] [1, 0] : tensor<2x3xf32> -> tensor<3x4xf32>
 // CHECK-NEXT:   %f = view.concat %x, %d along 1 : tensor<2x3xf32>, tensor<2x2xf32> -> tensor<2x5xf32>
-// CHECK-NEXT:   "test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<place [1, 0, 9]>]} : () -> ()
+// CHECK-NEXT:   %g = view.gather %x at %i : tensor<2x3xf32>, tensor<4x5xi32> -> tensor<4x5x3xf32>
+// CHECK-NEXT:   "test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<gather "t" [4, 5]>]} : () -> ()
 // CHECK-NEXT: }

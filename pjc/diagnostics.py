@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -53,9 +53,16 @@ def _excerpt(line: str, span: Span) -> list[str]:
 
 
 class DiagnosticError(Exception):
-    """Raised with every mistake that was found; its text is what the command line prints."""
+    """Raised with every mistake that was found; its text is what the command line prints.
 
-    def __init__(self, diagnostics: Sequence[Diagnostic], source: str | None = None) -> None:
+    ``sources`` are the texts of the files, by the name that the spans give them.
+    """
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], sources: Mapping[str, str] | None = None) -> None:
         self.diagnostics = tuple(diagnostics)
-        self.source = source
-        super().__init__("\n".join(each.render(source) for each in self.diagnostics))
+        self.sources = dict(sources or {})
+        places = [each.span.file if each.span else "" for each in self.diagnostics]
+        rendered = (
+            each.render(self.sources.get(file)) for each, file in zip(self.diagnostics, places, strict=True)
+        )
+        super().__init__("\n".join(rendered))

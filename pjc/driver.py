@@ -21,6 +21,7 @@ from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects import feas, net, proj
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
+from pjc.frontends.libraries import Libraries, read_source
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 SOLVERS = tuple(SOLVER_FORMULAS)
 STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
 COPIES = ("auto", *feas.DotOp.FORMS)
-MAX_SOURCE_BYTES = 16 * 2**20
 
 OpT = TypeVar("OpT")
 
@@ -120,9 +120,13 @@ def compile_text(
     name: str = "network",
     file: str = "<string>",
     after_pass: AfterPass | None = None,
+    libraries: Libraries | None = None,
 ) -> Compilation:
-    """Return the compilation of a network in pjc's language; its stages run when they are asked for."""
-    return Compilation(text, options or Options(), name, file, after_pass)
+    """Return the compilation of a network in pjc's language; its stages run when they are asked for.
+
+    ``libraries`` says where ``use`` looks; by default only among pjc's own.
+    """
+    return Compilation(text, options or Options(), name, file, after_pass, libraries or Libraries())
 
 
 def compile_file(
@@ -136,24 +140,9 @@ def compile_file(
     path = Path(path)
     name = "".join(c if c.isalnum() else "_" for c in path.stem) or "network"
     name = f"_{name}" if name[0].isdigit() else name
-    return compile_text(read_source(path), options, name=name, file=str(path), after_pass=after_pass)
-
-
-def read_source(path: Path) -> str:
-    """Return the text of a source file, or raise DiagnosticError saying why it is none."""
-    try:
-        if path.is_dir():
-            raise _mistake(f"{path} is a folder, expected a .pjn file")
-        with path.open("rb") as file:
-            data = file.read(MAX_SOURCE_BYTES + 1)
-    except OSError as error:
-        raise _mistake(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > MAX_SOURCE_BYTES:
-        raise _mistake(f"{path} is larger than {MAX_SOURCE_BYTES >> 20} MiB, too large for a .pjn file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _mistake(f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#x}") from error
+    libraries = Libraries(path.parent)
+    text = read_source(path)
+    return compile_text(text, options, name=name, file=str(path), after_pass=after_pass, libraries=libraries)
 
 
 @dataclass
@@ -168,6 +157,7 @@ class Compilation:
     name: str
     file: str
     after_pass: AfterPass | None = None
+    libraries: Libraries = field(default_factory=Libraries)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @cached_property
@@ -187,7 +177,12 @@ class Compilation:
         with self._timed("net"):
             options = self.options
             module = elaborate(
-                tree, name=self.name, defines=options.defines, batch=options.batch, dtype=options.dtype
+                tree,
+                name=self.name,
+                defines=options.defines,
+                batch=options.batch,
+                dtype=options.dtype,
+                libraries=self.libraries,
             )
             module.verify()
             return module
@@ -244,7 +239,9 @@ class Compilation:
 
     def for_batch(self, size: int) -> Compilation:
         """Return the compilation of the same source for another size of the dimension ``batch``."""
-        return compile_text(self.text, replace(self.options, batch=size), name=self.name, file=self.file)
+        options = replace(self.options, batch=size)
+        libraries = Libraries(recorded=self.libraries.texts())
+        return compile_text(self.text, options, name=self.name, file=self.file, libraries=libraries)
 
     def signature(self) -> Signature:
         """Return what the program takes and gives."""
@@ -275,7 +272,13 @@ class Compilation:
     def source_record(self) -> dict[str, object]:
         """Return what is needed to compile the source again, as JSON data."""
         options = {**vars(self.options), "defines": dict(self.options.defines)}
-        return {"text": self.text, "name": self.name, "file": Path(self.file).name, "options": options}
+        return {
+            "text": self.text,
+            "name": self.name,
+            "file": Path(self.file).name,
+            "options": options,
+            "libraries": self.libraries.texts(),
+        }
 
     def emit(self, stage: str, entry: str | None = None) -> str:
         """Return the text of a stage; for "stablehlo" and "hlo" that of one entry point.
@@ -404,6 +407,9 @@ def load(path: str | Path) -> Program:
 
     def recompile(source: dict[str, Any], size: int) -> Program:
         options = Options(**{**source["options"], "batch": size})
-        return compile_text(source["text"], options, name=source["name"], file=source["file"]).program()
+        libraries = Libraries(recorded=source.get("libraries", {}))
+        return compile_text(
+            source["text"], options, name=source["name"], file=source["file"], libraries=libraries
+        ).program()
 
     return read(path, recompile)

@@ -59,12 +59,23 @@ output logits
 output features = squeeze(sum(both, axis = 2)[:, :1])
 require margin(logits, label, low = 0, high = 1)
 """,
+    """\
+use nn
+input tokens: int[batch, 4]
+target y: class[batch, 4, 5]
+e = nn.embed(tokens[:, :], 5, 6)
+layer = nn.attention_block
+z = nn.readout(layer(e, 2, 4, 8), 5)
+output z
+require cross_entropy(z, y)
+""",
     "input x: f32[batch, 3]\nz = broadcast(relu(x), (2, batch, 3))\noutput z\n",
 ]
 WORDS = re.findall(
     r"\S+|\n|\t",
-    "const input target param def return output require for in use x y hidden batch relu sum dense \n"
-    " f32 class zeros normal he_normal shape ( ) [ ] { } , : = . ... + - * / // @ # ' é \\ \x00 \t",
+    "use nn . int const input target param def return output require for in x y hidden batch \n"
+    " relu sum dense f32 class "
+    "zeros normal he_normal shape ( ) [ ] { } , : = . ... + - * / // @ # ' é \\ \x00 \t",
 )
 NUMBERS = re.findall(r"\S+", "0 1 -1 2.5 1e9 1e308 1e999 99999999 999999999999999999 9999999999999999999")
 TOKEN = re.compile(r"\w+|\s|//|\.\.\.|.", re.DOTALL)

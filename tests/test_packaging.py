@@ -59,7 +59,7 @@ def sources() -> set[str]:
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in FOLDERS.items()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".lark", ".typed")
+        if path.suffix in (".py", ".lark", ".pjn", ".typed")
     }
 
 
@@ -72,7 +72,12 @@ def test_wheel_holds_every_file_and_no_other(checkout: Path, tmp_path: Path) -> 
         (entry_points,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
         scripts = archive.read(entry_points).decode()
     assert names == sources()
-    assert {"pjc/py.typed", "pjc/frontends/pjn.lark", "pjc/runtime/data/__init__.py"} <= names
+    assert {
+        "pjc/py.typed",
+        "pjc/library/nn.pjn",
+        "pjc/frontends/pjn.lark",
+        "pjc/runtime/data/__init__.py",
+    } <= names
     assert "pjc = pjc.cli:main" in scripts and "pjc = pjc.universe:UNIVERSE" in scripts
 
 

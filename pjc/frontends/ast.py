@@ -112,6 +112,13 @@ class Type(Node):
 
 
 @dataclass(frozen=True)
+class Use(Node):
+    """``use nn``."""
+
+    name: Name
+
+
+@dataclass(frozen=True)
 class Const(Node):
     """``const hidden = 128``."""
 

@@ -19,6 +19,8 @@ from pjc.frontends.builtins import LOSSES
 from pjc.frontends.declarations import Declarations
 from pjc.frontends.emitter import set_hint
 from pjc.frontends.expressions import Evaluator
+from pjc.frontends.libraries import Libraries
+from pjc.frontends.loading import LibraryLoader
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
@@ -47,16 +49,18 @@ def elaborate(
     defines: Mapping[str, int | float] | None = None,
     batch: int | None = None,
     dtype: str = "f32",
+    libraries: Libraries | None = None,
 ) -> ModuleOp:
     """Return a module with the file's network, or raise with all the mistakes of the file.
 
-    ``defines`` gives values to constants and free dimensions; ``batch`` to the one named batch.
+    ``defines`` gives values to constants and free dimensions; ``batch`` to the one named batch;
+    ``libraries`` says where ``use`` looks, by default among pjc's own libraries.
     """
     given = dict(defines or {})
     if batch is not None and given.setdefault("batch", batch) != batch:
         message = f"batch is given twice, as {given['batch']} and as {batch}"
         raise DiagnosticError([Diagnostic(message)])
-    return Elaborator(tree, given, dtype, batch is not None).run(name)
+    return Elaborator(tree, given, dtype, batch is not None, libraries or Libraries()).run(name)
 
 
 def parse_define(text: str) -> tuple[str, int | float]:
@@ -77,19 +81,25 @@ def parse_define(text: str) -> tuple[str, int | float]:
 
 
 class Elaborator:
-    """Runs the statements of one file."""
+    """Runs the statements of one file, and of the libraries that it uses."""
 
     def __init__(
-        self, tree: ast.File, defines: Mapping[str, int | float], dtype: str, has_batch: bool
+        self,
+        tree: ast.File,
+        defines: Mapping[str, int | float],
+        dtype: str,
+        has_batch: bool,
+        libraries: Libraries,
     ) -> None:
         self.tree = tree
-        self.report = Report(tree.source)
+        self.report = Report(tree.span.file, tree.source)
+        self.loader = LibraryLoader(self, libraries)
         self.evaluator = Evaluator(tree, self.report, self._call_block)
         self.file = self.evaluator.file
         self.declarations = Declarations(self.evaluator, defines, dtype, has_batch)
         self.outputs: dict[str, Span] = {}
         self.blocks: list[Block] = []
-        self.called: set[str] = set()
+        self.called: set[Block] = set()
         self.hinted: set[SSAValue] = set()
 
     def run(self, name: str) -> ModuleOp:
@@ -113,6 +123,8 @@ class Elaborator:
                 word = type(node).__name__.lower()
                 raise Mistake(f"'{word}' belongs outside of blocks")
             match node:
+                case ast.Use():
+                    self.loader.use(node, self.file)
                 case ast.Const():
                     self.declarations.const(node)
                 case ast.Input():
@@ -122,7 +134,7 @@ class Elaborator:
                 case ast.Param():
                     self.declarations.param(node, scope)
                 case ast.Def():
-                    self._def(node)
+                    self.blocks.append(self.define(node, self.file))
                 case ast.Assign():
                     self._assign(node, scope)
                 case ast.Output():
@@ -138,22 +150,24 @@ class Elaborator:
 
     # Blocks
 
-    def _def(self, node: ast.Def) -> None:
+    def define(self, node: ast.Def, file: Scope) -> Block:
+        """Return the block that a ``def`` declares, bound in the scope of its file."""
         name = node.name.id
-        self.file.claim(node.name, declares=True, block=True)
-        visible = self.file.for_blocks()
-        inner = Scope(visible=visible, constants=self.file.constants & set(visible))
+        file.claim(node.name, declares=True, block=True)
+        visible = file.for_blocks()
+        constants = file.constants & set(visible)
+        inner = Scope(visible=visible, constants=constants)
         defaults: dict[str, Value] = {}
         for each in node.parameters:
             try:
                 self.declarations.declare(each.name, inner)
             except Mistake as error:
-                self.evaluator.note(error, each, self.file)
+                self.evaluator.note(error, each, file)
             if each.default is not None:
-                defaults[each.name.id] = self.evaluator.evaluate(each.default, self.file)
+                defaults[each.name.id] = self.evaluator.evaluate(each.default, file)
             elif defaults:
                 wrong = Mistake(f"'{each.name.id}' needs a default, like those before it")
-                self.evaluator.note(wrong, each, self.file)
+                self.evaluator.note(wrong, each, file)
         returns = [each for each in node.body if isinstance(each, ast.Return)]
         if not returns:
             self.report.add(f"the block '{name}' returns nothing", node.name.span,
@@ -161,9 +175,9 @@ class Elaborator:
         elif node.body[-1] is not returns[0]:
             after = node.body[node.body.index(returns[0]) + 1]
             self.report.add("this is never reached; 'return' ends the block", after.span)
-        block = Block(node, visible, defaults)
-        self.blocks.append(block)
-        self.file.bind(node.name, block)
+        block = Block(node, visible, defaults, frozenset(constants))
+        file.bind(node.name, block)
+        return block
 
     def _call_block(
         self, target: Block | Instance, given: Sequence[Given], span: Span, scope: Scope
@@ -182,13 +196,17 @@ class Elaborator:
         else:
             path = scope.next_call(block.tree.name.id)
         trace = f"in {path}, called in line {span.line}"
+        if span.file != block.tree.span.file:
+            trace += f" of {span.file}"
+        if scope.trace and span.file != self.tree.span.file:
+            trace += f"; {scope.trace}"
         return self._run_block(block, values, Scope(path, shared=shared, trace=trace, called=span))
 
     def _run_block(self, block: Block, values: Mapping[str, Value], inner: Scope) -> Value:
-        self.called.add(block.tree.name.id)
+        self.called.add(block)
         inner.block = block
         inner.visible = block.visible
-        inner.constants = {name for name in block.visible if name in self.file.constants}
+        inner.constants = set(block.constants)
         for parameter in block.tree.parameters:
             name = parameter.name.id
             inner.bind(parameter.name, values.get(name, block.defaults.get(name, POISON)))
@@ -203,7 +221,7 @@ class Elaborator:
         emitter, declarations = self.evaluator.emitter, self.declarations
         kept, labels = emitter.block, declarations.labels
         for block in self.blocks:
-            if block.tree.name.id not in self.called:
+            if block not in self.called:
                 emitter.block, declarations.labels = IrBlock(), {}
                 self._run_block(block, {}, Scope(block.tree.name.id))
         emitter.block, declarations.labels = kept, labels

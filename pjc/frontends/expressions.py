@@ -23,6 +23,7 @@ from pjc.frontends.values import (
     Init,
     InitName,
     Instance,
+    Library,
     LossName,
     Mistake,
     Poison,
@@ -46,10 +47,11 @@ class Evaluator:
     """Evaluates expressions in a scope. A mistake is noted and its value is POISON."""
 
     def __init__(self, tree: ast.File, report: Report, call_block: CallBlock) -> None:
-        self.tree = tree
         self.report = report
         self.emitter = Emitter(report)
         self.file = Scope()
+        self.homes = {tree.span.file: (tree, self.file)}
+        """The tree and the scope of each file: of the one that is compiled, and of libraries."""
         self.call_block = call_block
         self.depth = 0
         self.steps = 0
@@ -108,13 +110,14 @@ class Evaluator:
     def _name(self, node: ast.Node, name: str, scope: Scope) -> Value:
         found = scope.find(name)
         if found is None:
-            below = [each for each in self.tree.statements if each.span > node.span]
-            raise unknown(name, scope, self.file, below)
+            tree, file = self.homes[node.span.file]
+            below = [each for each in tree.statements if each.span > node.span]
+            raise unknown(name, scope, file, below)
         return found
 
     def _item(self, node: ast.Node, scope: Scope) -> Value:
         value = self.evaluate(node, scope)
-        if isinstance(value, Block | Instance | Function | LossName):
+        if isinstance(value, Block | Instance | Library | Function | LossName):
             return self.note(Mistake(f"{describe(value)} is no value of its own", "call it"),
                              node, scope)  # fmt: skip
         return value
@@ -264,9 +267,18 @@ class Evaluator:
         base = self.evaluate(node.base, scope)
         if is_poisoned(base):
             return POISON
+        if isinstance(base, Library):
+            return self._library_value(base, node.name)
         if not isinstance(base, Tensor | TargetValue):
             raise Mistake(f"{describe(base)} has no attributes", span=node.name.span)
         if node.name.id != "shape":
             hint = nearest(node.name.id, ["shape"]) or "a tensor has one attribute, 'shape'"
             raise Mistake(f"unknown attribute '{node.name.id}'", hint, node.name.span)
         return tuple(base.ssa.type.get_shape())  # type: ignore[attr-defined]
+
+    def _library_value(self, library: Library, name: ast.Name) -> Value:
+        if name.id not in library.values:
+            listed = ", ".join(library.values) or "nothing"
+            hint = nearest(name.id, library.values) or f"it has {listed}"
+            raise Mistake(f"the library '{library.name}' has no '{name.id}'", hint, name.span)
+        return library.values[name.id]

@@ -14,8 +14,8 @@ from lark import Token
 from pjc.diagnostics import Diagnostic, Span
 
 PARTNER = {"(": ")", "[": "]", "{": "}"}
-STATEMENTS = ("const", "input", "target", "param", "def", "return", "output", "require")
-RESERVED = ("for", "in", "use")
+STATEMENTS = ("use", "const", "input", "target", "param", "def", "return", "output", "require")
+RESERVED = ("for", "in")
 
 MAX_BRACKETS = 40
 """Deeper brackets are refused, so that no pass over the tree needs a deep stack."""

@@ -68,7 +68,7 @@ def parse(text: str, file: str) -> ast.File:
         errors += _too_deep(whole)
     if errors:
         errors.sort(key=lambda error: (error.span.line, error.span.column) if error.span else (0, 0))
-        raise DiagnosticError(errors[:MAX_ERRORS], source)
+        raise DiagnosticError(errors[:MAX_ERRORS], {file: source})
     return whole
 
 

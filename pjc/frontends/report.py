@@ -8,10 +8,13 @@ MAX_ERRORS = 50
 
 
 class Report:
-    """The mistakes found so far; at most one is kept for a place of the file."""
+    """The mistakes found so far; at most one is kept for a place of a file.
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    ``sources`` are the texts of the files by name, the one that is compiled first.
+    """
+
+    def __init__(self, file: str, source: str) -> None:
+        self.sources = {file: source}
         self.errors: dict[object, Diagnostic] = {}
 
     def add(self, message: str, span: Span | None, hint: str | None = None) -> None:
@@ -22,16 +25,16 @@ class Report:
             self.finish()
 
     def finish(self) -> None:
-        """Raise with all the mistakes, in the order of the file, if there are any."""
+        """Raise with all the mistakes, in the order of the files, if there are any."""
         if self.errors:
-            found = sorted(self.errors.values(), key=_place)
-            raise DiagnosticError(found, self.source)
+            raise DiagnosticError(sorted(self.errors.values(), key=self._place), self.sources)
 
     def give_up(self, message: str, span: Span | None, hint: str | None = None) -> None:
         """Note a mistake that makes going on useless, and raise."""
         self.add(message, span, hint)
         self.finish()
 
-
-def _place(error: Diagnostic) -> tuple[int, int]:
-    return (error.span.line, error.span.column) if error.span is not None else (0, 0)
+    def _place(self, error: Diagnostic) -> tuple[int, int, int]:
+        if error.span is None:
+            return 0, 0, 0
+        return list(self.sources).index(error.span.file), error.span.line, error.span.column

@@ -15,6 +15,7 @@ from pjc.frontends.values import (
     Init,
     InitName,
     Instance,
+    Library,
     LossName,
     Mistake,
     SharedParam,
@@ -78,7 +79,7 @@ class Scope:
         return {
             name: value
             for name, value in self.values.items()
-            if name in self.constants or isinstance(value, Block | Instance)
+            if name in self.constants or isinstance(value, Block | Instance | Library)
         }
 
     def claim(self, name: ast.Name, *, declares: bool, block: bool = False) -> None:
@@ -94,6 +95,8 @@ class Scope:
             raise Mistake(f"'{key}' is a constant{above}", "choose another name", span)
         if isinstance(old, Block | Instance):
             raise Mistake(f"'{key}' is a block{above}", "choose another name", span)
+        if isinstance(old, Library):
+            raise Mistake(f"'{key}' is a library{above}", "choose another name", span)
         if isinstance(old, TargetValue):
             raise Mistake(f"'{key}' is a target{above}", "choose another name", span)
         if declares and key in self.values:
@@ -106,14 +109,14 @@ def unknown(name: str, scope: Scope, file: Scope, below: Iterable[ast.Node]) -> 
     if scope.block is not None and scope.block.tree.name.id == name:
         return Mistake(f"'{name}' calls itself; blocks cannot be recursive")
     if scope is not file and name in file.values and name not in file.constants:
-        if isinstance(file.values[name], Block | Instance):
+        if isinstance(file.values[name], Block | Instance | Library):
             place = file.places[name].line
             return Mistake(f"'{name}' is defined in line {place}, below its use", "move it up")
         owner = scope.block.tree.name.id if scope.block else "the block"
         hint = f"pass it to '{owner}' as an argument"
         return Mistake(f"'{name}' belongs to the file; a block sees only its arguments", hint)
     for node in below:
-        if isinstance(node, ast.Def | ast.Const) and node.name.id == name:
+        if isinstance(node, ast.Def | ast.Const | ast.Use) and node.name.id == name:
             line = node.name.span.line
             return Mistake(f"'{name}' is defined in line {line}, below its use", "move it up")
     return Mistake(f"unknown name '{name}'", nearest(name, scope.names()))

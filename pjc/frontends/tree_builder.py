@@ -101,6 +101,9 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
     def type(self, meta: Meta, children: Children) -> ast.Node:
         return ast.Type(self._span(meta), self._name(children[0]), tuple(children[1:]))
 
+    def use(self, meta: Meta, children: Children) -> ast.Node:
+        return ast.Use(self._span(meta), self._name(children[0]))
+
     def const(self, meta: Meta, children: Children) -> ast.Node:
         return ast.Const(self._span(meta), self._name(children[0]), children[1])
 

@@ -104,6 +104,15 @@ class Block:
     tree: ast.Def
     visible: Mapping[str, Value]
     defaults: Mapping[str, Value]
+    constants: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The blocks and constants of a file that ``use`` names; ``nn.linear`` is one of them."""
+
+    name: str
+    values: Mapping[str, Value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +137,7 @@ class Instance:
 
 Value: TypeAlias = (
     "int | float | tuple[Value, ...] | Tensor | TargetValue | Init | InitName | LossName"
-    " | Block | Instance | Function | Poison"
+    " | Block | Instance | Library | Function | Poison"
 )
 
 
@@ -157,6 +166,8 @@ def describe(value: Value) -> str:
             return f"the block '{value.tree.name.id}'"
         case Instance():
             return f"the block '{value.path}'"
+        case Library():
+            return f"the library '{value.name}'"
         case Poison():
             return "a value with a mistake"
     return f"the function '{value.name}'"

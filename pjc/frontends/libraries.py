@@ -1,0 +1,94 @@
+"""Where ``use NAME`` finds a library: in pjc itself, or beside the file that is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pjc.diagnostics import Diagnostic, DiagnosticError
+
+STANDARD = Path(__file__).resolve().parent.parent / "library"
+"""The folder of the libraries that come with pjc."""
+MAX_SOURCE_BYTES = 16 * 2**20
+MAX_LIBRARIES = 64
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a library; ``file`` is what messages call it, ``standard`` whether it comes with pjc."""
+
+    text: str
+    file: str
+    standard: bool
+
+
+@dataclass
+class Libraries:
+    """Finds libraries by name; ``found`` are those asked for so far.
+
+    A name is looked up in ``recorded`` (texts that a compiled file holds), then among pjc's own libraries,
+    then as ``NAME.pjn`` in ``folder``. Names are names of the language, so that none leads out of it.
+    Libraries that come with pjc see no others.
+    """
+
+    folder: Path | None = None
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    found: dict[str, Source] = field(default_factory=dict)
+
+    def find(self, name: str, *, standard_only: bool = False) -> Source | None:
+        """Return a library, or None if there is none of this name.
+
+        Raises:
+            DiagnosticError: if there is a file that cannot be read as text, or there are too many.
+        """
+        if name not in self.found:
+            source = self._read(name, standard_only)
+            if source is None:
+                return None
+            if len(self.found) == MAX_LIBRARIES:
+                raise DiagnosticError([Diagnostic(f"more than {MAX_LIBRARIES} libraries are used")])
+            self.found[name] = source
+        return self.found[name]
+
+    def _read(self, name: str, standard_only: bool) -> Source | None:
+        own = STANDARD / f"{name}.pjn"
+        shown = f"pjc/library/{name}.pjn"
+        if name in self.recorded:
+            return Source(self.recorded[name], shown if own.is_file() else f"{name}.pjn", own.is_file())
+        if own.is_file():
+            return Source(read_source(own), shown, True)
+        path = None if self.folder is None else self.folder / f"{name}.pjn"
+        if standard_only or path is None or not path.exists():
+            return None
+        return Source(read_source(path), str(path), False)
+
+    def names(self) -> list[str]:
+        """Return the names that could be used."""
+        folders = [STANDARD] if self.folder is None else [STANDARD, self.folder]
+        return sorted({*self.recorded, *(path.stem for each in folders for path in each.glob("*.pjn"))})
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of the libraries in use, which :attr:`recorded` takes again."""
+        return {name: source.text for name, source in self.found.items()}
+
+
+def read_source(path: Path) -> str:
+    """Return the text of a source file, or raise DiagnosticError saying why it is none."""
+    try:
+        if path.is_dir():
+            raise _mistake(f"{path} is a folder, expected a .pjn file")
+        with path.open("rb") as file:
+            data = file.read(MAX_SOURCE_BYTES + 1)
+    except OSError as error:
+        raise _mistake(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_SOURCE_BYTES:
+        raise _mistake(f"{path} is larger than {MAX_SOURCE_BYTES >> 20} MiB, too large for a .pjn file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _mistake(f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#x}") from error
+
+
+def _mistake(message: str) -> DiagnosticError:
+    return DiagnosticError([Diagnostic(message)])

@@ -1,0 +1,105 @@
+"""``use nn``: parses a library and binds its blocks and constants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pjc.diagnostics import DiagnosticError
+from pjc.dialects.shapes import ShapeError
+from pjc.frontends import ast
+from pjc.frontends.libraries import Libraries, Source
+from pjc.frontends.names import nearest
+from pjc.frontends.pjn import parse
+from pjc.frontends.scope import Scope
+from pjc.frontends.values import POISON, Block, Library, Mistake, describe, is_poisoned
+
+if TYPE_CHECKING:
+    from pjc.frontends.elaborate import Elaborator
+
+
+class LibraryLoader:
+    """Loads each library once; ``open`` are those whose statements are being run, outermost first."""
+
+    def __init__(self, elaborator: Elaborator, libraries: Libraries) -> None:
+        self.elaborator = elaborator
+        self.libraries = libraries
+        self.loaded: dict[str, Library | None] = {}
+        self.open: list[tuple[str, Source]] = []
+
+    def use(self, node: ast.Use, scope: Scope) -> None:
+        """Bind the library's name in the scope of the file that uses it; raise Mistake if that fails."""
+        name = node.name.id
+        scope.claim(node.name, declares=True)
+        scope.bind(node.name, POISON)
+        opened = [each for each, _ in self.open]
+        if name in opened:
+            way = " uses ".join([*opened[opened.index(name) :], name])
+            raise Mistake(f"libraries cannot use each other in a circle: {way}", span=node.name.span)
+        if name not in self.loaded:
+            source = self._find(node.name)
+            self.loaded[name] = None
+            self.loaded[name] = self._load(name, source)
+        library = self.loaded[name]
+        if library is not None:
+            scope.bind(node.name, library)
+
+    def _find(self, name: ast.Name) -> Source:
+        inside_standard = bool(self.open) and self.open[-1][1].standard
+        try:
+            source = self.libraries.find(name.id, standard_only=inside_standard)
+        except DiagnosticError as error:
+            raise Mistake(error.diagnostics[0].message, span=name.span) from None
+        if source is None:
+            beside = "" if self.libraries.folder is None else f", or {name.id}.pjn beside the file"
+            hint = nearest(name.id, self.libraries.names()) or f"expected one of pjc's own{beside}"
+            raise Mistake(f"there is no library '{name.id}'", hint, name.span)
+        if source.file == self.elaborator.tree.span.file:
+            raise Mistake(f"the file uses itself as the library '{name.id}'", span=name.span)
+        return source
+
+    def _load(self, name: str, source: Source) -> Library | None:
+        """Run the statements of a library; None if its text cannot be parsed, which is noted."""
+        report, evaluator = self.elaborator.report, self.elaborator.evaluator
+        report.sources[source.file] = source.text
+        try:
+            tree = parse(source.text, source.file)
+        except DiagnosticError as error:
+            report.sources |= error.sources
+            for each in error.diagnostics:
+                report.add(each.message, each.span, each.hint)
+            return None
+        report.sources[source.file] = tree.source
+        scope = Scope()
+        evaluator.homes[source.file] = tree, scope
+        self.open.append((name, source))
+        for statement in tree.statements:
+            try:
+                self._statement(statement, scope, source)
+            except (Mistake, ShapeError) as error:
+                evaluator.note(error, statement, scope)
+        self.open.pop()
+        own = {key: value for key, value in scope.values.items() if not isinstance(value, Library)}
+        return Library(name, own)
+
+    def _statement(self, node: ast.Node, scope: Scope, source: Source) -> None:
+        match node:
+            case ast.Use():
+                self.use(node, scope)
+            case ast.Def():
+                block: Block = self.elaborator.define(node, scope)
+                if not source.standard:
+                    self.elaborator.blocks.append(block)
+            case ast.Const():
+                self._const(node, scope)
+            case _:
+                raise Mistake("a library holds blocks, constants and other libraries", "put this in a block")
+
+    def _const(self, node: ast.Const, scope: Scope) -> None:
+        """``const NAME = value``; the command line replaces only constants of the file itself."""
+        scope.claim(node.name, declares=True)
+        value = self.elaborator.evaluator.evaluate(node.value, scope)
+        scope.bind(node.name, value)
+        scope.constants.add(node.name.id)
+        if not isinstance(value, int | float) and not is_poisoned(value):
+            scope.bind(node.name, POISON)
+            raise Mistake(f"a const must be a number, found {describe(value)}", span=node.value.span)

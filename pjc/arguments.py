@@ -37,6 +37,8 @@ _TRAIN_EXAMPLES = """\
 data:
   digits                 8 x 8 handwritten digits, bundled with scikit-learn
   FILE.npz               arrays x and y
+  npy:X.npy,Y.npy        two arrays, of any size: the first stays on disk (also npy:FOLDER)
+  text:FILE              characters; the network predicts the next one
   FILE.csv               with --target COLUMN
   FILE                   IDX images (the MNIST format, gzipped or not), labels found beside them
   IMAGES,LABELS          two IDX files
@@ -76,6 +78,19 @@ _fraction = _number(float, lambda v: 0 <= v < 1, "a fraction from 0 to below 1")
 _relaxation = _number(float, lambda v: 0 < v <= 1, "a number above 0, at most 1")
 _step = _number(float, lambda v: 0 < v <= 2, "a number above 0, at most 2")
 _beta = _number(float, lambda v: v != 0 and abs(v) <= 1e6, "a number other than 0")
+
+
+def _split(text: str) -> tuple[float, float, float]:
+    """An argparse type: fractions to train on, to validate and to test on."""
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 3 or not (parts[0] > 0 and min(parts) >= 0 and abs(sum(parts) - 1) < 1e-6):
+        raise argparse.ArgumentTypeError(
+            f"expected three fractions that add up to 1, as in 0.8,0.1,0.1, got {text!r}"
+        )
+    return parts[0], parts[1], parts[2]
 
 
 def _copies(text: str) -> str:
@@ -180,15 +195,28 @@ def train_parser() -> argparse.ArgumentParser:
     add(
         *("--validation",),
         type=_fraction,
-        default=0.1,
         metavar="F",
         help="part of what remains to watch training with (default: 0.1)",
     )
     add(
-        "--normalize",
-        choices=("none", "standard"),
+        *("--split",),
+        type=_split,
+        metavar="A,B,C",
+        help="parts to train on, to validate and to test on, of all --data; instead of the two above",
+    )
+    add(
+        *("--normalize",),
+        choices=("none", "unit", "standard"),
         default="none",
-        help="standard: mean 0, variance 1 for each feature of the training part (default: none)",
+        help="each feature, as measured on the training part: unit: to 0..1; standard: to mean 0, "
+        "variance 1 (default: none)",
+    )
+    add(
+        *("--stride",),
+        type=_count,
+        metavar="N",
+        help="characters from one window of a text to the next (default: no overlap where every "
+        "character is predicted, 1 where only the last is)",
     )
     run = parser.add_argument_group("run")
     add = run.add_argument

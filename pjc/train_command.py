@@ -7,7 +7,6 @@ import hashlib
 import os
 import signal
 import sys
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pjc.driver import Compilation
-    from pjc.runtime.data import Dataset
+    from pjc.runtime.data.prepare import Parts
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
 
@@ -66,20 +65,14 @@ class _Outputs:
         )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The data of a run, in the network's shapes; ``notes`` says how it was normalized."""
-
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset | None
-    notes: Mapping[str, str]
-
-
 def run(given: argparse.Namespace) -> int:
     """Run ``pjc train``."""
     if given.resume and given.params:
         raise CommandError("--resume goes on from what was written, so it takes no --params")
+    if given.split and (given.test is not None or given.validation is not None):
+        raise CommandError("--split names all parts, so it goes without --test and --validation")
+    if given.split and given.test_data and given.split[2]:
+        raise CommandError("--test-data is the test part, so the third number of --split must be 0")
     if given.test_data and given.test is not None:
         raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
     model = Path(given.model)
@@ -183,47 +176,33 @@ class _Revision:
         return _holding(self.compilation, held), held
 
 
-def _load_parts(given: argparse.Namespace, program: Program) -> _Parts:
+def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
     """Load, fit, split and normalize the data."""
-    from pjc.runtime.data import Standardize, fit, load, match, split
+    from pjc.runtime.data.prepare import Request, prepare, split_fractions
     from pjc.runtime.train import specs
 
-    source, target = specs(program)
-    train_part = fit(load(given.data, given.target), source, target)
-    test: Dataset | None = None
-    if given.test_data:
-        column = given.target if given.test_data.lower().endswith(".csv") else None
-        test = fit(match(load(given.test_data, column), train_part), source, target)
-    elif given.test != 0:
-        fraction = 0.2 if given.test is None else given.test
-        train_part, test = split(train_part, fraction, "test")
-    validation: Dataset | None = None
-    if given.validation:
-        train_part, validation = split(train_part, given.validation, "validation")
-    if given.normalize == "none":
-        return _Parts(train_part, validation, test, {})
-    standardize = Standardize.measure(train_part)
-    return _Parts(
-        standardize(train_part),
-        None if validation is None else standardize(validation),
-        None if test is None else standardize(test),
-        standardize.notes(),
+    test = 0.2 if given.test is None else given.test
+    validation = 0.1 if given.validation is None else given.validation
+    if given.split:
+        test, validation = split_fractions(*given.split)
+    request = Request(
+        given.data, given.test_data, given.target, test, validation, given.normalize, given.stride
     )
+    return prepare(request, *specs(program))
 
 
 Settings = Mapping[str, str | int | float]
 
 
 def _settings(
-    given: argparse.Namespace, compilation: Compilation, program: Program, parts: _Parts
+    given: argparse.Namespace, compilation: Compilation, program: Program, parts: Parts
 ) -> Settings:
     """Return what must be the same for a resumed run to give the same numbers."""
-    data = zlib.crc32(parts.train.y.tobytes(), zlib.crc32(parts.train.x.tobytes()))
     options = compilation.options
     return {
         "network": hashlib.sha256(compilation.emit("net").encode()).hexdigest()[:16],
         "seed": given.seed,
-        "data": f"{len(parts.train)} samples to train on, checksum {data:08x}",
+        "data": f"{len(parts.train)} samples to train on, checksum {parts.train.checksum():08x}",
         "batch": program.batch or 0,
         "dtype": options.dtype,
         "solver": options.solver,

@@ -481,11 +481,24 @@ def test_test_data_and_no_validation(pjc_run: Run, given: list[Options]) -> None
     assert code == 0 and "test" not in out.splitlines()[-1]
 
 
+def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--split", "0.5,0.25,0.25")
+    assert code == 0 and "digits: 899 to train on, 449 to validate, 449 to test" in out
+    code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.2")
+    assert code == 2 and "three fractions that add up to 1, as in 0.8,0.1,0.1, got '0.8,0.1,0.2'" in err
+    code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.1", "--test", 0.1)
+    assert code == 1 and "goes without --test and --validation" in err
+    code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.1", "--test-data", "digits")
+    assert code == 1 and "third number of --split must be 0" in err
+    code, _, err = pjc_run(*TRAIN, "--stride", 2)
+    assert code == 1 and "--stride is for windows of a text" in err
+
+
 def test_normalization_is_kept_with_the_parameters(pjc_run: Run, given: list[Options]) -> None:
     assert pjc_run(*TRAIN, "--epochs", 1, "--normalize", "standard")[0] == 0
     with safe_open("net.params.safetensors", framework="numpy") as file:
         metadata = file.metadata()
-    assert metadata["mean"].count(",") == metadata["scale"].count(",") == 63
+    assert metadata["shift"].count(",") == metadata["scale"].count(",") == 63
 
 
 @pytest.mark.parametrize(

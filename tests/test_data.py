@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from pjc.runtime import data as sources
-from pjc.runtime.data import DataError, Dataset, Standardize, dataset, fit, load, match, split
+from pjc.runtime.data import DataError, Dataset, dataset, fit, load, match, split
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def test_digits() -> None:
 
 
 def test_unknown_source_lists_what_there_is() -> None:
-    with refused("no data called 'digit': expected digits, or the path"):
+    with refused("no data called 'digit': expected digits, .* or the path"):
         load("digit")
     with refused("no file nowhere/a.npz"):
         load("nowhere/a.npz")
@@ -433,16 +432,6 @@ def test_split_without_classes_or_with_several_sites() -> None:
 def test_split_that_leaves_a_part_empty(fraction: float) -> None:
     with refused("--validation|between 0 and 1"):
         split(sample(10), fraction, "validation")
-
-
-def test_standardize_measures_the_training_part_only() -> None:
-    train = Dataset(np.array([[1.0, 5], [3, 5]]), np.zeros(2, int), 1, "train")
-    other = Dataset(np.array([[5.0, 6]]), np.zeros(1, int), 1, "test")
-    standardize = Standardize.measure(train)
-    assert standardize(train).x.tolist() == [[-1, 0], [1, 0]]
-    assert standardize(other).x.tolist() == [[3, 1]]
-    with refused(re.escape("shape [3, 4], in training it was [2]")):
-        standardize(sample())
 
 
 def test_public_names_exist() -> None:

@@ -1,4 +1,4 @@
-"""Where samples come from: scikit-learn's digits, .npz, CSV and IDX files.
+"""Where samples come from: files of arrays, images and text, scikit-learn's digits, OpenML.
 
 >>> from pjc.runtime.data import load, split
 >>> rest, test = split(load("digits"), 0.2, "test")
@@ -8,41 +8,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .csv_file import load_csv
 from .dataset import MAX_BYTES, DataError, Dataset, from_arrays, require_file
 from .digits import load_digits
-from .fit import Spec, Standardize, fit, match
+from .fit import Spec, fit, match
 from .idx import load_idx, looks_like_idx
+from .normalize import Normalize
+from .npy import find_npy
 from .npz import load_npz
+from .rows import Rows
 from .split import split
+from .text import Text, Vocabulary, load_text, windows
 
 __all__ = [
     "MAX_BYTES",
     "DataError",
     "Dataset",
+    "Normalize",
+    "Rows",
     "Spec",
-    "Standardize",
+    "Text",
+    "Vocabulary",
     "fit",
     "from_arrays",
     "load",
+    "load_text",
     "match",
     "split",
+    "windows",
 ]
 
 
 def load(spec: str, target: str | None = None) -> Dataset:
     """Return the dataset that ``spec`` names.
 
-    ``digits``; the path of an ``.npz`` with x and y; the path of a ``.csv``, with ``target`` the
-    name of its target column; the path of an IDX file of images, whose labels stand beside it; or
-    two IDX files, ``IMAGES,LABELS``. Raises DataError.
+    ``digits``; the path of an ``.npz`` with x and y; ``npy:X.npy,Y.npy`` or ``npy:FOLDER``; the path of a
+    ``.csv``, with ``target`` the name of its target column; the path of an IDX file of images, whose
+    labels stand beside it; or two IDX files, ``IMAGES,LABELS``. A text is no dataset before it is cut
+    into windows: see ``load_text``. Raises DataError.
     """
     if not spec.lower().endswith(".csv") and target is not None:
         raise DataError(f"--target names a column of a CSV file, but the data is {spec!r}")
     if spec == "digits":
         return load_digits()
+    kind, colon, rest = spec.partition(":")
+    if colon and kind in _KINDS:
+        return _KINDS[kind](rest)
+    return _load_file(spec, target)
+
+
+_KINDS: Mapping[str, Callable[[str], Dataset]] = {"npy": find_npy}
+"""The sources that are named with a prefix."""
+
+
+def _load_file(spec: str, target: str | None) -> Dataset:
+    """Return the dataset in a file that tells by its name or content what it is."""
     path = Path(spec)
     if path.suffix.lower() == ".npz":
         return load_npz(path)
@@ -59,4 +82,4 @@ def load(spec: str, target: str | None = None) -> Dataset:
     raise DataError(f"{spec} is no data that pjc reads: expected {_SOURCES}")
 
 
-_SOURCES = "digits, or the path of an .npz, a .csv or an IDX file"
+_SOURCES = "digits, text:FILE, npy:X.npy,Y.npy, or the path of an .npz, a .csv or an IDX file"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .rows import Rows, blocks
 
 MAX_BYTES = 4 << 30
 """The most memory that one array of a source may take, in bytes."""
@@ -23,16 +27,17 @@ class DataError(Exception):
 class Dataset:
     """Samples ``x`` of shape ``[n, *features]`` and their targets ``y`` of shape ``[n, *sites]``.
 
-    ``x`` is floating and finite. ``y`` holds class numbers 0..classes-1 as int64, or finite floats;
-    then ``classes`` is None. ``class_names`` gives the label that each class number had in the
-    source, where labels were strings; ``columns`` names the features, where the source does.
+    Either may be Rows, which are made batch by batch. ``x`` is floating and finite, or holds tokens.
+    ``y`` holds class numbers 0..classes-1 as integers, or finite floats; then ``classes`` is None.
+    ``class_names`` gives the label that each class number had in the source, where labels were strings;
+    ``columns`` names the features, where the source does.
 
     Raises DataError when the arrays are empty, differ in their number of samples, or hold anything
     that is not finite or is a negative class number.
     """
 
-    x: NDArray[Any]
-    y: NDArray[Any]
+    x: NDArray[Any] | Rows
+    y: NDArray[Any] | Rows
     classes: int | None
     name: str
     class_names: tuple[str, ...] = ()
@@ -46,9 +51,13 @@ class Dataset:
                 f"{self.name} holds {len(self.x)} samples but {len(self.y)} targets; "
                 "each sample needs one target"
             )
-        _require_finite(self.x, f"the samples of {self.name}")
+        # Rows are checked by the source that makes them: here they would be made again for every part.
+        if not isinstance(self.x, Rows):
+            require_finite(self.x, f"the samples of {self.name}")
+        if isinstance(self.y, Rows):
+            return
         if self.classes is None:
-            _require_finite(self.y, f"the targets of {self.name}")
+            require_finite(self.y, f"the targets of {self.name}")
         elif self.y.size and int(self.y.min()) < 0:
             raise DataError(f"{self.name} has the label {int(self.y.min())}; labels are numbered from 0")
 
@@ -57,17 +66,30 @@ class Dataset:
 
     def take(self, indices: NDArray[Any], name: str) -> Dataset:
         """Return the samples at ``indices``, in that order, as a dataset called ``name``."""
-        return replace(self, x=self.x[indices], y=self.y[indices], name=name)
+        x, y = (each.take(indices) if isinstance(each, Rows) else each[indices] for each in (self.x, self.y))
+        return replace(self, x=x, y=y, name=name)
+
+    def notes(self) -> dict[str, str]:
+        """Return what else belongs to parameters trained on this: the names of classes, as JSON."""
+        return {"class_names": json.dumps(self.class_names)} if self.class_names else {}
+
+    def checksum(self) -> int:
+        """Return a number that tells data apart; of Rows, a thousand evenly spaced ones are looked at."""
+        found = 0
+        for each in (self.x, self.y):
+            few = np.linspace(0, len(each) - 1, 1000).astype(np.int64)
+            array = each[few] if isinstance(each, Rows) else each
+            found = zlib.crc32(array.tobytes(), found)
+        return found
 
 
-def _require_finite(array: NDArray[Any], what: str) -> None:
+def require_finite(array: NDArray[Any] | Rows, what: str) -> None:
     """Raise DataError naming the first sample that holds a NaN or an infinity."""
-    block = max(1, (1 << 22) // max(1, math.prod(array.shape[1:])))
-    for start in range(0, len(array), block):
-        finite = np.isfinite(array[start : start + block])
+    for start, block in blocks(array):
+        finite = np.isfinite(block)
         if not finite.all():
             at = np.argwhere(~finite)[0]
-            value = array[start : start + block][tuple(at)]
+            value = block[tuple(at)]
             raise DataError(
                 f"{what} hold {value} in sample {start + int(at[0])} (counted from 0); "
                 "remove or fill in such samples"

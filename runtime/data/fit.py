@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import DataError, Dataset
+from .rows import Rows, blocks
 
 
 class Spec(Protocol):
@@ -33,13 +33,18 @@ def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
     A sample is reshaped where its number of entries agrees. ``x`` gets the input's element type,
     class targets int32. Raises DataError when entries, kind, indices or labels do not fit.
     """
-    x = _reshape(data.x, source, f"a sample of {data.name}")
-    if _dtype(source).kind == "i":
-        _check_indices(x, source, data.name)
-    x = x.astype(_dtype(source), copy=False)
-    y = _reshape(data.y, target, f"a target of {data.name}")
+    x = _cast(data.x, source, None, f"a sample of {data.name}")
+    # Rows of integers are those of a text, which were counted, or have been here before.
+    if is_integer(source) and not (isinstance(x, Rows) and x.dtype.kind in "iu"):
+        for _, block in blocks(x):
+            _check_indices(block, source, data.name)
+    x = _cast(x, source, element_type(source), "")
+    what = f"a target of {data.name}"
     if target.classes is None:
-        return replace(data, x=x, y=y.astype(_dtype(target)), classes=None)
+        return replace(data, x=x, y=_cast(data.y, target, element_type(target), what), classes=None)
+    y = _cast(data.y, target, None, what)
+    if isinstance(y, Rows):  # only of a text, whose classes were counted
+        return replace(data, x=x, y=y, classes=target.classes)
     if data.classes is None and not np.array_equal(y, np.floor(y)):
         raise DataError(
             f"{target.name!r} is a class, but the targets of {data.name} are numbers with fractions"
@@ -87,61 +92,40 @@ def match(data: Dataset, reference: Dataset) -> Dataset:
             + (f"the classes {', '.join(reference.class_names[:12])}" if number else "class numbers")
         )
     table = np.array([number[name] for name in data.class_names])
-    y, names = table[data.y], reference.class_names
+    y, names = table[data.y[:]], reference.class_names
     return replace(data, y=y, classes=len(names), class_names=names)
 
 
-def _dtype(spec: Spec) -> np.dtype[Any]:
+def is_integer(spec: Spec) -> bool:
+    """Return whether a network's tensor holds integers, as tokens do."""
+    return element_type(spec).kind in "iu"
+
+
+def element_type(spec: Spec) -> np.dtype[Any]:
     """Return the NumPy type of a spec, which may name it as the language does (f32)."""
     names = {"f32": "float32", "f64": "float64", "i32": "int32"}
     return np.dtype(names.get(spec.dtype, spec.dtype) if isinstance(spec.dtype, str) else spec.dtype)
 
 
-def _reshape(array: NDArray[Any], spec: Spec, what: str) -> NDArray[Any]:
+def _cast(
+    array: NDArray[Any] | Rows, spec: Spec, dtype: np.dtype[Any] | None, what: str
+) -> NDArray[Any] | Rows:
+    """Return ``array`` with the spec's shape of a sample, and of type ``dtype`` if one is given."""
     found, expected = array.shape[1:], tuple(spec.shape[1:])
+    dtype = array.dtype if dtype is None else dtype
     if math.prod(found) != math.prod(expected):
         raise DataError(
             f"{what} has shape {_show(found)}, {math.prod(found)} entries, but {spec.name!r} of the "
             f"network takes {_show(expected)}, {math.prod(expected)} entries"
         )
-    return array.reshape(len(array), *expected)
+
+    def cast(rows: NDArray[Any]) -> NDArray[Any]:
+        return rows.reshape(len(rows), *expected).astype(dtype, copy=False)
+
+    if not isinstance(array, Rows):
+        return cast(array)
+    return array if (found, array.dtype) == (expected, dtype) else array.map(cast, expected, dtype)
 
 
 def _show(shape: tuple[int, ...]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
-
-
-@dataclass(frozen=True)
-class Standardize:
-    """Shifts and scales each feature to mean 0 and variance 1, as measured on the training part.
-
-    Features that do not vary there are only shifted.
-    """
-
-    mean: NDArray[Any]
-    scale: NDArray[Any]
-
-    @staticmethod
-    def measure(data: Dataset) -> Standardize:
-        """Return the transformation for which ``data.x`` has mean 0 and variance 1.
-
-        Raises DataError where the samples are indices.
-        """
-        if data.x.dtype.kind == "i":
-            raise DataError(f"the samples of {data.name} are numbers of rows; leave out --normalize")
-        deviation = data.x.std(axis=0, dtype=np.float64)
-        scale = np.where(deviation > 0, deviation, 1.0)
-        return Standardize(data.x.mean(axis=0, dtype=np.float64), scale)
-
-    def __call__(self, data: Dataset) -> Dataset:
-        """Return ``data`` transformed; raises DataError if its features have another shape."""
-        if data.x.shape[1:] != self.mean.shape:
-            raise DataError(
-                f"a sample of {data.name} has shape {_show(data.x.shape[1:])}, in training it was "
-                f"{_show(self.mean.shape)}"
-            )
-        return replace(data, x=((data.x - self.mean) / self.scale).astype(data.x.dtype))
-
-    def notes(self) -> dict[str, str]:
-        """Return the numbers as JSON, to be kept beside the parameters that rely on them."""
-        return {"mean": json.dumps(self.mean.tolist()), "scale": json.dumps(self.scale.tolist())}

@@ -52,7 +52,7 @@ def _read(archive: zipfile.ZipFile, member: str, file_size: int, path: Path) -> 
     if info.compress_size > file_size or info.file_size > _DEFLATE_RATIO * (info.compress_size + 1):
         raise DataError(f"{path} is damaged: {member} claims {info.file_size} bytes")
     with archive.open(info) as stream:
-        shape, dtype, header = _header(stream, f"{member} in {path}")
+        shape, dtype, header = read_header(stream, f"{member} in {path}")
     if dtype.hasobject:
         raise DataError(f"{member} in {path} holds Python objects; save plain numbers instead")
     expected = check_size(shape, dtype.itemsize, f"{member} in {path}")
@@ -66,7 +66,7 @@ def _read(archive: zipfile.ZipFile, member: str, file_size: int, path: Path) -> 
     return array
 
 
-def _header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Return shape, type and the number of bytes of a .npy header."""
     version = npy.read_magic(stream)
     if version == (1, 0):

@@ -27,7 +27,7 @@ def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dat
             f"for {part}; choose another fraction with --{part}"
         )
     one_class_each = data.classes is not None and data.y.ndim == 1
-    kept, chosen = _drawn(len(data), count, data.y if one_class_each else None, seed)
+    kept, chosen = _drawn(len(data), count, data.y[:] if one_class_each else None, seed)
     rest = data.take(kept, data.name)
     return rest, data.take(chosen, f"{data.name} ({part})")
 

@@ -38,6 +38,8 @@ data:
   digits                 8 x 8 handwritten digits, bundled with scikit-learn
   FILE.npz               arrays x and y
   npy:X.npy,Y.npy        two arrays, of any size: the first stays on disk (also npy:FOLDER)
+  images:FOLDER          image files in a folder for each class (pip install 'pjc[images]')
+  openml:NAME[:VERSION]  a data set of OpenML, which scikit-learn fetches; perhaps with --target
   text:FILE              characters; the network predicts the next one
   FILE.csv               with --target COLUMN
   FILE                   IDX images (the MNIST format, gzipped or not), labels found beside them
@@ -189,7 +191,7 @@ def train_parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--data", required=True, metavar="SOURCE", help="what to train on (see below)")
-    add("--target", metavar="COLUMN", help="the column of a CSV file that holds the targets")
+    add("--target", metavar="COLUMN", help="the column of a table that holds the targets")
     add("--test-data", metavar="SOURCE", help="what to test on, instead of a part of --data")
     add("--test", type=_fraction, metavar="F", help="part of --data to test on (default: 0.2)")
     add(
@@ -218,6 +220,7 @@ def train_parser() -> argparse.ArgumentParser:
         help="characters from one window of a text to the next (default: no overlap where every "
         "character is predicted, 1 where only the last is)",
     )
+    add("--resize", action="store_true", help="bring image files to the size that the network takes")
     run = parser.add_argument_group("run")
     add = run.add_argument
     add("--epochs", type=_count, default=10, metavar="N", help="epochs in all (default: 10)")

@@ -186,7 +186,14 @@ def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
     if given.split:
         test, validation = split_fractions(*given.split)
     request = Request(
-        given.data, given.test_data, given.target, test, validation, given.normalize, given.stride
+        given.data,
+        given.test_data,
+        given.target,
+        test,
+        validation,
+        given.normalize,
+        given.stride,
+        given.resize,
     )
     return prepare(request, *specs(program))
 

@@ -64,7 +64,7 @@ def _read(reader: Any, path: Path, target: str | None) -> Dataset:
         raise DataError(f"{path} has column names but no samples")
     x = np.frombuffer(features, np.float64).reshape(len(targets), -1)
     columns = tuple(header[:column] + header[column + 1 :])
-    return replace(from_arrays(x, _targets(targets), str(path)), columns=columns)
+    return replace(from_arrays(x, typed_targets(targets), str(path)), columns=columns)
 
 
 def _target_column(header: list[str], path: Path, target: str | None) -> int:
@@ -97,7 +97,7 @@ def _refuse_row(row: list[str], names: list[str], where: str) -> None:
             raise DataError(f"{where}: column {name!r} holds {text[:40]!r}, which is not a number") from None
 
 
-def _targets(texts: list[str]) -> NDArray[Any]:
+def typed_targets(texts: list[str]) -> NDArray[Any]:
     """Return class numbers, numbers or strings, the first that fits all the targets."""
     for kind, dtype in ((int, np.int64), (float, np.float64)):
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import load
+from . import load, takes_target
 from .dataset import DataError, Dataset
 from .fit import Spec, fit, match
 from .normalize import Normalize
@@ -22,7 +22,8 @@ class Request:
 
     ``data`` and ``test_data`` name sources; without the latter the fraction ``test`` of ``data`` is
     set aside, and the fraction ``validation`` of what remains then. ``target`` is the column of a CSV
-    file, ``normalize`` one of none, unit and standard, ``stride`` the distance of a text's windows.
+    file, ``normalize`` one of none, unit and standard, ``stride`` the distance of a text's windows,
+    ``resize`` whether images are brought to the network's size.
     """
 
     data: str
@@ -32,6 +33,7 @@ class Request:
     validation: float = 0.1
     normalize: str = "none"
     stride: int | None = None
+    resize: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,16 @@ def prepare(request: Request, source: Spec, target: Spec) -> Parts:
         return _prepare_text(request, source, target)
     if request.stride is not None:
         raise DataError(f"--stride is for windows of a text, but the data is {request.data!r}")
-    train = fit(load(request.data, request.target), source, target)
+
+    def read(spec: str) -> Dataset:
+        column = request.target if takes_target(spec) or spec == request.data else None
+        resize = request.resize and (spec.startswith("images:") or spec == request.data)
+        return load(spec, column, tuple(source.shape[1:]), resize)
+
+    train = fit(read(request.data), source, target)
     test: Dataset | None = None
     if request.test_data:
-        column = request.target if request.test_data.lower().endswith(".csv") else None
-        test = fit(match(load(request.test_data, column), train), source, target)
+        test = fit(match(read(request.test_data), train), source, target)
     elif request.test:
         train, test = split(train, request.test, "test")
     validation: Dataset | None = None
@@ -87,6 +94,8 @@ def _prepare_text(request: Request, source: Spec, target: Spec) -> Parts:
     if request.normalize != "none" or request.target is not None:
         option = "--target" if request.target is not None else "--normalize"
         raise DataError(f"{option} does not apply to a text, and the data is {request.data!r}")
+    if request.resize:
+        raise DataError(f"--resize is for image files, but the data is {request.data!r}")
     require_text_network(source, target)
     train = load_text(Path(request.data.removeprefix(_TEXT)))
     test: Text | None = None

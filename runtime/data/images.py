@@ -1,0 +1,142 @@
+"""A folder of image files, with a folder for each class."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import DataError, Dataset, check_size, reason
+from .rows import mapped
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+"""The formats that are read; others that Pillow knows run programs or are rare."""
+_MAX_PIXELS = 1 << 26
+"""The largest image decoded, in pixels."""
+_EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def load_images(folder: Path, sample: tuple[int, ...] | None = None, resize: bool = False) -> Dataset:
+    """Return the dataset of ``folder/CLASS/FILE``, classes and files in sorted order of their names.
+
+    ``sample`` is the shape that a network takes: ``[height, width]``, ``[height, width, channels]`` with
+    1 (gray) or 3 (RGB) channels, or the product of these, where all images have the first one's size; None
+    keeps that size. Images are converted to gray or RGB, transparency is dropped; of another
+    size they are resized bilinearly with ``resize``, else refused. Pixels are kept as bytes and made floats,
+    255 as 1, batch by batch. Names that begin with a dot are passed over.
+
+    Sizes are read from the headers before anything is decoded. Raises DataError, with the file, for what is
+    no image, damaged, too large, or of another size; and where Pillow is missing.
+    """
+    files, names = _files(folder)
+    height, width, channels = _target(files[0][0], sample, resize)
+    check_size((len(files), height, width, channels), 1, f"the images in {folder}")
+    pixels = np.empty((len(files), height, width, channels), np.uint8)
+    for place, (path, _) in enumerate(files):
+        pixels[place] = _read(path, (height, width, channels), resize)
+    labels = np.array([label for _, label in files], np.int64)
+
+    def scale(block: NDArray[Any]) -> NDArray[Any]:
+        return block.astype(np.float32) / np.float32(255)
+
+    rows = mapped(pixels).map(scale, pixels.shape[1:], np.float32)
+    return Dataset(rows, labels, len(names), str(folder), names)
+
+
+def _files(folder: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
+    """Return the files with the numbers of their classes, and the names of the classes."""
+    try:
+        folders = [each for each in sorted(folder.iterdir()) if each.is_dir() and each.name[0] != "."]
+        inside = [[each for each in sorted(one.iterdir()) if each.name[0] != "."] for one in folders]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read as a folder: {reason(error)}") from None
+    if not folders:
+        raise DataError(f"{folder} holds no folders; images are expected in a folder for each class")
+    for one, files in zip(folders, inside, strict=True):
+        if not files:
+            raise DataError(f"{one} holds no images; remove the folder, or fill it")
+    found = [(path, label) for label, files in enumerate(inside) for path in files]
+    return found, tuple(one.name for one in folders)
+
+
+def _target(first: Path, sample: tuple[int, ...] | None, resize: bool) -> tuple[int, int, int]:
+    """Return (height, width, channels) of the images that are made."""
+    if sample is not None and len(sample) in (2, 3):
+        channels = sample[2] if len(sample) == 3 else 1
+        if channels not in (1, 3):
+            raise DataError(
+                f"the network takes images of {channels} channels; 1 (gray) or 3 (RGB) can be made"
+            )
+        return sample[0], sample[1], channels
+    with _open(first) as image:
+        width, height = image.size
+        gray = image.mode in ("1", "L", "LA")
+    if sample is None:
+        return height, width, 1 if gray else 3
+    entries = math.prod(sample)
+    if resize:
+        raise DataError(
+            "--resize needs to know the size; declare the network's input as in x: f32[batch, 28, 28, 1]"
+        )
+    if entries not in (height * width, 3 * height * width):
+        raise DataError(
+            f"{first} has {width} x {height} pixels, in no number of channels the {entries} entries that the "
+            "network takes"
+        )
+    return height, width, entries // (height * width)
+
+
+def _open(path: Path) -> Image:
+    """Return an image whose header alone was read, checked for its size and type."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise DataError("images are read with Pillow; install it with pip install 'pjc[images]'") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which are checked below
+            image = Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise DataError(f"{path} is no image of the formats {', '.join(FORMATS)}; remove it") from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} is too large: {error}") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
+    if math.prod(image.size) > _MAX_PIXELS:
+        image.close()
+        raise DataError(
+            f"{path} has {image.size[0]} x {image.size[1]} pixels; at most {_MAX_PIXELS:,} are decoded"
+        )
+    if image.mode not in _EIGHT_BITS:
+        image.close()
+        raise DataError(
+            f"{path} has pixels of type {image.mode}, of more than 8 bits; convert it, or give arrays as .npz"
+        )
+    return image
+
+
+def _read(path: Path, shape: tuple[int, int, int], resize: bool) -> NDArray[Any]:
+    """Return an image as uint8 of ``shape``; it is decoded only if it may have that."""
+    height, width, channels = shape
+    with _open(path) as image:
+        if image.size != (width, height) and not resize:
+            raise DataError(
+                f"{path} has {image.size[0]} x {image.size[1]} pixels, expected {width} x {height}; "
+                "--resize brings all images to the network's size"
+            )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of transparency, which is dropped, and odd metadata
+                converted = image.convert("L" if channels == 1 else "RGB")
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise DataError(f"{path} is damaged: {reason(error)}") from None
+    if converted.size != (width, height):
+        converted = converted.resize((width, height), 2)  # bilinear
+    return np.asarray(converted, np.uint8).reshape(shape)

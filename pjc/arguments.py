@@ -225,6 +225,11 @@ def train_parser() -> argparse.ArgumentParser:
     add = run.add_argument
     add("--epochs", type=_count, default=10, metavar="N", help="epochs in all (default: 10)")
     add("--seed", type=_seed, default=0, metavar="S", help="of parameters and order (default: 0)")
+    add(
+        *("--keep-best",),
+        action="store_true",
+        help="also write MODEL.best.safetensors, of the epoch that validates best, and test with it",
+    )
     add("--params", metavar="FILE", help="safetensors with parameters to start from")
     add("--resume", action="store_true", help="go on from what an earlier run wrote")
     add(

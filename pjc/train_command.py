@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import signal
 import sys
@@ -39,11 +40,12 @@ LARGE_MULTIPLIER = 0.5
 
 @dataclass(frozen=True)
 class _Outputs:
-    """The three files that a training run writes."""
+    """The files that a training run writes; ``best`` only with --keep-best."""
 
     params: Path
     history: Path
     program: Path
+    best: Path
 
     @staticmethod
     def at(where: str, model: Path) -> _Outputs:
@@ -62,6 +64,7 @@ class _Outputs:
             prefix.with_name(f"{name}.params.safetensors"),
             prefix.with_name(f"{name}.history.csv"),
             prefix.with_name(f"{name}.pjx"),
+            prefix.with_name(f"{name}.best.safetensors"),
         )
 
 
@@ -101,6 +104,8 @@ def _train_program(
     parts = _load_parts(given, program)
     settings = _settings(given, compilation, program, parts)
     start = _start(given, program, outputs, settings)
+    if given.keep_best and not parts.validation:
+        raise CommandError("--keep-best needs samples to validate with; give --validation or --split")
     save_program(program, outputs.program)
     sizes = [f"{len(parts.train)} to train on"]
     sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
@@ -116,8 +121,12 @@ def _train_program(
     def save(result: Result) -> None:
         _save(outputs, result, settings, parts.notes, metric)
 
+    best = _Best(outputs.best, metric, settings, parts.notes, start)
+
     def after_epoch(result: Result) -> None:
         save(result)
+        if given.keep_best:
+            best(result)
         view.epoch(result.history[-1])
 
     with view, _Interrupt(console) as interrupt:
@@ -134,15 +143,69 @@ def _train_program(
             revise=revision,
         )
         save(result)
+    params = best.params(result) if given.keep_best else result.params
     for path in (outputs.params, outputs.history, outputs.program):
         say(console, f"wrote {path}")
+    if given.keep_best and best.epoch is not None:
+        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best")
     if interrupt.asked:
         done = f"{result.epoch} epochs" + (f" and {result.batch} batches" if result.batch else "")
         say(console, f"stopped after {done} of {given.epochs} epochs; --resume goes on from here")
     if parts.test is not None:
-        score = train.evaluate(program, result.params, parts.test)
+        score = train.evaluate(program, params, parts.test)
         say(console, f"test {metric}: {_score(score, metric)}", "bold")
     return 130 if interrupt.asked else 0
+
+
+class _Best:
+    """Writes the parameters of the epoch with the best validation score, of several the first."""
+
+    def __init__(
+        self,
+        path: Path,
+        metric: str,
+        settings: Settings,
+        notes: Mapping[str, str],
+        start: Result | None,
+    ) -> None:
+        self.path = path
+        self.sign = 1 if metric == "accuracy" else -1
+        self.settings = settings
+        self.notes = notes
+        self.score = -math.inf
+        self.epoch: int | None = None
+        if start is not None and start.history:
+            self._go_on(start)
+
+    def _go_on(self, start: Result) -> None:
+        """Take over what the run that is resumed wrote, if it is there and of the same run."""
+        from pjc.runtime.history import read_checkpoint
+
+        if not self.path.exists():
+            return
+        found = read_checkpoint(self.path)
+        rows = found.result.history
+        if found.settings == self.settings and rows and rows == start.history[: len(rows)]:
+            self._note(rows[-1])
+
+    def _note(self, row: Row) -> None:
+        self.score = self.sign * (row.validation or 0.0)
+        self.epoch = row.epoch
+
+    def __call__(self, result: Result) -> None:
+        """Write the result of an epoch if it is better than all before."""
+        from pjc.runtime.history import Checkpoint, write_checkpoint
+
+        row = result.history[-1]
+        if row.validation is not None and self.sign * row.validation > self.score:
+            self._note(row)
+            write_checkpoint(self.path, Checkpoint(result, self.settings), self.notes)
+
+    def params(self, result: Result) -> Mapping[str, Any]:
+        """Return the best parameters, or those of ``result`` where no epoch was finished."""
+        from pjc.runtime.history import read_parameters
+
+        return result.params if self.epoch is None else read_parameters(self.path)
 
 
 def _holding(compilation: Compilation, labels: tuple[str, ...]) -> Program:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
@@ -479,6 +481,33 @@ def test_test_data_and_no_validation(pjc_run: Run, given: list[Options]) -> None
     assert code == 1 and "goes without --test-data" in err
     code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--test", 0)
     assert code == 0 and "test" not in out.splitlines()[-1]
+
+
+def test_keep_best(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]) -> None:
+    """Means that run away after two epochs: the best epoch is kept, also over a resume, and tested."""
+
+    class Worse(FakeProgram):
+        def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+            params, info = super().update(params, x, y, iterations)
+            noise = jax.random.normal(jax.random.key(0), params["means"].shape)
+            return {"means": params["means"] + 0.004 * noise * (1 + jnp.abs(params["means"]))}, info
+
+    use(monkeypatch, Worse(rate=0.01))
+    best = "net.best.safetensors"
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 4, "--keep-best")
+    scores = [float(row["validation_accuracy"]) for row in history()]
+    epoch = scores.index(max(scores)) + 1
+    assert 1 < epoch < 4
+    assert code == 0 and f"wrote {best}, of epoch {epoch}, which validated best" in out
+    kept, tested = means(best), out.splitlines()[-1]
+    assert pjc_run(*TRAIN, "--epochs", epoch)[0] == 0
+    np.testing.assert_array_equal(means(), kept)
+    assert pjc_run(*TRAIN, "--epochs", epoch, "--keep-best")[0] == 0
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 4, "--keep-best", "--resume")
+    assert f"of epoch {epoch}, which" in out and out.splitlines()[-1] == tested
+    np.testing.assert_array_equal(means(best), kept)
+    code, _, err = pjc_run(*TRAIN, "--keep-best", "--validation", 0)
+    assert code == 1 and "--keep-best needs samples to validate with" in err
 
 
 def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:

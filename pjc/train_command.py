@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pjc.driver import Compilation
-    from pjc.runtime.data.prepare import Parts
+    from pjc.runtime.data.prepare import Parts, Request
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
 
@@ -239,16 +239,15 @@ class _Revision:
         return _holding(self.compilation, held), held
 
 
-def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
-    """Load, fit, split and normalize the data."""
-    from pjc.runtime.data.prepare import Request, prepare, split_fractions
-    from pjc.runtime.train import specs
+def request_of(given: argparse.Namespace) -> Request:
+    """Return which data the command line asks for, and in which parts."""
+    from pjc.runtime.data.prepare import Request, split_fractions
 
     test = 0.2 if given.test is None else given.test
     validation = 0.1 if given.validation is None else given.validation
     if given.split:
         test, validation = split_fractions(*given.split)
-    request = Request(
+    return Request(
         given.data,
         given.test_data,
         given.target,
@@ -258,7 +257,14 @@ def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
         given.stride,
         given.resize,
     )
-    return prepare(request, *specs(program))
+
+
+def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
+    """Load, fit, split and normalize the data."""
+    from pjc.runtime.data.prepare import prepare
+    from pjc.runtime.train import specs
+
+    return prepare(request_of(given), *specs(program))
 
 
 Settings = Mapping[str, str | int | float]

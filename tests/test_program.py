@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -303,3 +304,18 @@ require cross_entropy(z, y, strength = 1.0)
         label: float(t) for label, t in found["t"].items()
     }
     assert pjc.compile(text, batch=8, copies="held").update(params, x, y)[1]["t"] == {}
+
+
+def test_apply_has_the_gradient_of_the_network() -> None:
+    """Other optimizers can train a compiled network: JAX differentiates its forward pass."""
+    program = pjc.compile(Path(__file__).parent.parent / "examples" / "digits_mlp.pjn", batch=5)
+    params = program.init(0)
+    x = jax.random.normal(jax.random.key(1), (5, 64))
+
+    def plain(params: Any) -> Any:
+        hidden = jnp.maximum(x @ params["hidden_layer.weight"] + params["relu_0.bias"], 0)
+        return jnp.sin(hidden @ params["out.weight"]).sum()
+
+    found = jax.jit(jax.grad(lambda given: jnp.sin(program.apply(given, x)).sum()))(params)
+    for name, wanted in jax.grad(plain)(params).items():
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-5)

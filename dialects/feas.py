@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     DictionaryAttr,
     FloatAttr,
+    IntAttr,
     IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
@@ -24,9 +25,10 @@ from xdsl.dialects.builtin import (
     f64,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Dialect, Operation, ParametrizedAttribute, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
+    irdl_attr_definition,
     irdl_op_definition,
     operand_def,
     opt_prop_def,
@@ -36,6 +38,8 @@ from xdsl.irdl import (
     traits_def,
     var_operand_def,
 )
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
 from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
@@ -43,6 +47,48 @@ from pjc.dialects import shapes
 from pjc.dialects.net import FLOATS, InitAttr, LossOp, verify_levels
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
+
+
+@irdl_attr_definition
+class LoopAttr(ParametrizedAttribute):
+    """The loop that an op repeats in, and how often: ``{loop = #feas.loop<"t" 16>}``.
+
+    A node in a loop is a family of nodes, one for each iteration, which share its first axis evenly.
+    """
+
+    name = "feas.loop"
+
+    label: StringAttr
+    count: IntAttr
+
+    def __init__(self, label: str, count: int) -> None:
+        super().__init__(StringAttr(label), IntAttr(count))
+
+    def print_parameters(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string_literal(self.label.data)
+            printer.print_string(f" {self.count.data}")
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        with parser.in_angle_brackets():
+            label = parser.parse_str_literal("the label of a loop")
+            count = parser.parse_integer(allow_boolean=False, allow_negative=False)
+        return LoopAttr(label, count).parameters
+
+
+def loop_of(op: Operation) -> LoopAttr | None:
+    """Return the loop that a node or a view repeats in, if any."""
+    found = op.attributes.get("loop")
+    return found if isinstance(found, LoopAttr) else None
+
+
+def put_in_loop(op: Operation, loop: LoopAttr | None) -> None:
+    """Make an op repeat in a loop, or in none."""
+    if loop is None:
+        op.attributes.pop("loop", None)
+    else:
+        op.attributes["loop"] = loop
 
 
 class NodeOp(IRDLOperation, ABC):
@@ -58,6 +104,10 @@ class NodeOp(IRDLOperation, ABC):
     def fields(self) -> dict[str, Attribute]:
         """Return the static attributes of the node's operator, by the name of its field."""
         return {}
+
+
+class GivenOp(NodeOp, ABC):
+    """A node whose value is given: it is written to its readers and never asks them."""
 
 
 class ConstraintOp(NodeOp, ShapedOp, ABC):
@@ -120,7 +170,7 @@ class ProblemOp(IRDLOperation):
 
 
 @irdl_op_definition
-class DatumOp(NodeOp):
+class DatumOp(GivenOp):
     """``{x : x = its value}``: ``%x = feas.datum "x" : tensor<128x64xf32>``."""
 
     name = "feas.datum"
@@ -131,6 +181,21 @@ class DatumOp(NodeOp):
 
     def __init__(self, label: str, type: Attribute) -> None:
         super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
+
+
+@irdl_op_definition
+class ConstantOp(GivenOp):
+    """``{x : x = a number}``: ``%x = feas.constant "zero" 0.0 : tensor<128x64xf32>``."""
+
+    name = "feas.constant"
+
+    value = prop_def(FloatAttr.constr(f64))
+    result = result_def(TensorType)
+
+    assembly_format = "$label $value (`part` $part^)? attr-dict `:` type($result)"
+
+    def __init__(self, label: str, value: FloatAttr, type: Attribute) -> None:
+        super().__init__(properties={"label": StringAttr(label), "value": value}, result_types=[type])
 
 
 @irdl_op_definition
@@ -166,17 +231,29 @@ class IndexOp(IRDLOperation):
 
 @irdl_op_definition
 class ParameterOp(NodeOp):
-    """A free variable that training finds: ``%w = feas.parameter "w" <1.0 * zeros> : ...``."""
+    """A free variable that training finds: ``%w = feas.parameter "w" <1.0 * zeros> : ...``.
+
+    With ``family 8`` it is eight parameters along the first axis, each initialized by itself.
+    """
 
     name = "feas.parameter"
 
     init = prop_def(InitAttr)
+    family = opt_prop_def(IntegerAttr.constr(i64))
     result = result_def(TensorType)
 
-    assembly_format = "$label $init (`part` $part^)? attr-dict `:` type($result)"
+    assembly_format = "$label $init (`family` $family^)? (`part` $part^)? attr-dict `:` type($result)"
 
-    def __init__(self, label: str, init: InitAttr, type: Attribute) -> None:
-        super().__init__(properties={"label": StringAttr(label), "init": init}, result_types=[type])
+    def __init__(
+        self, label: str, init: InitAttr, type: Attribute, family: IntegerAttr | None = None
+    ) -> None:
+        super().__init__(
+            properties={"label": StringAttr(label), "init": init, "family": family}, result_types=[type]
+        )
+
+
+HALFWAY = ("held", "factored")
+"""The forms of copies that go from one iteration's to the next's, in Douglas-Rachford at relaxation 1/2."""
 
 
 @irdl_op_definition
@@ -471,6 +548,7 @@ FEAS = Dialect(
     [
         ProblemOp,
         DatumOp,
+        ConstantOp,
         TargetOp,
         IndexOp,
         ParameterOp,
@@ -484,5 +562,5 @@ FEAS = Dialect(
         MarginOp,
         OutputOp,
     ],
-    [],
+    [LoopAttr],
 )

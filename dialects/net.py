@@ -39,6 +39,7 @@ from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
+from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import (
     SIZES,
@@ -197,18 +198,52 @@ class TargetOp(_SourceOp):
 
 @irdl_op_definition
 class ParamOp(IRDLOperation):
-    """A parameter: ``net.param "dense_0.weight" #net.init<1.0 * he_normal> : tensor<64x128xf32>``."""
+    """A parameter: ``net.param "dense_0.weight" #net.init<1.0 * he_normal> : tensor<64x128xf32>``.
+
+    With ``family 8`` it is eight parameters along the first axis, each initialized by itself.
+    """
 
     name = "net.param"
 
     label = prop_def(StringAttr)
     init = prop_def(InitAttr)
+    family = opt_prop_def(IntegerAttr.constr(i64))
     result = result_def(TensorType)
 
-    assembly_format = "$label $init attr-dict `:` type($result)"
+    assembly_format = "$label $init (`family` $family^)? attr-dict `:` type($result)"
 
-    def __init__(self, label: str, init: InitAttr, type: TensorType[Attribute]) -> None:
-        super().__init__(properties={"label": StringAttr(label), "init": init}, result_types=[type])
+    def __init__(
+        self, label: str, init: InitAttr, type: TensorType[Attribute], family: int | None = None
+    ) -> None:
+        super().__init__(
+            properties={
+                "label": StringAttr(label),
+                "init": init,
+                "family": None if family is None else IntegerAttr(family, i64),
+            },
+            result_types=[type],
+        )
+
+    def verify_(self) -> None:
+        if self.family is not None and shape_of(self.result)[:1] != (self.family.value.data,):
+            raise VerifyException(f"a family of {self.family.value.data} needs a first axis of that size")
+
+
+@irdl_op_definition
+class ConstantOp(IRDLOperation):
+    """A tensor of one number: ``net.constant 0.0 : tensor<128x64xf32>``."""
+
+    name = "net.constant"
+
+    value = prop_def(FloatAttr.constr(f64))
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$value attr-dict `:` type($result)"
+
+    def __init__(self, value: float, type: Attribute) -> None:
+        super().__init__(properties={"value": FloatAttr(value, f64)}, result_types=[type])
 
 
 @irdl_op_definition
@@ -414,6 +449,10 @@ NET = Dialect(
         InputOp,
         TargetOp,
         ParamOp,
+        ConstantOp,
+        ForOp,
+        YieldOp,
+        AtOp,
         MatmulOp,
         SumOp,
         SumReluOp,

@@ -15,12 +15,16 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     DictionaryAttr,
+    FloatAttr,
+    IntAttr,
+    IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
     TensorType,
     UnitAttr,
     f64,
     i32,
+    i64,
 )
 from xdsl.ir import (
     Attribute,
@@ -68,16 +72,20 @@ class StateType(ParametrizedAttribute, TypeAttribute):
 class PathAttr(ParametrizedAttribute):
     """The way from a node's value to a variable that holds copies of it.
 
-    ``#proj.path<@dense.matmul.rhs via transpose [1, 0] then broadcast [4, 3, 5] [1, 2]>``
+    ``#proj.path<@dense.matmul.rhs via transpose [1, 0] then broadcast [4, 3, 5] [1, 2]>``. The node that
+    holds the variable may be a family: with ``for 16`` each entry at the start of the path is read by
+    sixteen of its nodes, and ``group 1`` tells paths apart by which entries are read by one and the same.
     """
 
     name = "proj.path"
 
     variable: StringAttr
     steps: ArrayAttr[StepAttr]
+    nodes: IntAttr
+    group: IntAttr
 
-    def __init__(self, variable: str, steps: Sequence[StepAttr] = ()) -> None:
-        super().__init__(StringAttr(variable), ArrayAttr(list(steps)))
+    def __init__(self, variable: str, steps: Sequence[StepAttr] = (), nodes: int = 1, group: int = 0) -> None:
+        super().__init__(StringAttr(variable), ArrayAttr(list(steps)), IntAttr(nodes), IntAttr(group))
 
     def result_shape(self, shape: Shape) -> Shape:
         """Return the shape at the end of the path, for a value of the given shape."""
@@ -91,6 +99,10 @@ class PathAttr(ParametrizedAttribute):
             for index, step in enumerate(self.steps):
                 printer.print_string(" then " if index else " via ")
                 step.print_body(printer)
+            if self.nodes.data != 1:
+                printer.print_string(f" for {self.nodes.data}")
+            if self.group.data != 0:
+                printer.print_string(f" group {self.group.data}")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
@@ -101,7 +113,9 @@ class PathAttr(ParametrizedAttribute):
             while parser.parse_optional_keyword(separator):
                 steps.append(StepAttr.parse_body(parser))
                 separator = "then"
-        return [variable, ArrayAttr(steps)]
+            nodes = parser.parse_integer() if parser.parse_optional_keyword("for") else 1
+            group = parser.parse_integer() if parser.parse_optional_keyword("group") else 0
+        return [variable, ArrayAttr(steps), IntAttr(nodes), IntAttr(group)]
 
 
 PATHS = ArrayAttr[PathAttr]
@@ -256,20 +270,124 @@ class DatumOp(IRDLOperation):
 
 @irdl_op_definition
 class ParameterOp(IRDLOperation):
-    """The value that a parameter has before an update: ``%w = proj.parameter "w" <1.0 * zeros> : ...``."""
+    """The value that a parameter has before an update: ``%w = proj.parameter "w" <1.0 * zeros> : ...``.
+
+    With ``family 8`` it is eight parameters along the first axis, each initialized by itself.
+    """
 
     name = "proj.parameter"
 
     label = prop_def(StringAttr)
     init = prop_def(InitAttr)
+    family = opt_prop_def(IntegerAttr.constr(i64))
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$label $init attr-dict `:` type($result)"
+    assembly_format = "$label $init (`family` $family^)? attr-dict `:` type($result)"
 
-    def __init__(self, label: str, init: InitAttr, type: Attribute) -> None:
-        super().__init__(properties={"label": StringAttr(label), "init": init}, result_types=[type])
+    def __init__(
+        self, label: str, init: InitAttr, type: Attribute, family: IntegerAttr | None = None
+    ) -> None:
+        super().__init__(
+            properties={"label": StringAttr(label), "init": init, "family": family}, result_types=[type]
+        )
+
+
+@irdl_op_definition
+class ConstantOp(IRDLOperation):
+    """A tensor of one number: ``%z = proj.constant 0.0 : tensor<128x64xf32>``."""
+
+    name = "proj.constant"
+
+    value = prop_def(FloatAttr.constr(f64))
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$value attr-dict `:` type($result)"
+
+    def __init__(self, value: FloatAttr, type: Attribute) -> None:
+        super().__init__(properties={"value": value}, result_types=[type])
+
+
+@irdl_op_definition
+class ForOp(IRDLOperation):
+    """The iterations of a loop in the forward pass, one after another.
+
+    ``%zs = proj.for "t" 16 carries (%h0) over (%xs) : .. { ^body(%h: .., %x: ..): .. }``. The block gets
+    what it carries and a slice of each value that it runs over, ``1/16`` of the first axis; results are the
+    values that it collects, laid one after another along their first axis.
+    """
+
+    name = "proj.for"
+
+    label = prop_def(StringAttr)
+    count = prop_def(IntegerAttr.constr(i64))
+    inits = var_operand_def(TensorType)
+    scanned = var_operand_def(TensorType)
+    collected = var_result_def(TensorType)
+    body = region_def("single_block")
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+
+    assembly_format = (
+        "$label $count `carries` `(` $inits `)` `over` `(` $scanned `)` `:` `(` type($inits) `)` `over` "
+        "`(` type($scanned) `)` `->` `(` type($collected) `)` attr-dict-with-keyword $body"
+    )
+
+    def __init__(
+        self,
+        label: str,
+        count: int,
+        inits: Sequence[SSAValue],
+        scanned: Sequence[SSAValue],
+        types: Sequence[Attribute],
+        body: Region,
+    ) -> None:
+        super().__init__(
+            operands=[list(inits), list(scanned)],
+            properties={"label": StringAttr(label), "count": IntegerAttr(count, i64)},
+            result_types=[list(types)],
+            regions=[body],
+        )
+
+    def verify_(self) -> None:
+        end = self.body.block.last_op
+        if not isinstance(end, NextOp):
+            raise VerifyException("the body of 'proj.for' ends in 'proj.next'")
+        count = self.count.value.data
+        whole = [*self.scanned, *self.collected]
+        carried = len(self.inits)
+        parts = [*self.body.block.args[carried:], *end.collected]
+        if any(value.type != each.type for value, each in zip(self.inits, end.carried, strict=True)):
+            raise VerifyException("'proj.for' must keep the types of what it carries")
+        for value, part in zip(whole, parts, strict=True):
+            size, *rest = shape_of(part)
+            if shape_of(value) != (size * count, *rest):
+                raise VerifyException(f"'proj.for' cuts {value.type} into {count} of {part.type}")
+
+
+@irdl_op_definition
+class NextOp(IRDLOperation):
+    """What the next iteration gets, and what is collected: ``proj.next (%h) collect (%z) : ..``."""
+
+    name = "proj.next"
+
+    carried = var_operand_def(TensorType)
+    collected = var_operand_def(TensorType)
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+
+    traits = traits_def(IsTerminator())
+
+    assembly_format = (
+        "`(` $carried `)` `collect` `(` $collected `)` attr-dict "
+        "`:` `(` type($carried) `)` `collect` `(` type($collected) `)`"
+    )
+
+    def __init__(self, carried: Sequence[SSAValue], collected: Sequence[SSAValue]) -> None:
+        super().__init__(operands=[list(carried), list(collected)])
 
 
 @irdl_op_definition
@@ -621,7 +739,7 @@ class WriteOp(IRDLOperation):
 
 @irdl_op_definition
 class IterateOp(IRDLOperation):
-    """One iteration of the solver: ``proj.iterate "dr" { ^0(%x : !proj.state): ... }``."""
+    """One iteration of the solver: ``proj.iterate "dr" { ^body(%x : !proj.state): ... }``."""
 
     name = "proj.iterate"
 
@@ -758,6 +876,9 @@ PROJ = Dialect(
         PartOp,
         DatumOp,
         ParameterOp,
+        ConstantOp,
+        ForOp,
+        NextOp,
         EvaluateOp,
         OutputOp,
         ReadOp,

@@ -115,6 +115,7 @@ class StepAttr(ParametrizedAttribute):
     - ``pad [low] [high]``: with zeros, which belong to the operand
     - ``place [axis, offset, size]``: a range of a longer axis; other operands fill the rest
     - ``gather "tokens" [shape]``: rows by number; the numbers, of that shape, are a datum
+    - ``shift [by]``: entry ``i`` of the first axis goes to ``i + by``; other operands fill the rest
     """
 
     name = "view.step"
@@ -132,6 +133,7 @@ class StepAttr(ParametrizedAttribute):
         "pad": 2,
         "place": 1,
         "gather": 1,
+        "shift": 1,
     }
 
     def __init__(self, kind: str, *numbers: Sequence[int], indices: str = "") -> None:
@@ -159,6 +161,8 @@ class StepAttr(ParametrizedAttribute):
                     return (*shape[:axis], size, *shape[axis + 1 :])
             case "gather", (indices,):
                 return shapes.gather(shape, indices)
+            case "shift", ((by,),) if shape and 0 < by < shape[0]:
+                return shape
         raise ShapeError(f"step '{self}' does not fit a tensor of shape {shapes.show(shape)}")
 
     def verify(self) -> None:
@@ -425,8 +429,44 @@ class GatherOp(ViewOp):
             raise VerifyException(f"'{self.name}' must keep the element type of its table")
 
 
+@irdl_op_definition
+class ShiftOp(ViewOp):
+    """What the iterations of a loop get from the ones before: ``view.shift %first, %rest : ..``.
+
+    Entry 0 of the first axis is ``first``; entry ``i`` is entry ``i - 1`` of ``rest``, which may be made
+    further below: a loop is a cycle in the graph of a problem.
+    """
+
+    name = "view.shift"
+
+    first = operand_def(TensorType)
+    rest = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$first `,` $rest attr-dict `:` type($first) `,` type($rest) `->` type($result)"
+
+    def __init__(self, first: SSAValue, rest: SSAValue) -> None:
+        super().__init__(operands=[first, rest], result_types=[rest.type])
+
+    def step(self, operand: int) -> StepAttr:
+        if operand == 0:
+            return StepAttr("place", (0, 0, shape_of(self.rest)[0]))
+        return StepAttr("shift", (1,))
+
+    def infer(self) -> Shape:
+        first, rest = shape_of(self.first), shape_of(self.rest)
+        if first != (1, *rest[1:]) or rest[0] < 2:
+            raise ShapeError(
+                f"a shift of {shapes.show(rest)} takes a first entry of shape {shapes.show((1, *rest[1:]))} "
+                f"and at least two entries, found {shapes.show(first)}"
+            )
+        return rest
+
+
 VIEW = Dialect(
     "view",
-    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp],
+    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp, ShiftOp],
     [StepAttr],
 )

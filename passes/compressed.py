@@ -6,11 +6,9 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import feas, proj
+from pjc.dialects.feas import HALFWAY
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
 from pjc.passes.holding import held_name, held_operands, held_type, writes_of
-
-HALFWAY = ("held", "factored")
-"""The forms that go from one iteration's copies to the next's, in Douglas-Rachford at relaxation 1/2."""
 
 OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
 """What a halfway form holds of its first operand, and of its second; letters are names."""
@@ -88,11 +86,18 @@ def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation
 def _data_value(value: SSAValue, ops: list[Operation]) -> SSAValue:
     """Return a value of data and views, adding the ops that make it."""
     owner = value.owner
-    if isinstance(owner, feas.DatumOp | feas.IndexOp):
-        new: Operation = proj.DatumOp(owner.label.data, owner.result.type)
+    if isinstance(owner, feas.GivenOp | feas.IndexOp):
+        new = given_value(owner)
     else:
         assert isinstance(owner, ViewOp)
         operands = {operand: _data_value(operand, ops) for operand in owner.operands}
         new = owner.clone(value_mapper=operands)
     ops.append(new)
     return new.results[0]
+
+
+def given_value(node: feas.GivenOp | feas.IndexOp) -> Operation:
+    """Return the op that gives the value of a datum, of a constant, or indices."""
+    if isinstance(node, feas.ConstantOp):
+        return proj.ConstantOp(node.value, node.result.type)
+    return proj.DatumOp(node.label.data, node.results[0].type)

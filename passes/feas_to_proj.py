@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, Region
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, proj
-from pjc.dialects.view import ViewOp
-from pjc.passes.compressed import HALFWAY, compressed_projection, factor_types, first_factors
+from pjc.dialects.feas import HALFWAY
+from pjc.dialects.shapes import Shape
+from pjc.dialects.view import StepAttr, shape_of
+from pjc.passes.compressed import compressed_projection, factor_types, first_factors, given_value
+from pjc.passes.families import Reads, grouped, reads
+from pjc.passes.forward import forward_pass
 from pjc.passes.graph import problems
 from pjc.passes.holding import (
     form_of,
+    held_by_all,
     held_name,
     held_operands,
     held_type,
@@ -109,10 +115,11 @@ class _Lowering:
         readers = [each for each in feas.readers(node) if each[0].part is not None]
         readers = [(op, index, steps) for op, index, steps in readers if index in held_operands(op)]
         readers.sort(key=lambda reader: (self.order[reader[0]], reader[1]))
-        return [
-            proj.PathAttr(held_name(op, index), (*steps, *spread_steps(op, index)))
-            for op, index, steps in readers
-        ]
+        found: list[proj.PathAttr] = []
+        for reader, same in groupby(readers, key=lambda each: each[0]):
+            ways = [(index, (*steps, *spread_steps(reader, index))) for _, index, steps in same]
+            found += _family_paths(reader, ways, shape_of(node.results[0]))
+        return found
 
     def variables(self, node: feas.NodeOp) -> list[proj.VariableOp]:
         """Return the declarations of what the node holds."""
@@ -132,18 +139,8 @@ class _Lowering:
         return declared
 
     def forward(self) -> Block:
-        """Return the network's own operations, each on whole tensors."""
-        block = Block()
-        values: dict[SSAValue, SSAValue] = {}
-        for op in self.problem.body.block.ops:
-            new = _evaluated(op, values)
-            if new is None:
-                continue
-            new.location = op.location
-            block.add_op(new)
-            for old_result, new_result in zip(op.results, new.results, strict=True):
-                new_result.name_hint = old_result.name_hint
-                values[old_result] = new_result
+        """Return the forward pass: the network's own operations, and the writes that make copies agree."""
+        block, values = forward_pass(self.problem)
         for node in self.trained():
             if node.results and (paths := self.paths(node)):
                 block.add_op(proj.WriteOp(values[node.results[0]], paths))
@@ -169,9 +166,9 @@ class _Lowering:
         if isinstance(node, feas.LossNode):
             return self.loss_projection(node)
         paths = self.paths(node)
-        if isinstance(node, feas.DatumOp):
-            datum = proj.DatumOp(label, node.result.type)
-            return [datum, proj.WriteOp(datum.result, paths)]
+        if isinstance(node, feas.GivenOp):
+            given = given_value(node)
+            return [given, proj.WriteOp(given.results[0], paths)]
         gather = proj.GatherOp(label, paths, node.results[0].type)
         if isinstance(node, feas.ParameterOp):
             slot = proj.PathAttr(slot_name(node))
@@ -199,18 +196,20 @@ class _Lowering:
         return [read, target, project, write]
 
 
-def _evaluated(op: Operation, values: dict[SSAValue, SSAValue]) -> Operation | None:
-    """Return the op of the forward pass for an op of the problem; None for what imposes only."""
-    match op:
-        case ViewOp():
-            return op.clone(value_mapper=values)
-        case feas.DatumOp() | feas.IndexOp():
-            return proj.DatumOp(op.label.data, op.result.type)
-        case feas.ParameterOp():
-            return proj.ParameterOp(op.label.data, op.init, op.result.type)
-        case feas.ConstraintOp():
-            inputs = [values[operand] for operand in op.operands]
-            return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, op.results[0].type)
-        case feas.OutputOp():
-            return proj.OutputOp(op.label.data, values[op.value])
-    return None
+def _family_paths(
+    reader: feas.NodeOp, ways: list[tuple[int, tuple[StepAttr, ...]]], shape: Shape
+) -> list[proj.PathAttr]:
+    """Return the ways to what a reader holds, with which of its nodes read an entry if it is a family."""
+    loop = feas.loop_of(reader)
+    names = [held_name(reader, index) for index, _ in ways]
+    if loop is None:
+        return [proj.PathAttr(name, steps) for name, (_, steps) in zip(names, ways, strict=True)]
+    count = loop.count.data
+    found = [
+        Reads(None) if held_by_all(reader, index) else reads(steps, shape, count) for index, steps in ways
+    ]
+    groups = grouped(reader.label.data, found)
+    return [
+        proj.PathAttr(name, steps, count if each.axis is None else 1, group)
+        for name, (_, steps), each, group in zip(names, ways, found, groups, strict=True)
+    ]

@@ -47,16 +47,16 @@ def _fused_terms(op: feas.ReductionOp) -> list[SSAValue] | None:
     """Return the op's terms with every sum that only it reads opened up; None if there is none."""
     opened: list[SSAValue] = []
     for term in op.terms:
-        inner = _opened(term)
+        inner = _opened(term, feas.loop_of(op))
         opened += [term] if inner is None else inner.terms
     return opened if len(opened) > len(op.terms) else None
 
 
-def _opened(term: SSAValue) -> feas.SumOp | None:
-    """Return the plain elementwise sum that gives the term, if nobody else reads it."""
+def _opened(term: SSAValue, loop: feas.LoopAttr | None) -> feas.SumOp | None:
+    """Return the plain elementwise sum that gives the term, if nobody else reads it, in the same loop."""
     inner = term.owner
     if isinstance(inner, feas.SumOp) and not len(inner.axes) and term.has_one_use():
-        return inner
+        return inner if feas.loop_of(inner) == loop else None
     return None
 
 
@@ -89,6 +89,7 @@ def _fuse(op: feas.SumOp | feas.SumReluOp, rewriter: PatternRewriter) -> None:
     old = list(op.terms)
     new = type(op)(op.label.data, terms, op.axes.get_values())
     new.location = op.location
+    feas.put_in_loop(new, feas.loop_of(op))
     new.result.name_hint = op.result.name_hint
     rewriter.replace(op, new)
     _erase_opened(old, rewriter)

@@ -9,6 +9,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from pjc.dialects import feas, proj
 from pjc.dialects.view import StepAttr, element_of, shape_of
+from pjc.passes.forward import is_common
 
 
 def form_of(node: feas.NodeOp) -> str:
@@ -32,7 +33,7 @@ def held_operands(node: feas.NodeOp) -> list[int]:
 
 def all_data(value: SSAValue) -> bool:
     """Whether all entries of the value are data."""
-    return all(isinstance(source, feas.DatumOp) for source in feas.sources(value))
+    return all(isinstance(source, feas.GivenOp) for source in feas.sources(value))
 
 
 def held_name(node: feas.NodeOp, operand: int) -> str:
@@ -48,6 +49,11 @@ def slot_name(node: feas.ParameterOp) -> str:
 def spread_steps(node: feas.NodeOp, operand: int) -> tuple[StepAttr, ...]:
     """Return the steps from an operand to what the node holds of it: one copy for all, or each its own."""
     return node.operand_path(operand) if form_of(node) == "exact" else ()
+
+
+def held_by_all(node: feas.NodeOp, operand: int) -> bool:
+    """Whether the nodes of a family hold together what they hold of an operand, rather than a share each."""
+    return form_of(node) != "exact" and is_common(node, operand)
 
 
 def held_type(node: feas.NodeOp, operand: int) -> TensorType[Attribute]:

@@ -48,7 +48,7 @@ def _legalize(problem: feas.ProblemOp) -> None:
     colors = cheapest_coloring(
         node_graph(problem),
         fixed={i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)},
-        free={i for i, node in enumerate(nodes) if isinstance(node, feas.DatumOp)},
+        free={i for i, node in enumerate(nodes) if isinstance(node, feas.GivenOp)},
     )
     color_of = {node: colors[i] for i, node in enumerate(nodes)}
     for node in nodes:
@@ -168,10 +168,11 @@ class _Search:
 def _detach_readers(node: feas.NodeOp, clash: set[feas.NodeOp]) -> None:
     """Let the clashing readers read a clone of a datum, or an identity of any other node."""
     stand_in: Operation
-    if isinstance(node, feas.DatumOp):
+    if isinstance(node, feas.GivenOp):
         stand_in = node.clone()
     else:
         stand_in = feas.IdentityOp(f"{node.label.data}.identity", node.results[0])
+        feas.put_in_loop(stand_in, feas.loop_of(node))
     stand_in.location = node.location
     stand_in.results[0].name_hint = node.results[0].name_hint
     block = node.parent_block()

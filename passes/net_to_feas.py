@@ -12,7 +12,10 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, net
-from pjc.dialects.view import ViewOp, element_of
+from pjc.dialects.loops import ForOp
+from pjc.dialects.view import Sizes, ViewOp, element_of
+from pjc.passes.lift import Lifting, liftable
+from pjc.passes.unroll import unroll
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,9 @@ class NetToFeasPass(ModulePass):
 
     Inputs become data (or, as numbers of rows, indices), parameters stay parameters, every operation becomes
     a constraint on its operands and its result, every ``require`` a loss; views are kept as they are. A
-    constraint is labelled by the place where it was written.
+    constraint is labelled by the place where it was written. A loop becomes families of constraints on the
+    values of all its iterations, stacked along a first axis; what an iteration carries to the next goes
+    through a shift.
 
     ```
     %z = net.matmul %x, %w : ...              %z = feas.dot "dense_0.matmul" %x, %w : ...
@@ -50,32 +55,45 @@ class _Conversion:
     used: Counter[str] = field(default_factory=Counter)
 
     def run(self, network: net.NetworkOp) -> None:
+        for loop in [op for op in network.body.block.ops if isinstance(op, ForOp)]:
+            if not liftable(loop):
+                unroll(loop)
         for op in network.body.block.ops:
-            new = self.converted(op)
-            new.location = op.location
-            self.block.add_op(new)
-            for old_result, new_result in zip(op.results, new.results, strict=True):
-                new_result.name_hint = old_result.name_hint
-                self.values[old_result] = new_result
+            if isinstance(op, ForOp):
+                name = self.unused(op.label.data)
+                results = Lifting(op, name, self.values, self.converted, self.added).run()
+                self.values |= zip(op.results, results, strict=True)
+                continue
+            new = self.converted(op, [self.values[operand] for operand in op.operands])
+            self.added(new, op)
+            self.values |= zip(op.results, new.results, strict=True)
+
+    def added(self, new: Operation, old: Operation) -> Operation:
+        """Add an op that stands for one of the network."""
+        new.location = old.location
+        self.block.add_op(new)
+        if new.results and not isinstance(old, ForOp):
+            new.results[0].name_hint = old.results[0].name_hint
+        return new
 
     def label(self, op: Operation) -> str:
         """Return a unique label: where the op was written, else what it is, and a count."""
         written, kind = op.location, op.name.removeprefix("net.")
         label = written.desc.data if isinstance(written, NameLoc) else kind
-        self.used[label] += 1
-        if self.used[label] == 1:
-            return label
         return self.unused(label)
 
     def unused(self, label: str) -> str:
+        """Return the label, with a count if it is taken."""
+        self.used[label] += 1
+        if self.used[label] == 1:
+            return label
         while (candidate := f"{label}_{self.used[label] - 1}") in self.used:
             self.used[label] += 1
         self.used[candidate] += 1
         return candidate
 
-    def converted(self, op: Operation) -> Operation:
-        """Return the feas op for a net op, reading converted values."""
-        operands = [self.values[operand] for operand in op.operands]
+    def converted(self, op: Operation, operands: list[SSAValue], lift: int = 0) -> Operation:
+        """Return the feas op for a net op, reading converted values, which grew by ``lift`` first axes."""
         match op:
             case ViewOp():
                 return op.clone(value_mapper=self.values)
@@ -87,15 +105,17 @@ class _Conversion:
                 return feas.TargetOp(op.label.data, op.classes, op.result.type)
             case net.ParamOp():
                 self.used[op.label.data] += 1
-                return feas.ParameterOp(op.label.data, op.init, op.result.type)
+                return feas.ParameterOp(op.label.data, op.init, op.result.type, op.family)
+            case net.ConstantOp():
+                return feas.ConstantOp(self.label(op), op.value, op.result.type)
             case net.MatmulOp():
                 return feas.DotOp(self.label(op), *operands)
             case net.SumOp():
-                return feas.SumOp(self.label(op), operands, op.axes.get_values())
+                return feas.SumOp(self.label(op), operands, _raised(op.axes, lift))
             case net.SumReluOp():
-                return feas.SumReluOp(self.label(op), operands, op.axes.get_values())
+                return feas.SumReluOp(self.label(op), operands, _raised(op.axes, lift))
             case net.MaxOp():
-                return feas.MaxOp(self.label(op), operands, op.axes.get_values())
+                return feas.MaxOp(self.label(op), operands, _raised(op.axes, lift))
             case net.IdentityOp():
                 return feas.IdentityOp(self.label(op), *operands)
             case net.QuantizeOp():
@@ -107,3 +127,8 @@ class _Conversion:
             case net.OutputOp():
                 return feas.OutputOp(op.label.data, operands[0])
         raise PassFailedException(f"'{op.name}' has no counterpart in feas")
+
+
+def _raised(axes: Sizes, lift: int) -> list[int]:
+    """Return the axes behind ``lift`` new first ones."""
+    return [axis + lift for axis in axes.get_values()]

@@ -32,6 +32,7 @@ from pjc.passes.levels import LevelsPass
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.solvers import CYCLIC
 from pjc.passes.solvers import SOLVERS as SOLVER_FORMULAS
+from pjc.passes.unroll import UnrollPass
 from pjc.universe import context
 
 if TYPE_CHECKING:
@@ -190,12 +191,14 @@ class Compilation:
     @cached_property
     def feas(self) -> ModuleOp:
         """The feasibility problem, split into parts."""
+        unrolled: list[ModulePass]
         split: list[ModulePass]
         if self.options.solver in CYCLIC:
-            split = [LevelsPass()]
+            unrolled, split = [UnrollPass()], [LevelsPass()]
         else:
-            split = [LegalizeBipartitePass(), BipartitionPass()]
-        return self._run("feas", self.net, [CanonicalizePass(), NetToFeasPass(), FusePass(), *split])
+            unrolled, split = [], [LegalizeBipartitePass(), BipartitionPass()]
+        passes = [*unrolled, CanonicalizePass(), NetToFeasPass(), FusePass(), *split]
+        return self._run("feas", self.net, passes)
 
     @cached_property
     def proj(self) -> ModuleOp:
@@ -305,7 +308,7 @@ class Compilation:
         program = only(self.proj, proj.ProgramOp)
         counts: Counter[tuple[str, str]] = Counter()
         for node in problem.nodes():
-            if not isinstance(node, feas.DatumOp | feas.ParameterOp):
+            if not isinstance(node, feas.GivenOp | feas.ParameterOp):
                 part = "" if node.part is None else node.part.data
                 counts[node.name.removeprefix("feas."), part] += 1
         width = 4 if self.options.dtype == "f32" else 8

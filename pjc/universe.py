@@ -21,6 +21,7 @@ DIALECTS = {
 
 PASSES = {
     "net-infer-shapes": ("infer_shapes", "InferShapesPass"),
+    "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
     "net-to-feas": ("net_to_feas", "NetToFeasPass"),
     "feas-fuse": ("fuse", "FusePass"),

@@ -32,7 +32,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
-from pjc.dialects.view import ConcatOp, StepAttr, ViewOp, shape_of
+from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
 from pjc.runtime.projections import loss, operator
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
@@ -81,7 +81,8 @@ class Emitter:
             if isinstance(op, proj.ParameterOp):
                 name = op.label.data
                 own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-                params[name] = initial(op.init, own, shape_of(op.result), dtype_of(op.result))
+                family = None if op.family is None else op.family.value.data
+                params[name] = initial(op.init, own, shape_of(op.result), dtype_of(op.result), family)
         return params
 
     def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
@@ -95,32 +96,21 @@ class Emitter:
         return state, fixed
 
     def _run_forward(self, params: Tensors, data: Tensors) -> tuple[dict[str, Array], State, Fixed]:
-        values: dict[SSAValue, Array] = {}
-        forward: dict[str, Array] = {}
+        run = _Forward(params, data)
         outputs: dict[str, Array] = {}
         state: State = {}
         for op in self.program.forward_op().body.block.ops:
             match op:
-                case proj.DatumOp():
-                    if op.result.uses:
-                        values[op.result] = data[op.label.data]
-                case proj.ParameterOp():
-                    values[op.result] = forward[op.label.data] = params[op.label.data]
-                case proj.EvaluateOp():
-                    with jax.named_scope(op.node.data):
-                        inputs = [values[each] for each in op.inputs]
-                        values[op.result] = _evaluate(op, inputs)
-                    forward[op.node.data] = values[op.result]
-                case ViewOp():
-                    values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
                 case proj.OutputOp():
-                    outputs[op.label.data] = values[op.value]
+                    outputs[op.label.data] = run.values[op.value]
                 case proj.WriteOp():
-                    self._write(state, op, values[op.value], data)
+                    self._write(state, op, run.values[op.value], data)
+                case _:
+                    run.evaluate(op)
         for name, variable in self.variables.items():
             if name not in state:
                 state[name] = jnp.zeros(shape_of(variable.type), dtype_of(variable.type))
-        return outputs, state, Fixed(data, {name: forward[name] for name in sorted(self.kept)})
+        return outputs, state, Fixed(data, {name: run.by_node[name] for name in sorted(self.kept)})
 
     def project(self, part: str, state: State, fixed: Fixed, given: State | None = None) -> State:
         """Return the projection of the state onto a part.
@@ -139,6 +129,8 @@ class Emitter:
                         values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
                     case proj.DatumOp():
                         values[op.result] = fixed.data[op.label.data]
+                    case proj.ConstantOp():
+                        values[op.result] = _constant(op)
                     case proj.GatherOp():
                         with jax.named_scope(op.node.data):
                             values[op.result] = self._gather(op, state, fixed)
@@ -236,17 +228,17 @@ class Emitter:
     def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
         shape = shape_of(op.result)
         if _reads_by_number(op):
-            groups = _paths_by_reader(op, self, fixed.data).values()
-            return gathered_mean([(1, paths) for paths in groups], state, fixed.forward[op.node.data])
-        readers = _readers(op, self)
-        total: Any = 0
-        for paths in _paths_by_reader(op, self, fixed.data).values():
+            return gathered_mean(_groups(op, self, fixed.data), state, fixed.forward[op.node.data])
+        means, weights = [], []
+        for nodes, paths in _groups(op, self, {}):
             found = sum(collect(state[name], path, shape) for name, path in paths)
-            made = sum(counts(path, shape) for _, path in paths)
-            total = total + found / np.maximum(made, 1)
-        mean = total / np.maximum(readers, 1).astype(dtype_of(op.result))
+            made = np.asarray(sum(counts(path, shape) for _, path in paths))
+            means.append(found / np.maximum(made, 1).astype(dtype_of(op.result)))
+            weights.append(nodes * np.minimum(made, 1))
+        readers = np.asarray(sum(weights, np.zeros((), np.int64)))
+        mean = means[0] if len(means) == 1 else _averaged(means, weights, readers, dtype_of(op.result))
         if op.node.data in self.kept:
-            return jnp.where(np.asarray(readers) > 0, mean, fixed.forward[op.node.data])
+            return jnp.where(readers > 0, mean, fixed.forward[op.node.data])
         return jnp.asarray(mean)
 
     def _write(self, state: State, op: proj.WriteOp, value: Array, data: Tensors) -> None:
@@ -293,14 +285,17 @@ def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
     return found
 
 
-def initial(init: InitAttr, key: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return a parameter's first value.
+def initial(
+    init: InitAttr, key: Array, shape: tuple[int, ...], dtype: np.dtype[Any], family: int | None = None
+) -> Array:
+    """Return a parameter's first value; that of a family of parameters along the first axis.
 
     he_normal has standard deviation ``sqrt(2 / fan_in)`` (He et al., "Delving deep into rectifiers",
     2015), glorot_uniform the bound ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio, 2010). The last
     axis counts outputs, all axes before it inputs.
     """
-    fan_in, fan_out = (prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (prod(shape), prod(shape))
+    own = shape if family is None else shape[1:]
+    fan_in, fan_out = (prod(own[:-1]), own[-1]) if len(own) > 1 else (prod(own), prod(own))
     arguments = init.arguments.get_values()
     draws: dict[str, Callable[[], Array]] = {
         "zeros": lambda: jnp.zeros(shape, dtype),
@@ -327,6 +322,8 @@ def _viewed(op: Operation, inputs: list[Array]) -> Array:
     assert isinstance(op, ViewOp)
     if isinstance(op, ViewGatherOp):
         return jnp.asarray(spread(inputs[0], [("gather", (inputs[1],))]))
+    if isinstance(op, ShiftOp):
+        return jnp.concatenate([inputs[0], inputs[1][:-1]])
     if len(inputs) > 1:
         assert isinstance(op, ConcatOp)
         return jnp.concatenate(inputs, axis=op.axis.value.data)
@@ -386,21 +383,89 @@ def _reads_by_number(op: proj.GatherOp) -> bool:
     return any(step.indices.data for path in op.paths for step in path.steps)
 
 
-def _paths_by_reader(
+def _groups(
     op: proj.GatherOp, emitter: Emitter, data: Tensors
-) -> dict[str, list[tuple[str, list[Step]]]]:
-    """Return the paths to the copies that each reader holds."""
-    found: dict[str, list[tuple[str, list[Step]]]] = {}
+) -> list[tuple[int, list[tuple[str, list[Step]]]]]:
+    """Return the paths to what each reader holds, and how many nodes the reader stands for."""
+    found: dict[tuple[str, int], tuple[int, list[tuple[str, list[Step]]]]] = {}
     for path in op.paths:
         name = path.variable.data
-        reader = emitter.variables[name].node.data
-        found.setdefault(reader, []).append((name, steps_of(path.steps, data)))
+        key = emitter.variables[name].node.data, path.group.data
+        found.setdefault(key, (path.nodes.data, []))[1].append((name, steps_of(path.steps, data)))
+    return list(found.values())
+
+
+def _averaged(
+    means: Sequence[Array], weights: Sequence[np.ndarray], readers: np.ndarray, dtype: np.dtype[Any]
+) -> Array:
+    """Return the mean of the readers' means, each with as many votes as nodes of it read an entry."""
+    total: Any = 0
+    for mean, weight in zip(means, weights, strict=True):
+        total = total + (mean if np.all(weight == 1) else mean * weight.astype(dtype))
+    return jnp.asarray(total / np.maximum(readers, 1).astype(dtype))
+
+
+def _readers(op: proj.GatherOp, emitter: Emitter) -> np.ndarray:
+    """Return how many nodes read each entry."""
+    shape = shape_of(op.result)
+    found = np.zeros((), np.int64)
+    for nodes, paths in _groups(op, emitter, {}):
+        made = sum(counts(path, shape) for _, path in paths)
+        found = found + nodes * np.minimum(made, 1)
     return found
 
 
-def _readers(op: proj.GatherOp, emitter: Emitter) -> np.ndarray | int:
-    """Return how many nodes read each entry."""
-    shape = shape_of(op.result)
-    groups = _paths_by_reader(op, emitter, {}).values()
-    made = [sum(counts(path, shape) for _, path in paths) for paths in groups]
-    return sum((np.minimum(each, 1) for each in made), np.zeros((), np.int64))
+def _constant(op: proj.ConstantOp) -> Array:
+    return jnp.full(shape_of(op.result), op.value.value.data, dtype_of(op.result))
+
+
+@dataclass
+class _Forward:
+    """The forward pass while it runs: values by SSA value, and those of parameters and operations by node."""
+
+    params: Tensors
+    data: Tensors
+    values: dict[SSAValue, Array] = field(default_factory=dict)
+    by_node: dict[str, Array] = field(default_factory=dict)
+
+    def evaluate(self, op: Operation) -> None:
+        """Evaluate one op of the forward pass, or of the body of a loop in it."""
+        match op:
+            case proj.DatumOp():
+                if op.result.uses:
+                    self.values[op.result] = self.data[op.label.data]
+            case proj.ConstantOp():
+                self.values[op.result] = _constant(op)
+            case proj.ParameterOp():
+                self.values[op.result] = self.by_node[op.label.data] = self.params[op.label.data]
+            case proj.EvaluateOp():
+                with jax.named_scope(op.node.data):
+                    self.values[op.result] = _evaluate(op, [self.values[each] for each in op.inputs])
+                self.by_node[op.node.data] = self.values[op.result]
+            case ViewOp():
+                self.values[op.results[0]] = _viewed(op, [self.values[each] for each in op.operands])
+            case proj.ForOp():
+                self.repeat(op)
+
+    def repeat(self, loop: proj.ForOp) -> None:
+        """Run a loop: a scan over slices of the values that it runs over."""
+        block = loop.body.block
+        count, end = loop.count.value.data, block.last_op
+        assert isinstance(end, proj.NextOp)
+
+        def body(carried: list[Array], slices: list[Array]) -> tuple[list[Array], list[Array]]:
+            inner = _Forward(self.params, self.data, dict(self.values))
+            inner.values |= zip(block.args, [*carried, *slices], strict=True)
+            for op in block.ops:
+                inner.evaluate(op)
+            return [inner.values[v] for v in end.carried], [inner.values[v] for v in end.collected]
+
+        inits = [self.values[value] for value in loop.inits]
+        scanned = [self.values[value] for value in loop.scanned]
+        cut = [x.reshape(count, x.shape[0] // count, *x.shape[1:]) for x in scanned]
+        with jax.named_scope(loop.label.data):
+            _, stacked = jax.lax.scan(body, inits, cut, length=count)
+        for result, inside, rows in zip(loop.collected, end.collected, stacked, strict=True):
+            self.values[result] = rows.reshape(-1, *rows.shape[2:])
+            if isinstance(inside.owner, proj.EvaluateOp):
+                self.by_node[inside.owner.node.data] = self.values[result]

@@ -39,6 +39,9 @@ def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
                 value = _padded(value, *_margins(value.shape, axis, offset, size), 0)
             case "gather", (indices,):
                 value = jnp.take(value, indices, axis=0)  # a number out of range gives NaN
+            case "shift", ((by,),):
+                rest = [0] * (value.ndim - 1)
+                value = _padded(value[:-by], [by, *rest], [0, *rest], 0)
             case _:
                 raise ValueError(f"unknown view step '{kind}'")
     return value
@@ -53,9 +56,20 @@ def write(copies: Array | None, value: Array, path: Sequence[Step], shape: tuple
         return jnp.asarray(spread(value, path))
     copies = jnp.zeros(shape, value.dtype) if copies is None else copies
     *before, (kind, numbers) = path
-    if kind == "place" and owns_all(before):
-        axis, offset, _ = numbers[0]
-        return lax.dynamic_update_slice_in_dim(copies, spread(value, before), offset, axis)
+    inner = value.shape
+    for step in before:
+        inner = _shape_after(step, inner)
+    match kind, numbers:
+        case "reshape", _:
+            return write(copies.reshape(inner), value, before, inner).reshape(shape)
+        case "transpose", (permutation,):
+            back = [int(axis) for axis in np.argsort(permutation)]
+            return jnp.transpose(write(jnp.transpose(copies, back), value, before, inner), permutation)
+        case "place", ((axis, offset, _),):
+            own = lax.slice_in_dim(copies, offset, offset + inner[axis], axis=axis)
+            return lax.dynamic_update_slice_in_dim(copies, write(own, value, before, inner), offset, axis)
+        case "shift", ((by,),) if owns_all(before):
+            return lax.dynamic_update_slice_in_dim(copies, spread(value, before)[:-by], by, 0)
     mine = spread(jnp.ones_like(value), path, fill=1) > 0
     return jnp.where(mine, spread(value, path), copies)
 
@@ -94,6 +108,8 @@ def _collected(
             return lax.slice_in_dim(copies, offset, offset + before[axis], axis=axis)
         case "gather", (indices,):
             return jnp.zeros(before, copies.dtype).at[indices].add(copies)
+        case "shift", ((by,),):
+            return _padded(copies[by:], [0] * len(before), [by, *[0] * (len(before) - 1)], 0)
     raise ValueError(f"unknown view step '{kind}'")
 
 
@@ -140,22 +156,94 @@ def gathered_mean(
 
 
 def counts(path: Sequence[Step], shape: tuple[int, ...]) -> np.ndarray | int:
-    """Return how many copies a path makes of each entry of a value: one number where all agree.
+    """Return how many copies a path makes of each entry of a value.
 
+    One number where all agree, else an array of the value's rank, with size 1 along axes that do not matter.
     The path must not gather; see :func:`gathered_counts`.
     """
-    made = 1
-    size = prod(shape)
-    current = shape
-    for kind, numbers in path:
-        after = _shape_after((kind, numbers), current)
-        if kind == "slice" and after != current:
+    shapes = [shape]
+    for step in path:
+        shapes.append(_shape_after(step, shapes[-1]))
+    made = np.ones([1] * len(shapes[-1]), np.int64)
+    for step, before, after in zip(reversed(path), shapes[-2::-1], reversed(shapes[1:]), strict=True):
+        counted = _counted(made, step, before, after)
+        if counted is None:
             return _counts_by_index(path, shape)
-        if kind == "broadcast":
-            made *= prod(after) // prod(current)
-        current = after
-    assert size > 0
-    return made
+        made = counted
+    return int(made.flat[0]) if made.size == 1 else made
+
+
+def _counted(
+    made: np.ndarray, step: Step, before: tuple[int, ...], after: tuple[int, ...]
+) -> np.ndarray | None:
+    """Return the counts before a step from those after it; None where axes mix that differ in them."""
+    match step:
+        case ("reshape", _):
+            return _reshaped_counts(made, before, after)
+        case ("transpose", (permutation,)):
+            return made.transpose(np.argsort(permutation))
+        case ("broadcast", (_, dims)):
+            repeated = [axis for axis in range(len(after)) if axis not in dims]
+            repeated += [d for d, size in zip(dims, before, strict=True) if size < after[d]]
+            for axis in repeated:
+                made = made.sum(axis=axis, keepdims=True) * (after[axis] if made.shape[axis] == 1 else 1)
+            return made.reshape([made.shape[d] for d in dims])
+        case ("slice", (starts, limits, strides)):
+            for axis, size in enumerate(before):
+                if after[axis] < size:
+                    read = np.zeros((*made.shape[:axis], size, *made.shape[axis + 1 :]), np.int64)
+                    part = slice(starts[axis], limits[axis], strides[axis])
+                    read[(*[slice(None)] * axis, part)] = made
+                    made = read
+            return made
+        case ("pad", (low, _)):
+            for axis, size in enumerate(before):
+                made = _cut(made, axis, low[axis], size)
+            return made
+        case ("place", ((axis, offset, _),)):
+            return _cut(made, axis, offset, before[axis])
+        case ("shift", ((by,),)):
+            whole = np.broadcast_to(made, (before[0], *made.shape[1:]))
+            return np.concatenate([whole[by:], np.zeros((by, *made.shape[1:]), np.int64)])
+    return None
+
+
+def _cut(made: np.ndarray, axis: int, offset: int, size: int) -> np.ndarray:
+    if made.shape[axis] == 1:
+        return made
+    return made[(*[slice(None)] * axis, slice(offset, offset + size))]
+
+
+def _reshaped_counts(made: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray | None:
+    """Return the counts on another shape, if they differ along axes that it keeps."""
+    result = [1] * len(before)
+    for axis, size in enumerate(made.shape):
+        if size == 1:
+            continue
+        leading, inner = prod(after[:axis]), prod(after[axis + 1 :])
+        same = [
+            i for i, other in enumerate(before)
+            if other == size and prod(before[:i]) == leading and prod(before[i + 1 :]) == inner
+        ]  # fmt: skip
+        if not same:
+            return _reshaped_first(made, before, after)
+        result[same[0]] = size
+    return made.reshape(result)
+
+
+def _reshaped_first(made: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray | None:
+    """Return the counts on another shape, if they differ along the first axis alone."""
+    if made.shape != (after[0], *[1] * (len(after) - 1)) or not before:
+        return None
+    inner, mine = prod(after[1:]), prod(before[1:])
+    if inner % mine == 0:
+        return np.repeat(made.ravel(), inner // mine).reshape(-1, *[1] * (len(before) - 1))
+    if mine % inner:
+        return None
+    blocks = made.reshape(-1, mine // inner)
+    if np.any(blocks != blocks[:, :1]):
+        return None
+    return blocks[:, 0].reshape(-1, *[1] * (len(before) - 1))
 
 
 def _counts_by_index(path: Sequence[Step], shape: tuple[int, ...]) -> np.ndarray:
@@ -184,12 +272,14 @@ def _spread_numbers(value: np.ndarray, kind: str, numbers: tuple[tuple[int, ...]
             return np.pad(value, list(zip(low, high, strict=True)))
         case "place", ((axis, offset, size),):
             return np.pad(value, list(zip(*_margins(value.shape, axis, offset, size), strict=True)))
+        case "shift", ((by,),):
+            return np.pad(value[:-by], [(by, 0), *[(0, 0)] * (value.ndim - 1)])
     raise ValueError(f"unknown view step '{kind}'")
 
 
 def owns_all(path: Sequence[Step]) -> bool:
     """Whether every copy at the end of the path belongs to the value at its start."""
-    return all(kind != "place" for kind, _ in path)
+    return all(kind not in ("place", "shift") for kind, _ in path)
 
 
 def _padded(value: Any, low: Sequence[int], high: Sequence[int], fill: int) -> Array:
@@ -222,4 +312,6 @@ def _shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
             return (*shape[:axis], size, *shape[axis + 1 :])
         case ("gather", (indices,)):
             return (*indices.shape, *shape[1:])
+        case ("shift", _):
+            return shape
     raise ValueError(f"unknown view step '{step[0]}'")

@@ -13,7 +13,8 @@ import pjc
 from pjc.diagnostics import DiagnosticError
 from pjc.driver import SOLVERS, Options, compile_text
 from pjc.runtime.data import DataError, from_arrays
-from pjc.runtime.data.fit import Standardize, fit
+from pjc.runtime.data.fit import fit
+from pjc.runtime.data.normalize import Normalize
 from pjc.runtime.program import ProgramError
 
 BATCH, LENGTH, ROWS = 3, 4, 7
@@ -160,7 +161,7 @@ def test_data_must_hold_row_numbers() -> None:
     with pytest.raises(DataError, match="have fractions; are they normalized"):
         fit(from_arrays(tokens / 2, y, "text"), source, target)
     with pytest.raises(DataError, match="leave out --normalize"):
-        Standardize.measure(data)
+        Normalize.measure(data, "standard")
 
 
 HEAD = "input t: int[batch, 5]\ninput x: f32[batch, 5]\ntarget y: class[batch, 5]\n"

@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import FileLineColLoc, ModuleOp, NameLoc
 
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import net
+from pjc.dialects.loops import AtOp, ForOp
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.elaborate import elaborate, parse_define
@@ -212,6 +213,8 @@ RESULTS = {
     "maximum(a, b)": "2x3",
     "identity(a)": "2x3",
     "quantize(a, levels = (0, 1, 2))": "2x3",
+    "full((2, 3), 0.5)": "2x3",
+    "full(4)": "4",
     "reshape(c, (a.shape[0], -1))": "2x12",
     "reshape(c, -1)": "24",
     "transpose(c)": "3x2x4",
@@ -259,6 +262,68 @@ def test_no_identity_views(expression: str) -> None:
         "net.input",
         "net.output",
     ]
+
+
+# Loops
+
+
+def test_a_loop_carries_what_it_binds_again_and_collects_the_rest() -> None:
+    text = HEAD + BLOCKS + (
+        "cell = dense\nh = dense(x, 8)\nfor t in 1..4 {\n  h = relu(dense(h, 8))\n  z, w = out(h, 5), cell(h, 2)\n"  # noqa: E501
+        "  one = expand(x[:, 2 * t - 1], 1)\n}\noutput h\noutput z\noutput one\n"
+    )  # fmt: skip
+    network = compile_(text)
+    (loop,) = (op for op in network.body.block.ops if isinstance(op, ForOp))
+    assert loop.iterations == 3
+    assert [str(value.type) for value in loop.results] == [
+        "tensor<64x8xf32>",
+        "tensor<3x64x5xf32>",
+        "tensor<3x64x1xf32>",
+    ]
+    assert params(network) == {"dense_0.weight": (64, 8), "out.weight": (8, 5), "cell.weight": (8, 2)}
+    inside = [op for op in loop.body.block.ops if isinstance(op, net.ParamOp)]
+    assert [op.label.data for op in inside] == ["dense_1.weight", "relu_0.bias"]
+    (at,) = (op for op in loop.body.block.ops if isinstance(op, AtOp))
+    assert at.numbers() == (1, 1, 2)
+
+
+LOOP_MISTAKES = {
+    "for t in 0..2 {\n  h = h[:, 1:]\n}": (
+        "'h' is f32[batch=64, 64] before the loop and f32[batch=64, 63] after an iteration"
+    ),
+    "for t in 0..65 {\n  z = x[:, t]\n}": "the loop reads entries 0 to 64 of axis 1 of f32[batch=64, 64]",
+    "for t in 0..2 {\n  z = x[:, t - 1]\n}": (
+        "the loop reads entries -1 to 0 of axis 1 of f32[batch=64, 64]"
+    ),
+    "for t in 0..2 {\n  z = x[t, t]\n}": "one axis of a tensor can follow a loop, found two",
+    "for t in 0..2 {\n  z = relu(x)\n  u = z[:, t]\n}": (
+        "'t' indexes tensors from above the loop; f32[batch=64, 64] is made in it"
+    ),
+    "for t in 0..2 {\n  z = x[:, t:]\n}": "the ends of a slice cannot follow a loop",
+    "for t in 0..2 {\n  z = x[:, 3 - t]\n}": "'-' takes numbers, found an index that follows 't'",
+    "for t in 0..2 {\n  z = x[:, t // 2]\n}": "'// 2' of an index that follows 't' is no index",
+    "for t in 0..2 {\n  z = reshape(x, t)\n}": "expected an integer, found an index that follows 't'",
+    "for t in 2..2 {\n  z = x\n}": "a loop has 1 to 1,048,576 iterations, found 2..2",
+    "for t in 0..2.5 {\n  z = x\n}": "a loop counts integers, found the number 2.5",
+    "for t in -1..2 {\n  z = x\n}": "a loop counts from 0 or more, found -1",
+    "for x in 0..2 {\n  z = h\n}": "'x' is already declared in line 1",
+    "n = 3\nfor t in 0..2 {\n  n = 4\n}": (
+        "a loop carries tensors from one iteration to the next, but 'n' is the number 3"
+    ),
+    "for t in 0..2 {\n  for s in 0..2 {\n    z = h\n  }\n}": "loops cannot be nested",
+    "for t in 0..2 {\n  output h\n}": "'output' belongs outside of loops",
+    "for t in 0..2 {\n  z = t\n}": "an index that follows 't' is no value of its own",
+}
+
+
+@pytest.mark.parametrize("text", LOOP_MISTAKES)
+def test_mistakes_in_loops(text: str) -> None:
+    assert messages(HEAD + "h = x\n" + text + "\noutput h\n") == [LOOP_MISTAKES[text]]
+
+
+def test_a_loop_leaves_its_name_free() -> None:
+    text = "for t in 0..2 {\n  h = relu(x)\n}\nt = h\noutput t\n"
+    assert output_type(compile_("input x: f32[2, 3]\n" + text)) == "tensor<2x2x3xf32>"
 
 
 # Locations and hints
@@ -476,9 +541,10 @@ m.pjn:3:13: error: expected the end of the line or ',', found 'x'
     h = relu(x) x
                 ^""",
     "for t in x": """\
-m.pjn:3:1: error: 'for' is not supported yet; the word is reserved
+m.pjn:3:11: error: expected '..', found the end of the line
     for t in x
-    ^~~""",
+              ^
+hint: the '{' of a block stands at the end of its first line""",
     "param w: f32[3]": """\
 m.pjn:3:16: error: expected '=', found the end of the line
     param w: f32[3]
@@ -547,3 +613,12 @@ def test_an_error_in_a_block_says_which_call() -> None:
         "             ^~~~~\n"
         "hint: transpose the second?; in f_1, called in line 7"
     )
+
+
+def test_a_block_with_a_loop_is_not_called_in_a_loop() -> None:
+    text = (
+        "def deep(h) {\n  for t in 0..2 {\n    h = relu(h)\n  }\n  return h\n}\n"
+        "h = x\nfor s in 0..2 {\n  h = deep(h)\n}\noutput h\n"
+    )
+    assert "loops cannot be nested" in errors(HEAD + text)
+    assert output_type(compile_(HEAD + text.replace("for s in 0..2 {\n  h = deep(h)\n}", "h = deep(h)")))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import Array
 from random_networks import BATCH, RandomNetwork
+from test_golden import NAMES
 
 import pjc
 from pjc.driver import Compilation, Options, compile_text
@@ -93,10 +94,11 @@ def test_exact_forms_reproduce_the_reference(name: str, solver: str) -> None:
         program = pjc.compile(
             GOLDEN / f"{name}.pjn", batch=len(golden["x"]), dtype="f64", solver=solver, level=1
         )
-        before = {key.removeprefix("in/"): golden[key] for key in golden if key.startswith("in/")}
+        before = {name: golden[f"in/{NAMES.get(name, name)}"] for name in program.init(0)}
         after, _ = program.update(before, golden["x"], golden["y"], iterations=20)
         for key, value in after.items():
-            np.testing.assert_allclose(value, golden[f"out/{solver}/20/{key}"], rtol=0, atol=1e-9)
+            expected = golden[f"out/{solver}/20/{NAMES.get(key, key)}"]
+            np.testing.assert_allclose(value, expected, rtol=0, atol=1e-9)
 
 
 DEEP = """

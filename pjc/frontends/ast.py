@@ -169,6 +169,16 @@ class Def(Node):
 
 
 @dataclass(frozen=True)
+class For(Node):
+    """``for t in 0..16 { ... }``."""
+
+    name: Name
+    start: Node
+    stop: Node
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
 class Return(Node):
     """``return x``."""
 

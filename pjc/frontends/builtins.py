@@ -130,6 +130,11 @@ def _quantize(site: Site, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> T
     return site.op(net.QuantizeOp(x.ssa, levels), x.names)
 
 
+@_entry(FUNCTIONS, "full", shape=integers, value=number)
+def _full(site: Site, shape: Sequence[int], value: float = 0.0) -> Tensor:
+    return site.constant(shape, value)
+
+
 # Views
 
 

@@ -47,6 +47,7 @@ class Declarations:
         self.defines = defines
         self.has_batch = has_batch
         self.element = {"f32": f32, "f64": f64}[dtype]
+        evaluator.emitter.element = self.element
         self.dims: dict[str, int] = {}
         self.used_defines: set[str] = set()
         self.labels: dict[str, Span] = {}
@@ -206,7 +207,7 @@ class Declarations:
             raise Mistake(f"a second parameter '{label}'; the first is in line {line}",
                           "choose another name", node.name.span)  # fmt: skip
         self.labels[label] = node.name.span
-        ssa = self.evaluator.emitter.add(net.ParamOp(label, init, kind), label, node.span)
+        ssa = self.evaluator.emitter.add(net.ParamOp(label, init, kind), label, node.span, scope.home)
         assert ssa is not None
         scope.bind(node.name, Tensor(ssa, names))
         if scope.shared is not None:

@@ -21,6 +21,7 @@ from pjc.frontends.emitter import set_hint
 from pjc.frontends.expressions import Evaluator
 from pjc.frontends.libraries import Libraries
 from pjc.frontends.loading import LibraryLoader
+from pjc.frontends.loops import LoopReader, drop_unread
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
@@ -97,6 +98,7 @@ class Elaborator:
         self.evaluator = Evaluator(tree, self.report, self._call_block)
         self.file = self.evaluator.file
         self.declarations = Declarations(self.evaluator, defines, dtype, has_batch)
+        self.loops = LoopReader(self.evaluator, self._statement)
         self.outputs: dict[str, Span] = {}
         self.blocks: list[Block] = []
         self.called: set[Block] = set()
@@ -113,15 +115,14 @@ class Elaborator:
             place = Span(end.file, end.end_line, end.end_column, end.end_line, end.end_column + 1)
             self.report.add("the file has no output", place, "end it with 'output NAME'")
         self.report.finish()
+        drop_unread(self.evaluator.emitter.block)
         region = Region([self.evaluator.emitter.block])
         return ModuleOp([net.NetworkOp(name, self.declarations.dims, region)])
 
     def _statement(self, node: ast.Node, scope: Scope) -> None:
         """Run a statement; note its mistakes."""
         try:
-            if scope is not self.file and not isinstance(node, ast.Assign | ast.Param | ast.Evaluate):
-                word = type(node).__name__.lower()
-                raise Mistake(f"'{word}' belongs outside of blocks")
+            self._check_place(node, scope)
             match node:
                 case ast.Use():
                     self.loader.use(node, self.file)
@@ -135,6 +136,8 @@ class Elaborator:
                     self.declarations.param(node, scope)
                 case ast.Def():
                     self.blocks.append(self.define(node, self.file))
+                case ast.For():
+                    self.loops.read(node, scope)
                 case ast.Assign():
                     self._assign(node, scope)
                 case ast.Output():
@@ -147,6 +150,15 @@ class Elaborator:
                     self._evaluate(node, scope)
         except (Mistake, ShapeError) as error:
             self.evaluator.note(error, node, scope)
+
+    def _check_place(self, node: ast.Node, scope: Scope) -> None:
+        """Raise if the statement does not belong into a block, or into a loop."""
+        word = type(node).__name__.lower()
+        inner = ast.Assign | ast.Param | ast.Evaluate
+        if scope.loop is not None and not isinstance(node, inner | ast.For):
+            raise Mistake(f"'{word}' belongs outside of loops")
+        if scope is not self.file and not isinstance(node, inner | ast.For):
+            raise Mistake(f"'{word}' belongs outside of blocks")
 
     # Blocks
 
@@ -190,9 +202,9 @@ class Elaborator:
         if found is None:
             return POISON
         values = {name: each[0].value for name, each in found.items()}
-        shared = scope.shared
+        shared, home = scope.shared, scope.home
         if isinstance(target, Instance):
-            path, shared = target.path, target.params
+            path, shared, home = target.path, target.params, home or target.home
         else:
             path = scope.next_call(block.tree.name.id)
         trace = f"in {path}, called in line {span.line}"
@@ -200,7 +212,8 @@ class Elaborator:
             trace += f" of {span.file}"
         if scope.trace and span.file != self.tree.span.file:
             trace += f"; {scope.trace}"
-        return self._run_block(block, values, Scope(path, shared=shared, trace=trace, called=span))
+        inner = Scope(path, shared=shared, trace=trace, called=span, home=home)
+        return self._run_block(block, values, inner)
 
     def _run_block(self, block: Block, values: Mapping[str, Value], inner: Scope) -> Value:
         self.called.add(block)
@@ -262,7 +275,8 @@ class Elaborator:
         """Bind a name; a block becomes an instance, a tensor takes the name in dumps."""
         if isinstance(value, Block):
             path = scope.label(target.id)
-            value = Instance(value, path, {} if scope.shared is None else scope.shared)
+            shared = {} if scope.shared is None else scope.shared
+            value = Instance(value, path, shared, scope.home or self.evaluator.emitter.block)
         elif isinstance(value, Tensor):
             self._hint(value, scope.label(target.id))
         scope.bind(target, value)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr, i32
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr, TensorType, f32, i32
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.diagnostics import Span
 from pjc.dialects import net, shapes, view
@@ -21,15 +21,25 @@ MAX_OPS = 10_000
 
 
 class Emitter:
-    """The network's block and the number of ops in it."""
+    """The block that ops go to, the network's or that of a loop, and the number of ops in all.
+
+    ``iterations`` is how often the loop repeats, 0 outside of loops.
+    """
 
     def __init__(self, report: Report) -> None:
         self.block = Block()
+        self.element: Attribute = f32
+        self.iterations = 0
         self.report = report
         self.count = 0
 
-    def add(self, op: Operation, label: str, span: Span) -> SSAValue | None:
-        """Append an op; return its result, if it has one."""
+    def made_here(self, value: SSAValue) -> bool:
+        """Whether a value is made in the current block, or carried by its loop."""
+        owner = value.owner
+        return (owner if isinstance(owner, Block) else owner.parent_block()) is self.block
+
+    def add(self, op: Operation, label: str, span: Span, block: Block | None = None) -> SSAValue | None:
+        """Append an op, to another block if one is given; return its result, if it has one."""
         _check_indices(op)
         self.count += 1
         if self.count > MAX_OPS:
@@ -37,7 +47,7 @@ class Emitter:
             self.report.give_up(message, span, "do blocks call blocks many times over?")
         place = FileLineColLoc(StringAttr(span.file), IntAttr(span.line), IntAttr(span.column))
         op.location = NameLoc(StringAttr(label), place)
-        self.block.add_op(op)
+        (block or self.block).add_op(op)
         if not op.results:
             return None
         set_hint(op.results[0], label)
@@ -84,6 +94,11 @@ class Site:
         result = self.emitter.add(op, label, self.span)
         assert result is not None
         return Tensor(result, names)
+
+    def constant(self, shape: Sequence[int], value: float) -> Tensor:
+        """A tensor of one number."""
+        kind = TensorType(self.emitter.element, list(shapes.checked(shape)))
+        return self.op(net.ConstantOp(value, kind), (None,) * len(shape))
 
     # Views; each returns the operand itself where nothing would change.
 

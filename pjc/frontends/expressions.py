@@ -24,6 +24,7 @@ from pjc.frontends.values import (
     InitName,
     Instance,
     Library,
+    LoopIndex,
     LossName,
     Mistake,
     Poison,
@@ -251,14 +252,17 @@ class Evaluator:
             start, stop, step = ends
             if isinstance(start, Poison) or isinstance(stop, Poison) or isinstance(step, Poison):
                 return POISON
+            if isinstance(start, LoopIndex) or isinstance(stop, LoopIndex) or isinstance(step, LoopIndex):
+                wrong = Mistake("the ends of a slice cannot follow a loop", "write x[t] or x[t + 1]")
+                return self.note(wrong, node, scope)
             return Range(start, stop, step)
         return self._whole(node, scope)
 
-    def _whole(self, node: ast.Node, scope: Scope) -> int | Poison:
+    def _whole(self, node: ast.Node, scope: Scope) -> int | LoopIndex | Poison:
         value = self.evaluate(node, scope)
         if is_poisoned(value):
             return POISON
-        if isinstance(value, int):
+        if isinstance(value, int | LoopIndex):
             return value
         wrong = Mistake(f"an index must be an integer, found {describe(value)}")
         return self.note(wrong, node, scope)

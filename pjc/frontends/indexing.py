@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import TypeAlias
 
+from pjc.dialects.loops import AtOp
 from pjc.frontends.emitter import Site
-from pjc.frontends.values import Mistake, Tensor, Value
+from pjc.frontends.values import LoopIndex, Mistake, Tensor, Value
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Range:
     step: int | None
 
 
-Item: TypeAlias = int | Range | EllipsisType
+Item: TypeAlias = int | Range | LoopIndex | EllipsisType
 
 
 def index_tuple(value: tuple[Value, ...], items: Sequence[Item]) -> Value:
@@ -28,6 +29,8 @@ def index_tuple(value: tuple[Value, ...], items: Sequence[Item]) -> Value:
     if len(items) != 1 or items[0] is ...:
         raise Mistake("a tuple takes one index")
     item = items[0]
+    if isinstance(item, LoopIndex):
+        raise Mistake("a loop cannot index a tuple", "stack its tensors and index the result")
     if isinstance(item, int):
         if not -len(value) <= item < len(value):
             raise Mistake(f"index {item} is out of range for a tuple of {len(value)}")
@@ -37,9 +40,15 @@ def index_tuple(value: tuple[Value, ...], items: Sequence[Item]) -> Value:
 
 
 def index_tensor(site: Site, x: Tensor, items: Sequence[Item]) -> Tensor:
-    """Slice the tensor, then drop the axes that an integer indexes."""
+    """Take a loop's slice, then slice the tensor, then drop the axes that an integer indexes."""
+    given = _spread(x, items)
+    followed = [axis for axis, item in enumerate(given) if isinstance(item, LoopIndex)]
+    if len(followed) > 1:
+        raise Mistake("one axis of a tensor can follow a loop, found two")
+    for axis in followed:
+        x = _at(site, x, axis, given[axis])
     starts, limits, strides, kept = [], [], [], []
-    for axis, item in enumerate(_spread(x, items)):
+    for axis, item in enumerate(item for item in given if not isinstance(item, LoopIndex)):
         size = x.shape[axis]
         if isinstance(item, int):
             if not -size <= item < size:
@@ -60,6 +69,19 @@ def index_tensor(site: Site, x: Tensor, items: Sequence[Item]) -> Tensor:
     return Tensor(result.ssa, tuple(cut.names[axis] for axis in kept))
 
 
+def _at(site: Site, x: Tensor, axis: int, item: int | Range | LoopIndex) -> Tensor:
+    """Return the slice of a tensor that an iteration of a loop reads."""
+    assert isinstance(item, LoopIndex)
+    if site.emitter.made_here(x.ssa):
+        raise Mistake(f"'{item.name}' indexes tensors from above the loop; {x} is made in it",
+                      "a loop carries what an iteration needs of the one before")  # fmt: skip
+    last = item.first + (site.emitter.iterations - 1) * item.step
+    if item.first < 0 or last >= x.shape[axis]:
+        raise Mistake(f"the loop reads entries {item.first} to {last} of axis {axis} of {x}")
+    names = (*x.names[:axis], *x.names[axis + 1 :])
+    return site.op(AtOp(x.ssa, axis, item.first, item.step), names)
+
+
 def _step(item: Range) -> int:
     step = 1 if item.step is None else item.step
     if step < 1:
@@ -67,7 +89,7 @@ def _step(item: Range) -> int:
     return step
 
 
-def _spread(x: Tensor, items: Sequence[Item]) -> list[int | Range]:
+def _spread(x: Tensor, items: Sequence[Item]) -> list[int | Range | LoopIndex]:
     """Return one item for each axis."""
     given = [item for item in items if not isinstance(item, EllipsisType)]
     if len(items) - len(given) > 1:

@@ -14,8 +14,7 @@ from lark import Token
 from pjc.diagnostics import Diagnostic, Span
 
 PARTNER = {"(": ")", "[": "]", "{": "}"}
-STATEMENTS = ("use", "const", "input", "target", "param", "def", "return", "output", "require")
-RESERVED = ("for", "in")
+STATEMENTS = ("use", "const", "input", "target", "param", "def", "for", "return", "output", "require")
 
 MAX_BRACKETS = 40
 """Deeper brackets are refused, so that no pass over the tree needs a deep stack."""

@@ -12,7 +12,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
 from pjc.frontends import ast
-from pjc.frontends.layout import RESERVED, STATEMENTS, Layout, Piece, span_of
+from pjc.frontends.layout import STATEMENTS, Layout, Piece, span_of
 from pjc.frontends.names import nearest
 from pjc.frontends.tree_builder import build
 
@@ -29,7 +29,7 @@ LINE_BREAKS = dict.fromkeys(map(ord, "\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
 class _EveryTerminal(PostLex):
     """Keeps terminals that no rule uses: their tokens are there to be complained of."""
 
-    always_accept = ("UNEXPECTED", *(word.upper() for word in RESERVED))
+    always_accept = ("UNEXPECTED",)
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         return stream
@@ -109,8 +109,6 @@ def _diagnose(piece: Piece, index: int, expected: Iterable[str], file: str) -> D
     """Say what was found at a token of a piece, and what was expected."""
     token, first = piece.tokens[index], piece.tokens[0]
     span = span_of(token, file)
-    if token in RESERVED:
-        return Diagnostic(f"'{token}' is not supported yet; the word is reserved", span)
     if token in STATEMENTS and index > 0:
         message = f"'{token}' is a word of the language and can be no name"
         after = piece.tokens[index - 1]
@@ -123,7 +121,7 @@ def _diagnose(piece: Piece, index: int, expected: Iterable[str], file: str) -> D
     hint = None
     if token.type == "_NEWLINE" and first == "param" and expected_words(expected) == "'='":
         hint = "a parameter needs an initializer, like '= he_normal'"
-    if token.type == "_NEWLINE" and first == "def":
+    if token.type == "_NEWLINE" and first in ("def", "for"):
         hint = "the '{' of a block stands at the end of its first line"
     return Diagnostic(f"expected {expected_words(expected)}, found {found}", span, hint)
 
@@ -143,7 +141,8 @@ WORDS = {
     "LBRACE": "'{'",
     "RBRACE": "'}'",
     "DOT": "'.'",
-    "__ANON_0": "'...'",
+    "__ANON_0": "'..'",
+    "__ANON_1": "'...'",
     "PLUS": "'+'",
     "MINUS": "'-'",
     "STAR": "'*'",

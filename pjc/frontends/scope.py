@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from xdsl.ir import Block as IrBlock
+
 from pjc.diagnostics import Span
 from pjc.dialects.net import INITIALIZERS
 from pjc.frontends import ast
@@ -35,7 +37,8 @@ class Scope:
     """The names of the file, or of one call of a block, whose parameters start with ``path``.
 
     ``visible`` are the constants and blocks that stand above the block. ``shared`` holds the
-    parameters of the shared instance that the call belongs to, if there is one.
+    parameters of the shared instance that the call belongs to, if there is one, which are declared in
+    ``home``. ``loop`` is the body of the loop that is being read.
     """
 
     path: str = ""
@@ -48,6 +51,8 @@ class Scope:
     places: dict[str, Span] = field(default_factory=dict)
     constants: set[str] = field(default_factory=set)
     calls: dict[str, int] = field(default_factory=dict)
+    loop: IrBlock | None = None
+    home: IrBlock | None = None
 
     def label(self, name: str) -> str:
         """Return the dotted name of something that belongs to this scope."""

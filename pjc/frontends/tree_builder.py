@@ -144,6 +144,10 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
         span = self._span(meta)
         return ast.Def(span, self._name(name), tuple(parameters), tuple(body))
 
+    def loop(self, meta: Meta, children: Children) -> ast.Node:
+        name, start, stop, body = children
+        return ast.For(self._span(meta), self._name(name), start, stop, tuple(body))
+
     def give(self, meta: Meta, children: Children) -> ast.Node:
         return ast.Return(self._span(meta), children[0])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from xdsl.dialects.builtin import TensorType, i32
 from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Block as IrBlock
 
 from pjc.diagnostics import Span
 from pjc.dialects.net import InitAttr
@@ -75,6 +76,18 @@ class TargetValue:
 
 
 @dataclass(frozen=True)
+class LoopIndex:
+    """The name of a loop, or ``step`` times it plus a number; ``first`` is its value at the start."""
+
+    name: str
+    first: int
+    step: int = 1
+
+    def __str__(self) -> str:
+        return f"an index that follows '{self.name}'"
+
+
+@dataclass(frozen=True)
 class Init:
     """A scaled initializer."""
 
@@ -133,10 +146,12 @@ class Instance:
     block: Block
     path: str
     params: dict[str, SharedParam] = field(default_factory=dict)
+    home: IrBlock | None = None
+    """Where its parameters are declared: beside the loop, if it is bound above one and called in it."""
 
 
 Value: TypeAlias = (
-    "int | float | tuple[Value, ...] | Tensor | TargetValue | Init | InitName | LossName"
+    "int | float | tuple[Value, ...] | Tensor | LoopIndex | TargetValue | Init | InitName | LossName"
     " | Block | Instance | Library | Function | Poison"
 )
 
@@ -156,6 +171,8 @@ def describe(value: Value) -> str:
             return f"a tuple of {len(value)}"
         case Tensor():
             return f"indices {value}" if value.is_index else f"a tensor {value}"
+        case LoopIndex():
+            return str(value)
         case TargetValue():
             return f"the target '{value.name}'"
         case Init() | InitName():

@@ -36,7 +36,9 @@ class Normalize:
         DataError for another kind, and for samples of integers, which are tokens.
         """
         if data.x.dtype.kind in "iu":
-            raise DataError(f"the samples of {data.name} are tokens, which cannot be normalized")
+            raise DataError(
+                f"the samples of {data.name} are tokens, which cannot be normalized; leave out --normalize"
+            )
         if kind not in KINDS[1:]:
             raise DataError(f"there is no normalization {kind!r}; expected {', '.join(KINDS[1:])}")
         shift, scale = _range(data) if kind == "unit" else _moments(data)

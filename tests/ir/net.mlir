@@ -8,6 +8,14 @@ net.network @everything dims {batch = 8 : i64} {
   %r = net.target "r" ["batch", "3"] : tensor<8x3xf32>
   %w = net.param "w" <0.1 * he_normal> : tensor<4x3xf32>
   %u = net.param "u" <1.0 * uniform(-1.0, 1.0)> : tensor<8x3xf32>
+  %f = net.param "f" <1.0 * he_normal> family 5 : tensor<5x3xf32>
+  %c = net.constant 0.5 : tensor<8xf32>
+  %last, %all = net.for "n" 3 carries (%c) : (tensor<8xf32>) -> (tensor<8xf32>) collects (tensor<3x8xf32>) {
+  ^body(%before : tensor<8xf32>):
+    %at = net.at %x axis 1 first 1 step 1 : tensor<8x4xf32> -> tensor<8xf32>
+    %next = net.sum %at, %before axes [] : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+    net.yield (%next) collect (%at) : (tensor<8xf32>) collect (tensor<8xf32>)
+  }
   %z = net.matmul %x, %w : tensor<8x4xf32>, tensor<4x3xf32> -> tensor<8x3xf32>
   %s = net.sum %z, %u axes [] : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
   %h = net.sum_relu %s axes [] : tensor<8x3xf32> -> tensor<8x3xf32>
@@ -17,6 +25,8 @@ net.network @everything dims {batch = 8 : i64} {
   net.cross_entropy %q, %y strength 2.0 : tensor<8x3xf32>, tensor<8xi32>
   net.margin %q, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<8xi32>
   net.output "top" %m : tensor<8xf32>
+  net.output "last" %last : tensor<8xf32>
+  net.output "all" %all : tensor<3x8xf32>
 }
 
 // CHECK: builtin.module {
@@ -26,6 +36,14 @@ net.network @everything dims {batch = 8 : i64} {
 // CHECK-NEXT:     %r = net.target "r" ["batch", "3"] : tensor<8x3xf32>
 // CHECK-NEXT:     %w = net.param "w" <0.1 * he_normal> : tensor<4x3xf32>
 // CHECK-NEXT:     %u = net.param "u" <1.0 * uniform(-1.0, 1.0)> : tensor<8x3xf32>
+// CHECK-NEXT:     %f = net.param "f" <1.0 * he_normal> family 5 : tensor<5x3xf32>
+// CHECK-NEXT:     %c = net.constant 5.000000e-01 : tensor<8xf32>
+// CHECK-NEXT:     %last, %all = net.for "n" 3 carries(%c) : (tensor<8xf32>) -> (tensor<8xf32>) collects(tensor<3x8xf32>) {
+// CHECK-NEXT:     ^body(%before: tensor<8xf32>):
+// CHECK-NEXT:       %at = net.at %x axis 1 first 1 step 1 : tensor<8x4xf32> -> tensor<8xf32>
+// CHECK-NEXT:       %next = net.sum %at, %before axes [] : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+// CHECK-NEXT:       net.yield(%next) collect(%at) : (tensor<8xf32>) collect(tensor<8xf32>)
+// CHECK-NEXT:     }
 // CHECK-NEXT:     %z = net.matmul %x, %w : tensor<8x4xf32>, tensor<4x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %s = net.sum %z, %u axes [] : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %h = net.sum_relu %s axes [] : tensor<8x3xf32> -> tensor<8x3xf32>
@@ -35,5 +53,7 @@ net.network @everything dims {batch = 8 : i64} {
 // CHECK-NEXT:     net.cross_entropy %q, %y strength 2.000000e+00 : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     net.margin %q, %y in [0.000000e+00, 1.000000e+00] : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     net.output "top" %m : tensor<8xf32>
+// CHECK-NEXT:     net.output "last" %last : tensor<8xf32>
+// CHECK-NEXT:     net.output "all" %all : tensor<3x8xf32>
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

@@ -10,12 +10,19 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
     %w = proj.parameter "w" <1.0 * he_normal> : tensor<3xf32>
     %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
     %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
+    %k = proj.constant 0.5 : tensor<1x3xf32>
+    %zs = proj.for "t" 4 carries (%k) over (%z) : (tensor<1x3xf32>) over (tensor<4x3xf32>) -> (tensor<4x3xf32>) {
+    ^body(%before : tensor<1x3xf32>, %now : tensor<1x3xf32>):
+      %next = proj.evaluate "sum" {axes = array<i64>} %before, %now of "s" : tensor<1x3xf32>, tensor<1x3xf32> -> tensor<1x3xf32>
+      proj.next (%next) collect (%next) : (tensor<1x3xf32>) collect (tensor<1x3xf32>)
+    }
+    proj.output "zs" %zs : tensor<4x3xf32>
     proj.output "z" %z : tensor<4x3xf32>
     proj.write %z to [#proj.path<@loss.0>] : tensor<4x3xf32>
     proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
   }
   proj.part "A" {
-    %w = proj.gather "w" from [#proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+    %w = proj.gather "w" from [#proj.path<@z.0 via broadcast [4, 3] [1] for 4 group 1>] : tensor<3xf32>
     proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
     %c = proj.read @loss.0 : tensor<4x3xf32>
     %y = proj.datum "y" : tensor<4xi32>
@@ -89,12 +96,19 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> : tensor<3xf32>
 // CHECK-NEXT:       %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
 // CHECK-NEXT:       %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
+// CHECK-NEXT:       %k = proj.constant 5.000000e-01 : tensor<1x3xf32>
+// CHECK-NEXT:       %zs = proj.for "t" 4 carries(%k) over(%z) : (tensor<1x3xf32>) over(tensor<4x3xf32>) -> (tensor<4x3xf32>) {
+// CHECK-NEXT:       ^body(%before: tensor<1x3xf32>, %now: tensor<1x3xf32>):
+// CHECK-NEXT:         %next = proj.evaluate "sum" {axes = array<i64>} %before, %now of "s" : tensor<1x3xf32>, tensor<1x3xf32> -> tensor<1x3xf32>
+// CHECK-NEXT:         proj.next(%next) collect(%next) : (tensor<1x3xf32>) collect(tensor<1x3xf32>)
+// CHECK-NEXT:       }
+// CHECK-NEXT:       proj.output "zs" %zs : tensor<4x3xf32>
 // CHECK-NEXT:       proj.output "z" %z : tensor<4x3xf32>
 // CHECK-NEXT:       proj.write %z to [#proj.path<@loss.0>] : tensor<4x3xf32>
 // CHECK-NEXT:       proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
 // CHECK-NEXT:     }
 // CHECK-NEXT:     proj.part "A" {
-// CHECK-NEXT:       %w_1 = proj.gather "w" from [#proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
+// CHECK-NEXT:       %w_1 = proj.gather "w" from [#proj.path<@z.0 via broadcast [4, 3] [1] for 4 group 1>] : tensor<3xf32>
 // CHECK-NEXT:       proj.write %w_1 to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
 // CHECK-NEXT:       %c = proj.read @loss.0 : tensor<4x3xf32>
 // CHECK-NEXT:       %y = proj.datum "y" : tensor<4xi32>

@@ -1,0 +1,155 @@
+"""Lower a problem's operations to the forward pass of a program; loops run one iteration after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+
+from pjc.dialects import feas, proj, view
+from pjc.dialects.feas import HALFWAY
+from pjc.dialects.view import ViewOp, element_of, shape_of
+
+Values = dict[SSAValue, SSAValue]
+"""What stands in the program for the values of the problem."""
+
+
+def forward_pass(problem: feas.ProblemOp) -> tuple[Block, Values]:
+    """Return the network's own operations, each on whole tensors, and the values that they give."""
+    block = Block()
+    values: Values = {}
+    loops = _loops(problem)
+    inside = {op: loop for loop in loops for op in loop.ops}
+    for op in problem.body.block.ops:
+        loop = inside.get(op)
+        if loop is not None:
+            if op is loop.ops[-1]:
+                loop.add(block, values)
+            continue
+        new = _evaluated(op, values)
+        if new is not None:
+            _put(block, new, op, values)
+    return block, values
+
+
+def _put(block: Block, new: Operation, old: Operation, values: Values) -> None:
+    new.location = old.location
+    block.add_op(new)
+    for old_result, new_result in zip(old.results, new.results, strict=True):
+        new_result.name_hint = old_result.name_hint
+        values[old_result] = new_result
+
+
+def _evaluated(op: Operation, values: Values) -> Operation | None:
+    """Return the op of the forward pass for an op of the problem; None for what imposes only."""
+    match op:
+        case ViewOp():
+            return op.clone(value_mapper=values)
+        case feas.DatumOp() | feas.IndexOp():
+            return proj.DatumOp(op.label.data, op.result.type)
+        case feas.ConstantOp():
+            return proj.ConstantOp(op.value, op.result.type)
+        case feas.ParameterOp():
+            return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family)
+        case feas.ConstraintOp():
+            inputs = [values[operand] for operand in op.operands]
+            return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, op.results[0].type)
+        case feas.OutputOp():
+            return proj.OutputOp(op.label.data, values[op.value])
+    return None
+
+
+@dataclass
+class _Loop:
+    """The ops of one loop, in the order of the text."""
+
+    label: str
+    count: int
+    ops: list[Operation] = field(default_factory=list)
+
+    def made(self) -> set[SSAValue]:
+        """Return the values that the ops give."""
+        return {result for op in self.ops for result in op.results}
+
+    def add(self, block: Block, values: Values) -> None:
+        """Add the loop to the forward pass."""
+        made = self.made()
+        shifts = [op for op in self.ops if isinstance(op, view.ShiftOp)]
+        scanned = self.scanned(made)
+        inits = [values[shift.first] for shift in shifts]
+        starts = [values[value] for value in scanned]
+        body = Block(arg_types=[each.type for each in inits] + [self.slice_type(v) for v in starts])
+        sources = [*(shift.result for shift in shifts), *scanned]
+        inner = {**values, **dict(zip(sources, body.args, strict=True))}
+        for op in self.ops:
+            if not isinstance(op, view.ShiftOp):
+                _put(body, self.iteration(op, inner), op, inner)
+        kept = [value for op in self.ops for value in op.results if self.is_needed(value)]
+        body.add_op(proj.NextOp([inner[shift.rest] for shift in shifts], [inner[value] for value in kept]))
+        types = [value.type for value in kept]
+        loop = proj.ForOp(self.label, self.count, inits, starts, types, Region([body]))
+        block.add_op(loop)
+        for old, new in zip(kept, loop.collected, strict=True):
+            new.name_hint = old.name_hint
+        values |= zip(kept, loop.collected, strict=True)
+
+    def scanned(self, made: set[SSAValue]) -> list[SSAValue]:
+        """Return the values from above of which an iteration needs its slice."""
+        found: dict[SSAValue, None] = {}
+        for op in self.ops:
+            for index, operand in enumerate(op.operands):
+                if operand not in made and not isinstance(op, view.ShiftOp) and not is_common(op, index):
+                    found[operand] = None
+        return list(found)
+
+    def is_needed(self, value: SSAValue) -> bool:
+        """Whether a value is a node's, read from outside of the loop, or where a compressed dot starts."""
+        if isinstance(value.owner, feas.ConstraintOp):
+            return True
+        readers = [use.operation for use in value.uses]
+        return any(
+            reader not in self.ops or (isinstance(reader, feas.DotOp) and reader.form in HALFWAY)
+            for reader in readers
+        )
+
+    def slice_type(self, value: SSAValue) -> TensorType[Attribute]:
+        """Return the type of one iteration's share of the first axis."""
+        size, *rest = shape_of(value)
+        return TensorType(element_of(value), [size // self.count, *rest])
+
+    def iteration(self, op: Operation, values: Values) -> Operation:
+        """Return the op of one iteration: on values whose first axis is its share."""
+        kind = self.slice_type(op.results[0])
+        if isinstance(op, feas.ConstraintOp):
+            inputs = [values[operand] for operand in op.operands]
+            return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, kind)
+        properties = dict(op.properties)
+        if isinstance(op, view.SliceOp):
+            properties["limits"] = view.sizes([kind.get_shape()[0], *op.limits.get_values()[1:]])
+        return type(op).create(
+            operands=[values[operand] for operand in op.operands],
+            result_types=[kind],
+            properties=properties,
+        )
+
+
+def is_common(op: Operation, operand: int) -> bool:
+    """Whether all iterations of an op in a loop read the same operand, rather than a share each."""
+    if isinstance(op, view.BroadcastOp):
+        return 0 not in op.dims.get_values()
+    return isinstance(op, feas.DotOp) and operand == 1 and len(shape_of(op.rhs)) == 2
+
+
+def _loops(problem: feas.ProblemOp) -> list[_Loop]:
+    """Return the loops of a problem; a shift of what no op of its loop gives is no part of it."""
+    found: dict[feas.LoopAttr, _Loop] = {}
+    for op in problem.body.block.ops:
+        attribute = feas.loop_of(op)
+        if attribute is not None:
+            loop = found.setdefault(attribute, _Loop(attribute.label.data, attribute.count.data))
+            loop.ops.append(op)
+    for loop in found.values():
+        made = loop.made()
+        loop.ops = [op for op in loop.ops if not isinstance(op, view.ShiftOp) or op.rest in made]
+    return list(found.values())

@@ -1,0 +1,178 @@
+"""Turn the body of a loop into constraints on the values of all its iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import networkx as nx
+from xdsl.dialects.builtin import IntegerAttr, i64
+from xdsl.ir import BlockArgument, Operation, SSAValue
+
+from pjc.dialects import feas, net, view
+from pjc.dialects.loops import AtOp, ForOp, YieldOp, is_inside
+from pjc.dialects.view import ViewOp, shape_of, tensor_like
+
+LIFTED_VIEWS = (view.ReshapeOp, view.TransposeOp, view.BroadcastOp, view.SliceOp, view.PadOp, view.ConcatOp)
+
+
+def liftable(loop: ForOp) -> bool:
+    """Whether all iterations of a loop can be one family of constraints; else it is unrolled.
+
+    What an iteration carries to the next must come from a constraint, not merely move through views from
+    what it was carried itself.
+    """
+    for op in loop.body.block.ops:
+        if isinstance(op, ViewOp) and not isinstance(op, LIFTED_VIEWS):
+            return False
+    moved: nx.DiGraph[int] = nx.DiGraph()
+    for index, value in enumerate(loop.yield_op().carried):
+        moved.add_edges_from((index, source) for source in _arguments_behind(value, loop))
+    return nx.is_directed_acyclic_graph(moved)
+
+
+def _arguments_behind(value: SSAValue, loop: ForOp) -> set[int]:
+    """Return the carried values whose entries a value holds, through views within the body."""
+    owner = value.owner
+    if isinstance(value, BlockArgument):
+        return {value.index} if is_inside(value, loop) else set()
+    if isinstance(owner, ViewOp) and is_inside(value, loop):
+        return {index for operand in owner.operands for index in _arguments_behind(operand, loop)}
+    return set()
+
+
+@dataclass
+class Lifting:
+    """One loop's conversion. ``values`` holds what stands for the network's values above the loop.
+
+    ``convert`` returns the feas op for a net op, given its operands and the rank by which they grew.
+    """
+
+    loop: ForOp
+    label: str
+    values: Mapping[SSAValue, SSAValue]
+    convert: Callable[[Operation, list[SSAValue], int], Operation]
+    put: Callable[[Operation, Operation], Operation]
+    """Puts a new op into the problem; the other is that of the network that it stands for."""
+    stacked: dict[SSAValue, SSAValue] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return self.loop.iterations
+
+    def run(self) -> list[SSAValue]:
+        """Add the family's constraints; return what stands for the loop's results."""
+        end = self.loop.yield_op()
+        shifts = self.carry()
+        for op in self.loop.body.block.ops:
+            if not isinstance(op, YieldOp):
+                self.stacked[op.results[0]] = self.lifted_op(op)
+        for argument, shift in shifts.items():
+            shift.operands[1] = self.lifted(end.carried[argument.index])
+        finals = [self.last(self.lifted(value)) for value in end.carried]
+        return [*finals, *(self.lifted(value) for value in end.collected)]
+
+    def carry(self) -> dict[BlockArgument, view.ShiftOp]:
+        """Add a shift for each carried value; what it shifts is made further below."""
+        shifts = {}
+        for argument, init in zip(self.loop.body.block.args, self.loop.inits, strict=True):
+            start = self.values[init]
+            first = self.add(view.ReshapeOp(start, (1, *shape_of(start))), self.loop)
+            if self.count == 1:
+                self.stacked[argument] = first
+                continue
+            kind = tensor_like(first, (self.count, *shape_of(start)))
+            later = feas.DatumOp("later", kind)
+            shift = view.ShiftOp(first, later.result)
+            self.stacked[argument] = self.inside(shift, self.loop)
+            shifts[argument] = shift
+        return shifts
+
+    def add(self, op: Operation, old: Operation) -> SSAValue:
+        """Add an op that does not repeat, like a view of the values of all iterations."""
+        return self.put(op, old).results[0]
+
+    def inside(self, op: Operation, old: Operation) -> SSAValue:
+        """Add an op that repeats with the loop."""
+        feas.put_in_loop(op, feas.LoopAttr(self.label, self.count))
+        return self.add(op, old)
+
+    def lifted(self, value: SSAValue) -> SSAValue:
+        """Return a value of all iterations; one from above is repeated."""
+        if value not in self.stacked:
+            whole = self.values[value]
+            shape = shape_of(whole)
+            repeat = view.BroadcastOp(whole, (self.count, *shape), range(1, len(shape) + 1))
+            self.stacked[value] = self.inside(repeat, self.loop)
+        return self.stacked[value]
+
+    def last(self, value: SSAValue) -> SSAValue:
+        """Return the value of the last iteration."""
+        shape = shape_of(value)
+        starts = [self.count - 1, *[0] * (len(shape) - 1)]
+        cut = self.add(view.SliceOp(value, starts, shape, [1] * len(shape)), self.loop)
+        return self.add(view.ReshapeOp(cut, shape[1:]), self.loop)
+
+    def lifted_op(self, op: Operation) -> SSAValue:
+        """Add what stands for an op of the body in all iterations."""
+        match op:
+            case net.ParamOp():
+                kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
+                family = IntegerAttr(self.count, i64)
+                return self.add(feas.ParameterOp(op.label.data, op.init, kind, family), op)
+            case net.ConstantOp():
+                kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
+                return self.add(self.convert(net.ConstantOp(op.value.value.data, kind), [], 0), op)
+            case AtOp():
+                return self.at(op)
+            case ViewOp():
+                return self.inside(
+                    lifted_view(op, [self.lifted(each) for each in op.operands], self.count), op
+                )
+            case net.MatmulOp() if len(shape_of(op.rhs)) == 2 and not is_inside(op.rhs, self.loop):
+                return self.product_with_one(op)
+        return self.inside(self.convert(op, [self.lifted(each) for each in op.operands], 1), op)
+
+    def at(self, op: AtOp) -> SSAValue:
+        """Return the slices that the iterations read, along a first axis."""
+        axis, first, step = op.numbers()
+        value = self.values[op.operand]
+        rank = len(shape_of(value))
+        front = (axis, *(i for i in range(rank) if i != axis))
+        turned = value if axis == 0 else self.add(view.TransposeOp(value, front), op)
+        shape = shape_of(turned)
+        limits = (first + (self.count - 1) * step + 1, *shape[1:])
+        starts, strides = (first, *[0] * (rank - 1)), (step, *[1] * (rank - 1))
+        if limits == shape and first == 0 and step == 1:
+            return turned
+        return self.add(view.SliceOp(turned, starts, limits, strides), op)
+
+    def product_with_one(self, op: net.MatmulOp) -> SSAValue:
+        """Multiply the rows of all iterations by a matrix that they share: one product."""
+        rows = self.lifted(op.lhs)
+        count, k, n = shape_of(rows)
+        flat = self.inside(view.ReshapeOp(rows, (count * k, n)), op)
+        product = self.inside(self.convert(op, [flat, self.values[op.rhs]], 0), op)
+        return self.inside(view.ReshapeOp(product, (count, k, shape_of(product)[-1])), op)
+
+
+def lifted_view(op: ViewOp, operands: list[SSAValue], count: int) -> ViewOp:
+    """Return the view of values that have one more axis, the first."""
+    match op:
+        case view.ReshapeOp():
+            return view.ReshapeOp(operands[0], (count, *shape_of(op.result)))
+        case view.TransposeOp():
+            return view.TransposeOp(operands[0], (0, *(axis + 1 for axis in op.permutation.get_values())))
+        case view.BroadcastOp():
+            dims = (0, *(axis + 1 for axis in op.dims.get_values()))
+            return view.BroadcastOp(operands[0], (count, *shape_of(op.result)), dims)
+        case view.SliceOp():
+            rows = (op.starts.get_values(), op.limits.get_values(), op.strides.get_values())
+            return view.SliceOp(
+                operands[0], *((front, *row) for front, row in zip((0, count, 1), rows, strict=True))
+            )
+        case view.PadOp():
+            return view.PadOp(operands[0], (0, *op.low.get_values()), (0, *op.high.get_values()))
+        case view.ConcatOp():
+            return view.ConcatOp(operands, op.axis.value.data + 1)
+    raise TypeError(f"'{op.name}' cannot be lifted")

@@ -1,0 +1,125 @@
+"""Repeat the bodies of loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, NameLoc, StringAttr
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from pjc.dialects import net, view
+from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.view import shape_of
+
+
+@dataclass(frozen=True)
+class UnrollPass(ModulePass):
+    """Repeat the bodies of loops, once for each iteration.
+
+    The cyclic solvers need it, which go through the iterations of a loop in turn; for the others a loop is
+    one family of constraints. Parameters of a loop stay one tensor, of which each iteration reads a slice.
+
+    ```
+    %h = net.for "t" 2 carries (%h0) : (tensor<3xf32>) -> (tensor<3xf32>) collects () {
+    ^body(%a : tensor<3xf32>):
+      %b = net.identity %a : tensor<3xf32> -> tensor<3xf32>
+      net.yield (%b) collect () : (tensor<3xf32>) collect ()
+    }
+    ```
+    becomes
+    ```
+    %b = net.identity %h0 : tensor<3xf32> -> tensor<3xf32>
+    %h = net.identity %b : tensor<3xf32> -> tensor<3xf32>
+    ```
+    """
+
+    name = "net-unroll"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for loop in [each for each in op.walk() if isinstance(each, ForOp)]:
+            unroll(loop)
+
+
+def unroll(loop: ForOp) -> None:
+    """Replace a loop by its iterations."""
+    block = loop.parent_block()
+    assert block is not None
+    families: dict[net.ParamOp, net.ParamOp] = {}
+    for op in loop.body.block.ops:
+        if isinstance(op, net.ParamOp):
+            families[op] = family(op, loop.iterations)
+            block.insert_op_before(families[op], loop)
+    carried = list(loop.inits)
+    rows: list[list[SSAValue]] = [[] for _ in loop.collected]
+    end = loop.yield_op()
+    for iteration in range(loop.iterations):
+        values: dict[SSAValue, SSAValue] = dict(zip(loop.body.block.args, carried, strict=True))
+        for op in loop.body.block.ops:
+            if not isinstance(op, YieldOp):
+                values |= _repeated(op, iteration, values, families, loop)
+        carried = [values.get(value, value) for value in end.carried]
+        for row, value in zip(rows, end.collected, strict=True):
+            row.append(_expanded(values.get(value, value), loop))
+    stacked = [_joined(row, loop) for row in rows]
+    for old, new in zip(loop.results, [*carried, *stacked], strict=True):
+        new.name_hint = new.name_hint or old.name_hint
+        old.replace_all_uses_with(new)
+    loop.detach()
+    loop.erase()
+
+
+def family(op: net.ParamOp, count: int) -> net.ParamOp:
+    """Return the parameters that a loop's parameter has in all iterations, as one."""
+    kind = view.tensor_like(op.result, (count, *shape_of(op.result)))
+    made = net.ParamOp(op.label.data, op.init, kind, count)
+    made.location = op.location
+    made.result.name_hint = op.result.name_hint
+    return made
+
+
+def _repeated(
+    op: Operation,
+    iteration: int,
+    values: dict[SSAValue, SSAValue],
+    families: dict[net.ParamOp, net.ParamOp],
+    loop: ForOp,
+) -> dict[SSAValue, SSAValue]:
+    """Put one op of an iteration before the loop; return what stands for its results."""
+    if isinstance(op, net.ParamOp):
+        return {op.result: _entry(families[op].result, 0, iteration, loop)}
+    if isinstance(op, AtOp):
+        axis, first, step = op.numbers()
+        return {op.result: _entry(op.operand, axis, first + iteration * step, loop)}
+    new = op.clone(value_mapper=values)
+    if isinstance(op.location, NameLoc):
+        new.location = NameLoc(StringAttr(f"{op.location.desc.data}.{iteration}"), op.location.location)
+    else:
+        new.location = op.location
+    _insert(new, loop)
+    return dict(zip(op.results, new.results, strict=True))
+
+
+def _entry(value: SSAValue, axis: int, index: int, loop: ForOp) -> SSAValue:
+    """Return one entry of an axis."""
+    shape = shape_of(value)
+    starts, limits = [0] * len(shape), list(shape)
+    starts[axis], limits[axis] = index, index + 1
+    cut = _insert(view.SliceOp(value, starts, limits, [1] * len(shape)), loop)
+    return _insert(view.ReshapeOp(cut, (*shape[:axis], *shape[axis + 1 :])), loop)
+
+
+def _expanded(value: SSAValue, loop: ForOp) -> SSAValue:
+    return _insert(view.ReshapeOp(value, (1, *shape_of(value))), loop)
+
+
+def _joined(rows: list[SSAValue], loop: ForOp) -> SSAValue:
+    return rows[0] if len(rows) == 1 else _insert(view.ConcatOp(rows, 0), loop)
+
+
+def _insert(op: Operation, loop: ForOp) -> SSAValue:
+    block = loop.parent_block()
+    assert block is not None
+    block.insert_op_before(op, loop)
+    return op.results[0]

@@ -1,0 +1,161 @@
+"""Loops: all iterations at once give the iterates of the unrolled network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from pjc.dialects import proj
+from pjc.driver import Compilation, Options, compile_text, only
+from pjc.passes.unroll import UnrollPass
+from pjc.runtime.emit import Emitter
+from pjc.runtime.program import entry_points
+from pjc.universe import context
+
+HEAD = """
+input x: f32[batch, 5, 2]
+target y: class[batch, 3]
+def dense(x, width) {
+    param weight: f32[x.shape[-1], width] = he_normal
+    return x @ weight
+}
+def relu(x) {
+    param bias: f32[x.shape[-1]] = normal(0.1)
+    return sum_relu(bias, x)
+}
+cell = dense
+out = dense
+"""
+BODIES = {
+    "a recurrent cell": """
+h = full((batch, 3), 0)
+for t in 0..5 {
+    h = relu(cell(concat(x[:, t], h), 3))
+}
+output logits = out(h, 3)
+""",
+    "a cell that is read in every step, and its weight outside too": """
+h = full((batch, 3), 0.5)
+for t in 0..4 {
+    h = relu(cell(concat(x[:, t + 1], h), 3))
+    z = out(h, 3)
+}
+output logits = sum(z, axis = 0) + out(relu(dense(x[:, 0], 3)), 3)
+""",
+    "parameters of each iteration": """
+h = dense(x[:, 0], 3)
+for layer in 0..4 {
+    h = relu(dense(h, 3))
+}
+output logits = out(h, 3)
+""",
+    "a residual block in each iteration": """
+h = dense(x[:, 0], 3)
+for layer in 0..3 {
+    h = identity(h) + dense(relu(dense(h, 4)), 3)
+}
+output logits = out(h, 3)
+""",
+    "two carried values, one delayed by two steps": """
+h = full((batch, 3), 0)
+before = full((batch, 3), 0)
+for t in 0..5 {
+    new = relu(cell(concat(x[:, t], before), 3))
+    before = h
+    h = new
+}
+output logits = out(concat(h, before), 3)
+""",
+    "a window that moves through views": """
+h = full((batch, 2, 3), 1)
+for t in 0..4 {
+    new = relu(cell(concat(x[:, t], h[:, 0], h[:, 1]), 3))
+    h = stack(h[:, 1], new, axis = 1)
+}
+output logits = out(h[:, 1], 3)
+""",
+    "overlapping windows of one value": """
+e = relu(dense(x, 3))
+h = full((batch, 3), 0)
+for t in 0..3 {
+    h = relu(cell(concat(e[:, t], e[:, t + 1], h), 3))
+}
+output logits = out(h, 3)
+""",
+    "every second step": """
+h = full((batch, 3), 0)
+for t in 1..3 {
+    h = maximum(cell(concat(x[:, 2 * t], h), 3), identity(h))
+}
+output logits = out(h, 3)
+""",
+    "one iteration": """
+h = full((batch, 3), 0)
+for t in 4..5 {
+    h = relu(cell(concat(x[:, t], h), 3))
+}
+output logits = out(h, 3)
+""",
+    "two loops, one over what the other gives": """
+h = full((batch, 3), 0)
+for t in 0..5 {
+    h = relu(cell(concat(x[:, t], h), 3))
+    seen = h
+}
+g = full((batch, 3), 0)
+for t in 0..5 {
+    g = relu(out(concat(seen[t], g), 3))
+}
+output logits = dense(g, 3)
+""",
+}
+LOSS = "require margin(logits, y)\n"
+
+
+def unrolled(compilation: Compilation) -> Compilation:
+    UnrollPass().apply(context(), compilation.net)
+    return compilation
+
+
+def iterates(compilation: Compilation, counts: tuple[int, ...] = (1, 2, 7)) -> list[dict[str, Any]]:
+    """Return the parameters after updates of several lengths, from fixed parameters and data."""
+    generator = np.random.default_rng(0)
+    emitter = Emitter(only(compilation.proj, proj.ProgramOp))
+    shapes = jax.eval_shape(emitter.init, jax.random.key(0))
+    params = {name: generator.normal(size=shapes[name].shape) for name in sorted(shapes)}
+    data = {"x": generator.normal(size=(2, 5, 2)), "y": generator.integers(0, 3, 2).astype(np.int32)}
+    lowered = jax.jit(entry_points(emitter)["update"]).lower(params, data, 0)
+    update = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+    return [params, *(update(params, data, count)[0] for count in counts)]
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "solver", ["ap", "dr", *(pytest.param(s, marks=pytest.mark.slow) for s in ("dm", "cp"))]
+)
+def test_iterates_equal_those_of_the_unrolled_network(name: str, solver: str) -> None:
+    options = Options(solver=solver, batch=2, dtype="f64", level=0)
+    with jax.enable_x64(True):
+        together = iterates(compile_text(HEAD + BODIES[name] + LOSS, options))
+        apart = iterates(unrolled(compile_text(HEAD + BODIES[name] + LOSS, options)))
+    for one, other in zip(together, apart, strict=True):
+        assert sorted(one) == sorted(other)
+        for key in one:
+            np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("solver", ["ap", "dr"])
+def test_optimized_loops_equal_the_oracle(name: str, solver: str) -> None:
+    with jax.enable_x64(True):
+        results = [
+            iterates(compile_text(HEAD + BODIES[name] + LOSS, Options(
+                solver=solver, batch=2, dtype="f64", level=level)))
+            for level in (0, 1)
+        ]  # fmt: skip
+    for one, other in zip(*results, strict=True):
+        for key in one:
+            np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-9, err_msg=key)

@@ -254,19 +254,23 @@ class Compilation:
         network = only(self.net, net.NetworkOp)
         specs: dict[type, list[TensorSpec]] = {}
         for op in network.body.block.ops:
-            if isinstance(op, net.InputOp | net.TargetOp | net.ParamOp | net.OutputOp):
+            if isinstance(op, net.InputOp | net.TargetOp | net.OutputOp):
                 value = op.value if isinstance(op, net.OutputOp) else op.result
                 specs.setdefault(type(op), []).append(
                     TensorSpec(op.label.data, shape_of(value), dtype_of(value).name, _class_count(op))
                 )
         problem = only(self.feas, feas.ProblemOp)
+        parameters = (node for node in problem.nodes() if isinstance(node, feas.ParameterOp))
         batch = network.dims.data.get("batch")
         return Signature(
             name=self.name,
             inputs=tuple(specs.get(net.InputOp, ())),
             targets=tuple(specs.get(net.TargetOp, ())),
             outputs=tuple(specs.get(net.OutputOp, ())),
-            parameters=tuple(specs.get(net.ParamOp, ())),
+            parameters=tuple(
+                TensorSpec(node.label.data, shape_of(node.result), dtype_of(node.result).name)
+                for node in parameters
+            ),
             batch=None if batch is None else batch.value.data,  # type: ignore[attr-defined]
             iterations=self.options.iterations,
             trainable=bool(problem.part_names()),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
+import pjc
 from pjc.dialects import proj
 from pjc.driver import Compilation, Options, compile_text, only
 from pjc.passes.unroll import UnrollPass
@@ -159,3 +161,29 @@ def test_optimized_loops_equal_the_oracle(name: str, solver: str) -> None:
     for one, other in zip(*results, strict=True):
         for key in one:
             np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-9, err_msg=key)
+
+
+def test_a_program_has_the_parameters_of_all_iterations_as_one(tmp_path: Path) -> None:
+    program = pjc.compile(HEAD + BODIES["parameters of each iteration"] + LOSS, batch=2)
+    params = program.init(0)
+    assert {name: value.shape for name, value in params.items()} == {
+        "dense_0.weight": (2, 3),
+        "dense_1.weight": (4, 3, 3),
+        "relu_0.bias": (4, 3),
+        "out.weight": (3, 3),
+    }
+    assert not np.allclose(params["dense_1.weight"][0], params["dense_1.weight"][1])
+    x, y = np.ones((2, 5, 2), np.float32), np.zeros(2, np.int32)
+    after, info = program.update(params, x, y)
+    assert np.isfinite(info["gap"])
+    program.save(tmp_path / "deep.pjx")
+    again = pjc.load(tmp_path / "deep.pjx")
+    np.testing.assert_allclose(again.apply(after, x), program.apply(after, x))
+    assert again.apply(after, x[:1]).shape == (1, 3)
+
+
+def test_each_parameter_of_a_family_starts_as_one_by_itself_would() -> None:
+    body = "param w: f32[400, 10] = he_normal\n  z = x @ w"
+    text = f"input x: f32[4, 400]\nfor t in 0..3 {{\n  {body}\n}}\noutput z\n"
+    params = pjc.compile(text).init(0)
+    np.testing.assert_allclose(np.std(params["w"], axis=(1, 2)), np.sqrt(2 / 400), rtol=0.1)

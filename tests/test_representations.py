@@ -209,3 +209,17 @@ def test_dead_units_give_numbers(z: float) -> None:
     assert all(np.all(np.isfinite(each)) for each in (*means, value))
     if abs(z) <= 1:
         np.testing.assert_allclose(value, 0, atol=1e-6)
+
+
+def test_a_dot_that_a_loss_reads_is_held_where_another_of_its_size_is_factored() -> None:
+    text = """
+input x: f32[batch, 64]
+target y: class[batch, 100]
+param v: f32[64, 100] = he_normal
+param w: f32[100, 100] = he_normal
+output logits = relu(x @ v) @ w
+require cross_entropy(logits, y)
+"""
+    found = compile_text(text, Options(batch=512)).explain()
+    assert [each.choice.form for each in found] == ["factored", "held"]
+    assert "a loss reads it" in found[1].choice.reason

@@ -256,7 +256,7 @@ ATTENTION = """
 use nn
 input x: f32[batch, 3, 4]
 target y: class[batch, 3]
-h = nn.attention_block(x, 2, 4, 5, inner = 1)
+h = nn.attention_block(x, 2, 4, 5)
 logits = nn.readout(reshape(h, (batch, -1)), 3, scale = 1)
 output logits
 require margin(logits, y)

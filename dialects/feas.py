@@ -233,23 +233,43 @@ class IndexOp(IRDLOperation):
 class ParameterOp(NodeOp):
     """A free variable that training finds: ``%w = feas.parameter "w" <1.0 * zeros> : ...``.
 
-    With ``family 8`` it is eight parameters along the first axis, each initialized by itself.
+    With ``family 8`` it is eight parameters along the first axis, each initialized by itself; ``members``
+    are the names by which they are known outside.
     """
 
     name = "feas.parameter"
 
     init = prop_def(InitAttr)
     family = opt_prop_def(IntegerAttr.constr(i64))
+    members = opt_prop_def(ArrayAttr[StringAttr])
     result = result_def(TensorType)
 
-    assembly_format = "$label $init (`family` $family^)? (`part` $part^)? attr-dict `:` type($result)"
+    assembly_format = (
+        "$label $init (`family` $family^)? (`members` $members^)? (`part` $part^)? attr-dict "
+        "`:` type($result)"
+    )
 
     def __init__(
-        self, label: str, init: InitAttr, type: Attribute, family: IntegerAttr | None = None
+        self,
+        label: str,
+        init: InitAttr,
+        type: Attribute,
+        family: IntegerAttr | None = None,
+        members: ArrayAttr[StringAttr] | None = None,
     ) -> None:
         super().__init__(
-            properties={"label": StringAttr(label), "init": init, "family": family}, result_types=[type]
+            properties={
+                "label": StringAttr(label),
+                "init": init,
+                "family": family,
+                "members": members,
+            },
+            result_types=[type],
         )
+
+    def names(self) -> list[str]:
+        """Return the names by which the parameter is known outside: its own, or those of its members."""
+        return [self.label.data] if self.members is None else [name.data for name in self.members]
 
 
 HALFWAY = ("held", "factored")

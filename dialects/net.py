@@ -200,7 +200,8 @@ class TargetOp(_SourceOp):
 class ParamOp(IRDLOperation):
     """A parameter: ``net.param "dense_0.weight" #net.init<1.0 * he_normal> : tensor<64x128xf32>``.
 
-    With ``family 8`` it is eight parameters along the first axis, each initialized by itself.
+    With ``family 8`` it is eight parameters along the first axis, each initialized by itself. In a loop,
+    ``members`` names the parameters of the iterations, which outside are known by these names.
     """
 
     name = "net.param"
@@ -208,9 +209,10 @@ class ParamOp(IRDLOperation):
     label = prop_def(StringAttr)
     init = prop_def(InitAttr)
     family = opt_prop_def(IntegerAttr.constr(i64))
+    members = opt_prop_def(ArrayAttr[StringAttr])
     result = result_def(TensorType)
 
-    assembly_format = "$label $init (`family` $family^)? attr-dict `:` type($result)"
+    assembly_format = "$label $init (`family` $family^)? (`members` $members^)? attr-dict `:` type($result)"
 
     def __init__(
         self, label: str, init: InitAttr, type: TensorType[Attribute], family: int | None = None

@@ -51,7 +51,7 @@ def _evaluated(op: Operation, values: Values) -> Operation | None:
         case feas.ConstantOp():
             return proj.ConstantOp(op.value, op.result.type)
         case feas.ParameterOp():
-            return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family)
+            return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family, op.members)
         case feas.ConstraintOp():
             inputs = [values[operand] for operand in op.operands]
             return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, op.results[0].type)

@@ -119,7 +119,7 @@ class Lifting:
             case net.ParamOp():
                 kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
                 family = IntegerAttr(self.count, i64)
-                return self.add(feas.ParameterOp(op.label.data, op.init, kind, family), op)
+                return self.add(feas.ParameterOp(op.label.data, op.init, kind, family, op.members), op)
             case net.ConstantOp():
                 kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
                 return self.add(self.convert(net.ConstantOp(op.value.value.data, kind), [], 0), op)

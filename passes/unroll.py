@@ -48,7 +48,7 @@ def unroll(loop: ForOp) -> None:
     assert block is not None
     families: dict[net.ParamOp, net.ParamOp] = {}
     for op in loop.body.block.ops:
-        if isinstance(op, net.ParamOp):
+        if isinstance(op, net.ParamOp) and op.members is None:
             families[op] = family(op, loop.iterations)
             block.insert_op_before(families[op], loop)
     carried = list(loop.inits)
@@ -87,6 +87,10 @@ def _repeated(
     loop: ForOp,
 ) -> dict[SSAValue, SSAValue]:
     """Put one op of an iteration before the loop; return what stands for its results."""
+    if isinstance(op, net.ParamOp) and op.members is not None:
+        member = net.ParamOp(op.members.data[iteration].data, op.init, op.result.type)
+        member.location = op.location
+        return {op.result: _insert(member, loop)}
     if isinstance(op, net.ParamOp):
         return {op.result: _entry(families[op].result, 0, iteration, loop)}
     if isinstance(op, AtOp):

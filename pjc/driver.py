@@ -30,6 +30,7 @@ from pjc.passes.fuse import FusePass
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
 from pjc.passes.levels import LevelsPass
 from pjc.passes.net_to_feas import NetToFeasPass
+from pjc.passes.roll import RollPass
 from pjc.passes.solvers import CYCLIC
 from pjc.passes.solvers import SOLVERS as SOLVER_FORMULAS
 from pjc.passes.unroll import UnrollPass
@@ -191,13 +192,14 @@ class Compilation:
     @cached_property
     def feas(self) -> ModuleOp:
         """The feasibility problem, split into parts."""
-        unrolled: list[ModulePass]
+        loops: list[ModulePass]
         split: list[ModulePass]
         if self.options.solver in CYCLIC:
-            unrolled, split = [UnrollPass()], [LevelsPass()]
+            loops, split = [UnrollPass(), CanonicalizePass()], [LevelsPass()]
         else:
-            unrolled, split = [], [LegalizeBipartitePass(), BipartitionPass()]
-        passes = [*unrolled, CanonicalizePass(), NetToFeasPass(), FusePass(), *split]
+            loops = [CanonicalizePass(), *([RollPass()] if self.options.level else [])]
+            split = [LegalizeBipartitePass(), BipartitionPass()]
+        passes = [*loops, NetToFeasPass(), FusePass(), *split]
         return self._run("feas", self.net, passes)
 
     @cached_property
@@ -260,17 +262,19 @@ class Compilation:
                     TensorSpec(op.label.data, shape_of(value), dtype_of(value).name, _class_count(op))
                 )
         problem = only(self.feas, feas.ProblemOp)
-        parameters = (node for node in problem.nodes() if isinstance(node, feas.ParameterOp))
+        parameters = [
+            TensorSpec(name, shape_of(node.result)[node.members is not None :], dtype_of(node.result).name)
+            for node in problem.nodes()
+            if isinstance(node, feas.ParameterOp)
+            for name in node.names()
+        ]
         batch = network.dims.data.get("batch")
         return Signature(
             name=self.name,
             inputs=tuple(specs.get(net.InputOp, ())),
             targets=tuple(specs.get(net.TargetOp, ())),
             outputs=tuple(specs.get(net.OutputOp, ())),
-            parameters=tuple(
-                TensorSpec(node.label.data, shape_of(node.result), dtype_of(node.result).name)
-                for node in parameters
-            ),
+            parameters=tuple(parameters),
             batch=None if batch is None else batch.value.data,  # type: ignore[attr-defined]
             iterations=self.options.iterations,
             trainable=bool(problem.part_names()),

@@ -23,6 +23,7 @@ PASSES = {
     "net-infer-shapes": ("infer_shapes", "InferShapesPass"),
     "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
+    "net-roll": ("roll", "RollPass"),
     "net-to-feas": ("net_to_feas", "NetToFeasPass"),
     "feas-fuse": ("fuse", "FusePass"),
     "feas-legalize-bipartite": ("legalize_bipartite", "LegalizeBipartitePass"),

@@ -76,13 +76,10 @@ class Emitter:
 
     def init(self, key: Array) -> State:
         """Return fresh parameters; each draws from the key and its own name alone."""
-        params = {}
+        params: State = {}
         for op in self.program.forward_op().body.block.ops:
             if isinstance(op, proj.ParameterOp):
-                name = op.label.data
-                own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-                family = None if op.family is None else op.family.value.data
-                params[name] = initial(op.init, own, shape_of(op.result), dtype_of(op.result), family)
+                params |= zip(op.names(), _first_values(op, key), strict=True)
         return params
 
     def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
@@ -220,9 +217,12 @@ class Emitter:
     def read_slots(self, params: Tensors, state: State) -> State:
         """Return the parameters that the slots hold; those without a slot stay as they are."""
         read = dict(params)
-        for name, variable in self.variables.items():
-            if variable.kind.data == "slot":
-                read[variable.node.data] = state[name]
+        slots = {v.node.data: name for name, v in self.variables.items() if v.kind.data == "slot"}
+        for op in self.program.forward_op().body.block.ops:
+            if isinstance(op, proj.ParameterOp) and op.label.data in slots:
+                value = state[slots[op.label.data]]
+                rows = [value] if op.members is None else list(value)
+                read |= zip(op.names(), rows, strict=True)
         return read
 
     def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
@@ -283,6 +283,17 @@ def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
             case _:
                 raise TypeError(f"field '{name}' has an attribute of unknown kind: {attribute}")
     return found
+
+
+def _first_values(op: proj.ParameterOp, key: Array) -> list[Array]:
+    """Return what a parameter, or each member of a family, starts from: drawn with its own name."""
+    shape, dtype = shape_of(op.result), dtype_of(op.result)
+    family = None if op.family is None else op.family.value.data
+    hashes = np.array([zlib.crc32(name.encode()) for name in op.names()], np.uint32)
+    if op.members is None:
+        return [initial(op.init, jax.random.fold_in(key, hashes[0]), shape, dtype, family)]
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, hashes)
+    return list(jax.vmap(lambda own: initial(op.init, own, shape[1:], dtype))(keys))
 
 
 def initial(
@@ -437,7 +448,9 @@ class _Forward:
             case proj.ConstantOp():
                 self.values[op.result] = _constant(op)
             case proj.ParameterOp():
-                self.values[op.result] = self.by_node[op.label.data] = self.params[op.label.data]
+                members = [self.params[name] for name in op.names()]
+                whole = members[0] if op.members is None else jnp.stack(members)
+                self.values[op.result] = self.by_node[op.label.data] = whole
             case proj.EvaluateOp():
                 with jax.named_scope(op.node.data):
                     self.values[op.result] = _evaluate(op, [self.values[each] for each in op.inputs])

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import pjc
-from pjc.dialects import proj
+from pjc.dialects import net, proj
 from pjc.driver import Compilation, Options, compile_text, only
+from pjc.passes.roll import RollPass
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.emit import Emitter
 from pjc.runtime.program import entry_points
@@ -187,3 +188,48 @@ def test_each_parameter_of_a_family_starts_as_one_by_itself_would() -> None:
     text = f"input x: f32[4, 400]\nfor t in 0..3 {{\n  {body}\n}}\noutput z\n"
     params = pjc.compile(text).init(0)
     np.testing.assert_allclose(np.std(params["w"], axis=(1, 2)), np.sqrt(2 / 400), rtol=0.1)
+
+
+DEEP = """
+input x: f32[batch, 5, 2]
+target y: class[batch, 3]
+h = dense(reshape(x, (batch, 10)), 4)
+""" + "h = identity(h) + dense(relu(dense(h, 3)), 4)\n" * 5 + "output logits = dense(h, 3)\n"  # fmt: skip
+
+
+def test_layers_that_are_written_one_after_another_become_a_loop() -> None:
+    blocks = HEAD[HEAD.index("def dense") :]
+    text = DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS
+    with jax.enable_x64(True):
+        apart, rolled = (
+            pjc.compile(text, solver="ap", batch=2, dtype="f64", level=level) for level in (0, 1)
+        )
+        assert apart.ir("feas").count("feas.dot") == 12
+        assert rolled.ir("feas").count("feas.dot") == 4
+        params = apart.init(3)
+        again = rolled.init(3)
+        assert {name: value.shape for name, value in again.items()} == {
+            name: value.shape for name, value in params.items()
+        }
+        for name, value in params.items():
+            np.testing.assert_array_equal(again[name], value, err_msg=name)
+        generator = np.random.default_rng(0)
+        x, y = generator.normal(size=(2, 5, 2)), np.array([0, 2])
+        one, other = (program.update(params, x, y, iterations=20)[0] for program in (apart, rolled))
+        for name, value in one.items():
+            np.testing.assert_allclose(other[name], value, rtol=0, atol=1e-9, err_msg=name)
+
+
+def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:
+    blocks = HEAD[HEAD.index("def dense") :]
+    module = compile_text(DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS).net
+
+    def parameters() -> list[str]:
+        return [str(op.label.data) for op in module.walk() if isinstance(op, net.ParamOp)]
+
+    before = parameters()
+    RollPass().apply(context(), module)
+    assert len(parameters()) == 5
+    UnrollPass().apply(context(), module)
+    module.verify()
+    assert sorted(parameters()) == sorted(before)

@@ -15,7 +15,7 @@ feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
   %q = feas.quantize "q" %i to [-1.0, 1.0] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
   feas.cross_entropy "ce" %q, %y strength 2.0 part "A" : tensor<8x3xf32>, tensor<8xi32>
   feas.margin "margin" %q, %y in [0.0, 1.0] part "A" : tensor<8x3xf32>, tensor<8xi32>
-  %f = feas.parameter "f" <1.0 * zeros> family 2 : tensor<2x3xf32>
+  %f = feas.parameter "f" <1.0 * zeros> family 2 members ["f0", "f1"] : tensor<2x3xf32>
   %c = feas.constant "c" 0.5 : tensor<1x3xf32>
   %before = view.shift %c, %next {loop = #feas.loop<"t" 2>} : tensor<1x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
   %next = feas.sum "next" %before, %f axes [] {loop = #feas.loop<"t" 2>} : tensor<2x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
@@ -37,7 +37,7 @@ feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     %q = feas.quantize "q" %i to [-1.000000e+00, 1.000000e+00] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     feas.cross_entropy "ce" %q, %y strength 2.000000e+00 part "A" : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     feas.margin "margin" %q, %y in [0.000000e+00, 1.000000e+00] part "A" : tensor<8x3xf32>, tensor<8xi32>
-// CHECK-NEXT:     %f = feas.parameter "f" <1.0 * zeros> family 2 : tensor<2x3xf32>
+// CHECK-NEXT:     %f = feas.parameter "f" <1.0 * zeros> family 2 members ["f0", "f1"] : tensor<2x3xf32>
 // CHECK-NEXT:     %c = feas.constant "c" 5.000000e-01 : tensor<1x3xf32>
 // CHECK-NEXT:     %before = view.shift %c, %next {loop = #feas.loop<"t" 2>} : tensor<1x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK-NEXT:     %next = feas.sum "next" %before, %f axes [] {loop = #feas.loop<"t" 2>} : tensor<2x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>

@@ -1,0 +1,188 @@
+"""Find equal layers, one after another, and make a loop of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from pjc.dialects import net
+from pjc.dialects.loops import ForOp, YieldOp
+
+LEAST = 4
+"""Fewer equal layers are left as they are."""
+
+
+@dataclass(frozen=True)
+class RollPass(ModulePass):
+    """Find equal layers, one after another, and make a loop of them.
+
+    Layers are equal if the same operations on the same shapes are wired alike: what a layer reads is its
+    own, or from the layer before, or one value that all of them read. Their parameters keep their names, as
+    members of one family. Only what the last layer gives may be read elsewhere. Four layers are the least.
+
+    ```
+    %a = net.param "a" <1.0 * zeros> : tensor<3xf32>
+    %x1 = net.sum_relu %x, %a axes [] : ...
+    %b = net.param "b" <1.0 * zeros> : tensor<3xf32>
+    %x2 = net.sum_relu %x1, %b axes [] : ...
+    ...
+    ```
+    becomes
+    ```
+    %x4 = net.for "layer" 4 carries (%x) : (tensor<3xf32>) -> (tensor<3xf32>) collects () {
+    ^body(%h : tensor<3xf32>):
+      %a = net.param "a" <1.0 * zeros> members ["a", "b", "c", "d"] : tensor<3xf32>
+      %n = net.sum_relu %h, %a axes [] : ...
+      net.yield (%n) collect () : (tensor<3xf32>) collect ()
+    }
+    ```
+    """
+
+    name = "net-roll"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
+            while (found := _best(list(network.body.block.ops))) is not None:
+                found.make_loop(network.body.block)
+
+
+@dataclass
+class _Layers:
+    """A run of ops that might be ``count`` equal layers of ``size`` ops each."""
+
+    ops: Sequence[Operation]
+    size: int
+    count: int
+    place: dict[Operation, int] = field(init=False)
+    carried: dict[int, SSAValue] = field(default_factory=dict)
+    """For each op whose result the next layer reads, what the first layer reads in its stead."""
+
+    def __post_init__(self) -> None:
+        self.place = {op: index for index, op in enumerate(self.ops)}
+
+    def are_equal(self) -> bool:
+        """Whether the layers are wired alike; finds what they carry."""
+        for index, op in enumerate(self.ops[self.size :], self.size):
+            first = self.ops[index % self.size]
+            second = self.ops[index % self.size + self.size]
+            for slot, operand in enumerate(op.operands):
+                layer = index // self.size
+                expected = self.source(second.operands[slot], 1)
+                if self.source(operand, layer) != expected:
+                    return False
+                if not self.starts_alike(expected, first.operands[slot]):
+                    return False
+        return all(self.is_kept(op, index) for op, index in self.place.items())
+
+    def source(self, value: SSAValue, layer: int) -> object:
+        """Return where a layer has a value from: (0, op) its own, (1, op) the one before, or the value."""
+        owner = value.owner
+        at = self.place.get(owner) if isinstance(owner, Operation) else None
+        if at is None:
+            return value
+        return layer - at // self.size, at % self.size
+
+    def starts_alike(self, source: object, operand: SSAValue) -> bool:
+        """Whether the first layer's operand fits the source that the others have."""
+        if not isinstance(source, tuple):
+            return operand is source
+        distance, at = source
+        if distance == 0:
+            return self.source(operand, 0) == source
+        if distance != 1 or operand.owner in self.place:
+            return False
+        return self.carried.setdefault(at, operand) is operand
+
+    def is_kept(self, op: Operation, index: int) -> bool:
+        """Whether nothing outside reads an op's result, but for what the last layer hands on."""
+        outside = [use for use in op.results[0].uses if use.operation not in self.place]
+        handed_on = index // self.size == self.count - 1 and index % self.size in self.carried
+        return not outside or handed_on
+
+    def make_loop(self, block: Block) -> None:
+        """Replace the layers by a loop."""
+        inits = list(self.carried.values())
+        body = Block(arg_types=[value.type for value in inits])
+        values: dict[SSAValue, SSAValue] = {}
+        for argument, (at, init) in zip(body.args, self.carried.items(), strict=True):
+            values[self.ops[at].results[0]] = argument
+            argument.name_hint = init.name_hint
+        inner = dict(self.first_layer(body, values))
+        body.add_op(YieldOp([inner[at] for at in self.carried], []))
+        loop = ForOp("layer", self.count, inits, body)
+        loop.location = self.ops[0].location
+        block.insert_op_before(loop, self.ops[0])
+        last = self.size * (self.count - 1)
+        for at, final in zip(self.carried, loop.finals, strict=True):
+            old = self.ops[last + at].results[0]
+            final.name_hint = old.name_hint
+            old.replace_uses_with_if(final, lambda use: use.operation not in self.place)
+        for op in reversed(self.ops):
+            op.detach()
+            op.erase()
+
+    def first_layer(self, body: Block, carried: dict[SSAValue, SSAValue]) -> Iterator[tuple[int, SSAValue]]:
+        """Put the second layer's ops into the body: what they read of the first is carried."""
+        values = dict(carried)
+        for at in range(self.size):
+            op = self.ops[self.size + at]
+            new = op.clone(value_mapper=values)
+            new.location = self.ops[at].location
+            new.results[0].name_hint = self.ops[at].results[0].name_hint
+            if isinstance(new, net.ParamOp):
+                members = [self.ops[layer * self.size + at] for layer in range(self.count)]
+                new.label = StringAttr(f"{_label(members[0])}..{_label(members[-1])}")
+                new.members = ArrayAttr([StringAttr(_label(each)) for each in members])
+            body.add_op(new)
+            values[op.results[0]] = new.results[0]
+            yield at, new.results[0]
+
+
+def _label(op: Operation) -> str:
+    assert isinstance(op, net.ParamOp)
+    return op.label.data
+
+
+def _best(ops: list[Operation]) -> _Layers | None:
+    """Return the equal layers that hold the most ops; of those the shortest, carrying the least."""
+    kinds: dict[tuple[object, ...], int] = {}
+    numbers = np.array([kinds.setdefault(_kind(op), len(kinds)) for op in ops])
+    best: tuple[tuple[int, int, int], _Layers] | None = None
+    for size in range(1, len(ops) // LEAST + 1):
+        same = numbers[:-size] == numbers[size:]
+        for start, length in _runs(same, (LEAST - 1) * size):
+            for offset in range(min(size, length)):
+                count = (length - offset) // size + 1
+                covered = count * size
+                if count < LEAST or (best is not None and covered < best[0][0]):
+                    continue
+                layers = _Layers(ops[start + offset : start + offset + covered], size, count)
+                if not layers.are_equal() or not layers.carried:
+                    continue
+                rank = covered, -size, -len(layers.carried)
+                if best is None or rank > best[0]:
+                    best = rank, layers
+    return None if best is None else best[1]
+
+
+def _runs(same: np.ndarray, least: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and length of each run of true entries that is long enough."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - start >= least:
+            yield int(start), int(end - start)
+
+
+def _kind(op: Operation) -> tuple[object, ...]:
+    """Return what must agree for two ops to be the same operation in two layers."""
+    if isinstance(op, ForOp) or len(op.results) != 1 or isinstance(op, net.InputOp | net.TargetOp):
+        return (op,)
+    kept: dict[str, Attribute] = {name: value for name, value in op.properties.items() if name != "label"}
+    shapes = tuple(operand.type for operand in op.operands)
+    return (type(op), tuple(sorted(kept.items(), key=lambda each: each[0])), shapes, op.results[0].type)

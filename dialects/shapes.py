@@ -164,6 +164,23 @@ def gather(table: Shape, indices: Shape) -> Shape:
     return checked((*indices, *table[1:]))
 
 
+def patches(shape: Shape, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> Shape:
+    """Windows that slide along axes: these count positions then, and the window's own axes come last."""
+    if not len(axes) == len(window) == len(strides) or list(axes) != sorted(set(axes)):
+        raise ShapeError(
+            f"patches need a window and a stride for each of their axes, found {show(axes)}, {show(window)} "
+            f"and {show(strides)}"
+        )
+    result = list(shape)
+    for axis, size, stride in zip(axes, window, strides, strict=True):
+        if not 0 <= axis < len(shape) or stride < 1 or not 1 <= size <= shape[axis]:
+            raise ShapeError(
+                f"a window of {size} with stride {stride} does not fit axis {axis} of {show(shape)}"
+            )
+        result[axis] = (shape[axis] - size) // stride + 1
+    return checked((*result, *window))
+
+
 def concat(shapes: Sequence[Shape], axis: int) -> Shape:
     """Shapes that differ at most along the axis, laid one after another there."""
     if not shapes:

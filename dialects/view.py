@@ -115,6 +115,7 @@ class StepAttr(ParametrizedAttribute):
     - ``pad [low] [high]``: with zeros, which belong to the operand
     - ``place [axis, offset, size]``: a range of a longer axis; other operands fill the rest
     - ``gather "tokens" [shape]``: rows by number; the numbers, of that shape, are a datum
+    - ``patches [axes] [window] [strides]``: windows that slide along axes; the window's own axes come last
     - ``shift [by]``: entry ``i`` of the first axis goes to ``i + by``; other operands fill the rest
     """
 
@@ -134,6 +135,7 @@ class StepAttr(ParametrizedAttribute):
         "place": 1,
         "gather": 1,
         "shift": 1,
+        "patches": 3,
     }
 
     def __init__(self, kind: str, *numbers: Sequence[int], indices: str = "") -> None:
@@ -161,6 +163,8 @@ class StepAttr(ParametrizedAttribute):
                     return (*shape[:axis], size, *shape[axis + 1 :])
             case "gather", (indices,):
                 return shapes.gather(shape, indices)
+            case "patches", (axes, window, strides):
+                return shapes.patches(shape, axes, window, strides)
             case "shift", ((by,),) if shape and 0 < by < shape[0]:
                 return shape
         raise ShapeError(f"step '{self}' does not fit a tensor of shape {shapes.show(shape)}")
@@ -357,6 +361,41 @@ class PadOp(ViewOp):
 
 
 @irdl_op_definition
+class PatchesOp(ViewOp):
+    """Windows that slide along axes: ``view.patches %x [1, 2] [3, 3] [1, 1] : ...``.
+
+    The axes count positions then, ``(size - window) // stride + 1`` of them, and the window's own axes come
+    last: ``[B, H, W, C]`` with windows along H and W becomes ``[B, H', W', C, h, w]``.
+    """
+
+    name = "view.patches"
+
+    operand = operand_def(TensorType)
+    axes = prop_def(SIZES)
+    window = prop_def(SIZES)
+    strides = prop_def(SIZES)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operand $axes $window $strides attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(
+        self, operand: SSAValue, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        target = shapes.patches(shape_of(operand), axes, window, strides)
+        super().__init__(
+            operands=[operand],
+            properties={"axes": sizes(axes), "window": sizes(window), "strides": sizes(strides)},
+            result_types=[tensor_like(operand, target)],
+        )
+
+    def step(self, operand: int) -> StepAttr:
+        rows = (self.axes, self.window, self.strides)
+        return StepAttr("patches", *(row.get_values() for row in rows))
+
+
+@irdl_op_definition
 class ConcatOp(ViewOp):
     """The operands one after another along an axis: ``view.concat %a, %b along 1 : ...``."""
 
@@ -467,6 +506,6 @@ class ShiftOp(ViewOp):
 
 VIEW = Dialect(
     "view",
-    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp, ShiftOp],
+    [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, PatchesOp, ConcatOp, GatherOp, ShiftOp],
     [StepAttr],
 )

@@ -13,7 +13,15 @@ from pjc.dialects import feas, net, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp, is_inside
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
 
-LIFTED_VIEWS = (view.ReshapeOp, view.TransposeOp, view.BroadcastOp, view.SliceOp, view.PadOp, view.ConcatOp)
+LIFTED_VIEWS = (
+    view.ReshapeOp,
+    view.TransposeOp,
+    view.BroadcastOp,
+    view.SliceOp,
+    view.PadOp,
+    view.PatchesOp,
+    view.ConcatOp,
+)
 
 
 def liftable(loop: ForOp) -> bool:
@@ -173,6 +181,9 @@ def lifted_view(op: ViewOp, operands: list[SSAValue], count: int) -> ViewOp:
             )
         case view.PadOp():
             return view.PadOp(operands[0], (0, *op.low.get_values()), (0, *op.high.get_values()))
+        case view.PatchesOp():
+            axes = [axis + 1 for axis in op.axes.get_values()]
+            return view.PatchesOp(operands[0], axes, op.window.get_values(), op.strides.get_values())
         case view.ConcatOp():
             return view.ConcatOp(operands, op.axis.value.data + 1)
     raise TypeError(f"'{op.name}' cannot be lifted")

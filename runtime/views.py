@@ -7,7 +7,7 @@ the program runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -37,6 +37,8 @@ def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
                 value = _padded(value, low, high, fill)
             case "place", ((axis, offset, size),):
                 value = _padded(value, *_margins(value.shape, axis, offset, size), 0)
+            case "patches", (axes, window, strides):
+                value = _patches(value, axes, window, strides)
             case "gather", (indices,):
                 value = jnp.take(value, indices, axis=0)  # a number out of range gives NaN
             case "shift", ((by,),):
@@ -106,6 +108,8 @@ def _collected(
             return lax.slice(copies, low, [a + size for a, size in zip(low, before, strict=True)])
         case "place", ((axis, offset, _),):
             return lax.slice_in_dim(copies, offset, offset + before[axis], axis=axis)
+        case "patches", (axes, window, strides):
+            return _summed_patches(copies, axes, window, strides, before)
         case "gather", (indices,):
             return jnp.zeros(before, copies.dtype).at[indices].add(copies)
         case "shift", ((by,),):
@@ -202,6 +206,8 @@ def _counted(
             return made
         case ("place", ((axis, offset, _),)):
             return _cut(made, axis, offset, before[axis])
+        case ("patches", (axes, window, strides)):
+            return _patch_counts(made, axes, window, strides, before)
         case ("shift", ((by,),)):
             whole = np.broadcast_to(made, (before[0], *made.shape[1:]))
             return np.concatenate([whole[by:], np.zeros((by, *made.shape[1:]), np.int64)])
@@ -272,6 +278,10 @@ def _spread_numbers(value: np.ndarray, kind: str, numbers: tuple[tuple[int, ...]
             return np.pad(value, list(zip(low, high, strict=True)))
         case "place", ((axis, offset, size),):
             return np.pad(value, list(zip(*_margins(value.shape, axis, offset, size), strict=True)))
+        case "patches", (axes, window, strides):
+            found = np.lib.stride_tricks.sliding_window_view(value, window, axis=axes)
+            steps = dict(zip(axes, strides, strict=True))
+            return found[tuple(slice(None, None, steps.get(axis, 1)) for axis in range(value.ndim))]
         case "shift", ((by,),):
             return np.pad(value[:-by], [(by, 0), *[(0, 0)] * (value.ndim - 1)])
     raise ValueError(f"unknown view step '{kind}'")
@@ -314,4 +324,60 @@ def _shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
             return (*indices.shape, *shape[1:])
         case ("shift", _):
             return shape
+        case ("patches", (axes, window, strides)):
+            result = list(shape)
+            for axis, size, stride in zip(axes, window, strides, strict=True):
+                result[axis] = (shape[axis] - size) // stride + 1
+            return (*result, *window)
     raise ValueError(f"unknown view step '{step[0]}'")
+
+
+def _windows(
+    axes: Sequence[int], window: Sequence[int], strides: Sequence[int], shape: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], list[int], list[int], list[int]]]:
+    """Yield each place in the window, with the starts, limits and strides of the entries that come there."""
+    for place in np.ndindex(*window):
+        starts, limits, steps = [0] * len(shape), list(shape), [1] * len(shape)
+        for axis, offset, size, stride in zip(axes, place, window, strides, strict=True):
+            count = (shape[axis] - size) // stride + 1
+            starts[axis], limits[axis], steps[axis] = offset, offset + (count - 1) * stride + 1, stride
+        yield place, starts, limits, steps
+
+
+def _patches(value: Any, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> Array:
+    parts = [
+        lax.slice(value, starts, limits, steps)
+        for _, starts, limits, steps in _windows(axes, window, strides, value.shape)
+    ]
+    return jnp.stack(parts, axis=-1).reshape(*parts[0].shape, *window)
+
+
+def _summed_patches(
+    copies: Array, axes: Sequence[int], window: Sequence[int], strides: Sequence[int], before: tuple[int, ...]
+) -> Array:
+    """Return the sum of all copies of each entry, put back in its place."""
+    total = jnp.zeros(before, copies.dtype)
+    for place, starts, limits, steps in _windows(axes, window, strides, before):
+        index = tuple(map(slice, starts, limits, steps))
+        total = total.at[index].add(copies[(..., *place)])
+    return total
+
+
+def _patch_counts(
+    made: np.ndarray,
+    axes: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    before: tuple[int, ...],
+) -> np.ndarray | None:
+    """Return the counts before windows were cut, if all windows and places in them count alike."""
+    rank = len(before)
+    if made.shape[rank:] != (1,) * len(window) or any(made.shape[axis] > 1 for axis in axes):
+        return None
+    found = made.reshape(made.shape[:rank])
+    for axis, size, stride in zip(axes, window, strides, strict=True):
+        covered = np.zeros(before[axis], np.int64)
+        for start in range(0, before[axis] - size + 1, stride):
+            covered[start : start + size] += 1
+        found = found * covered.reshape(-1, *[1] * (rank - axis - 1))
+    return found

@@ -215,6 +215,13 @@ RESULTS = {
     "quantize(a, levels = (0, 1, 2))": "2x3",
     "full((2, 3), 0.5)": "2x3",
     "full(4)": "4",
+    "flatten(c)": "4x6",
+    "conv2d(reshape(c, (4, 2, 3, 1)), full((3, 3, 1, 5)))": "4x2x3x5",
+    "conv2d(reshape(c, (1, 4, 6, 1)), full((3, 2, 1, 5)), strides = 2)": "1x2x3x5",
+    "conv2d(reshape(c, (1, 4, 6, 1)), full((3, 2, 1, 5)), strides = (1, 3), padding = VALID)": "1x2x2x5",
+    "conv2d(reshape(c, (4, 2, 3, 1)), full((3, 3, 1, 5)), padding = ((1, 0), (2, 2)))": "4x1x5x5",
+    "max_pool(reshape(c, (1, 4, 6, 1)), 2)": "1x2x3x1",
+    "max_pool(reshape(c, (1, 4, 6, 1)), (3, 2), strides = 1)": "1x2x5x1",
     "reshape(c, (a.shape[0], -1))": "2x12",
     "reshape(c, -1)": "24",
     "transpose(c)": "3x2x4",
@@ -249,7 +256,7 @@ def test_result_types(expression: str) -> None:
 
 
 def test_every_function_has_a_result_type_test() -> None:
-    assert set(FUNCTIONS) == set(re.findall(r"\b([a-z_]+)\(", " ".join(RESULTS)))
+    assert set(FUNCTIONS) == set(re.findall(r"\b([a-z_0-9]+)\(", " ".join(RESULTS)))
 
 
 @pytest.mark.parametrize(
@@ -324,6 +331,34 @@ def test_mistakes_in_loops(text: str) -> None:
 def test_a_loop_leaves_its_name_free() -> None:
     text = "for t in 0..2 {\n  h = relu(x)\n}\nt = h\noutput t\n"
     assert output_type(compile_("input x: f32[2, 3]\n" + text)) == "tensor<2x2x3xf32>"
+
+
+IMAGE_MISTAKES = {
+    "conv2d(x, full((3, 3, 64, 5)))": (
+        "conv2d takes a tensor of [batch, height, width, channels], found f32[batch=64, 64]"
+    ),
+    "conv2d(i, full((3, 3, 2, 5)))": (
+        "conv2d takes a weight of [height, width, 1, channels] for f32[batch=64, 8, 8, 1], "
+        "found f32[3, 3, 2, 5]"
+    ),
+    "conv2d(i, full((9, 3, 1, 5)), padding = VALID)": (
+        "a window of 9 with stride 1 does not fit axis 1 of f32[batch=64, 8, 8, 1]"
+    ),
+    "conv2d(i, full((3, 3, 1, 5)), padding = 1)": (
+        "pad takes a pair (before, after) for each axis, found the number 1"
+    ),
+    "conv2d(i, full((3, 3, 1, 5)), strides = 0)": (
+        "'strides' must be one or two positive integers, found (0, 0)"
+    ),
+    "max_pool(i, (2, 2, 2))": "expected one or two positive integers, found a tuple of 3",
+    "flatten(x[0])": "flatten joins all axes but the first, and f32[64] has rank 1",
+}
+
+
+@pytest.mark.parametrize("text", IMAGE_MISTAKES)
+def test_mistakes_with_images(text: str) -> None:
+    head = HEAD + "i = reshape(x, (-1, 8, 8, 1))\n"
+    assert messages(f"{head}z = {text}\noutput x\n") == [IMAGE_MISTAKES[text]]
 
 
 # Locations and hints

@@ -95,6 +95,15 @@ for t in 1..3 {
 }
 output logits = out(h, 3)
 """,
+    "a convolution over what is carried": """
+h = x
+param kernel: f32[3, 1, 2, 2] = normal(1)
+for t in 0..3 {
+    z = conv2d(expand(h, 2), kernel)
+    h = relu(squeeze(z, 2))
+}
+output logits = out(flatten(h), 3)
+""",
     "one iteration": """
 h = full((batch, 3), 0)
 for t in 4..5 {

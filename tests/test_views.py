@@ -16,6 +16,13 @@ PATHS: dict[str, tuple[tuple[int, ...], list[Step]]] = {
     "slice": ((5, 4), [("slice", ((1, 0), (5, 4), (2, 1)))]),
     "slice from the middle": ((7,), [("slice", ((2,), (6,), (3,)))]),
     "pad": ((2, 3), [("pad", ((1, 0), (0, 2)))]),
+    "shift": ((4, 2), [("shift", ((1,),))]),
+    "patches": ((2, 5, 4), [("patches", ((1, 2), (3, 2), (2, 1)))]),
+    "patches with gaps": ((7,), [("patches", ((0,), (2,), (3,)))]),
+    "patches of a part": (
+        (2, 5),
+        [("place", ((1, 1, 7),)), ("patches", ((1,), (3,), (2,))), ("reshape", ((6, 3),))],
+    ),
     "place": ((2, 3), [("place", ((1, 4, 9),))]),
     "gather": ((4, 3), [("gather", (np.array([[1, 3, 1], [1, 0, 3]]),))]),
     "gather and more": (

@@ -14,7 +14,7 @@ from pjc.frontends import convert
 from pjc.frontends.binding import Given, Slot
 from pjc.frontends.convert import integer, integers, number, operands, positive, tensor, widths
 from pjc.frontends.emitter import Site
-from pjc.frontends.values import Mistake, TargetValue, Tensor, describe
+from pjc.frontends.values import Mistake, Padding, TargetValue, Tensor, describe
 
 Converter = Callable[[Any], Any]
 Builder = TypeVar("Builder", bound=Callable[..., Any])
@@ -38,6 +38,8 @@ class Function:
                 arguments[slot.name] = self.converters[slot.name](given if slot.rest else given[0])
         return self.build(site, **arguments)
 
+
+SAME = Padding("SAME")
 
 FUNCTIONS: dict[str, Function] = {}
 LOSSES: dict[str, Function] = {}
@@ -204,6 +206,72 @@ def _pad(site: Site, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
 @_entry(FUNCTIONS, "gather", table=tensor, indices=tensor)
 def _gather(site: Site, table: Tensor, indices: Tensor) -> Tensor:
     return site.gather(table, indices)
+
+
+@_entry(FUNCTIONS, "flatten", x=tensor)
+def _flatten(site: Site, x: Tensor) -> Tensor:
+    if x.rank < 2:
+        raise Mistake(f"flatten joins all axes but the first, and {x} has rank {x.rank}")
+    return site.reshape(x, (x.shape[0], -1))
+
+
+# Images: [batch, height, width, channels]
+
+
+def _check_image(name: str, x: Tensor) -> None:
+    if x.rank != 4:
+        raise Mistake(f"{name} takes a tensor of [batch, height, width, channels], found {x}")
+
+
+def _margins(
+    padding: Padding | Sequence[tuple[int, int]], shape: Sequence[int], window: Sequence[int],
+    strides: Sequence[int]
+) -> list[tuple[int, int]]:  # fmt: skip
+    """Return what is put before and after height and width.
+
+    SAME makes ``ceil(size / stride)`` positions, with the odd zero at the end.
+    """
+    if not isinstance(padding, Padding):
+        return list(padding)
+    if padding.name == "VALID":
+        return [(0, 0), (0, 0)]
+    found = []
+    for size, reach, stride in zip(shape, window, strides, strict=True):
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+        found.append((total // 2, total - total // 2))
+    return found
+
+
+@_entry(FUNCTIONS, "conv2d", x=tensor, weight=tensor, strides=convert.pair, padding=convert.padding)
+def _conv2d(
+    site: Site,
+    x: Tensor,
+    weight: Tensor,
+    strides: tuple[int, int] = (1, 1),
+    padding: Padding | Sequence[tuple[int, int]] = SAME,
+) -> Tensor:
+    _check_image("conv2d", x)
+    if weight.rank != 4 or weight.shape[2] != x.shape[3]:
+        raise Mistake(
+            f"conv2d takes a weight of [height, width, {x.shape[3]}, channels] for {x}, found {weight}"
+        )
+    height, width, channels, out = weight.shape
+    (top, bottom), (left, right) = _margins(padding, x.shape[1:3], (height, width), strides)
+    padded = site.pad(x, (0, top, left, 0), (0, bottom, right, 0))
+    cut = site.patches(padded, (1, 2), (height, width), strides)
+    rows = site.reshape(cut, (-1, channels * height * width))
+    columns = site.reshape(site.transpose(weight, (2, 0, 1, 3)), (channels * height * width, out))
+    product = site.reshape(site.matmul(rows, columns), (*cut.shape[:3], out))
+    return Tensor(product.ssa, (x.names[0], None, None, weight.names[3]))
+
+
+@_entry(FUNCTIONS, "max_pool", x=tensor, window=convert.pair, strides=convert.pair)
+def _max_pool(
+    site: Site, x: Tensor, window: tuple[int, int], strides: tuple[int, int] | None = None
+) -> Tensor:
+    _check_image("max_pool", x)
+    cut = site.patches(x, (1, 2), window, strides or window)
+    return site.reduce(net.MaxOp, [cut], (4, 5))
 
 
 # Losses; each returns the op, which has no result

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from pjc.frontends.binding import Given
-from pjc.frontends.values import Mistake, Tensor, Value, describe
+from pjc.frontends.values import Mistake, Padding, Tensor, Value, describe
 
 
 def fail(given: Given, expected: str, found: str | None = None) -> Mistake:
@@ -67,6 +67,25 @@ def levels(given: Given) -> list[float]:
     if not found or any(a >= b for a, b in itertools.pairwise(found)):
         shown = "(" + ", ".join(map(str, items)) + ")"
         raise fail(given, "strictly increasing numbers", shown)
+    return found
+
+
+def pair(given: Given) -> tuple[int, int]:
+    """Two integers of at least 1, or one for both."""
+    found = integers(given)
+    both = found * 2 if len(found) == 1 else found
+    if len(both) != 2 or min(both) < 1:
+        raise fail(given, "one or two positive integers", None if len(both) != 2 else str(tuple(both)))
+    return both[0], both[1]
+
+
+def padding(given: Given) -> Padding | list[tuple[int, int]]:
+    """SAME, VALID, or a pair (before, after) for height and for width."""
+    if isinstance(given.value, Padding):
+        return given.value
+    found = widths(given)
+    if len(found) != 2 or min(min(pair) for pair in found) < 0:
+        raise fail(given, "SAME, VALID or ((top, bottom), (left, right))")
     return found
 
 

@@ -148,6 +148,14 @@ class Site:
         names = tuple(name if old == new else None for name, old, new in same)
         return self.op(view.PadOp(x.ssa, low, high), names)
 
+    def patches(
+        self, x: Tensor, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]
+    ) -> Tensor:
+        """Windows that slide along axes; the window's own axes come last."""
+        op = view.PatchesOp(x.ssa, axes, window, strides)
+        names = tuple(None if axis in axes else name for axis, name in enumerate(x.names))
+        return self.op(op, (*names, *[None] * len(window)))
+
     def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         if len(parts) == 1:
             shapes.axis_of(axis, parts[0].rank)

@@ -20,6 +20,7 @@ from pjc.frontends.values import (
     Library,
     LossName,
     Mistake,
+    Padding,
     SharedParam,
     TargetValue,
     Value,
@@ -29,6 +30,7 @@ BUILTINS: dict[str, Value] = {
     **FUNCTIONS,
     **{name: InitName(name) if takes else Init(name) for name, takes in INITIALIZERS.items()},
     **{name: LossName(name) for name in LOSSES},
+    **{name: Padding(name) for name in ("SAME", "VALID")},
 }
 
 
@@ -94,7 +96,8 @@ class Scope:
         place = self.places.get(key)
         above = f", declared in line {place.line}" if place else ""
         if key in BUILTINS and not (block and key in FUNCTIONS):
-            kind = "function" if key in FUNCTIONS else "loss" if key in LOSSES else "initializer"
+            kinds = {**dict.fromkeys(FUNCTIONS, "function"), **dict.fromkeys(LOSSES, "loss")}
+            kind = kinds.get(key, "padding" if key in ("SAME", "VALID") else "initializer")
             raise Mistake(f"'{key}' is a builtin {kind}", "choose another name", span)
         if key in self.constants:
             raise Mistake(f"'{key}' is a constant{above}", "choose another name", span)

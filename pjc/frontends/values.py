@@ -104,6 +104,13 @@ class InitName:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """``SAME`` or ``VALID``: how far a convolution reaches over the edges."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class LossName:
     """A loss, which only ``require`` can use."""
 
@@ -151,8 +158,8 @@ class Instance:
 
 
 Value: TypeAlias = (
-    "int | float | tuple[Value, ...] | Tensor | LoopIndex | TargetValue | Init | InitName | LossName"
-    " | Block | Instance | Library | Function | Poison"
+    "int | float | tuple[Value, ...] | Tensor | LoopIndex | Padding | TargetValue | Init | InitName"
+    " | LossName | Block | Instance | Library | Function | Poison"
 )
 
 
@@ -173,6 +180,8 @@ def describe(value: Value) -> str:
             return f"indices {value}" if value.is_index else f"a tensor {value}"
         case LoopIndex():
             return str(value)
+        case Padding():
+            return f"the padding {value.name}"
         case TargetValue():
             return f"the target '{value.name}'"
         case Init() | InitName():

@@ -146,7 +146,7 @@ MISTAKES = {
     "use one": ("two.pjn:1:5: error: libraries cannot use each other in a circle: one uses two uses one", ""),
     "use folder": ("m.pjn:1:5: error: folder.pjn is a folder, expected a .pjn file", ""),
     "use latin": ("m.pjn:1:5: error: latin.pjn is not UTF-8 text: byte 2 is 0xe9", ""),
-    "use ../nn": ("m.pjn:1:5: error: expected a name, found '.'", ""),
+    "use ../nn": ("m.pjn:1:5: error: expected a name, found '..'", ""),
     "use nn\nuse nn": ("m.pjn:2:5: error: 'nn' is a library, declared in line 1", "choose another name"),
     "use nn\nnn = x": ("m.pjn:2:1: error: 'nn' is a library, declared in line 1", "choose another name"),
     "use nn\na = nn.linaer(x)": ("m.pjn:2:8: error: the library 'nn' has no 'linaer'", "mean 'linear'?"),

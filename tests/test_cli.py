@@ -316,7 +316,11 @@ def test_internal_error_shows_its_place_when_asked(
 
 def test_ctrl_c_while_compiling(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]) -> None:
     monkeypatch.setattr(FakeCompilation, "program", lambda self: signal.raise_signal(signal.SIGINT))
-    assert pjc_run("net.pjn") == (130, "", "pjc: error: interrupted\n")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        assert pjc_run("net.pjn") == (130, "", "pjc: error: interrupted\n")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # --- training -------------------------------------------------------------------------------------

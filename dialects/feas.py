@@ -9,7 +9,7 @@ takes no part in training.
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from xdsl.dialects.builtin import (
@@ -44,7 +44,16 @@ from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr, LossOp, verify_levels
+from pjc.dialects.net import (
+    FLOATS,
+    InitAttr,
+    LossOp,
+    verify_levels,
+    verify_pieces,
+    verify_weights,
+    weighting,
+)
+from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
 
@@ -157,7 +166,7 @@ class ProblemOp(IRDLOperation):
                     f"node '{node.label.data}' is in part '{node.part.data}', "
                     f"but the problem's parts are {list(known)}"
                 )
-            if isinstance(node, ConstraintOp | LossNode | ParameterOp):
+            if isinstance(node, ConstraintOp | LossNode | SetOp | ParameterOp):
                 if node.label.data in labels:
                     raise VerifyException(f"two nodes are called '{node.label.data}'")
                 labels.add(node.label.data)
@@ -369,16 +378,55 @@ class ReductionOp(ConstraintOp, ABC):
         return shapes.elementwise([shape_of(t) for t in self.terms], self.axes.get_values())
 
 
+class WeightedOp(ReductionOp, ABC):
+    """What sum and sum_relu share: a weight for each term, all 1 if none are given, and an offset."""
+
+    weights = opt_prop_def(FLOATS)
+    offset = opt_prop_def(FloatAttr.constr(f64))
+
+    assembly_format = (
+        "$label $terms `axes` $axes (`weights` $weights^)? (`offset` $offset^)? (`part` $part^)? attr-dict "
+        "`:` type($terms) `->` type($result)"
+    )
+
+    def __init__(
+        self,
+        label: str,
+        terms: Sequence[SSAValue],
+        axes: Sequence[int] = (),
+        weights: Sequence[float] = (),
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__(label, terms, axes)
+        self.weights, self.offset = weighting(len(terms), weights, offset)
+
+    def each_weight(self) -> list[float]:
+        """Return the weight of each term."""
+        return [1.0] * len(self.terms) if self.weights is None else list(self.weights.get_values())
+
+    def number(self) -> float:
+        """Return the offset."""
+        return 0.0 if self.offset is None else float(self.offset.value.data)
+
+    def fields(self) -> dict[str, Attribute]:
+        given = {"axes": self.axes, "weights": self.weights, "offset": self.offset}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def verify_(self) -> None:
+        super().verify_()
+        verify_weights(self.weights, len(self.terms))
+
+
 @irdl_op_definition
-class SumOp(ReductionOp):
-    """``{(x, z) : z = sum of the terms}``: ``feas.sum "h.sum" %a, %b axes [] : ...``."""
+class SumOp(WeightedOp):
+    """``{(x, z) : z = offset + sum of weight times term}``: ``feas.sum "h.sum" %a, %b axes [] : ...``."""
 
     name = "feas.sum"
 
 
 @irdl_op_definition
-class SumReluOp(ReductionOp):
-    """``{(x, z) : z = max(0, sum of the terms)}``: ``feas.sum_relu "h.relu" %a axes [] : ...``."""
+class SumReluOp(WeightedOp):
+    """``{(x, z) : z = max(0, weighted sum of the terms)}``: ``feas.sum_relu "h.relu" %a axes [] : ...``."""
 
     name = "feas.sum_relu"
 
@@ -388,6 +436,38 @@ class MaxOp(ReductionOp):
     """``{(x, z) : z = the largest of the terms}``: ``feas.max "h.max" %a axes [1] : ...``."""
 
     name = "feas.max"
+
+
+@irdl_op_definition
+class MinOp(ReductionOp):
+    """``{(x, z) : z = the least of the terms}``: ``feas.min "h.min" %a axes [1] : ...``."""
+
+    name = "feas.min"
+
+
+@irdl_op_definition
+class ProductOp(ConstraintOp):
+    """``{(a, b, z) : z = a b}``, entry by entry: ``feas.product "p" %a, %b : ...``."""
+
+    name = "feas.product"
+
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$label $lhs `,` $rhs (`part` $part^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
+    )
+
+    def __init__(self, label: str, lhs: SSAValue, rhs: SSAValue) -> None:
+        super().__init__(
+            operands=[lhs, rhs], properties={"label": StringAttr(label)}, result_types=[lhs.type]
+        )
+
+    def infer(self) -> Shape:
+        return shapes.elementwise([shape_of(self.lhs), shape_of(self.rhs)], ())
 
 
 @irdl_op_definition
@@ -451,6 +531,72 @@ class QuantizeOp(ConstraintOp):
         verify_levels(self.levels.get_values())
 
 
+@irdl_op_definition
+class RoundOp(ConstraintOp):
+    """``{(x, z) : z = the whole number nearest to x}``: ``feas.round "r" %x : ...``."""
+
+    name = "feas.round"
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$label $operand (`part` $part^)? attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, label: str, operand: SSAValue) -> None:
+        super().__init__(
+            operands=[operand], properties={"label": StringAttr(label)}, result_types=[operand.type]
+        )
+
+    def infer(self) -> Shape:
+        return shape_of(self.operand)
+
+
+@irdl_op_definition
+class PiecewiseOp(ConstraintOp):
+    """``{(x, z) : z = slopes[i] x + offsets[i]}`` for x in piece i, which ends at ``edges[i]``.
+
+    ``feas.piecewise "abs" %x edges [0.0] slopes [-1.0, 1.0] offsets [0.0, 0.0] : ...``; with ``margin 0.5``
+    only x that keep away from the edges by that much.
+    """
+
+    name = "feas.piecewise"
+
+    operand = operand_def(TensorType)
+    edges = prop_def(FLOATS)
+    slopes = prop_def(FLOATS)
+    offsets = prop_def(FLOATS)
+    margin = opt_prop_def(FloatAttr.constr(f64))
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$label $operand `edges` $edges `slopes` $slopes `offsets` $offsets (`margin` $margin^)? "
+        "(`part` $part^)? attr-dict "
+        "`:` type($operand) `->` type($result)"
+    )
+
+    def __init__(self, label: str, operand: SSAValue, pieces: dict[str, Attribute]) -> None:
+        super().__init__(
+            operands=[operand],
+            properties={"label": StringAttr(label), **pieces},
+            result_types=[operand.type],
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        margin = {} if self.margin is None else {"margin": self.margin}
+        return {"edges": self.edges, "slopes": self.slopes, "offsets": self.offsets, **margin}
+
+    def infer(self) -> Shape:
+        return shape_of(self.operand)
+
+    def verify_(self) -> None:
+        super().verify_()
+        verify_pieces(self.edges, self.slopes, self.offsets, self.margin)
+
+
 class LossNode(NodeOp, ABC):
     """A training requirement on its first operand, given its second, the target."""
 
@@ -460,14 +606,8 @@ class LossNode(NodeOp, ABC):
         return self.name.removeprefix("feas.")
 
 
-@irdl_op_definition
-class CrossEntropyOp(LossNode, LossOp):
-    """The prox of ``strength`` times the cross-entropy of the logits ``[*sites, C]``.
-
-    ``feas.cross_entropy "loss" %z, %y strength 1.0 part "A" : ...``
-    """
-
-    name = "feas.cross_entropy"
+class _StrengthLossOp(LossNode, LossOp, ABC):
+    """The prox of a function times a strength."""
 
     logits = operand_def(TensorType)
     target = operand_def(TensorType)
@@ -489,10 +629,38 @@ class CrossEntropyOp(LossNode, LossOp):
 
 
 @irdl_op_definition
-class MarginOp(LossNode, LossOp):
-    """``{z : z_right >= high, z_wrong <= low}``: ``feas.margin "loss" %z, %y in [0.0, 1.0] : ...``."""
+class CrossEntropyOp(_StrengthLossOp):
+    """The prox of ``strength`` times the cross-entropy of the logits ``[*sites, C]``.
 
-    name = "feas.margin"
+    ``feas.cross_entropy "loss" %z, %y strength 1.0 part "A" : ...``
+    """
+
+    name = "feas.cross_entropy"
+
+
+@irdl_op_definition
+class HingeOp(_StrengthLossOp):
+    """The prox of ``strength`` times the hinge loss of each class of the logits ``[*sites, C]``.
+
+    ``feas.hinge "loss" %z, %y strength 1.0 part "A" : ...``
+    """
+
+    name = "feas.hinge"
+
+
+@irdl_op_definition
+class SquaredErrorOp(_StrengthLossOp):
+    """The prox of ``strength / 2`` times the squared error.
+
+    ``feas.squared_error "loss" %z, %y strength 1.0 part "A" : ...``
+    """
+
+    name = "feas.squared_error"
+    NUMERIC: ClassVar[bool] = True
+
+
+class _BoundsLossOp(LossNode, LossOp, ABC):
+    """Logits at least as high as one bound, or at most as high as another."""
 
     logits = operand_def(TensorType)
     target = operand_def(TensorType)
@@ -515,6 +683,96 @@ class MarginOp(LossNode, LossOp):
     def fields(self) -> dict[str, Attribute]:
         low, high = self.bounds.get_values()
         return {"low": FloatAttr(low, f64), "high": FloatAttr(high, f64)}
+
+
+@irdl_op_definition
+class MarginOp(_BoundsLossOp):
+    """``{z : z_right >= high, z_wrong <= low}``: ``feas.margin "loss" %z, %y in [0.0, 1.0] : ...``."""
+
+    name = "feas.margin"
+
+
+@irdl_op_definition
+class MultiLabelOp(_BoundsLossOp):
+    """``{z : z >= high where y = 1, z <= low where y = 0}``.
+
+    ``feas.multi_label "loss" %z, %y in [0.0, 1.0] part "A" : ...``
+    """
+
+    name = "feas.multi_label"
+    NUMERIC: ClassVar[bool] = True
+
+
+@irdl_op_definition
+class ClassMarginOp(LossNode, LossOp):
+    """``{z : z_right >= z_wrong + margin}``: ``feas.class_margin "loss" %z, %y by 1.0 : ...``."""
+
+    name = "feas.class_margin"
+
+    logits = operand_def(TensorType)
+    target = operand_def(TensorType)
+    margin = prop_def(FloatAttr.constr(f64))
+
+    assembly_format = (
+        "$label $logits `,` $target `by` $margin (`part` $part^)? attr-dict "
+        "`:` type($logits) `,` type($target)"
+    )
+
+    def __init__(self, label: str, logits: SSAValue, target: SSAValue, margin: float) -> None:
+        super().__init__(
+            operands=[logits, target],
+            properties={"label": StringAttr(label), "margin": FloatAttr(margin, f64)},
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        return {"margin": self.margin}
+
+
+@irdl_op_definition
+class EqualOp(LossNode, LossOp):
+    """``{z : z = y}``: ``feas.equal "loss" %z, %y : ...``."""
+
+    name = "feas.equal"
+    NUMERIC: ClassVar[bool] = True
+
+    value = operand_def(TensorType)
+    target = operand_def(TensorType)
+
+    assembly_format = (
+        "$label $value `,` $target (`part` $part^)? attr-dict `:` type($value) `,` type($target)"
+    )
+
+    def __init__(self, label: str, value: SSAValue, target: SSAValue) -> None:
+        super().__init__(operands=[value, target], properties={"label": StringAttr(label)})
+
+
+@irdl_op_definition
+class SetOp(NodeOp):
+    """``{x : x in a set}``: ``feas.set "w.nonneg" %w in "nonneg" {} part "B" : tensor<8x5xf32>``."""
+
+    name = "feas.set"
+
+    value = operand_def(TensorType)
+    kind = prop_def(StringAttr)
+    described = prop_def(DictionaryAttr)
+
+    assembly_format = "$label $value `in` $kind $described (`part` $part^)? attr-dict `:` type($value)"
+
+    def __init__(self, label: str, value: SSAValue, kind: str, described: Mapping[str, Attribute]) -> None:
+        super().__init__(
+            operands=[value],
+            properties={
+                "label": StringAttr(label),
+                "kind": StringAttr(kind),
+                "described": DictionaryAttr(dict(described)),
+            },
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        return dict(self.described.data)
+
+    def verify_(self) -> None:
+        verify_set(self.kind.data, self.described.data, shape_of(self.value))
 
 
 @irdl_op_definition
@@ -576,10 +834,20 @@ FEAS = Dialect(
         SumOp,
         SumReluOp,
         MaxOp,
+        MinOp,
+        ProductOp,
         IdentityOp,
+        PiecewiseOp,
         QuantizeOp,
+        RoundOp,
         CrossEntropyOp,
+        HingeOp,
+        SquaredErrorOp,
         MarginOp,
+        MultiLabelOp,
+        ClassMarginOp,
+        EqualOp,
+        SetOp,
         OutputOp,
     ],
     [LoopAttr],

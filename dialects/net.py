@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -40,6 +42,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import (
     SIZES,
@@ -294,16 +297,66 @@ class ReductionOp(ShapedOp, ABC):
         return shapes.elementwise([shape_of(t) for t in self.terms], self.axes.get_values())
 
 
+class WeightedOp(ReductionOp, ABC):
+    """What sum and sum_relu share: a weight for each term, all 1 if none are given, and an offset."""
+
+    weights = opt_prop_def(FLOATS)
+    offset = opt_prop_def(FloatAttr.constr(f64))
+
+    assembly_format = (
+        "$terms `axes` $axes (`weights` $weights^)? (`offset` $offset^)? attr-dict "
+        "`:` type($terms) `->` type($result)"
+    )
+
+    def __init__(
+        self,
+        terms: Sequence[SSAValue],
+        axes: Sequence[int] = (),
+        weights: Sequence[float] = (),
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__(terms, axes)
+        self.weights, self.offset = weighting(len(terms), weights, offset)
+
+    def verify_(self) -> None:
+        super().verify_()
+        verify_weights(self.weights, len(self.terms))
+
+
+def weighting(
+    count: int, weights: Sequence[float], offset: float
+) -> tuple[DenseArrayBase[Float64Type] | None, FloatAttr[Float64Type] | None]:
+    """Return the properties of a weighted sum of some terms; None where they say nothing."""
+    plain = not weights or list(weights) == [1.0] * count
+    return (
+        None if plain else DenseArrayBase.from_list(f64, list(weights)),
+        FloatAttr(offset, f64) if offset else None,
+    )
+
+
+def verify_weights(weights: DenseArrayBase[Float64Type] | None, count: int) -> None:
+    """Raise unless there are no weights, or one for each term, and not all zero."""
+    if weights is None:
+        return
+    if len(weights) != count:
+        raise VerifyException(f"{count} terms need as many weights, found {len(weights)}")
+    if not any(weights.get_values()):
+        raise VerifyException("at least one weight must not be zero")
+
+
 @irdl_op_definition
-class SumOp(ReductionOp):
-    """``z = sum of the terms``, and along axes: ``net.sum %a, %b axes [] : ...``."""
+class SumOp(WeightedOp):
+    """``z = offset + sum of weight times term``, and along axes: ``net.sum %a, %b axes [] : ...``.
+
+    ``net.sum %a, %b axes [] weights [1.0, -1.0] offset 0.5 : ...``
+    """
 
     name = "net.sum"
 
 
 @irdl_op_definition
-class SumReluOp(ReductionOp):
-    """``z = max(0, sum of the terms)``; relu is the case of one term: ``net.sum_relu %a axes [] : ...``."""
+class SumReluOp(WeightedOp):
+    """``z = max(0, weighted sum of terms)``; relu is the case of one: ``net.sum_relu %a axes [] : ...``."""
 
     name = "net.sum_relu"
 
@@ -313,6 +366,13 @@ class MaxOp(ReductionOp):
     """``z = the largest of the terms``, and along axes: ``net.max %x axes [1] : ...``."""
 
     name = "net.max"
+
+
+@irdl_op_definition
+class MinOp(ReductionOp):
+    """``z = the least of the terms``, and along axes: ``net.min %x axes [1] : ...``."""
+
+    name = "net.min"
 
 
 class ElementwiseOp(ShapedOp, ABC):
@@ -371,24 +431,134 @@ class QuantizeOp(ElementwiseOp):
         verify_levels(self.levels.get_values())
 
 
-class LossOp(IRDLOperation):
-    """A training requirement on logits ``[*sites, C]``, given class targets ``[*sites]``."""
+@irdl_op_definition
+class RoundOp(ElementwiseOp):
+    """``z = the whole number nearest to x``: ``net.round %x : ...``."""
+
+    name = "net.round"
+
+    operand = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operand attr-dict `:` type($operand) `->` type($result)"
+
+    def __init__(self, operand: SSAValue) -> None:
+        super().__init__(operands=[operand], result_types=[operand.type])
+
+
+@irdl_op_definition
+class PiecewiseOp(ElementwiseOp):
+    """``z = slopes[i] x + offsets[i]`` for x in piece i, which ends at ``edges[i]``.
+
+    ``net.piecewise %x edges [0.0] slopes [-1.0, 1.0] offsets [0.0, 0.0] : ...``; with ``margin 0.5`` training
+    asks for x to keep away from the edges by that much.
+    """
+
+    name = "net.piecewise"
+
+    operand = operand_def(TensorType)
+    edges = prop_def(FLOATS)
+    slopes = prop_def(FLOATS)
+    offsets = prop_def(FLOATS)
+    margin = opt_prop_def(FloatAttr.constr(f64))
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$operand `edges` $edges `slopes` $slopes `offsets` $offsets (`margin` $margin^)? attr-dict "
+        "`:` type($operand) `->` type($result)"
+    )
+
+    def __init__(
+        self,
+        operand: SSAValue,
+        edges: Sequence[float],
+        slopes: Sequence[float],
+        offsets: Sequence[float],
+        margin: float = 0.0,
+    ) -> None:
+        lists = {"edges": edges, "slopes": slopes, "offsets": offsets}
+        super().__init__(
+            operands=[operand],
+            properties={
+                **{name: DenseArrayBase.from_list(f64, list(each)) for name, each in lists.items()},
+                "margin": FloatAttr(margin, f64) if margin else None,
+            },
+            result_types=[operand.type],
+        )
 
     def verify_(self) -> None:
-        logits, target = self.operands
-        found, expected = shape_of(target), shape_of(logits)[:-1]
-        if found != expected or element_of(target) != i32:
+        super().verify_()
+        verify_pieces(self.edges, self.slopes, self.offsets, self.margin)
+
+
+Floats = DenseArrayBase[Float64Type]
+
+
+def verify_pieces(
+    edge_numbers: Floats, slopes: Floats, offsets: Floats, margin: FloatAttr[Float64Type] | None
+) -> None:
+    """Raise unless edges increase, with one more slope and offset than edges, and room for the margin."""
+    edges = edge_numbers.get_values()
+    if not len(edges) + 1 == len(slopes) == len(offsets):
+        raise VerifyException(
+            f"{len(edges)} edges need {len(edges) + 1} slopes and offsets, found {len(slopes)} and "
+            f"{len(offsets)}"
+        )
+    if any(a >= b for a, b in itertools.pairwise(edges)):
+        raise VerifyException(f"edges must be strictly increasing, found {list(edges)}")
+    room = min((b - a for a, b in itertools.pairwise(edges)), default=math.inf) / 2
+    if margin is not None and not 0 <= margin.value.data <= room:
+        raise VerifyException(f"the margin must be from 0 to {room}, found {margin.value.data}")
+
+
+@irdl_op_definition
+class ProductOp(ShapedOp):
+    """``z = a b``, entry by entry: ``net.product %a, %b : ...``."""
+
+    name = "net.product"
+
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
+
+    def __init__(self, lhs: SSAValue, rhs: SSAValue) -> None:
+        super().__init__(operands=[lhs, rhs], result_types=[lhs.type])
+
+    def infer(self) -> Shape:
+        return shapes.elementwise([shape_of(self.lhs), shape_of(self.rhs)], ())
+
+
+class LossOp(IRDLOperation):
+    """A training requirement on its first operand, given its second, the target.
+
+    Class targets ``[*sites]`` belong to logits ``[*sites, C]``; numeric ones have the value's own shape.
+    """
+
+    NUMERIC: ClassVar[bool] = False
+
+    def verify_(self) -> None:
+        value, target = self.operands
+        shape = shape_of(value)
+        expected = shape if self.NUMERIC else shape[:-1]
+        element = element_of(value) if self.NUMERIC else i32
+        if shape_of(target) != expected or element_of(target) != element:
+            kind = "numeric" if self.NUMERIC else "class"
             raise VerifyException(
-                f"'{self.name}' on logits of shape {shapes.show(shape_of(logits))} needs class "
+                f"'{self.name}' on values of shape {shapes.show(shape)} needs {kind} "
                 f"targets of shape {shapes.show(expected)}, found {target.type}"
             )
 
 
-@irdl_op_definition
-class CrossEntropyOp(LossOp):
-    """The prox of ``strength`` times the cross-entropy: ``net.cross_entropy %z, %y strength 1.0 : ...``."""
-
-    name = "net.cross_entropy"
+class _StrengthLossOp(LossOp, ABC):
+    """A loss that is a function, times a strength."""
 
     logits = operand_def(TensorType)
     target = operand_def(TensorType)
@@ -406,10 +576,35 @@ class CrossEntropyOp(LossOp):
 
 
 @irdl_op_definition
-class MarginOp(LossOp):
-    """Right logits at least ``high``, others at most ``low``: ``net.margin %z, %y in [0.0, 1.0] : ...``."""
+class CrossEntropyOp(_StrengthLossOp):
+    """The prox of ``strength`` times the cross-entropy: ``net.cross_entropy %z, %y strength 1.0 : ...``."""
 
-    name = "net.margin"
+    name = "net.cross_entropy"
+
+
+@irdl_op_definition
+class HingeOp(_StrengthLossOp):
+    """The prox of ``strength`` times the hinge loss of each class against the rest.
+
+    ``net.hinge %z, %y strength 1.0 : ...``
+    """
+
+    name = "net.hinge"
+
+
+@irdl_op_definition
+class SquaredErrorOp(_StrengthLossOp):
+    """The prox of ``strength / 2`` times the squared error.
+
+    ``net.squared_error %z, %y strength 1.0 : ...``
+    """
+
+    name = "net.squared_error"
+    NUMERIC: ClassVar[bool] = True
+
+
+class _BoundsLossOp(LossOp, ABC):
+    """A loss that wants logits at least as high as one bound, or at most as high as another."""
 
     logits = operand_def(TensorType)
     target = operand_def(TensorType)
@@ -427,6 +622,81 @@ class MarginOp(LossOp):
         super().verify_()
         if len(self.bounds) != 2:
             raise VerifyException(f"a margin takes two bounds, found {len(self.bounds)}")
+
+
+@irdl_op_definition
+class MarginOp(_BoundsLossOp):
+    """Right logits at least ``high``, others at most ``low``: ``net.margin %z, %y in [0.0, 1.0] : ...``."""
+
+    name = "net.margin"
+
+
+@irdl_op_definition
+class MultiLabelOp(_BoundsLossOp):
+    """Logits of target 1 at least ``high``, of target 0 at most ``low``.
+
+    ``net.multi_label %z, %y in [0.0, 1.0] : ...``
+    """
+
+    name = "net.multi_label"
+    NUMERIC: ClassVar[bool] = True
+
+
+@irdl_op_definition
+class ClassMarginOp(LossOp):
+    """The right logit above every other by a margin: ``net.class_margin %z, %y by 1.0 : ...``."""
+
+    name = "net.class_margin"
+
+    logits = operand_def(TensorType)
+    target = operand_def(TensorType)
+    margin = prop_def(FloatAttr.constr(f64))
+
+    assembly_format = "$logits `,` $target `by` $margin attr-dict `:` type($logits) `,` type($target)"
+
+    def __init__(self, logits: SSAValue, target: SSAValue, margin: float = 1.0) -> None:
+        super().__init__(operands=[logits, target], properties={"margin": FloatAttr(margin, f64)})
+
+
+@irdl_op_definition
+class EqualOp(LossOp):
+    """The value equal to the target: ``net.equal %z, %y : ...``."""
+
+    name = "net.equal"
+    NUMERIC: ClassVar[bool] = True
+
+    value = operand_def(TensorType)
+    target = operand_def(TensorType)
+
+    assembly_format = "$value `,` $target attr-dict `:` type($value) `,` type($target)"
+
+    def __init__(self, value: SSAValue, target: SSAValue) -> None:
+        super().__init__(operands=[value, target])
+
+
+@irdl_op_definition
+class SetOp(IRDLOperation):
+    """A value required to be in a set: ``net.set %w in "box" {low = -1.0 : f64, high = 1.0 : f64} : ...``.
+
+    The sets and their fields are those of ``dialects/sets.py``.
+    """
+
+    name = "net.set"
+
+    value = operand_def(TensorType)
+    kind = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
+
+    assembly_format = "$value `in` $kind $fields attr-dict `:` type($value)"
+
+    def __init__(self, value: SSAValue, kind: str, fields: Mapping[str, Attribute]) -> None:
+        super().__init__(
+            operands=[value],
+            properties={"kind": StringAttr(kind), "fields": DictionaryAttr(dict(fields))},
+        )
+
+    def verify_(self) -> None:
+        verify_set(self.kind.data, self.fields.data, shape_of(self.value))
 
 
 @irdl_op_definition
@@ -459,10 +729,20 @@ NET = Dialect(
         SumOp,
         SumReluOp,
         MaxOp,
+        MinOp,
+        ProductOp,
         IdentityOp,
+        PiecewiseOp,
         QuantizeOp,
+        RoundOp,
         CrossEntropyOp,
+        HingeOp,
+        SquaredErrorOp,
         MarginOp,
+        MultiLabelOp,
+        ClassMarginOp,
+        EqualOp,
+        SetOp,
         OutputOp,
     ],
     [InitAttr],

@@ -57,6 +57,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
 from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.view import SIZES, StepAttr, shape_of, sizes
 
@@ -177,7 +178,7 @@ class ProgramOp(IRDLOperation):
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():
-            if isinstance(op, ReadOp | GatherOp | WriteOp):
+            if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
                 op.verify_variables(variables)
             if isinstance(op, GatherOp | WriteOp):
                 _verify_indices(op.paths, data)
@@ -731,6 +732,83 @@ class ProjectLossOp(IRDLOperation):
 
 
 @irdl_op_definition
+class ProjectSetOp(IRDLOperation):
+    """The projection onto a set: ``%n = proj.project_set "nonneg" {} (%c) of "w.nonneg" : ...``."""
+
+    name = "proj.project_set"
+
+    kind = prop_def(StringAttr)
+    node = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
+    copies = operand_def(TensorType)
+    new_copies = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$kind $fields `(` $copies `)` `of` $node attr-dict `:` type($copies) `->` type($new_copies)"
+    )
+
+    def __init__(self, kind: str, fields: dict[str, Attribute], node: str, copies: SSAValue) -> None:
+        super().__init__(
+            operands=[copies],
+            properties={
+                "kind": StringAttr(kind),
+                "fields": DictionaryAttr(fields),
+                "node": StringAttr(node),
+            },
+            result_types=[copies.type],
+        )
+
+    def verify_(self) -> None:
+        _verify_same_types(self, [self.copies], [self.new_copies])
+        verify_set(self.kind.data, self.fields.data, shape_of(self.copies))
+
+
+@irdl_op_definition
+class ConstrainOp(IRDLOperation):
+    """A set that a slot is projected onto before it is handed back.
+
+    ``proj.constrain "nonneg" {} [#proj.path<@w.slot>] of "w.nonneg"``; the path's steps lead from the slot to
+    the value that is required to be in the set.
+    """
+
+    name = "proj.constrain"
+
+    kind = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
+    paths = prop_def(PATHS)
+    node = prop_def(StringAttr)
+
+    assembly_format = "$kind $fields $paths `of` $node attr-dict"
+
+    def __init__(self, kind: str, fields: dict[str, Attribute], path: PathAttr, node: str) -> None:
+        super().__init__(
+            properties={
+                "kind": StringAttr(kind),
+                "fields": DictionaryAttr(fields),
+                "paths": ArrayAttr([path]),
+                "node": StringAttr(node),
+            }
+        )
+
+    @property
+    def path(self) -> PathAttr:
+        """The slot, and the steps from it to the value."""
+        return self.paths.data[0]
+
+    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
+        """Raise unless the path starts at a slot and ends at a value of which there is such a set."""
+        found = variables.get(self.path.variable.data)
+        if found is None or found.kind.data != "slot":
+            raise VerifyException(f"'@{self.path.variable.data}' is no slot")
+        shape = shape_of(found.type)
+        for step in self.path.steps:
+            shape = step.result_shape(shape)
+        verify_set(self.kind.data, self.fields.data, shape)
+
+
+@irdl_op_definition
 class WriteOp(IRDLOperation):
     """Write a value into every variable that holds copies of it.
 
@@ -902,6 +980,8 @@ PROJ = Dialect(
         GatherOp,
         ProjectOp,
         ProjectLossOp,
+        ProjectSetOp,
+        ConstrainOp,
         ProjectSharedOp,
         ProjectHalfwayOp,
         WriteOp,

@@ -45,7 +45,9 @@ def two_coloring(graph: nx.DiGraph[int], nodes: list[feas.NodeOp]) -> dict[int, 
     colors: dict[int, int] = {}
     undirected = graph.to_undirected()
     losses = [i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)]
-    for start in losses:
+    for start in [*losses, *range(len(nodes))]:
+        if start in colors and start not in losses:
+            continue
         colors.setdefault(start, 0)
         for near, far in nx.bfs_edges(undirected, start):
             colors.setdefault(far, 1 - colors[near])

@@ -93,7 +93,7 @@ class _Lowering:
 
     def program(self, options: FeasToProjPass) -> proj.ProgramOp:
         names = list(self.problem.part_names())
-        if not names and any(isinstance(n, feas.LossNode) for n in self.problem.nodes()):
+        if not names and any(isinstance(n, feas.LossNode | feas.SetOp) for n in self.problem.nodes()):
             raise PassFailedException("the problem has no parts; run feas-bipartition or feas-levels first")
         block = Block()
         for node in self.trained():
@@ -101,6 +101,7 @@ class _Lowering:
         block.add_op(proj.ForwardOp(Region([self.forward()])))
         for name in names:
             block.add_op(proj.PartOp(name, Region([self.part(name)])))
+        block.add_ops(self.last_projections())
         if names:
             halfway = any(form_of(node) in HALFWAY for node in self.trained())
             block.add_op(iterate_op(options, names, halfway))
@@ -165,6 +166,8 @@ class _Lowering:
         label = node.label.data
         if isinstance(node, feas.LossNode):
             return self.loss_projection(node)
+        if isinstance(node, feas.SetOp):
+            return self.set_projection(node)
         paths = self.paths(node)
         if isinstance(node, feas.GivenOp):
             given = given_value(node)
@@ -194,6 +197,28 @@ class _Lowering:
         )
         write = proj.WriteOp(project.new_copies[0], [proj.PathAttr(held_name(node, 0))])
         return [read, target, project, write]
+
+    def set_projection(self, node: feas.SetOp) -> list[Operation]:
+        """Return the projection of a set's copies."""
+        name, kind = held_name(node, 0), held_type(node, 0)
+        read = proj.ReadOp(name, kind)
+        project = proj.ProjectSetOp(node.kind.data, node.fields(), node.label.data, read.result)
+        return [read, project, proj.WriteOp(project.new_copies, [proj.PathAttr(name)])]
+
+    def last_projections(self) -> list[proj.ConstrainOp]:
+        """Return, for each set of a parameter, its projection before the parameter is handed back."""
+        found = []
+        for node in self.trained():
+            if not isinstance(node, feas.SetOp):
+                continue
+            for source in feas.sources(node.value):
+                if isinstance(source, feas.ParameterOp):
+                    ways = [steps for reader, _, steps in feas.readers(source) if reader is node]
+                    path = proj.PathAttr(slot_name(source), ways[0])
+                    if any(step.indices.data for step in path.steps):
+                        continue  # which rows, only a batch tells
+                    found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.label.data))
+        return found
 
 
 def _family_paths(

@@ -146,7 +146,7 @@ def _loops(problem: feas.ProblemOp) -> list[_Loop]:
     found: dict[feas.LoopAttr, _Loop] = {}
     for op in problem.body.block.ops:
         attribute = feas.loop_of(op)
-        if attribute is not None:
+        if attribute is not None and op.results:
             loop = found.setdefault(attribute, _Loop(attribute.label.data, attribute.count.data))
             loop.ops.append(op)
     for loop in found.values():

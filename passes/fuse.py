@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -17,6 +18,7 @@ from xdsl.pattern_rewriter import (
 )
 
 from pjc.dialects import feas
+from pjc.dialects.view import shape_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class FusePass(ModulePass):
 
     A sum whose only reader is a sum or sum_relu over the same entries becomes terms of its reader: one
     constraint with an exact projection takes the place of two, and needs no copy of the value between.
+    Weights are multiplied.
 
     ```
     %s = feas.sum "s" %a, %b axes [] : ...
@@ -43,13 +46,26 @@ class FusePass(ModulePass):
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
 
 
-def _fused_terms(op: feas.ReductionOp) -> list[SSAValue] | None:
-    """Return the op's terms with every sum that only it reads opened up; None if there is none."""
-    opened: list[SSAValue] = []
-    for term in op.terms:
+Weighted = list[tuple[float, SSAValue]]
+
+
+def _fused_terms(op: feas.WeightedOp) -> tuple[Weighted, float] | None:
+    """Return the op's weighted terms with every sum that only it reads opened up, and their offset.
+
+    None if there is no such sum.
+    """
+    terms: Weighted = []
+    offset, opened = op.number(), False
+    along = prod(shape_of(op.terms[0])[axis] for axis in op.axes.get_values())
+    for weight, term in zip(op.each_weight(), op.terms, strict=True):
         inner = _opened(term, feas.loop_of(op))
-        opened += [term] if inner is None else inner.terms
-    return opened if len(opened) > len(op.terms) else None
+        if inner is None:
+            terms.append((weight, term))
+            continue
+        opened = True
+        offset += weight * along * inner.number()
+        terms += [(weight * each, x) for each, x in zip(inner.each_weight(), inner.terms, strict=True)]
+    return (terms, offset) if opened else None
 
 
 def _opened(term: SSAValue, loop: feas.LoopAttr | None) -> feas.SumOp | None:
@@ -83,11 +99,13 @@ class FuseSumIntoRelu(RewritePattern):
 
 
 def _fuse(op: feas.SumOp | feas.SumReluOp, rewriter: PatternRewriter) -> None:
-    terms = _fused_terms(op)
-    if terms is None:
+    fused = _fused_terms(op)
+    if fused is None:
         return
+    terms, offset = fused
     old = list(op.terms)
-    new = type(op)(op.label.data, terms, op.axes.get_values())
+    weights = [weight for weight, _ in terms]
+    new = type(op)(op.label.data, [term for _, term in terms], op.axes.get_values(), weights, offset)
     new.location = op.location
     feas.put_in_loop(new, feas.loop_of(op))
     new.result.name_hint = op.result.name_hint

@@ -14,9 +14,11 @@ def problems(module: ModuleOp) -> list[feas.ProblemOp]:
 
 
 def training_nodes(problem: feas.ProblemOp) -> list[feas.NodeOp]:
-    """Return the nodes that reach a loss, in the order of the text; the others only serve ``apply``."""
+    """Return the nodes that reach a loss or a set, in the order of the text; others only serve ``apply``."""
     reached: dict[feas.NodeOp, None] = {}
-    pending: list[feas.NodeOp] = [node for node in problem.nodes() if isinstance(node, feas.LossNode)]
+    pending: list[feas.NodeOp] = [
+        node for node in problem.nodes() if isinstance(node, feas.LossNode | feas.SetOp)
+    ]
     while pending:
         node = pending.pop()
         if node not in reached:

@@ -45,11 +45,15 @@ class LegalizeBipartitePass(ModulePass):
 
 def _legalize(problem: feas.ProblemOp) -> None:
     nodes = training_nodes(problem)
+    graph = node_graph(problem)
     colors = cheapest_coloring(
-        node_graph(problem),
+        graph.subgraph(i for i, node in enumerate(nodes) if not isinstance(node, feas.SetOp)),
         fixed={i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)},
         free={i for i, node in enumerate(nodes) if isinstance(node, feas.GivenOp)},
     )
+    for i, node in enumerate(nodes):  # a set has one neighbour, whose part it leaves free
+        if isinstance(node, feas.SetOp):
+            colors[i] = 1 - colors[next(iter(graph.predecessors(i)))]
     color_of = {node: colors[i] for i, node in enumerate(nodes)}
     for node in nodes:
         clash = {

@@ -73,7 +73,11 @@ class Lifting:
         end = self.loop.yield_op()
         shifts = self.carry()
         for op in self.loop.body.block.ops:
-            if not isinstance(op, YieldOp):
+            if isinstance(op, net.SetOp):
+                required = self.convert(op, [self.lifted(op.value)], 1)
+                feas.put_in_loop(required, feas.LoopAttr(self.label, self.count))
+                self.put(required, op)
+            elif not isinstance(op, YieldOp):
                 self.stacked[op.results[0]] = self.lifted_op(op)
         for argument, shift in shifts.items():
             shift.operands[1] = self.lifted(end.carried[argument.index])

@@ -13,7 +13,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, net
 from pjc.dialects.loops import ForOp
-from pjc.dialects.view import Sizes, ViewOp, element_of
+from pjc.dialects.view import Sizes, ViewOp, element_of, sizes
 from pjc.passes.lift import Lifting, liftable
 from pjc.passes.unroll import unroll
 
@@ -72,7 +72,7 @@ class _Conversion:
         """Add an op that stands for one of the network."""
         new.location = old.location
         self.block.add_op(new)
-        if new.results and not isinstance(old, ForOp):
+        if new.results and old.results and not isinstance(old, ForOp):
             new.results[0].name_hint = old.results[0].name_hint
         return new
 
@@ -110,22 +110,59 @@ class _Conversion:
                 return feas.ConstantOp(self.label(op), op.value, op.result.type)
             case net.MatmulOp():
                 return feas.DotOp(self.label(op), *operands)
-            case net.SumOp():
-                return feas.SumOp(self.label(op), operands, _raised(op.axes, lift))
-            case net.SumReluOp():
-                return feas.SumReluOp(self.label(op), operands, _raised(op.axes, lift))
+            case net.SumOp() | net.SumReluOp():
+                kind = feas.SumOp if isinstance(op, net.SumOp) else feas.SumReluOp
+                weights = () if op.weights is None else op.weights.get_values()
+                offset = 0.0 if op.offset is None else op.offset.value.data
+                return kind(self.label(op), operands, _raised(op.axes, lift), weights, offset)
             case net.MaxOp():
                 return feas.MaxOp(self.label(op), operands, _raised(op.axes, lift))
+            case net.MinOp():
+                return feas.MinOp(self.label(op), operands, _raised(op.axes, lift))
+            case net.ProductOp():
+                return feas.ProductOp(self.label(op), *operands)
             case net.IdentityOp():
                 return feas.IdentityOp(self.label(op), *operands)
+            case net.RoundOp():
+                return feas.RoundOp(self.label(op), *operands)
+            case net.PiecewiseOp():
+                return feas.PiecewiseOp(self.label(op), operands[0], dict(op.properties))
             case net.QuantizeOp():
                 return feas.QuantizeOp(self.label(op), operands[0], op.levels.get_values())
-            case net.CrossEntropyOp():
-                return feas.CrossEntropyOp(self.label(op), operands[0], operands[1], op.strength.value.data)
-            case net.MarginOp():
-                return feas.MarginOp(self.label(op), operands[0], operands[1], *op.bounds.get_values())
+            case net.LossOp():
+                return self.loss(op, operands)
+            case net.SetOp():
+                fields = dict(op.fields.data)
+                for name in ("axes",) if lift else ():
+                    if name in fields:
+                        fields[name] = sizes(_raised(fields[name], lift))  # type: ignore[arg-type]
+                return feas.SetOp(self.label(op), operands[0], op.kind.data, fields)
             case net.OutputOp():
                 return feas.OutputOp(op.label.data, operands[0])
+        raise PassFailedException(f"'{op.name}' has no counterpart in feas")
+
+    def loss(self, op: net.LossOp, operands: list[SSAValue]) -> Operation:
+        """Return the feas op for a loss. An input can be the target too."""
+        label = self.label(op)
+        given = operands[1].owner
+        if isinstance(given, feas.DatumOp):
+            target = feas.TargetOp(given.label.data, None, given.result.type)
+            operands = [operands[0], self.added(target, op).results[0]]
+        match op:
+            case net.CrossEntropyOp():
+                return feas.CrossEntropyOp(label, operands[0], operands[1], op.strength.value.data)
+            case net.HingeOp():
+                return feas.HingeOp(label, operands[0], operands[1], op.strength.value.data)
+            case net.SquaredErrorOp():
+                return feas.SquaredErrorOp(label, operands[0], operands[1], op.strength.value.data)
+            case net.MarginOp():
+                return feas.MarginOp(label, operands[0], operands[1], *op.bounds.get_values())
+            case net.MultiLabelOp():
+                return feas.MultiLabelOp(label, operands[0], operands[1], *op.bounds.get_values())
+            case net.ClassMarginOp():
+                return feas.ClassMarginOp(label, operands[0], operands[1], op.margin.value.data)
+            case net.EqualOp():
+                return feas.EqualOp(label, operands[0], operands[1])
         raise PassFailedException(f"'{op.name}' has no counterpart in feas")
 
 

@@ -101,7 +101,7 @@ def _repeated(
         new.location = NameLoc(StringAttr(f"{op.location.desc.data}.{iteration}"), op.location.location)
     else:
         new.location = op.location
-    _insert(new, loop)
+    _put(new, loop)
     return dict(zip(op.results, new.results, strict=True))
 
 
@@ -123,7 +123,11 @@ def _joined(rows: list[SSAValue], loop: ForOp) -> SSAValue:
 
 
 def _insert(op: Operation, loop: ForOp) -> SSAValue:
+    _put(op, loop)
+    return op.results[0]
+
+
+def _put(op: Operation, loop: ForOp) -> None:
     block = loop.parent_block()
     assert block is not None
     block.insert_op_before(op, loop)
-    return op.results[0]

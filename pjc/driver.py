@@ -259,7 +259,9 @@ class Compilation:
             if isinstance(op, net.InputOp | net.TargetOp | net.OutputOp):
                 value = op.value if isinstance(op, net.OutputOp) else op.result
                 specs.setdefault(type(op), []).append(
-                    TensorSpec(op.label.data, shape_of(value), dtype_of(value).name, _class_count(op))
+                    TensorSpec(
+                        op.label.data, shape_of(value), dtype_of(value).name, _class_count(op), _threshold(op)
+                    )
                 )
         problem = only(self.feas, feas.ProblemOp)
         parameters = [
@@ -368,6 +370,15 @@ def _class_count(op: Operation) -> int | None:
     if isinstance(op, net.TargetOp):
         return None if op.classes is None else op.classes.value.data
     return min(_tables_of(op.results[0]), default=None) if isinstance(op, net.InputOp) else None
+
+
+def _threshold(op: Operation) -> float | None:
+    """Return what tells ones from zeros in the outputs for a target of several labels, if it is one."""
+    for use in op.results[0].uses if isinstance(op, net.TargetOp) else ():
+        if isinstance(use.operation, net.MultiLabelOp):
+            low, high = use.operation.bounds.get_values()
+            return (low + high) / 2
+    return None
 
 
 def _tables_of(indices: SSAValue) -> list[int]:

@@ -175,6 +175,7 @@ def _signature(record: dict[str, Any]) -> Signature:
                 tuple(int(size) for size in each["shape"]),
                 str(each["dtype"]),
                 each["classes"],
+                each.get("threshold"),
             )
             for each in record[key]
         )

@@ -34,9 +34,10 @@ from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
-from pjc.runtime.projections import loss, operator
+from pjc.runtime.projections import constraint_set, loss, operator
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
+from pjc.runtime.projections.sets import ConstraintSet
 from pjc.runtime.views import Step, collect, counts, gathered_mean, spread, write
 
 State = dict[str, Array]
@@ -77,9 +78,8 @@ class Emitter:
     def init(self, key: Array) -> State:
         """Return fresh parameters; each draws from the key and its own name alone."""
         params: State = {}
-        for op in self.program.forward_op().body.block.ops:
-            if isinstance(op, proj.ParameterOp):
-                params |= zip(op.names(), _first_values(op, key), strict=True)
+        for op in self._parameters():
+            params |= zip(op.names(), _first_values(op, key), strict=True)
         return params
 
     def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
@@ -134,6 +134,9 @@ class Emitter:
                     case proj.ProjectOp() | proj.ProjectLossOp():
                         with jax.named_scope(op.node.data):
                             _project(op, values)
+                    case proj.ProjectSetOp():
+                        with jax.named_scope(op.node.data):
+                            values[op.new_copies] = _set_of(op).project(values[op.copies])
                     case proj.ProjectSharedOp() | proj.ProjectHalfwayOp():
                         with jax.named_scope(op.node.data):
                             _project_compressed(op, values)
@@ -218,12 +221,50 @@ class Emitter:
         """Return the parameters that the slots hold; those without a slot stay as they are."""
         read = dict(params)
         slots = {v.node.data: name for name, v in self.variables.items() if v.kind.data == "slot"}
-        for op in self.program.forward_op().body.block.ops:
-            if isinstance(op, proj.ParameterOp) and op.label.data in slots:
+        for op in self._parameters():
+            if op.label.data in slots:
                 value = state[slots[op.label.data]]
                 rows = [value] if op.members is None else list(value)
                 read |= zip(op.names(), rows, strict=True)
         return read
+
+    def has_sets(self) -> bool:
+        """Return whether parameters are required to be in sets."""
+        return any(isinstance(op, proj.ConstrainOp) for op in self.program.body.block.ops)
+
+    def constrained(self, params: Tensors) -> tuple[State, dict[str, Array]]:
+        """Return the parameters projected onto their sets, and how far they were from each, by its label.
+
+        Sets are taken in the order of the text: of several on one parameter the last holds exactly. The
+        distance is the root mean square over the entries that the set is of.
+        """
+        after = dict(params)
+        distances: dict[str, Array] = {}
+        for op, parameter in self._required():
+            value = _required_value(op, parameter, after)
+            projected = _set_of(op).project(value)
+            distances[op.node.data] = jnp.sqrt(jnp.mean((projected - value) ** 2))
+            after |= _with_required(op, parameter, after, projected)
+        return after, distances
+
+    def resumed(self, latent: Tensors, start: Tensors, after: Tensors) -> State:
+        """Return the parameters that training goes on from: see :meth:`ConstraintSet.resume`."""
+        resumed = dict(after)
+        for op, parameter in self._required():
+            values = (_required_value(op, parameter, each) for each in (latent, start, resumed))
+            resumed |= _with_required(op, parameter, resumed, _set_of(op).resume(*values))
+        return resumed
+
+    def _required(self) -> list[tuple[proj.ConstrainOp, proj.ParameterOp]]:
+        """Return each set that a parameter is required to be in, and the parameter."""
+        by_slot = {name: v.node.data for name, v in self.variables.items() if v.kind.data == "slot"}
+        named = {op.label.data: op for op in self._parameters()}
+        ops = [op for op in self.program.body.block.ops if isinstance(op, proj.ConstrainOp)]
+        return [(op, named[by_slot[op.path.variable.data]]) for op in ops]
+
+    def _parameters(self) -> list[proj.ParameterOp]:
+        ops = self.program.forward_op().body.block.ops
+        return [op for op in ops if isinstance(op, proj.ParameterOp)]
 
     def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
         shape = shape_of(op.result)
@@ -343,6 +384,31 @@ def _viewed(op: Operation, inputs: list[Array]) -> Array:
     return value
 
 
+def _whole(op: proj.ParameterOp, params: Tensors) -> Array:
+    """Return a parameter; of a family known by its members, all of them along a first axis."""
+    members = [params[name] for name in op.names()]
+    return members[0] if op.members is None else jnp.stack(members)
+
+
+def _required_value(op: proj.ConstrainOp, parameter: proj.ParameterOp, params: Tensors) -> Array:
+    """Return what is required to be in a set: a parameter, or a view of it."""
+    return jnp.asarray(spread(_whole(parameter, params), steps_of(op.path.steps, {})))
+
+
+def _with_required(op: proj.ConstrainOp, parameter: proj.ParameterOp, params: Tensors, value: Array) -> State:
+    """Return the parameter of which a view has a new value; what the view does not show stays."""
+    whole, steps = _whole(parameter, params), steps_of(op.path.steps, {})
+    made = np.asarray(counts(steps, whole.shape))
+    mean = collect(value, steps, whole.shape) / np.maximum(made, 1).astype(whole.dtype)
+    new = jnp.where(made > 0, mean, whole) if steps else value
+    rows = [new] if parameter.members is None else list(new)
+    return dict(zip(parameter.names(), rows, strict=True))
+
+
+def _set_of(op: proj.ProjectSetOp | proj.ConstrainOp) -> ConstraintSet:
+    return constraint_set(op.kind.data, **static_fields(op.fields.data))
+
+
 def _project(op: proj.ProjectOp | proj.ProjectLossOp, values: dict[SSAValue, Array]) -> None:
     copies = tuple(values[each] for each in op.copies)
     fields = static_fields(op.fields.data)
@@ -448,9 +514,7 @@ class _Forward:
             case proj.ConstantOp():
                 self.values[op.result] = _constant(op)
             case proj.ParameterOp():
-                members = [self.params[name] for name in op.names()]
-                whole = members[0] if op.members is None else jnp.stack(members)
-                self.values[op.result] = self.by_node[op.label.data] = whole
+                self.values[op.result] = self.by_node[op.label.data] = _whole(op, self.params)
             case proj.EvaluateOp():
                 with jax.named_scope(op.node.data):
                     self.values[op.result] = _evaluate(op, [self.values[each] for each in op.inputs])

@@ -21,13 +21,17 @@ from . import files
 from .data.dataset import DataError, reason, require_file
 
 _FORMAT = "pjc-training-1"
+_LATENT = "latent/"
+"""What the names of latent parameters begin with in a file; no parameter's own name has a slash."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One epoch: seconds since training began, mean gap of its batches, validation score, largest |t|.
 
-    ``t`` is that of the factored dots; None if there are none.
+    ``t`` is that of the factored dots; None if there are none. ``violation`` is how far the parameters were
+    from the sets that they are required to be in: the root mean square distance to the set that was farthest,
+    mean over the batches; None if there are no sets.
     """
 
     epoch: int
@@ -35,16 +39,18 @@ class Row:
     gap: float
     validation: float | None
     t: float | None = None
+    violation: float | None = None
 
 
 @dataclass(frozen=True)
 class Result:
     """Where training stands: after ``epoch`` whole epochs and ``batch`` batches of the next one.
 
-    ``params`` is the flat dict of parameters, ``history`` has a row for each whole epoch,
-    ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``seconds`` the time trained.
-    ``multipliers`` has the largest |t| of each factored dot in those batches, and ``held`` names the dots
-    that were factored first and are held since, because their |t| was large.
+    ``params`` is the flat dict of parameters, which are in all sets that are required of them; ``latent`` has
+    what training goes on from in place of those of them that had to be projected. ``history`` has a row for
+    each whole epoch, ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``seconds`` the time
+    trained. ``multipliers`` has the largest |t| of each factored dot in those batches, and ``held`` names
+    the dots that were factored first and are held since, because their |t| was large.
     """
 
     params: Mapping[str, Any]
@@ -55,6 +61,8 @@ class Result:
     seconds: float = 0.0
     multipliers: Mapping[str, float] = field(default_factory=dict)
     held: tuple[str, ...] = ()
+    latent: Mapping[str, Any] = field(default_factory=dict)
+    violation_sum: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,16 @@ class Checkpoint:
 
 
 def write_history(path: Path, rows: Sequence[Row], metric: str) -> None:
-    """Write a CSV with the columns epoch, seconds, gap, ``validation_<metric>`` and largest_t."""
+    """Write a CSV: epoch, seconds, gap, ``validation_<metric>``, largest_t, violation."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "seconds", "gap", "validation_" + metric.replace(" ", "_"), "largest_t"])
+    score = "validation_" + metric.replace(" ", "_")
+    writer.writerow(["epoch", "seconds", "gap", score, "largest_t", "violation"])
     for row in rows:
         validation = "" if row.validation is None else repr(row.validation)
         largest = "" if row.t is None else f"{row.t:.4g}"
-        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), validation, largest])
+        away = "" if row.violation is None else f"{row.violation:.4g}"
+        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), validation, largest, away])
     replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
 
 
@@ -84,7 +94,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str
     """
     from safetensors.numpy import save_file
 
-    state = {key: value for key, value in vars(checkpoint.result).items() if key != "params"}
+    result = checkpoint.result
+    state = {key: value for key, value in vars(result).items() if key not in ("params", "latent")}
     state["history"] = [asdict(row) for row in checkpoint.result.history]
     metadata = {
         **notes,
@@ -94,7 +105,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str
         "state": json.dumps(state),
         "settings": json.dumps(dict(checkpoint.settings)),
     }
-    arrays = {name: np.asarray(value, order="C") for name, value in checkpoint.result.params.items()}
+    kept = {**result.params, **{_LATENT + name: value for name, value in result.latent.items()}}
+    arrays = {name: np.asarray(value, order="C") for name, value in kept.items()}
     replace_file(path, lambda temporary: save_file(arrays, temporary, metadata))
 
 
@@ -107,14 +119,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
         state = json.loads(metadata["state"])
         state["history"] = tuple(Row(**row) for row in state["history"])
         state["held"] = tuple(state.get("held", ()))
-        return Checkpoint(Result(arrays, **state), json.loads(metadata["settings"]))
+        result = Result(_without_latent(arrays), latent=_latent(arrays), **state)
+        return Checkpoint(result, json.loads(metadata["settings"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: its training state cannot be read ({error})") from None
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a safetensors file by name; raise DataError."""
-    return _read(path)[0]
+    return _without_latent(_read(path)[0])
+
+
+def _without_latent(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: value for name, value in arrays.items() if not name.startswith(_LATENT)}
+
+
+def _latent(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(_LATENT): value for name, value in arrays.items() if name.startswith(_LATENT)}
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -16,7 +16,7 @@ from pjc.runtime.emit import Emitter, Tensors
 
 Functions = Mapping[str, Callable[..., Any]]
 """The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
-``gap(params, data, iterations)``, with data a dict by input and target name."""
+``finish(params)``, ``gap(params, data, iterations)``, with data a dict by input and target name."""
 
 
 class ProgramError(ValueError):
@@ -27,13 +27,15 @@ class ProgramError(ValueError):
 class TensorSpec:
     """A named tensor of a program: its shape and dtype; ``classes`` if it holds class or row numbers.
 
-    Those run from 0 to ``classes`` - 1; the rows of a table are counted as classes are.
+    Those run from 0 to ``classes`` - 1; the rows of a table are counted as classes are. ``threshold`` is that
+    of a target of several labels: what the outputs for its ones should exceed.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     classes: int | None = None
+    threshold: float | None = None
 
     def abstract(self) -> jax.ShapeDtypeStruct:
         """Return what JAX traces with."""
@@ -72,9 +74,13 @@ def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         return jax.lax.fori_loop(0, iterations, advance, start)
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        state, squares = run(params, data, iterations)
+        start = emitter.constrained(params)[0]
+        state, squares = run(start, data, iterations)
+        after = emitter.read_slots(start, state)
         info = {"gap": emitter.total_gap(squares), "t": emitter.multipliers(state)}
-        return emitter.read_slots(params, state), info
+        if emitter.has_sets():
+            info["violation"] = emitter.constrained(after)[1]
+        return emitter.resumed(params, start, after), info
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         state, squares = run(params, data, iterations)
@@ -91,6 +97,8 @@ def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
     if emitter.parts:
         found |= {"update": update, "gap": gap}
+    if emitter.has_sets():
+        found["finish"] = lambda params: emitter.constrained(params)[0]
     return found
 
 
@@ -153,21 +161,31 @@ class Program:
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def update(
-        self, params: Tensors, *data: Array, iterations: Array | int | None = None
+        self,
+        params: Tensors,
+        *data: Array,
+        iterations: Array | int | None = None,
+        finish: bool = True,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return the parameters after an update on a batch, and what happened.
 
-        The network runs forward, so that all copies agree; the solver iterates; the slots are read.
+        The network runs forward, so that all copies agree; the solver iterates; the slots are read, and
+        projected onto the sets that parameters are required to be in.
 
         Args:
             params: the parameters before.
             data: the inputs, then the targets, in the order in which the network declares them.
             iterations: how many; the program's own number if None.
+            finish: whether to project onto the sets. Where a set leaves no room for small moves (levels,
+                sparse, rank), the parameters without that remember them, so that they add up over many
+                updates, each of which starts from the projection; :meth:`finish` projects in the end.
 
         Returns:
             The new parameters and ``{"gap": ..., "t": {label: ...}}``: the root mean square by which the
             parts disagree, and for each factored dot the largest coefficient of its rank-one terms, at rest
-            the largest multiplier |t|: the form is only good while that is well below 1.
+            the largest multiplier |t|: the form is only good while that is well below 1. With sets also
+            ``"violation": {label: ...}``, the root mean square distance of the parameters to each set before
+            they were projected onto it.
 
         Raises:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
@@ -175,7 +193,16 @@ class Program:
         named = self._training_data(params, data)
         count = jnp.asarray(self.iterations if iterations is None else iterations, jnp.int32)
         after, info = self._functions["update"](dict(params), named, count)
-        return dict(after), dict(info)
+        return self.finish(after) if finish else dict(after), dict(info)
+
+    def finish(self, params: Tensors) -> dict[str, Array]:
+        """Return the parameters projected onto the sets that they are required to be in.
+
+        The sets are taken in the order of the text: of several on one parameter the last holds exactly.
+        """
+        if "finish" not in self._functions:
+            return dict(params)
+        return dict(self._functions["finish"](dict(params)))
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.
@@ -232,6 +259,8 @@ class Program:
         if entry == "init":
             return (jax.ShapeDtypeStruct((2,), "uint32"),)
         params = {spec.name: spec.abstract() for spec in self.parameters}
+        if entry == "finish":
+            return (params,)
         specs = self.inputs if entry == "apply" else (*self.inputs, *self.targets)
         data = {spec.name: spec.abstract() for spec in specs}
         if entry == "apply":

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,8 @@ class Trainable(Protocol):
 
     def init(self, key: Any) -> Mapping[str, Any]: ...
     def apply(self, params: Any, *inputs: Any) -> Any: ...
-    def update(self, params: Any, *data: Any, iterations: int | None = None) -> Any: ...
+    def update(self, params: Any, *data: Any, iterations: int | None = None, finish: bool = True) -> Any: ...
+    def finish(self, params: Any) -> Mapping[str, Any]: ...
 
 
 def train(
@@ -84,21 +86,31 @@ def train(
     if start is None:
         start = Result(program.init(jax.random.key(seed)))
     result = replace(start, params=check_parameters(program, start.params))
+    check_parameters(program, {**start.params, **start.latent})
     step = _step(program, iterations)
     score = evaluator(program)
     while result.epoch < epochs:
-        result = _epoch(step, result, data, size, seed, progress, stop)
+        result = _epoch(program, step, result, data, size, seed, progress, stop)
         if result.batch < batches:
             return result
         validated = None if validation is None else score(result.params, validation)
         largest = max(result.multipliers.values(), default=None)
-        row = Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated, largest)
+        away = result.violation_sum / batches if result.latent else None
+        row = Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated, largest, away)
         rows = (*result.history, row)
         revised = None if revise is None else revise(result)
         if revised is not None:
-            step, held = _step(revised[0], iterations), revised[1]
+            program, held = revised
+            step = _step(program, iterations)
             result = replace(result, held=held)
-        result = Result(result.params, rows, row.epoch, seconds=result.seconds, held=result.held)
+        result = Result(
+            result.params,
+            rows,
+            row.epoch,
+            seconds=result.seconds,
+            held=result.held,
+            latent=result.latent,
+        )
         if callback is not None:
             callback(result)
         if stop():
@@ -107,24 +119,29 @@ def train(
 
 
 Step = Callable[[Any, Any, NDArray[Any], NDArray[Any]], tuple[Any, Any]]
-"""(params, sums, x, y) -> (params, sums), with sums the pair (sum of gaps, largest |t| by dot)."""
+"""(params, sums, x, y) -> (params, sums), with sums the sum of gaps, the largest |t| by dot, and the sum of
+the largest violations."""
 
 
 def _step(program: Trainable, iterations: int | None) -> Step:
     """Return the jitted step, which takes over the arrays that it is given."""
 
     def step(params: Any, sums: Any, x: Any, y: Any) -> tuple[Any, Any]:
-        params, info = program.update(params, x, y, iterations=iterations)
-        total, largest = sums
+        batch = (x, y) if program.targets else (x,)
+        params, info = program.update(params, *batch, iterations=iterations, finish=False)
+        total, largest, away = sums
         found = info.get("t", {})
         largest = {label: jnp.maximum(largest.get(label, 0), found[label]) for label in found}
-        return params, (total + info["gap"].astype(jnp.float32), largest)
+        farthest = functools.reduce(jnp.maximum, info.get("violation", {}).values(), jnp.float32(0))
+        sums = total + info["gap"].astype(jnp.float32), largest, away + farthest.astype(jnp.float32)
+        return params, sums
 
     jitted: Step = jax.jit(step, donate_argnums=(0, 1))
     return jitted
 
 
 def _epoch(
+    program: Trainable,
     step: Step,
     start: Result,
     data: Dataset,
@@ -141,10 +158,13 @@ def _epoch(
     """
     began = looked = time.monotonic()
     order = np.random.default_rng([seed, start.epoch]).permutation(len(data))
+    if size == len(data):  # a batch of all samples: each may have parameters of its own
+        order = np.arange(size)
     batches = len(data) // size
     # The step takes its arrays over, and the caller keeps those of the start.
-    params, batch = {name: jnp.copy(value) for name, value in start.params.items()}, start.batch
-    sums = jnp.float32(start.gap_sum), _largest(step, start, data, size)
+    params = {name: jnp.copy(value) for name, value in {**start.params, **start.latent}.items()}
+    batch = start.batch
+    sums = jnp.float32(start.gap_sum), _largest(step, start, data, size), jnp.float32(start.violation_sum)
     while batch < batches:
         chosen = order[batch * size : (batch + 1) * size]
         params, sums = step(params, sums, data.x[chosen], data.y[chosen])
@@ -157,16 +177,28 @@ def _epoch(
         if stop():
             break
     gap_sum = _finite(float(sums[0]), start.epoch)
-    multipliers = {label: float(value) for label, value in sums[1].items()}
     if progress is not None:
         progress(batch, gap_sum / max(batch, 1))
-    seconds = start.seconds + time.monotonic() - began
-    return Result(params, start.history, start.epoch, batch, gap_sum, seconds, multipliers, start.held)
+    finished = program.finish(params)
+    return Result(
+        finished,
+        start.history,
+        start.epoch,
+        batch,
+        gap_sum,
+        start.seconds + time.monotonic() - began,
+        {label: float(value) for label, value in sums[1].items()},
+        start.held,
+        {name: value for name, value in params.items() if not np.array_equal(value, finished[name])},
+        float(sums[2]),
+    )
 
 
 def _largest(step: Step, start: Result, data: Dataset, size: int) -> dict[str, Any]:
     """Return the largest |t| of each factored dot so far, 0 for those that have none yet."""
-    labels = jax.eval_shape(step, start.params, (np.float32(0), {}), data.x[:size], data.y[:size])[1][1]
+    labels = jax.eval_shape(
+        step, start.params, (np.float32(0), {}, np.float32(0)), data.x[:size], data.y[:size]
+    )[1][1]
     return {label: jnp.float32(start.multipliers.get(label, 0)) for label in labels}
 
 
@@ -182,8 +214,9 @@ def _finite(total: float, epoch: int) -> float:
 def evaluator(program: Trainable) -> Callable[[Mapping[str, Any], Dataset], float]:
     """Return a function of (params, data) that scores the network, compiled once.
 
-    The score is the accuracy, the fraction of sites where the largest logit is the label's, or for
-    numeric targets the root mean square error. Samples are run in chunks of ``program.batch``.
+    The score is the accuracy: the fraction of sites where the largest logit is the label's, or of labels that
+    are told right where there are several; for numeric targets it is the root mean square error. Samples
+    are run in chunks of ``program.batch``.
     """
     source, target = specs(program)
     size = batch_size(program)
@@ -199,12 +232,14 @@ def evaluator(program: Trainable) -> Callable[[Mapping[str, Any], Dataset], floa
             if isinstance(result, dict):
                 raise TrainError(f"a score needs one output, and the network has {', '.join(result)}")
             output = np.asarray(result)[: len(x)]
-            if target.classes is None:
+            if target.threshold is not None:
+                total += int(((output > target.threshold) == (y.reshape(output.shape) > 0.5)).sum())
+            elif target.classes is None:
                 total += float(np.square(output - y.reshape(output.shape)).sum())
             else:
                 total += int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())
         mean = total / data.y.size
-        return math.sqrt(mean) if target.classes is None else mean
+        return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
@@ -216,7 +251,8 @@ def evaluate(program: Trainable, params: Mapping[str, Any], data: Dataset) -> fl
 
 def metric(program: Trainable) -> str:
     """Return what the score is called: "accuracy", or "rms error" for numeric targets."""
-    return "accuracy" if specs(program)[1].classes is not None else "rms error"
+    target = specs(program)[1]
+    return "rms error" if target.classes is None and target.threshold is None else "accuracy"
 
 
 def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,13 +269,13 @@ def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str,
 
 
 def specs(program: Trainable) -> tuple[Spec, Spec]:
-    """Return the one input and the one target of the program."""
-    if len(program.inputs) != 1 or len(program.targets) != 1:
+    """Return the one input and the one target of the program; without a target the input is that too."""
+    if len(program.inputs) != 1 or len(program.targets) > 1:
         raise TrainError(
-            f"training takes networks with one input and one target, and this one has "
+            f"training takes networks with one input and at most one target, and this one has "
             f"{len(program.inputs)} and {len(program.targets)}; call Program.update from Python"
         )
-    return program.inputs[0], program.targets[0]
+    return program.inputs[0], (*program.targets, program.inputs[0])[0]
 
 
 def batch_size(program: Trainable) -> int:

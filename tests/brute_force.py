@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import least_squares, minimize
+from scipy.optimize import least_squares, minimize, minimize_scalar
 
 Vector = np.ndarray
 
@@ -36,14 +36,21 @@ def dot(a: Vector, b: Vector, z: float) -> float:
     )
 
 
-def sum_relu(x: Vector, z: float) -> float:
+def sum_relu(x: Vector, z: float, weights: Vector | float = 1.0, offset: float = 0.0) -> float:
     """The nearer of the two sides, each by sequential quadratic programming."""
-    flat = constrained(np.append(x, z), [(lambda p: -np.sum(p[:-1]), "ineq"), (lambda p: p[-1], "eq")])
-    linear = constrained(
-        np.append(x, z),
-        [(lambda p: np.sum(p[:-1]), "ineq"), (lambda p: p[-1] - np.sum(p[:-1]), "eq")],
-    )
+    scale = scale_of(np.append(x, z))
+
+    def total(p: Vector) -> float:
+        return float(np.sum(weights * p[:-1]) + offset / scale)
+
+    flat = constrained(np.append(x, z), [(lambda p: -total(p), "ineq"), (lambda p: p[-1], "eq")])
+    linear = constrained(np.append(x, z), [(lambda p: total(p), "ineq"), (lambda p: p[-1] - total(p), "eq")])
     return min(flat, linear)
+
+
+def scale_of(point: Vector) -> float:
+    """What :func:`constrained` divides a point by."""
+    return float(max(np.max(np.abs(point)), 1e-300))
 
 
 def maximum(x: Vector, z: float) -> float:
@@ -57,7 +64,7 @@ def maximum(x: Vector, z: float) -> float:
 
 def constrained(point: Vector, constraints: list) -> float:
     """Least square distance to the point under the constraints."""
-    scale = max(np.max(np.abs(point)), 1e-300)
+    scale = scale_of(point)
     target = point / scale
     found = minimize(
         lambda p: np.sum((p - target) ** 2),
@@ -70,10 +77,51 @@ def constrained(point: Vector, constraints: list) -> float:
     return float(found.fun) * scale**2
 
 
-def affine(point: Vector, normal: Vector) -> Vector:
-    """The nearest point with ``normal . point = 0``, by the pseudo-inverse."""
+def affine(point: Vector, normal: Vector, level: float = 0.0) -> Vector:
+    """The nearest point with ``normal . point = level``, by the pseudo-inverse."""
     row = normal[None, :]
-    return point - np.linalg.pinv(row) @ (row @ point)
+    return point - np.linalg.pinv(row) @ (row @ point - level)
+
+
+def pieces(x: float, z: float, edges: Vector, slopes: Vector, offsets: Vector) -> float:
+    """Least distance to the closed pieces of a piecewise linear function, each by Brent's bounded search."""
+    reach = 10 * (1 + abs(x) + abs(z) + np.max(np.abs(offsets), initial=0) + np.max(np.abs(edges), initial=0))
+    ends = [-reach, *edges, reach]
+    best = np.inf
+    for low, high, slope, offset in zip(ends, ends[1:], slopes, offsets, strict=False):
+
+        def distance(p: float, slope: float = slope, offset: float = offset) -> float:
+            return (p - x) ** 2 + (slope * p + offset - z) ** 2
+
+        found = minimize_scalar(distance, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
+        best = min(best, found.fun, distance(low), distance(high))
+    return float(best)
+
+
+def rounded(x: float, z: float) -> float:
+    """Least distance to the steps of rounding, over all whole numbers between x and z and a few beyond."""
+    first, last = np.floor(min(x, z)) - 2, np.ceil(max(x, z)) + 2
+    k = np.arange(first, last + 1)
+    return float(np.min(np.maximum(np.abs(x - k) - 0.5, 0) ** 2 + (k - z) ** 2))
+
+
+def convex_set(x: Vector, constraints: list) -> float:
+    """Least square distance of a vector to a set that functions at least 0 describe, by SLSQP twice."""
+    starts = [x, np.full_like(x, np.mean(x))]
+    found = [
+        minimize(
+            lambda p: np.sum((p - x) ** 2),
+            start,
+            jac=lambda p: 2 * (p - x),
+            method="SLSQP",
+            constraints=[{"type": kind, "fun": function} for function, kind in constraints],
+            options={"ftol": 1e-13, "maxiter": 500},
+        )
+        for start in starts
+    ]
+    room = 1e-7 * (1 + np.max(np.abs(x)))
+    inside = [p for p in found if all(np.all(function(p.x) >= -room) for function, _ in constraints)]
+    return float(min(each.fun for each in inside))
 
 
 def quantize(x: float, z: float, levels: tuple[float, ...]) -> float:

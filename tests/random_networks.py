@@ -65,6 +65,11 @@ class RandomNetwork:
             self.stacked_max,
             self.reduced_sum,
             self.gram,
+            self.weighted_sum,
+            self.minimum,
+            self.product,
+            self.absolute,
+            self.mean,
         ]
 
     def value(self) -> str:
@@ -162,6 +167,31 @@ class RandomNetwork:
     def gram(self) -> None:
         a = self.value()
         self.emit(f"{a} @ transpose({a})", (BATCH, BATCH), lambda v: v[a] @ v[a].T)
+
+    def weighted_sum(self) -> None:
+        a = self.value()
+        b = self.same_shape(a)
+        step = lambda v: 0.5 * v[a] - v[b] + 0.25  # noqa: E731
+        self.emit(f"{a} / 2 - {b} + 0.25", self.shapes[a], step)
+
+    def minimum(self) -> None:
+        a = self.value()
+        b = self.same_shape(a)
+        self.emit(f"minimum({a}, {b})", self.shapes[a], lambda v: jnp.minimum(v[a], v[b]))
+
+    def product(self) -> None:
+        a = self.value()
+        b = self.same_shape(a)
+        self.emit(f"{a} * {b}", self.shapes[a], lambda v: v[a] * v[b])
+
+    def absolute(self) -> None:
+        a = self.value()
+        self.emit(f"abs({a})", self.shapes[a], lambda v: jnp.abs(v[a]))
+
+    def mean(self) -> None:
+        a = self.value()
+        step = lambda v: jnp.mean(v[a], axis=1, keepdims=True)  # noqa: E731
+        self.emit(f"expand(mean({a}, axis = 1), 1)", (BATCH, 1), step)
 
     def finish(self) -> None:
         a = list(self.shapes)[-1]

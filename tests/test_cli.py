@@ -491,7 +491,9 @@ def test_keep_best(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Op
     """Means that run away after two epochs: the best epoch is kept, also over a resume, and tested."""
 
     class Worse(FakeProgram):
-        def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+        def update(
+            self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True
+        ) -> Any:
             params, info = super().update(params, x, y, iterations)
             noise = jax.random.normal(jax.random.key(0), params["means"].shape)
             return {"means": params["means"] + 0.004 * noise * (1 + jnp.abs(params["means"]))}, info
@@ -560,9 +562,9 @@ def test_data_that_cannot_be_used(
 def test_network_that_the_loop_does_not_train(
     monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]
 ) -> None:
-    use(monkeypatch, FakeProgram(targets=()))
+    use(monkeypatch, FakeProgram(inputs=()))
     code, _, err = pjc_run(*TRAIN)
-    assert code == 1 and "one input and one target, and this one has 1 and 0" in err
+    assert code == 1 and "one input and at most one target, and this one has 0 and 1" in err
     use(monkeypatch, FakeProgram(rate=float("nan")))
     code, _, err = pjc_run(*TRAIN)
     assert code == 1 and "training diverged" in err
@@ -578,7 +580,9 @@ def test_numeric_targets_are_scored_by_their_error(
         def apply(self, params: Any, x: Any) -> Any:
             return x @ params["means"]
 
-        def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+        def update(
+            self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True
+        ) -> Any:
             error = y - self.apply(params, x)
             return {"means": params["means"] + 0.3 * error @ x / len(x)}, {"gap": (error**2).mean()}
 

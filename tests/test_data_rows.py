@@ -120,7 +120,10 @@ class Perceptron:
     def apply(self, params: Any, x: Any) -> Any:
         return x @ params["w"]
 
-    def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+    def finish(self, params: Any) -> Any:
+        return params
+
+    def update(self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True) -> Any:
         error = jnp.eye(2)[y] - jnp.eye(2)[self.apply(params, x).argmax(-1)]
         return {"w": params["w"] + x.T @ error / len(x)}, {"gap": jnp.abs(error).mean()}
 

@@ -7,7 +7,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pjc.cli import main
 
@@ -22,8 +24,17 @@ ACCURACY = {
     "binary_csv": 95.0,
     "mnist_mlp": 91.0,
     "char_rnn": 25.0,
+    "multiplication": 100.0,
+    "sparse_digits": 90.0,
+    "ternary_digits": 90.0,
 }
 """The least test accuracy, in percent, that an example's command must reach."""
+
+ERROR = {"nmf_digits": 0.15, "autoencoder_digits": 0.21}
+"""The largest root mean square error."""
+
+TERNARY = {"ternary_digits": ("w", "v")}
+"""The parameters that must be exactly -1, 0 and 1."""
 
 SHORTER = {"mnist_mlp": ["--epochs", "3"], "char_rnn": ["--epochs", "1", "--stride", "96"]}
 """What a test adds to a command that takes minutes."""
@@ -42,13 +53,15 @@ def write_cancer_csv(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ACCURACY)
+@pytest.mark.parametrize("name", [*ACCURACY, *ERROR])
 def test_an_example_learns(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = EXAMPLES / f"{name}.pjn"
     command = path.read_text().splitlines()[0].removeprefix("# pjc ")
-    words = [str(path) if word == f"examples/{name}.pjn" else word for word in shlex.split(command)]
+    words = [
+        str(EXAMPLES.parent / word) if word.startswith("examples/") else word for word in shlex.split(command)
+    ]
     assert words[0] == "train" and str(path) in words
     monkeypatch.chdir(tmp_path)
     if "cancer.csv" in words:
@@ -58,5 +71,8 @@ def test_an_example_learns(
             pytest.skip(f"{source} is not at hand")
         (tmp_path / source).symlink_to(DATA / source)
     assert main([*words, *SHORTER.get(name, [])]) == 0
-    (found,) = re.findall(r"test accuracy: ([\d.]+)%", capsys.readouterr().out)
-    assert float(found) >= ACCURACY[name]
+    (found,) = re.findall(r"test (?:accuracy|rms error): ([\d.]+)", capsys.readouterr().out)
+    assert float(found) >= ACCURACY[name] if name in ACCURACY else float(found) <= ERROR[name]
+    written = load_file(tmp_path / f"{name}.params.safetensors")
+    for parameter in TERNARY.get(name, ()):
+        assert set(np.unique(written[parameter])) == {-1, 0, 1}

@@ -213,6 +213,25 @@ RESULTS = {
     "maximum(a, b)": "2x3",
     "identity(a)": "2x3",
     "quantize(a, levels = (0, 1, 2))": "2x3",
+    "min(c, axis = 1)": "4x3",
+    "minimum(a, b)": "2x3",
+    "mean(c, axis = (0, 2))": "2",
+    "mean(c)": "",
+    "abs(a)": "2x3",
+    "leaky_relu(a, slope = 0.1)": "2x3",
+    "clip(a, -1, 1)": "2x3",
+    "sign(a)": "2x3",
+    "step(a, threshold = 0.5)": "2x3",
+    "round(a)": "2x3",
+    "piecewise(a, (0, 1), (1, 0, 1), (0, 0, -1))": "2x3",
+    "avg_pool(reshape(c, (1, 4, 6, 1)), 2)": "1x2x3x1",
+    "a - b": "2x3",
+    "2 - c - a + 1": "4x2x3",
+    "-c": "4x2x3",
+    "0.5 * a": "2x3",
+    "b * 3": "3",
+    "a / 4": "2x3",
+    "a * c": "4x2x3",
     "full((2, 3), 0.5)": "2x3",
     "full(4)": "4",
     "flatten(c)": "4x6",
@@ -481,16 +500,41 @@ dimension of f32[9, batch=64], found 64 and 9
     h = x @ transpose(x)[:9]
         ^~~~~~~~~~~~~~~~~~~~
 hint: transpose the second?""",
-    "h = x + 1": """\
-m.pjn:3:9: error: '+' takes tensors here, found the number 1
-    h = x + 1
-            ^
-hint: constants in the network are not supported yet; use a param""",
-    "h = x * x": """\
-m.pjn:3:5: error: '*' on tensors is not supported yet
-    h = x * x
+    "h = x + he_normal": """\
+m.pjn:3:9: error: '+' takes tensors and numbers here, found the initializer 'he_normal'
+    h = x + he_normal
+            ^~~~~~~~~""",
+    "h = 2 / x": """\
+m.pjn:3:5: error: '/' cannot take the number 2 and a tensor f32[batch=64, 64]
+    h = 2 / x
         ^~~~~
-hint: '@' is the product of matrices""",
+hint: '*' takes tensors and numbers, '/' divides a tensor by a number""",
+    "h = x / 0": """\
+m.pjn:3:5: error: division by zero
+    h = x / 0
+        ^~~~~""",
+    "h = 0 * x": """\
+m.pjn:3:5: error: a tensor times 0 is no constraint on it
+    h = 0 * x
+        ^~~~~
+hint: full(shape, 0) makes zeros""",
+    "h = clip(x, 1, 1)": """\
+m.pjn:3:5: error: clip needs low < high, found low = 1 and high = 1
+    h = clip(x, 1, 1)
+        ^~~~~~~~~~~~~""",
+    "h = piecewise(x, 0, 1, 0)": """\
+m.pjn:3:5: error: piecewise needs a slope and an offset for each of the 2 pieces between 1 edges, found 1 slopes and 1 offsets
+    h = piecewise(x, 0, 1, 0)
+        ^~~~~~~~~~~~~~~~~~~~~""",  # noqa: E501
+    "require squared_error(x, y)": """\
+m.pjn:3:26: error: expected a target of numbers, found class[batch=64, 10]
+    require squared_error(x, y)
+                             ^
+hint: declare it as 'target y: f32[...]'""",
+    "require equal(x[:, 0], x)": """\
+m.pjn:3:1: error: equal compares f32[batch=64] with the target 'x' of f32[batch=64, 64]; their dimensions differ
+    require equal(x[:, 0], x)
+    ^~~~~~~~~~~~~~~~~~~~~~~~~""",  # noqa: E501
     "input u: f23[3]": """\
 m.pjn:3:10: error: unknown element type 'f23'
     input u: f23[3]
@@ -508,7 +552,7 @@ class[batch=64, 10]; their dimensions differ
     ^~~~~~~~~~~~~~~~~~~~~~~~~~~
 hint: the last dimension must be the number of classes, 10""",
     "h = x + y": """\
-m.pjn:3:9: error: '+' takes tensors here, found the target 'y'
+m.pjn:3:9: error: '+' takes tensors and numbers here, found the target 'y'
     h = x + y
             ^""",
     "h = x[::-1]": """\

@@ -21,11 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pjc.dialects import feas
-from pjc.runtime.projections import LOSSES, OPERATORS, loss, operator, register
+from pjc.runtime.projections import LOSSES, OPERATORS, constraint_set, loss, operator, register
 from pjc.runtime.projections.cross_entropy import CrossEntropy
 from pjc.runtime.projections.dot import Dot
 from pjc.runtime.projections.max import Max
+from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.operator import Loss, Operator
+from pjc.runtime.projections.piecewise import Piecewise
 from pjc.runtime.projections.quantize import Quantize
 from pjc.runtime.projections.sum import Sum
 from pjc.runtime.projections.sum_relu import SumRelu
@@ -34,6 +36,7 @@ COUNT = 504
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-8}
 LEVELS = (-1.0, 0.5, 2.0)
+NUMERIC = ("squared_error", "equal", "multi_label")
 
 
 @contextmanager
@@ -103,6 +106,39 @@ def affine_least(inputs: list[np.ndarray], z: float) -> float:
     return float(np.sum((nearest - point) ** 2))
 
 
+WEIGHTS, OFFSET = np.array([2.0, -0.5, 1.0]), 0.75
+ABS = Piecewise((0.0,), (-1.0, 1.0), (0.0, 0.0))
+HAT = Piecewise((-1.0, 0.5, 2.0), (0.0, 1.5, -2.0, 0.25), (-1.0, 0.5, 2.0, 0.0))
+"""A function with a constant piece, jumps, and falling and rising lines."""
+
+
+def weighted_terms(generator: np.random.Generator, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Terms as three inputs, and a value."""
+    (x,), z = terms(generator, count, 3)
+    return list(x.T), z
+
+
+def pairs(generator: np.random.Generator, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Pairs of numbers and a value, in the relations of :func:`vectors`."""
+    (a, b), z = vectors(generator, count, 1)
+    return [a[:, 0], b[:, 0]], z
+
+
+def weighted_least(inputs: list[np.ndarray], z: float) -> float:
+    point = np.append(np.ravel(inputs), z)
+    nearest = brute_force.affine(point, np.append(WEIGHTS, -1.0), -OFFSET)
+    return float(np.sum((nearest - point) ** 2))
+
+
+def weighted_relu_least(inputs: list[np.ndarray], z: float) -> float:
+    return brute_force.sum_relu(np.ravel(inputs), z, WEIGHTS, OFFSET)
+
+
+def pieces_least(function: Piecewise) -> Callable[[list[np.ndarray], float], float]:
+    parts = function.edges, function.slopes, function.offsets
+    return lambda x, z: brute_force.pieces(float(x[0]), z, *map(np.array, parts))
+
+
 CASES = {
     "dot": Case(Dot(), vectors, lambda x, z: brute_force.dot(*x, z)),
     "dot of one entry": Case(Dot(), lambda g, c: vectors(g, c, 1), lambda x, z: brute_force.dot(*x, z)),
@@ -113,6 +149,15 @@ CASES = {
     ),
     "max": Case(Max((1,)), terms, lambda x, z: brute_force.maximum(x[0], z)),
     "max of one": Case(Max((1,)), lambda g, c: terms(g, c, 1), affine_least),
+    "weighted sum": Case(Sum((), tuple(WEIGHTS), OFFSET), weighted_terms, weighted_least),
+    "weighted sum_relu": Case(SumRelu((), tuple(WEIGHTS), OFFSET), weighted_terms, weighted_relu_least),
+    "min": Case(Min((1,)), terms, lambda x, z: brute_force.maximum(-x[0], -z)),
+    "product": Case(
+        operator("product"), pairs, lambda x, z: brute_force.dot(np.ravel(x[0]), np.ravel(x[1]), z)
+    ),
+    "abs": Case(ABS, singles, pieces_least(ABS)),
+    "piecewise": Case(HAT, singles, pieces_least(HAT)),
+    "round": Case(operator("round"), singles, lambda x, z: brute_force.rounded(float(x[0]), z)),
     "identity": Case(operator("identity"), singles, affine_least),
     "quantize": Case(Quantize(LEVELS), singles, lambda x, z: brute_force.quantize(float(x[0]), z, LEVELS)),
 }
@@ -148,9 +193,10 @@ def test_the_projection_is_in_the_set_and_nothing_found_is_nearer(name: str, dty
     before, after, twice = flat(inputs, z), flat(new, value), flat(again, same)
     size = 1 + np.max(np.abs(np.concatenate([before, after], axis=1)), axis=1)
     # A dot's value is a product of entries, so that its rounding is relative to their square.
-    room = TOLERANCE[dtype] * (size**2 if case.operator.name == "dot" else size)
+    room = TOLERANCE[dtype] * (size**2 if case.operator.name in ("dot", "product") else size)
     assert np.all(np.isfinite(after))
-    assert np.all(np.abs(forward - value) <= room)
+    at_jump = on_edge(case.operator, after[:, 0])  # there the value is the limit along one piece
+    assert np.all((np.abs(forward - value) <= room) | at_jump)
     assert np.all(np.max(np.abs(twice - after), axis=1) <= room)
     if case.operator.name == "quantize":  # at an edge the infimum belongs to the closed upper piece
         after[:, -1] = nearest_piece(after[:, 0], before[:, 1])
@@ -159,6 +205,16 @@ def test_the_projection_is_in_the_set_and_nothing_found_is_nearer(name: str, dty
         least = case.least([x[site].astype(np.float64) for x in inputs], float(z[site]))
         slack = TOLERANCE[dtype] * (least + size[site] ** 2)
         assert distance[site] <= least + slack, (site, distance[site], least)
+
+
+def on_edge(one: Operator, x: np.ndarray) -> np.ndarray:
+    """Where x rests on an edge between two pieces."""
+    match one:
+        case Piecewise(edges=edges):
+            return np.any(x[:, None] == np.array(edges), axis=1)
+        case Operator(name="round"):
+            return np.abs(x - np.round(x)) == 0.5
+    return np.zeros(x.shape, bool)
 
 
 def nearest_piece(x: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -338,16 +394,70 @@ def test_margins_satisfy_the_variational_inequality(dtype: str) -> None:
     assert np.all(np.sum((x - p) * (members - p), axis=-1) <= 1e-9)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "strength"), [("hinge", 2.0), ("squared_error", 3.0)])
+def test_no_point_around_has_a_lower_objective_than_a_prox(name: str, strength: float, dtype: str) -> None:
+    """The objectives are strongly convex, so that a point that none around it beats is the minimum."""
+    value, target = logit_sites(dtype)
+    generator = np.random.default_rng(3)
+    if name == "squared_error":
+        target = generator.normal(size=value.shape).astype(dtype)
+    with precision(dtype):
+        (new,) = loss(name, strength=strength).project((value,), target)
+    p, x = np.asarray(new, np.float64), value.astype(np.float64)
+    sign = np.where(np.arange(4) == target[:, None], 1, -1) if name == "hinge" else None
+
+    def function(q: np.ndarray) -> np.ndarray:
+        if sign is None:
+            return strength / 2 * np.sum((q - target) ** 2, axis=-1)
+        return strength * np.sum(np.maximum(1 - sign * q, 0), axis=-1)
+
+    least = np.sum((p - x) ** 2, axis=-1) / 2 + function(p)
+    for size in (1e-3, 0.1, 1.0, 10.0):
+        for _ in range(50):
+            q = p + size * generator.normal(size=p.shape)
+            around = np.sum((q - x) ** 2, axis=-1) / 2 + function(q)
+            assert np.all(least <= around + TOLERANCE[dtype] * (1 + least))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_class_margins_are_projected_as_quadratic_programming_does(dtype: str) -> None:
+    logits, target = logit_sites(dtype)
+    with precision(dtype):
+        (new,) = jax.jit(loss("class_margin", margin=0.5).project)((logits,), target)
+    p, x = np.asarray(new, np.float64), logits.astype(np.float64)
+    own = np.take_along_axis(p, target[:, None], axis=1)
+    others = np.where(np.arange(4) == target[:, None], -np.inf, p)
+    size = 1 + np.max(np.abs(x), axis=1)
+    assert np.all(own[:, 0] - np.max(others, axis=1) >= 0.5 - TOLERANCE[dtype] * size)
+    for site in range(0, COUNT, 5):
+        right = int(target[site])
+        above = [(lambda q, j=j, r=right: q[r] - q[j] - 0.5, "ineq") for j in range(4) if j != right]
+        least = brute_force.convex_set(x[site], above)
+        mine = float(np.sum((p[site] - x[site]) ** 2))
+        assert mine <= least + 10 * TOLERANCE[dtype] * (least + size[site] ** 2), (site, mine, least)
+
+
+def test_losses_with_targets_of_numbers() -> None:
+    value, target = jnp.array([0.2, 0.9, -1.0, 3.0]), jnp.array([1.0, 1.0, 0.0, 0.0])
+    (equal,) = loss("equal").project((value,), target)
+    assert equal.tolist() == target.tolist()
+    (several,) = loss("multi_label", low=-0.5, high=0.5).project((value,), target)
+    assert several.tolist() == pytest.approx([0.5, 0.9, -1.0, -0.5])
+
+
 @pytest.mark.parametrize("name", [*OPERATORS, *LOSSES])
 def test_lowers_for_every_platform_and_maps_over_sites(name: str) -> None:
     inputs: tuple[np.ndarray, ...]
     if name in LOSSES:
-        inputs, last = (np.ones((5, 3), np.float32),), np.zeros(5, np.int32)
+        target = np.zeros((5, 3), np.float32) if name in NUMERIC else np.zeros(5, np.int32)
+        inputs, last = (np.ones((5, 3), np.float32),), target
         one: Operator | Loss = loss(name)
     else:
         one = operator(name)
         width = (5, 3) if name == "dot" else (5,)
-        inputs, last = (np.ones(width, np.float32),) * (2 if name == "dot" else 1), np.ones(5, np.float32)
+        two = name in ("dot", "product")
+        inputs, last = (np.ones(width, np.float32),) * (2 if two else 1), np.ones(5, np.float32)
     exported = jax.export.export(jax.jit(one.project), platforms=("cpu", "cuda", "tpu"))(inputs, last)
     assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
     mapped, whole = jax.vmap(one.project)(inputs, last), one.project(inputs, last)
@@ -359,7 +469,13 @@ def test_lowers_for_every_platform_and_maps_over_sites(name: str) -> None:
     ("make", "message"),
     [
         (lambda: operator("softmax"), "no operator called 'softmax'; known are dot, sum"),
-        (lambda: loss("hinge"), "no loss called 'hinge'; known are cross_entropy, margin"),
+        (lambda: loss("huber"), "no loss called 'huber'; known are cross_entropy, margin"),
+        (lambda: constraint_set("cone"), "no set called 'cone'; known are box, nonneg"),
+        (lambda: Sum((), (1.0, 2.0)).forward(jnp.ones(2)), "2 weights do not fit 1 inputs"),
+        (lambda: Piecewise((0.0,), (1.0,), (0.0,)), "1 edges need one more slope and offset"),
+        (lambda: Piecewise((1.0, 0.0), (1.0,) * 3, (0.0,) * 3), "edges must be strictly increasing"),
+        (lambda: loss("hinge", strength=-1.0), "strength must be positive and finite"),
+        (lambda: loss("class_margin", margin=0.0), "margin must be positive and finite"),
         (lambda: register(Dot), "already an operator called 'dot'"),
         (lambda: Quantize(()), "levels must be finite numbers, at least one"),
         (lambda: Quantize((1.0, 1.0)), "levels must be strictly increasing"),

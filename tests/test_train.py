@@ -40,6 +40,7 @@ class Spec:
     shape: tuple[int, ...]
     dtype: str = "float32"
     classes: int | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class Means:
         means = params["means"]
         return x @ means.T - (means**2).sum(1) / 2
 
-    def update(self, params: Any, x: Any, y: Any, iterations: int | None = None) -> Any:
+    def finish(self, params: Any) -> Any:
+        return params
+
+    def update(self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True) -> Any:
         chosen = jax.nn.one_hot(y, 10)
         means = chosen.T @ x / jnp.maximum(chosen.sum(0), 1)[:, None]
         present = chosen.sum(0)[:, None] > 0
@@ -190,7 +194,7 @@ def test_divergence_is_an_error_not_a_result(rate: float) -> None:
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        (Means(inputs=()), "one input and one target, and this one has 0 and 1"),
+        (Means(inputs=()), "one input and at most one target, and this one has 0 and 1"),
         (Means(targets=(Spec("y", (32,)),) * 2), "has 1 and 2"),
         (Means(batch=None), "no dimension called 'batch'"),
     ],
@@ -232,7 +236,9 @@ def test_history_is_a_csv(tmp_path: Path) -> None:
     found = [float(row["validation_accuracy"]) for row in rows]
     assert found == [row.validation for row in result.history]
     write_history(tmp_path / "a.csv", train(Means(), rest, epochs=1).history, "rms error")
-    assert (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",validation_rms_error,largest_t")
+    assert (
+        (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",validation_rms_error,largest_t,violation")
+    )
 
 
 def test_checkpoint_tells_epoch_and_seed(tmp_path: Path) -> None:

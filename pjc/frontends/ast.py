@@ -195,9 +195,10 @@ class Output(Node):
 
 @dataclass(frozen=True)
 class Require(Node):
-    """``require cross_entropy(logits, y)``."""
+    """``require cross_entropy(logits, y)``, or ``require weight in box(-1, 1)``: a value and its set."""
 
     loss: Node
+    within: Node | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 from xdsl.ir import Operation
@@ -120,6 +121,82 @@ def _max(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
 def _maximum(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("maximum", inputs, "max(x, axis = 0) is the largest along an axis")
     return site.reduce(net.MaxOp, inputs)
+
+
+@_entry(FUNCTIONS, "min", x=tensor, axis=integers)
+def _min(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
+    if not axis:
+        raise Mistake(
+            "min of one tensor needs an axis",
+            "write min(x, axis = 0); minimum(a, b) compares tensors entry by entry",
+        )
+    return site.reduce(net.MinOp, [x], axis)
+
+
+@_entry(FUNCTIONS, "minimum", inputs=operands)
+def _minimum(site: Site, inputs: list[Tensor]) -> Tensor:
+    _at_least_two("minimum", inputs, "min(x, axis = 0) is the least along an axis")
+    return site.reduce(net.MinOp, inputs)
+
+
+@_entry(FUNCTIONS, "mean", x=tensor, axis=integers)
+def _mean(site: Site, x: Tensor, axis: Sequence[int] | None = None) -> Tensor:
+    gone = shapes.axes_of(range(x.rank) if axis is None else axis, x.rank)
+    if not gone:
+        raise Mistake("mean needs an axis of its tensor, found none", "write mean(x, axis = 0)")
+    return site.weighted([x], [1 / prod(x.shape[i] for i in gone)], axes=gone)
+
+
+@_entry(FUNCTIONS, "abs", x=tensor)
+def _abs(site: Site, x: Tensor) -> Tensor:
+    return site.piecewise("abs", x, (0.0,), (-1.0, 1.0), (0.0, 0.0))
+
+
+@_entry(FUNCTIONS, "leaky_relu", x=tensor, slope=number)
+def _leaky_relu(site: Site, x: Tensor, slope: float = 0.01) -> Tensor:
+    return site.piecewise("leaky_relu", x, (0.0,), (slope, 1.0), (0.0, 0.0))
+
+
+@_entry(FUNCTIONS, "clip", x=tensor, low=number, high=number)
+def _clip(site: Site, x: Tensor, low: float, high: float) -> Tensor:
+    if low >= high:
+        raise Mistake(f"clip needs low < high, found low = {low:g} and high = {high:g}")
+    return site.piecewise("clip", x, (low, high), (0.0, 1.0, 0.0), (low, 0.0, high))
+
+
+@_entry(FUNCTIONS, "sign", x=tensor, margin=number)
+def _sign(site: Site, x: Tensor, margin: float = 0.0) -> Tensor:
+    return site.piecewise("sign", x, (0.0,), (0.0, 0.0), (-1.0, 1.0), margin)
+
+
+@_entry(FUNCTIONS, "step", x=tensor, threshold=number, margin=number)
+def _step(site: Site, x: Tensor, threshold: float = 0.0, margin: float = 0.0) -> Tensor:
+    return site.piecewise("step", x, (threshold,), (0.0, 0.0), (0.0, 1.0), margin)
+
+
+@_entry(
+    FUNCTIONS, "piecewise",
+    x=tensor, edges=convert.levels, slopes=convert.numbers, offsets=convert.numbers, margin=number,
+)  # fmt: skip
+def _piecewise(
+    site: Site,
+    x: Tensor,
+    edges: Sequence[float],
+    slopes: Sequence[float],
+    offsets: Sequence[float],
+    margin: float = 0.0,
+) -> Tensor:
+    if not len(edges) + 1 == len(slopes) == len(offsets):
+        raise Mistake(
+            f"piecewise needs a slope and an offset for each of the {len(edges) + 1} pieces between "
+            f"{len(edges)} edges, found {len(slopes)} slopes and {len(offsets)} offsets"
+        )
+    return site.piecewise("piecewise", x, edges, slopes, offsets, margin)
+
+
+@_entry(FUNCTIONS, "round", x=tensor)
+def _round(site: Site, x: Tensor) -> Tensor:
+    return site.op(net.RoundOp(x.ssa), x.names)
 
 
 @_entry(FUNCTIONS, "identity", x=tensor)
@@ -274,6 +351,15 @@ def _max_pool(
     return site.reduce(net.MaxOp, [cut], (4, 5))
 
 
+@_entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair)
+def _avg_pool(
+    site: Site, x: Tensor, window: tuple[int, int], strides: tuple[int, int] | None = None
+) -> Tensor:
+    _check_image("avg_pool", x)
+    cut = site.patches(x, (1, 2), window, strides or window)
+    return site.weighted([cut], [1 / prod(window)], axes=(4, 5))
+
+
 # Losses; each returns the op, which has no result
 
 
@@ -304,6 +390,31 @@ def _check_logits(name: str, logits: Tensor, target: TargetValue) -> None:
     )
 
 
+def _number_target(given: Given) -> TargetValue:
+    """A target of numbers; an input can be one too."""
+    value = given.value
+    if isinstance(value, Tensor) and isinstance(value.ssa.owner, net.InputOp):
+        return TargetValue(value.ssa.owner.label.data, value.ssa, value.names, None)
+    if not isinstance(value, TargetValue):
+        raise Mistake(f"expected a target, found {describe(value)}", "losses take (value, target)",
+                      given.span)  # fmt: skip
+    if value.classes is not None:
+        hint = f"declare it as 'target {value.name}: f32[...]'"
+        raise Mistake(f"expected a target of numbers, found {value}", hint, given.span)
+    return value
+
+
+def _check_value(name: str, value: Tensor, target: TargetValue) -> None:
+    """Raise if the value has not the target's dimensions."""
+    shape = tuple(target.ssa.type.get_shape())  # type: ignore[attr-defined]
+    if value.shape == shape:
+        return
+    hint = "squeeze takes the last axis away" if value.shape == (*shape, 1) else None
+    raise Mistake(
+        f"{name} compares {value} with the target '{target.name}' of {target}; their dimensions differ", hint
+    )
+
+
 @_entry(LOSSES, "cross_entropy", logits=tensor, target=_class_target, strength=positive)
 def _cross_entropy(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
     _check_logits("cross_entropy", logits, target)
@@ -315,6 +426,43 @@ def _margin(
     site: Site, logits: Tensor, target: TargetValue, low: float = 0.0, high: float = 1.0
 ) -> Operation:
     _check_logits("margin", logits, target)
-    if low > high:
-        raise Mistake(f"margin needs low <= high, found low = {low} and high = {high}")
+    _check_bounds("margin", low, high)
     return net.MarginOp(logits.ssa, target.ssa, low, high)
+
+
+@_entry(LOSSES, "class_margin", logits=tensor, target=_class_target, margin=positive)
+def _class_margin(site: Site, logits: Tensor, target: TargetValue, margin: float = 1.0) -> Operation:
+    _check_logits("class_margin", logits, target)
+    return net.ClassMarginOp(logits.ssa, target.ssa, margin)
+
+
+@_entry(LOSSES, "hinge", logits=tensor, target=_class_target, strength=positive)
+def _hinge(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
+    _check_logits("hinge", logits, target)
+    return net.HingeOp(logits.ssa, target.ssa, strength)
+
+
+@_entry(LOSSES, "multi_label", logits=tensor, target=_number_target, low=number, high=number)
+def _multi_label(
+    site: Site, logits: Tensor, target: TargetValue, low: float = 0.0, high: float = 1.0
+) -> Operation:
+    _check_value("multi_label", logits, target)
+    _check_bounds("multi_label", low, high)
+    return net.MultiLabelOp(logits.ssa, target.ssa, low, high)
+
+
+@_entry(LOSSES, "squared_error", value=tensor, target=_number_target, strength=positive)
+def _squared_error(site: Site, value: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
+    _check_value("squared_error", value, target)
+    return net.SquaredErrorOp(value.ssa, target.ssa, strength)
+
+
+@_entry(LOSSES, "equal", value=tensor, target=_number_target)
+def _equal(site: Site, value: Tensor, target: TargetValue) -> Operation:
+    _check_value("equal", value, target)
+    return net.EqualOp(value.ssa, target.ssa)
+
+
+def _check_bounds(name: str, low: float, high: float) -> None:
+    if low > high:
+        raise Mistake(f"{name} needs low <= high, found low = {low} and high = {high}")

@@ -20,9 +20,9 @@ def tensor(given: Given) -> Tensor:
     if not isinstance(given.value, Tensor):
         hint = None
         if isinstance(given.value, tuple) and given.value:
-            hint = "only concat, stack, add, sum, sum_relu and maximum take a tuple of tensors"
+            hint = "functions of several tensors (concat, sum, maximum, ..) take a tuple of tensors"
         elif isinstance(given.value, int | float):
-            hint = "constants in the network are not supported yet; a param can hold the number"
+            hint = "full(shape, number) makes one of a number"
         raise Mistake(str(fail(given, "a tensor")), hint, given.span)
     return given.value
 
@@ -60,10 +60,16 @@ def positive(given: Given) -> float:
     return value
 
 
+def numbers(given: Given) -> list[float]:
+    """A number or a tuple of numbers."""
+    items = given.value if isinstance(given.value, tuple) else (given.value,)
+    return [number(Given(given.name, item, given.span)) for item in items]
+
+
 def levels(given: Given) -> list[float]:
     """Strictly increasing numbers."""
     items = given.value if isinstance(given.value, tuple) else (given.value,)
-    found = [number(Given(given.name, item, given.span)) for item in items]
+    found = numbers(given)
     if not found or any(a >= b for a, b in itertools.pairwise(found)):
         shown = "(" + ", ".join(map(str, items)) + ")"
         raise fail(given, "strictly increasing numbers", shown)

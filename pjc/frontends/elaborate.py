@@ -25,6 +25,7 @@ from pjc.frontends.loops import LoopReader, drop_unread
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
+from pjc.frontends.sets import SETS, set_op
 from pjc.frontends.values import (
     MAX_NUMBER,
     POISON,
@@ -143,7 +144,7 @@ class Elaborator:
                 case ast.Output():
                     self._output(node)
                 case ast.Require():
-                    self._require(node)
+                    self._require_in_set(node, scope) if node.within is not None else self._require(node)
                 case ast.Return():
                     raise Mistake("'return' belongs in a block", "a file has outputs")
                 case ast.Evaluate():
@@ -155,6 +156,8 @@ class Elaborator:
         """Raise if the statement does not belong into a block, or into a loop."""
         word = type(node).__name__.lower()
         inner = ast.Assign | ast.Param | ast.Evaluate
+        if isinstance(node, ast.Require) and node.within is not None:
+            return
         if scope.loop is not None and not isinstance(node, inner | ast.For):
             raise Mistake(f"'{word}' belongs outside of loops")
         if scope is not self.file and not isinstance(node, inner | ast.For):
@@ -325,7 +328,8 @@ class Elaborator:
         function = loss.function if isinstance(loss, ast.Call) else loss
         known = " or ".join(LOSSES)
         if not isinstance(function, ast.Name):
-            raise Mistake(f"require takes a loss: {known}", "like cross_entropy(logits, y)",
+            raise Mistake(f"require takes a loss: {known}; or a value in a set",
+                          "like cross_entropy(logits, y), or w in box(-1, 1)",
                           function.span)  # fmt: skip
         if function.id not in LOSSES:
             hint = nearest(function.id, LOSSES) or f"known losses are {', '.join(LOSSES)}"
@@ -337,3 +341,30 @@ class Elaborator:
         found: object = self.evaluator.call_function(LOSSES[function.id], loss, given, self.file)
         if isinstance(found, net.LossOp):
             self.evaluator.emitter.add(found, function.id, node.span)
+
+    def _require_in_set(self, node: ast.Require, scope: Scope) -> None:
+        """Require a value to be in a set."""
+        within = node.within
+        function = within.function if isinstance(within, ast.Call) else within
+        if not isinstance(function, ast.Name) or function.id not in SETS:
+            name = function.id if isinstance(function, ast.Name) else ""
+            hint = nearest(name, SETS) or f"known sets are {', '.join(SETS)}"
+            found = f"unknown set '{name}'" if name else "'in' takes a set"
+            raise Mistake(found, hint, None if function is None else function.span)
+        value = self.evaluator.evaluate(node.loss, scope)
+        call = within if isinstance(within, ast.Call) else ast.Call(function.span, function, ())
+        given = self.evaluator.given(call, scope)
+        described = self.evaluator.call_function(SETS[function.id], call, given, scope)
+        if is_poisoned(value) or is_poisoned(described):
+            return
+        if not isinstance(value, Tensor):
+            raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
+        op = set_op(function.id, value, described)  # type: ignore[arg-type]
+        label = f"{self._named_value(node.loss, scope)}.{function.id}"
+        self.evaluator.emitter.add(op, label, node.span)
+
+    @staticmethod
+    def _named_value(node: ast.Node, scope: Scope) -> str:
+        """Return what a required value is called in labels: its name in its block, if it has one."""
+        name = node.id if isinstance(node, ast.Name) else "value"
+        return f"{scope.path}.{name}" if scope.path else name

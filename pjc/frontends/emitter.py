@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 
 from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr, TensorType, f32, i32
 from xdsl.ir import Attribute, Block, Operation, SSAValue
@@ -87,9 +89,9 @@ class Site:
     scope: str
     span: Span
 
-    def op(self, op: Operation, names: Names) -> Tensor:
-        """Append an op and return its result."""
-        kind = op.name.split(".")[1]
+    def op(self, op: Operation, names: Names, written: str | None = None) -> Tensor:
+        """Append an op and return its result; it is labelled as it was written, or by its kind."""
+        kind = written or op.name.split(".")[1]
         label = f"{self.scope}.{kind}" if self.scope else kind
         result = self.emitter.add(op, label, self.span)
         assert result is not None
@@ -192,6 +194,38 @@ class Site:
         gone = shapes.axes_of(axes, equal[0].rank)
         names = tuple(name for i, name in enumerate(equal[0].names) if i not in gone)
         return self.op(kind([term.ssa for term in equal], gone), names)
+
+    def weighted(
+        self, terms: Sequence[Tensor], weights: Sequence[float], offset: float = 0.0, axes: Sequence[int] = ()
+    ) -> Tensor:
+        """Add a number and the weighted terms, broadcast to one shape, together and along the axes."""
+        if not any(weights):
+            raise Mistake("a tensor times 0 is no constraint on it", "full(shape, 0) makes zeros")
+        equal = self.together(terms)
+        gone = shapes.axes_of(axes, equal[0].rank)
+        names = tuple(name for i, name in enumerate(equal[0].names) if i not in gone)
+        return self.op(net.SumOp([term.ssa for term in equal], gone, weights, offset), names)
+
+    def product(self, lhs: Tensor, rhs: Tensor) -> Tensor:
+        """Multiply entry by entry, broadcast to one shape."""
+        one, other = self.together([lhs, rhs])
+        return self.op(net.ProductOp(one.ssa, other.ssa), one.names)
+
+    def piecewise(
+        self,
+        written: str,
+        x: Tensor,
+        edges: Sequence[float],
+        slopes: Sequence[float],
+        offsets: Sequence[float],
+        margin: float = 0.0,
+    ) -> Tensor:
+        """A piecewise linear function of every entry; see :class:`net.PiecewiseOp`."""
+        room = min((b - a for a, b in pairwise(edges)), default=inf) / 2
+        if not 0 <= margin <= room:
+            wanted = "at least 0" if room == inf else f"from 0 to {room:g}, half of the shortest piece"
+            raise Mistake(f"the margin must be {wanted}, found {margin:g}")
+        return self.op(net.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
 
     def matmul(self, lhs: Tensor, rhs: Tensor) -> Tensor:
         """``lhs @ rhs`` with NumPy's rules for vectors and for leading dimensions."""

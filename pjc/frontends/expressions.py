@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pjc.diagnostics import Span
-from pjc.dialects import net
 from pjc.dialects.net import INITIALIZERS
 from pjc.dialects.shapes import ShapeError, show
 from pjc.frontends import arithmetic, ast
@@ -96,7 +95,7 @@ class Evaluator:
             case ast.Negate(operand=operand):
                 value = self.evaluate(operand, scope)
                 if isinstance(value, Tensor):
-                    raise Mistake("'-' on tensors is not supported yet")
+                    return self.site(node, scope).weighted([value], [-1.0])
                 return POISON if is_poisoned(value) else arithmetic.negative(value)
             case ast.Chain():
                 return self._chain(node, scope)
@@ -131,8 +130,7 @@ class Evaluator:
             return POISON
         tensors = [value for value in values if isinstance(value, Tensor)]
         if tensors and node.operators[0] in "+-":
-            self._check_terms(node, values)
-            return self._named(tensors, lambda: self.site(node, scope).reduce(net.SumOp, tensors))
+            return self._sum(node, values, scope)
         result, first = values[0], node.operands[0].span
         for operator, value, operand in zip(node.operators, values[1:], node.operands[1:], strict=True):
             last = operand.span
@@ -140,17 +138,20 @@ class Evaluator:
             result = self._binary(operator, result, value, Site(self.emitter, scope.path, span))
         return result
 
-    def _check_terms(self, node: ast.Chain, values: Sequence[Value]) -> None:
-        """Raise unless a chain of ``+`` and ``-`` is a sum of tensors."""
-        if "-" in node.operators:
-            raise Mistake("'-' on tensors is not supported yet")
-        for value, operand in zip(values, node.operands, strict=True):
+    def _sum(self, node: ast.Chain, values: Sequence[Value], scope: Scope) -> Value:
+        """Return a chain of ``+`` and ``-`` on tensors and numbers, as one weighted sum."""
+        terms, weights, offset = [], [], 0.0
+        for sign, value, operand in zip(["+", *node.operators], values, node.operands, strict=True):
+            factor = 1.0 if sign == "+" else -1.0
             if isinstance(value, Tensor):
-                continue
-            hint = None
-            if isinstance(value, int | float):
-                hint = "constants in the network are not supported yet; use a param"
-            raise Mistake(f"'+' takes tensors here, found {describe(value)}", hint, operand.span)
+                terms.append(value)
+                weights.append(factor)
+            elif isinstance(value, int | float):
+                offset += factor * value
+            else:
+                raise Mistake(f"'{sign}' takes tensors and numbers here, found {describe(value)}",
+                              span=operand.span)  # fmt: skip
+        return self._named(terms, lambda: self.site(node, scope).weighted(terms, weights, finite(offset)))
 
     def _binary(self, operator: str, left: Value, right: Value, site: Site) -> Value:
         if not isinstance(left, Tensor) and not isinstance(right, Tensor):
@@ -159,12 +160,25 @@ class Evaluator:
             except Mistake as error:
                 raise Mistake(str(error), error.hint, site.span) from None
         if operator != "@":
-            hint = "'@' is the product of matrices" if operator == "*" else None
-            raise Mistake(f"'{operator}' on tensors is not supported yet", hint, site.span)
+            return self._scaled(operator, left, right, site)
         if not isinstance(left, Tensor) or not isinstance(right, Tensor):
             wrong = right if isinstance(left, Tensor) else left
             raise Mistake(f"'@' takes tensors, found {describe(wrong)}", span=site.span)
         return self._named([left, right], lambda: site.matmul(left, right))
+
+    def _scaled(self, operator: str, left: Value, right: Value, site: Site) -> Value:
+        """Return a product of tensors, entry by entry, or of a tensor and a number; or a quotient by one."""
+        if operator == "*" and isinstance(left, Tensor) and isinstance(right, Tensor):
+            one, other = left, right
+            return self._named([one, other], lambda: site.product(one, other))
+        tensor, number = (left, right) if isinstance(left, Tensor) else (right, left)
+        fits = operator == "*" or (operator == "/" and tensor is left)
+        if not fits or not isinstance(tensor, Tensor) or not isinstance(number, int | float):
+            hint = "'*' takes tensors and numbers, '/' divides a tensor by a number"
+            raise Mistake(f"'{operator}' cannot take {describe(left)} and {describe(right)}", hint, site.span)
+        if operator == "/" and not number:
+            raise Mistake("division by zero", span=site.span)
+        return site.weighted([tensor], [finite(float(number) if operator == "*" else 1 / number)])
 
     def _named(self, tensors: Sequence[Tensor], build: Callable[[], Value]) -> Value:
         """Build; a shape that a complaint mentions is shown with the names of its dimensions."""

@@ -158,7 +158,7 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
         return ast.Output(self._span(meta), self._name(children[0]), children[1])
 
     def require(self, meta: Meta, children: Children) -> ast.Node:
-        return ast.Require(self._span(meta), children[0])
+        return ast.Require(self._span(meta), children[0], children[1] if len(children) > 1 else None)
 
 
 def build(tree: Tree[Token], file: str) -> tuple[tuple[ast.Node, ...], list[Diagnostic]]:

@@ -21,10 +21,11 @@ _MAX_TEXT = MAX_BYTES // 4
 def load_csv(path: Path, target: str | None) -> Dataset:
     """Return the dataset in a UTF-8 CSV file whose column ``target`` holds the targets.
 
-    All other columns are features, ``x`` float64 ``[n, columns - 1]`` in the file's order. Targets
-    that are all whole numbers are class numbers; if any is not a number, all are names of classes,
-    numbered in sorted order; else they are numeric. Raises DataError, with the line, for a missing
-    column, a line of the wrong length, or a feature that is not a finite number.
+    ``target`` may name several columns, with commas between; their targets are numbers. All other columns
+    are features, ``x`` float64 ``[n, columns - 1]`` in the file's order. Targets that are all whole numbers
+    are class numbers; if any is not a number, all are names of classes, numbered in sorted order; else they
+    are numeric. Raises DataError, with the line, for a missing column, a line of the wrong length, or a
+    feature that is not a finite number.
     """
     if require_file(path) > _MAX_TEXT:
         raise DataError(f"{path} is larger than {_MAX_TEXT >> 30} GiB; save it as .npz instead")
@@ -44,31 +45,33 @@ def load_csv(path: Path, target: str | None) -> Dataset:
 def _read(reader: Any, path: Path, target: str | None) -> Dataset:
     """Return the dataset that a csv.reader yields."""
     header = [name.strip() for name in next(reader, [])]
-    column = _target_column(header, path, target)
-    features, targets = array("d"), list[str]()
+    chosen = _target_columns(header, path, target)
+    names = [name for index, name in enumerate(header) if index not in chosen]
+    features, targets = array("d"), list[list[str]]()
     for row in reader:
         if not row:
             continue
         where = f"{path}:{reader.line_num}"
         if len(row) != len(header):
             raise DataError(f"{where}: {len(row)} columns, expected {len(header)} as in line 1")
-        targets.append(row.pop(column).strip())
-        if not targets[-1] or "\0" in targets[-1]:
-            wrong = "holds a NUL byte" if targets[-1] else "is empty"
-            raise DataError(f"{where}: the target {header[column]!r} {wrong}")
-        try:
-            features.extend(map(float, row))
-        except ValueError:
-            _refuse_row(row, header[:column] + header[column + 1 :], where)
+        targets.append([row[index].strip() for index in chosen])
+        for index, text in zip(chosen, targets[-1], strict=True):
+            if not text or "\0" in text:
+                wrong = "holds a NUL byte" if text else "is empty"
+                raise DataError(f"{where}: the target {header[index]!r} {wrong}")
+        if len(chosen) > 1:
+            _numbers(targets[-1], [header[index] for index in chosen], where)
+        rest = [text for index, text in enumerate(row) if index not in chosen]
+        features.extend(_numbers(rest, names, where))
     if not targets:
         raise DataError(f"{path} has column names but no samples")
     x = np.frombuffer(features, np.float64).reshape(len(targets), -1)
-    columns = tuple(header[:column] + header[column + 1 :])
-    return replace(from_arrays(x, typed_targets(targets), str(path)), columns=columns)
+    y = np.array(targets, np.float64) if len(chosen) > 1 else typed_targets([row[0] for row in targets])
+    return replace(from_arrays(x, y, str(path)), columns=tuple(names))
 
 
-def _target_column(header: list[str], path: Path, target: str | None) -> int:
-    """Return the index of the target column."""
+def _target_columns(header: list[str], path: Path, target: str | None) -> list[int]:
+    """Return the indices of the target columns."""
     if not any(header):
         raise DataError(f"{path}:1: the first line must name the columns")
     for name in header:
@@ -79,22 +82,31 @@ def _target_column(header: list[str], path: Path, target: str | None) -> int:
         raise DataError(
             f"{path}: name the column that holds the targets with --target; the columns are {shown}"
         )
-    if target not in header:
-        near = difflib.get_close_matches(target, header, 1)
-        advice = f"did you mean {near[0]!r}?" if near else f"the columns are {shown}"
-        raise DataError(f"{path}:1: there is no column {target!r}; {advice}")
-    if len(header) == 1:
+    wanted = [target] if target in header else [name.strip() for name in target.split(",")]
+    for name in wanted:
+        if name not in header:
+            near = difflib.get_close_matches(name, header, 1)
+            advice = f"did you mean {near[0]!r}?" if near else f"the columns are {shown}"
+            raise DataError(f"{path}:1: there is no column {name!r}; {advice}")
+        if wanted.count(name) > 1:
+            raise DataError(f"--target names the column {name!r} twice")
+    if len(header) == len(wanted):
         raise DataError(f"{path}:1: there is no column besides the target {target!r}")
-    return header.index(target)
+    return [header.index(name) for name in wanted]
 
 
-def _refuse_row(row: list[str], names: list[str], where: str) -> None:
-    """Raise DataError for the first entry of ``row`` that is not a number."""
+def _numbers(row: list[str], names: list[str], where: str) -> list[float]:
+    """Return the entries of ``row`` as numbers, or raise DataError for the first that is none."""
+    try:
+        return list(map(float, row))
+    except ValueError:
+        pass
     for name, text in zip(names, row, strict=True):
         try:
             float(text)
         except ValueError:
             raise DataError(f"{where}: column {name!r} holds {text[:40]!r}, which is not a number") from None
+    raise AssertionError("one of them is no number")
 
 
 def typed_targets(texts: list[str]) -> NDArray[Any]:

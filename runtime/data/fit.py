@@ -25,13 +25,16 @@ class Spec(Protocol):
     def dtype(self) -> Any: ...
     @property
     def classes(self) -> int | None: ...
+    @property
+    def threshold(self) -> float | None: ...
 
 
 def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
     """Return ``data`` with ``x`` and ``y`` as the network declares them, sample by sample.
 
     A sample is reshaped where its number of entries agrees. ``x`` gets the input's element type,
-    class targets int32. Raises DataError when entries, kind, indices or labels do not fit.
+    class targets int32. Where ``target`` is ``source`` the samples are their own targets. Raises DataError
+    when entries, kind, indices or labels do not fit.
     """
     x = _cast(data.x, source, None, f"a sample of {data.name}")
     # Rows of integers are those of a text, which were counted, or have been here before.
@@ -39,6 +42,8 @@ def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
         for _, block in blocks(x):
             _check_indices(block, source, data.name)
     x = _cast(x, source, element_type(source), "")
+    if target is source:
+        return replace(data, x=x, y=x, classes=None, class_names=())
     what = f"a target of {data.name}"
     if target.classes is None:
         return replace(data, x=x, y=_cast(data.y, target, element_type(target), what), classes=None)

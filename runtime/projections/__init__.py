@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+from pjc.runtime.projections.class_margin import ClassMargin
 from pjc.runtime.projections.cross_entropy import CrossEntropy
 from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.hinge import Hinge
 from pjc.runtime.projections.identity import Identity
 from pjc.runtime.projections.margin import Margin
 from pjc.runtime.projections.max import Max
+from pjc.runtime.projections.min import Min
+from pjc.runtime.projections.numeric import Equal, MultiLabel, SquaredError
 from pjc.runtime.projections.operator import Loss, Operator
+from pjc.runtime.projections.piecewise import Piecewise
+from pjc.runtime.projections.product import Product
 from pjc.runtime.projections.quantize import Quantize
+from pjc.runtime.projections.round import Round
+from pjc.runtime.projections.sets import (
+    Ball,
+    Box,
+    ConstraintSet,
+    Levels,
+    Mask,
+    Nonneg,
+    Rank,
+    Simplex,
+    Sparse,
+    Sphere,
+)
+from pjc.runtime.projections.sets import (
+    Equal as EqualTo,
+)
 from pjc.runtime.projections.sum import Sum
 from pjc.runtime.projections.sum_relu import SumRelu
 
-OPERATORS: dict[str, type[Operator]] = {cls.name: cls for cls in (Dot, Sum, SumRelu, Max, Identity, Quantize)}
-LOSSES: dict[str, type[Loss]] = {cls.name: cls for cls in (CrossEntropy, Margin)}
+ALL_OPERATORS = (Dot, Sum, SumRelu, Max, Min, Product, Identity, Piecewise, Quantize, Round)
+OPERATORS: dict[str, type[Operator]] = {cls.name: cls for cls in ALL_OPERATORS}
+ALL_LOSSES = (CrossEntropy, Margin, ClassMargin, Hinge, SquaredError, Equal, MultiLabel)
+LOSSES: dict[str, type[Loss]] = {cls.name: cls for cls in ALL_LOSSES}
+
+ALL_SETS = (Box, Nonneg, Ball, Sphere, Simplex, Sparse, Levels, Mask, Rank, EqualTo)
+SETS: dict[str, type[ConstraintSet]] = {cls.name: cls for cls in ALL_SETS}
 
 
 def operator(name: str, **fields: Any) -> Operator:
@@ -35,6 +62,16 @@ def loss(name: str, **fields: Any) -> Loss:
         ValueError: if no loss has that name, or the fields do not fit it.
     """
     found: type[Loss] = _found(LOSSES, "loss", name)
+    return found(**fields)
+
+
+def constraint_set(name: str, **fields: Any) -> ConstraintSet:
+    """Return the set of that name with its static attributes.
+
+    Raises:
+        ValueError: if no set has that name, or the fields do not fit it.
+    """
+    found: type[ConstraintSet] = _found(SETS, "set", name)
     return found(**fields)
 
 

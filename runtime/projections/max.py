@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.operator import Operator
-from pjc.runtime.projections.sum_relu import site_scale
+from pjc.runtime.projections.scale import site_scale
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Max(Operator):
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         scale = site_scale(inputs, z, self.axes)
         scaled = tuple(x / self._wide(scale) for x in inputs)
-        level = self._meeting_level(scaled, z / scale) * scale
+        level = meeting_level(scaled, z / scale, self.axes) * scale
         top = self._largest(inputs)
         above = z >= top
         halfway = top + (z - top) / 2
@@ -72,25 +72,6 @@ class Max(Operator):
     def _largest(self, inputs: tuple[Array, ...]) -> Array:
         return functools.reduce(jnp.maximum, (jnp.max(x, axis=self.axes) for x in inputs))
 
-    def _meeting_level(self, inputs: tuple[Array, ...], z: Array) -> Array:
-        """Return the root m of ``(m - z) - sum max(0, x - m)``."""
-
-        def mean_above(m: Array | None) -> Array:
-            total, count = z, jnp.ones_like(z)
-            for x in inputs:
-                more = jnp.ones_like(x) if m is None else (x > self._wide(m)).astype(x.dtype)
-                total = total + jnp.sum(more * x, axis=self.axes)
-                count = count + jnp.sum(more, axis=self.axes)
-            return total / count
-
-        def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            m, _ = carry
-            following = mean_above(m)
-            return jnp.maximum(m, following), following > m
-
-        start = mean_above(None)
-        return lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))[0]
-
     def _first_largest(self, inputs: tuple[Array, ...], top: Array) -> list[Array]:
         """Return where the first of the largest terms stands: by its place along the axes, then by input."""
         shape = inputs[0].shape
@@ -102,3 +83,23 @@ class Max(Operator):
         found = [jnp.where(x == top, n, last) for x, n in zip(inputs, numbers, strict=True)]
         least = functools.reduce(jnp.minimum, (jnp.min(each, axis=self.axes) for each in found))
         return [jnp.broadcast_to(n, shape) == self._wide(least) for n in numbers]
+
+
+def meeting_level(inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...]) -> Array:
+    """Return the root m of ``(m - z) - sum max(0, x - m)``, over all inputs and along the axes."""
+
+    def mean_above(m: Array | None) -> Array:
+        total, count = z, jnp.ones_like(z)
+        for x in inputs:
+            more = jnp.ones_like(x) if m is None else (x > jnp.expand_dims(m, axes)).astype(x.dtype)
+            total = total + jnp.sum(more * x, axis=axes)
+            count = count + jnp.sum(more, axis=axes)
+        return total / count
+
+    def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        m, _ = carry
+        following = mean_above(m)
+        return jnp.maximum(m, following), following > m
+
+    start = mean_above(None)
+    return lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))[0]

@@ -5,11 +5,12 @@ each level, over the cell between the midpoints to its neighbours.
 
 Projection: argmin over ``(x', z')`` of the set's closure of ``(x' - x)^2 + (z' - z)^2``.
 
-Solution: for each level, x clipped to the level's cell; the level of least true distance wins. The value
-returned is ``q(x')``.
+Solution: that of a piecewise linear function of slopes 0 (piecewise.py): for each level, x clipped to the
+level's cell; the level of least true distance wins.
 
 Ties: the lowest level. At a midpoint q is the lower level; an upper cell is open there, so where x' comes
-to rest on its lower edge the infimum is not attained, and the value is the lower level.
+to rest on its lower edge the infimum is not attained, and the value is q(x'), the lower level, as in the
+reference software. (A piecewise function, as sign and step are, has the limit there, the upper level.)
 
 Source: any step function is a union of intervals; A. Bergmeister et al., arXiv 2506.05878, quantization.
 
@@ -24,14 +25,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import inf, isfinite
+from math import isfinite
 from typing import ClassVar
 
-import jax.numpy as jnp
 from jax import Array
 
 from pjc.runtime.projections.operator import Operator
-from pjc.runtime.projections.sum_relu import site_scale
+from pjc.runtime.projections.piecewise import Piecewise
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,13 @@ class Quantize(Operator):
             raise ValueError(f"levels must be strictly increasing, found {list(self.levels)}")
 
     def forward(self, *inputs: Array) -> Array:
-        (x,) = inputs
-        value = jnp.full_like(x, self.levels[0])
-        for edge, level in zip(self._edges(), self.levels[1:], strict=True):
-            value = jnp.where(x > edge, jnp.asarray(level, x.dtype), value)
-        return value
+        return self._steps().forward(*inputs)
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
-        (x,) = inputs
-        widest = max(map(abs, self.levels))
-        scale = jnp.maximum(site_scale(inputs, z, ()), widest)
-        best, least = x, jnp.full_like(x, jnp.inf)
-        edges = (-inf, *self._edges(), inf)
-        for level, low, high in zip(self.levels, edges, edges[1:], strict=False):
-            clipped = jnp.clip(x, low, high)
-            score = (clipped / scale - x / scale) ** 2 + (level / scale - z / scale) ** 2
-            best = jnp.where(score < least, clipped, best)
-            least = jnp.minimum(score, least)
-        return (best,), self.forward(best)
+        new, _ = self._steps().project(inputs, z)
+        return new, self.forward(*new)
 
-    def _edges(self) -> tuple[float, ...]:
-        """Return the midpoints between neighbouring levels."""
-        return tuple(a / 2 + b / 2 for a, b in pairwise(self.levels))
+    def _steps(self) -> Piecewise:
+        """Return the step function: its edges are the midpoints between neighbouring levels."""
+        edges = tuple(a / 2 + b / 2 for a, b in pairwise(self.levels))
+        return Piecewise(edges, (0.0,) * len(self.levels), self.levels)

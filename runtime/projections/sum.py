@@ -1,10 +1,11 @@
-"""Sums: the graph of ``f(x_1, ..., x_n) = x_1 + ... + x_n``.
+"""Weighted sums: the graph of ``f(x_1, ..., x_n) = o + c_1 x_1 + ... + c_n x_n``; plain sums have weights 1.
 
-Set: ``{(x, z) : z = sum x_i}``, over all inputs and along the axes; a subspace.
+Set: ``{(x, z) : z = o + sum c_i x_i}``, over all inputs and along the axes; a hyperplane.
 
 Projection: argmin over ``(x', z')`` in the set of ``|x' - x|^2 + (z' - z)^2``.
 
-Solution: every term moves by ``t = (z - sum x_i) / (n + 1)``, and ``z' = z - t``.
+Solution: with ``t = (z - o - sum c_i x_i) / (1 + sum c_i^2)`` every term moves by ``c_i t``, and ``z' = z -
+t``.
 
 Ties: none, the set is convex.
 
@@ -13,7 +14,8 @@ Operator Theory in Hilbert Spaces", example 3.23.
 
 Shapes: n inputs of one shape; z of that shape without the axes.
 
-Exact: to rounding. Terms are divided before they are added, so that no partial sum overflows.
+Exact: to rounding. Plain terms are divided before they are added, weighted ones are scaled by the largest
+of a site, so that no partial sum overflows.
 
 Cost: O(n) a site.
 """
@@ -28,35 +30,71 @@ import jax.numpy as jnp
 from jax import Array
 
 from pjc.runtime.projections.operator import Operator
+from pjc.runtime.projections.scale import site_scale
 
 
 @dataclass(frozen=True)
-class Sum(Operator):
-    """``f(x) = sum of x``, over all inputs and along ``axes``."""
+class Weighted(Operator):
+    """What sums and rectified sums share: a weight for each input, all 1 if none are given, and an offset.
+
+    Raises:
+        ValueError: on use, if there are weights for another number of inputs.
+    """
+
+    axes: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    offset: float = 0.0
+
+    def weights_of(self, inputs: tuple[Array, ...]) -> tuple[float, ...]:
+        """Return a weight for each input."""
+        if self.weights and len(self.weights) != len(inputs):
+            raise ValueError(f"{len(self.weights)} weights do not fit {len(inputs)} inputs")
+        return self.weights or (1.0,) * len(inputs)
+
+    def norm(self, inputs: tuple[Array, ...]) -> float:
+        """Return ``sum c_i^2`` over all inputs and along the axes: for plain sums the number of terms."""
+        along = prod(inputs[0].shape[axis] for axis in self.axes)
+        return along * sum(weight * weight for weight in self.weights_of(inputs))
+
+    def total(self, inputs: tuple[Array, ...]) -> Array:
+        """Return ``sum c_i x_i`` over all inputs and along the axes."""
+        terms = [
+            x if weight == 1 else weight * x
+            for weight, x in zip(self.weights_of(inputs), inputs, strict=True)
+        ]
+        added = terms[0]
+        for term in terms[1:]:
+            added = added + term
+        return jnp.sum(added, axis=self.axes)
+
+    def moved(self, inputs: tuple[Array, ...], t: Array) -> tuple[Array, ...]:
+        """Return the inputs, each moved by its weight times t."""
+        wide = jnp.expand_dims(t, self.axes)
+        return tuple(
+            x + (wide if weight == 1 else weight * wide)
+            for weight, x in zip(self.weights_of(inputs), inputs, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Sum(Weighted):
+    """``f(x) = offset + weighted sum of x``, over all inputs and along ``axes``."""
 
     name: ClassVar[str] = "sum"
     convex: ClassVar[bool] = True
 
-    axes: tuple[int, ...] = ()
-
     def forward(self, *inputs: Array) -> Array:
-        return total(inputs, self.axes)
+        total = self.total(inputs)
+        return total + self.offset if self.offset else total
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
-        parts = count(inputs, self.axes) + 1
-        t = z / parts - total(tuple(x / parts for x in inputs), self.axes)
-        moved = jnp.expand_dims(t, self.axes)
-        return tuple(x + moved for x in inputs), z - t
-
-
-def count(inputs: tuple[Array, ...], axes: tuple[int, ...]) -> int:
-    """Return how many terms are reduced to one value."""
-    return len(inputs) * prod(inputs[0].shape[axis] for axis in axes)
-
-
-def total(inputs: tuple[Array, ...], axes: tuple[int, ...]) -> Array:
-    """Return the sum of the inputs and along the axes."""
-    added = inputs[0]
-    for x in inputs[1:]:
-        added = added + x
-    return jnp.sum(added, axis=axes)
+        parts = self.norm(inputs) + 1
+        if not self.weights and not self.offset:
+            t = z / parts - self.total(tuple(x / parts for x in inputs))
+        else:
+            scale = jnp.maximum(site_scale(inputs, z, self.axes), abs(self.offset))
+            wide = jnp.expand_dims(scale, self.axes)
+            t = scale * (
+                (z / scale - self.offset / scale - self.total(tuple(x / wide for x in inputs))) / parts
+            )
+        return self.moved(inputs, t), z - t

@@ -48,7 +48,7 @@ net.network @n dims {} {
 
 %z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<7xi32>)
 net.margin %z, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<7xi32>
-// CHECK: 'net.margin' on logits of shape [8, 3] needs class targets of shape [8], found tensor<7xi32>
+// CHECK: 'net.margin' on values of shape [8, 3] needs class targets of shape [8], found tensor<7xi32>
 
 // -----
 
@@ -264,3 +264,63 @@ proj.program @p parts [] dims {} {
   }
 }
 // CHECK: step '#view.step<gather "i" [4]>' needs a datum of that name and shape in i32, but it has type tensor<5xi32>
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%s = net.sum %x, %x axes [] weights [1.0] : tensor<2x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: 2 terms need as many weights, found 1
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%s = net.sum %x axes [] weights [0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: at least one weight must not be zero
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%s = net.piecewise %x edges [1.0, 0.0] slopes [1.0, 1.0, 1.0] offsets [0.0, 0.0, 0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: edges must be strictly increasing, found [1.0, 0.0]
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%s = net.piecewise %x edges [0.0] slopes [1.0] offsets [0.0, 0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: 1 edges need 2 slopes and offsets, found 1 and 2
+
+// -----
+
+%x, %y = "test.op"() : () -> (tensor<2x3xf32>, tensor<2xf32>)
+net.squared_error %x, %y strength 1.0 : tensor<2x3xf32>, tensor<2xf32>
+// CHECK: 'net.squared_error' on values of shape [2, 3] needs numeric targets of shape [2, 3], found tensor<2xf32>
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+net.set %x in "cone" {} : tensor<2x3xf32>
+// CHECK: there is no set 'cone'; known are box, nonneg, ball, sphere, simplex, sparse, levels, mask, rank, equal
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+net.set %x in "ball" {radius = 1.0 : f64} : tensor<2x3xf32>
+// CHECK: the fields of 'ball' are radius, axes; found radius
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+net.set %x in "ball" {radius = -1.0 : f64, axes = array<i64: 0>} : tensor<2x3xf32>
+// CHECK: set 'ball': radius must be positive, found -1.0
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+net.set %x in "sparse" {k = 1 : i64, axes = array<i64: 2>} : tensor<2x3xf32>
+// CHECK: set 'sparse': axis 2 is out of range for a tensor of rank 2
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+net.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : tensor<2x3xf32>
+// CHECK: set 'mask': its shape [2] must be the end of the tensor's, [2, 3]

@@ -22,8 +22,21 @@ net.network @everything dims {batch = 8 : i64} {
   %m = net.max %h axes [1] : tensor<8x3xf32> -> tensor<8xf32>
   %i = net.identity %h : tensor<8x3xf32> -> tensor<8x3xf32>
   %q = net.quantize %i to [-1.0, 1.0] : tensor<8x3xf32> -> tensor<8x3xf32>
+  %d = net.sum %q, %u axes [] weights [1.0, -1.0] offset 0.5 : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
+  %g = net.sum_relu %d axes [1] weights [0.5] : tensor<8x3xf32> -> tensor<8xf32>
+  %l = net.min %d axes [] : tensor<8x3xf32> -> tensor<8x3xf32>
+  %p = net.product %l, %d : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
+  %a = net.piecewise %p edges [0.0] slopes [-1.0, 1.0] offsets [0.0, 0.0] : tensor<8x3xf32> -> tensor<8x3xf32>
+  %e = net.round %a : tensor<8x3xf32> -> tensor<8x3xf32>
   net.cross_entropy %q, %y strength 2.0 : tensor<8x3xf32>, tensor<8xi32>
   net.margin %q, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<8xi32>
+  net.hinge %q, %y strength 2.0 : tensor<8x3xf32>, tensor<8xi32>
+  net.class_margin %q, %y by 0.5 : tensor<8x3xf32>, tensor<8xi32>
+  net.squared_error %e, %r strength 2.0 : tensor<8x3xf32>, tensor<8x3xf32>
+  net.multi_label %e, %r in [0.0, 1.0] : tensor<8x3xf32>, tensor<8x3xf32>
+  net.equal %e, %r : tensor<8x3xf32>, tensor<8x3xf32>
+  net.set %w in "box" {low = -1.0 : f64, high = 1.0 : f64} : tensor<4x3xf32>
+  net.set %g in "sparse" {k = 3 : i64, axes = array<i64: 0>} : tensor<8xf32>
   net.output "top" %m : tensor<8xf32>
   net.output "last" %last : tensor<8xf32>
   net.output "all" %all : tensor<3x8xf32>
@@ -50,8 +63,21 @@ net.network @everything dims {batch = 8 : i64} {
 // CHECK-NEXT:     %m = net.max %h axes [1] : tensor<8x3xf32> -> tensor<8xf32>
 // CHECK-NEXT:     %i = net.identity %h : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %q = net.quantize %i to [-1.000000e+00, 1.000000e+00] : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %d = net.sum %q, %u axes [] weights [1.000000e+00, -1.000000e+00] offset 5.000000e-01 : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %g = net.sum_relu %d axes [1] weights [5.000000e-01] : tensor<8x3xf32> -> tensor<8xf32>
+// CHECK-NEXT:     %l = net.min %d axes [] : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %p = net.product %l, %d : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %a = net.piecewise %p edges [0.000000e+00] slopes [-1.000000e+00, 1.000000e+00] offsets [0.000000e+00, 0.000000e+00] : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %e = net.round %a : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     net.cross_entropy %q, %y strength 2.000000e+00 : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     net.margin %q, %y in [0.000000e+00, 1.000000e+00] : tensor<8x3xf32>, tensor<8xi32>
+// CHECK-NEXT:     net.hinge %q, %y strength 2.000000e+00 : tensor<8x3xf32>, tensor<8xi32>
+// CHECK-NEXT:     net.class_margin %q, %y by 5.000000e-01 : tensor<8x3xf32>, tensor<8xi32>
+// CHECK-NEXT:     net.squared_error %e, %r strength 2.000000e+00 : tensor<8x3xf32>, tensor<8x3xf32>
+// CHECK-NEXT:     net.multi_label %e, %r in [0.000000e+00, 1.000000e+00] : tensor<8x3xf32>, tensor<8x3xf32>
+// CHECK-NEXT:     net.equal %e, %r : tensor<8x3xf32>, tensor<8x3xf32>
+// CHECK-NEXT:     net.set %w in "box" {low = -1.000000e+00 : f64, high = 1.000000e+00 : f64} : tensor<4x3xf32>
+// CHECK-NEXT:     net.set %g in "sparse" {k = 3 : i64, axes = array<i64: 0>} : tensor<8xf32>
 // CHECK-NEXT:     net.output "top" %m : tensor<8xf32>
 // CHECK-NEXT:     net.output "last" %last : tensor<8xf32>
 // CHECK-NEXT:     net.output "all" %all : tensor<3x8xf32>

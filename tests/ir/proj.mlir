@@ -27,8 +27,10 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
     %c = proj.read @loss.0 : tensor<4x3xf32>
     %y = proj.datum "y" : tensor<4xi32>
     %n = proj.project_loss "margin" {low = 0.0 : f64, high = 1.0 : f64} (%c) given %y of "loss" : tensor<4x3xf32> given tensor<4xi32> -> tensor<4x3xf32>
-    proj.write %n to [#proj.path<@loss.0>] : tensor<4x3xf32>
+    %s = proj.project_set "nonneg" {} (%n) of "s" : tensor<4x3xf32> -> tensor<4x3xf32>
+    proj.write %s to [#proj.path<@loss.0>] : tensor<4x3xf32>
   }
+  proj.constrain "levels" {levels = array<f64: -1.0, 1.0>, rate = 100.0 : f64} [#proj.path<@w.slot via slice [0] [2] [1]>] of "w.levels"
   proj.part "B" {
     %c = proj.read @z.0 : tensor<4x3xf32>
     %z = proj.gather "z" from [#proj.path<@loss.0>] : tensor<4x3xf32>
@@ -113,8 +115,10 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %c = proj.read @loss.0 : tensor<4x3xf32>
 // CHECK-NEXT:       %y = proj.datum "y" : tensor<4xi32>
 // CHECK-NEXT:       %n = proj.project_loss "margin" {low = 0.000000e+00 : f64, high = 1.000000e+00 : f64}(%c) given %y of "loss" : tensor<4x3xf32> given tensor<4xi32> -> tensor<4x3xf32>
-// CHECK-NEXT:       proj.write %n to [#proj.path<@loss.0>] : tensor<4x3xf32>
+// CHECK-NEXT:       %s = proj.project_set "nonneg" {}(%n) of "s" : tensor<4x3xf32> -> tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %s to [#proj.path<@loss.0>] : tensor<4x3xf32>
 // CHECK-NEXT:     }
+// CHECK-NEXT:     proj.constrain "levels" {levels = array<f64: -1.000000e+00, 1.000000e+00>, rate = 1.000000e+02 : f64} [#proj.path<@w.slot via slice [0] [2] [1]>] of "w.levels"
 // CHECK-NEXT:     proj.part "B" {
 // CHECK-NEXT:       %c_1 = proj.read @z.0 : tensor<4x3xf32>
 // CHECK-NEXT:       %z_1 = proj.gather "z" from [#proj.path<@loss.0>] : tensor<4x3xf32>
@@ -127,8 +131,8 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %a = proj.onto "A" %x
 // CHECK-NEXT:       %r = proj.combine [2.000000e+00, -1.000000e+00] %a, %x : !proj.state, !proj.state
 // CHECK-NEXT:       %b_1 = proj.onto "B" %r
-// CHECK-NEXT:       %s = proj.combine [2.000000e+00, -1.000000e+00] %b_1, %r : !proj.state, !proj.state
-// CHECK-NEXT:       %n_2 = proj.combine [5.000000e-01, 5.000000e-01] %x, %s : !proj.state, !proj.state
+// CHECK-NEXT:       %s_1 = proj.combine [2.000000e+00, -1.000000e+00] %b_1, %r : !proj.state, !proj.state
+// CHECK-NEXT:       %n_2 = proj.combine [5.000000e-01, 5.000000e-01] %x, %s_1 : !proj.state, !proj.state
 // CHECK-NEXT:       proj.yield %n_2 gap %b_1, %a
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
@@ -154,10 +158,10 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %h = proj.read @b.0 of given : tensor<4x2xf32>
 // CHECK-NEXT:       %u = proj.read @b.1 of given : tensor<2x5xf32>
 // CHECK-NEXT:       %r_1 = proj.read @b.0 : tensor<4x2xf32>
-// CHECK-NEXT:       %s_1 = proj.read @b.1 : tensor<2x5xf32>
+// CHECK-NEXT:       %s_2 = proj.read @b.1 : tensor<2x5xf32>
 // CHECK-NEXT:       %c_2 = proj.read @b.c : tensor<4x2xf32>
 // CHECK-NEXT:       %y_1 = proj.datum "y" : tensor<4x5xf32>
-// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" "factored"(%h, %u) means(%r_1, %s_1) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" "factored"(%h, %u) means(%r_1, %s_2) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
 // CHECK-NEXT:       proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %n_3 to [#proj.path<@b.1>] : tensor<2x5xf32>
 // CHECK-NEXT:       proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>

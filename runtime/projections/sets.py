@@ -1,0 +1,250 @@
+"""Sets that a parameter or a value is required to be in, and the projections onto them.
+
+Each class states its set S. The projection of x is argmin over ``x'`` in S of ``|x' - x|^2``; where the
+nearest point is not unique, one of them is chosen, always the same. Sets of vectors hold along ``axes``:
+all entries along them are one vector, in row-major order, and every other axis counts vectors.
+
+Sources: N. Parikh and S. Boyd, "Proximal Algorithms" (2014), section 6; for the simplex C. Michelot, "A
+finite algorithm for finding the projection of a point onto the canonical simplex" (1986); for low rank C.
+Eckart and G. Young (1936). V. Elser, "Learning without loss" (2021), uses most of them as constraints.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from pjc.runtime.projections.quantize import Quantize
+
+
+@dataclass(frozen=True)
+class ConstraintSet(ABC):
+    """A set of arrays; fields are its static attributes, by the names of dialects/sets.py."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def project(self, x: Array) -> Array:
+        """Return the nearest point of the set, of x's shape and type; finite where x is."""
+
+    def resume(self, latent: Array, start: Array, after: Array) -> Array:
+        """Return the latent value that training goes on from after an update.
+
+        An update starts from ``start``, the projection of the latent value, and ends at ``after``. Where
+        small moves within the set are possible that is its projection. Sets of isolated points, or of
+        pieces between which a parameter must choose, override this to add up moves over many updates, until
+        another point is nearer: the straight-through method (Y. Bengio et al., arXiv 1308.3432), with moves
+        in the place of gradients.
+        """
+        return self.project(after)
+
+
+@dataclass(frozen=True)
+class Box(ConstraintSet):
+    """``S = {x : low <= x <= high}``, entry by entry. Solution: x clipped."""
+
+    name: ClassVar[str] = "box"
+
+    low: float
+    high: float
+
+    def project(self, x: Array) -> Array:
+        return jnp.clip(x, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Nonneg(ConstraintSet):
+    """``S = {x : x >= 0}``, entry by entry. Solution: ``max(x, 0)``."""
+
+    name: ClassVar[str] = "nonneg"
+
+    def project(self, x: Array) -> Array:
+        return jnp.maximum(x, 0)
+
+
+@dataclass(frozen=True)
+class Levels(ConstraintSet):
+    """``S = {x : every entry is a level}``. Solution: the nearest level; halfway between two the lower.
+
+    ``rate`` is how often a move counts when moves add up: an update moves a parameter off a level by little,
+    since the set pulls it back in every iteration.
+    """
+
+    name: ClassVar[str] = "levels"
+
+    levels: tuple[float, ...]
+    rate: float = 100.0
+
+    def project(self, x: Array) -> Array:
+        return Quantize(self.levels).forward(x)
+
+    def resume(self, latent: Array, start: Array, after: Array) -> Array:
+        # Beyond half a step outside nothing changes, so that the way back is never long.
+        below = (self.levels[1] - self.levels[0]) / 2 if len(self.levels) > 1 else 0
+        above = (self.levels[-1] - self.levels[-2]) / 2 if len(self.levels) > 1 else 0
+        return jnp.clip(latent + self.rate * (after - start), self.levels[0] - below, self.levels[-1] + above)
+
+
+@dataclass(frozen=True)
+class Mask(ConstraintSet):
+    """``S = {x : x is 0 where the mask is}``. Solution: x, with zeros there.
+
+    ``entries`` is the mask of the given shape in row-major order, repeated along the axes in front of it.
+    """
+
+    name: ClassVar[str] = "mask"
+
+    entries: tuple[float, ...]
+    shape: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        kept = jnp.asarray(self.entries, x.dtype).reshape(self.shape) != 0
+        return jnp.where(kept, x, 0)
+
+
+@dataclass(frozen=True)
+class Equal(ConstraintSet):
+    """``S = {v}``. Solution: v, given by its entries in row-major order and repeated as a mask is."""
+
+    name: ClassVar[str] = "equal"
+
+    entries: tuple[float, ...]
+    shape: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        return jnp.broadcast_to(jnp.asarray(self.entries, x.dtype).reshape(self.shape), x.shape)
+
+
+@dataclass(frozen=True)
+class Ball(ConstraintSet):
+    """``S = {x : |x| <= radius}``, the Euclidean norm of each vector. Solution: x scaled, if outside."""
+
+    name: ClassVar[str] = "ball"
+
+    radius: float
+    axes: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        rows, back = vectors(x, self.axes)
+        scale, norm = _norm(rows)
+        outside = scale * norm > self.radius
+        return back(jnp.where(outside, rows / scale / norm * self.radius, rows))
+
+
+@dataclass(frozen=True)
+class Sphere(ConstraintSet):
+    """``S = {x : |x| = radius}``. Solution: x scaled; the zero vector goes to the first axis."""
+
+    name: ClassVar[str] = "sphere"
+
+    radius: float
+    axes: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        rows, back = vectors(x, self.axes)
+        first = jnp.zeros_like(rows).at[:, 0].set(1)
+        rows = jnp.where(jnp.any(rows != 0, axis=1, keepdims=True), rows, first)
+        scale, norm = _norm(rows)
+        return back(rows / scale / norm * self.radius)
+
+
+@dataclass(frozen=True)
+class Simplex(ConstraintSet):
+    """``S = {x : x >= 0, sum x = total}`` for each vector.
+
+    Solution: ``max(x - t, 0)`` with t the root of ``sum max(x - t, 0) = total``, to which Newton,
+    ``t := (sum of the x > t, less the total) / their count``, climbs from the mean of all in finitely many
+    steps.
+    """
+
+    name: ClassVar[str] = "simplex"
+
+    total: float
+    axes: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        rows, back = vectors(x, self.axes)
+        # Only differences to the largest entry matter, and entries far below it end as zeros.
+        rows = rows - jnp.max(rows, axis=1, keepdims=True)
+        rows = jnp.maximum(rows, -2 * self.total)
+
+        def threshold(above: Array) -> Array:
+            count = jnp.sum(above, axis=1, keepdims=True)
+            return (jnp.sum(above * rows, axis=1, keepdims=True) - self.total) / jnp.maximum(count, 1)
+
+        def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            t, _ = carry
+            following = threshold((rows > t).astype(rows.dtype))
+            return jnp.maximum(t, following), following > t
+
+        start = threshold(jnp.ones_like(rows))
+        t, _ = lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))
+        return back(jnp.maximum(rows - t, 0))
+
+
+@dataclass(frozen=True)
+class Sparse(ConstraintSet):
+    """``S = {x : at most k entries of each vector are not 0}``. Solution: the k of largest magnitude stay.
+
+    Of equal magnitudes the first ones stay. Not convex.
+    """
+
+    name: ClassVar[str] = "sparse"
+
+    k: int
+    axes: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        rows, back = vectors(x, self.axes)
+        if self.k >= rows.shape[1]:
+            return x
+        _, chosen = lax.top_k(jnp.abs(rows), self.k)
+        place = jnp.arange(rows.shape[0])[:, None], chosen
+        return back(jnp.zeros_like(rows).at[place].set(rows[place]))
+
+    def resume(self, latent: Array, start: Array, after: Array) -> Array:
+        return latent + (after - start)
+
+
+@dataclass(frozen=True)
+class Rank(ConstraintSet):
+    """``S = {X : rank X <= r}``, matrices in the last two axes. Not convex.
+
+    Solution: the largest r singular values stay, the others become zero; where two are equal LAPACK's order
+    decides.
+    """
+
+    name: ClassVar[str] = "rank"
+
+    rank: int
+
+    def project(self, x: Array) -> Array:
+        if self.rank >= min(x.shape[-2:]):
+            return x
+        left, values, right = jnp.linalg.svd(x, full_matrices=False)
+        r = self.rank
+        return (left[..., :r] * values[..., None, :r]) @ right[..., :r, :]
+
+    def resume(self, latent: Array, start: Array, after: Array) -> Array:
+        return latent + (after - start)
+
+
+def vectors(x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the vectors along axes as rows of a matrix, and what puts such rows back in their places."""
+    last = tuple(range(x.ndim - len(axes), x.ndim))
+    moved = jnp.moveaxis(x, axes, last)
+    rows = moved.reshape(-1, prod(x.shape[axis] for axis in axes))
+    return rows, lambda new: jnp.moveaxis(new.reshape(moved.shape), last, axes)
+
+
+def _norm(rows: Array) -> tuple[Array, Array]:
+    """Return the largest magnitude of each row, 1 where all is zero, and the norm of the row over it."""
+    largest = jnp.max(jnp.abs(rows), axis=1, keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1)
+    return scale, jnp.maximum(jnp.sqrt(jnp.sum((rows / scale) ** 2, axis=1, keepdims=True)), 1e-30)

@@ -1,0 +1,292 @@
+"""Hard constraints: each set's projection against brute force, and what training makes of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import brute_force
+import jax
+import numpy as np
+import pytest
+
+import pjc
+from pjc.runtime.projections import SETS, constraint_set
+
+Vector = np.ndarray
+N = 4
+COUNT = 140
+
+
+@dataclass(frozen=True)
+class Case:
+    """A set of vectors of N entries: whether one is in it, and the least square distance by brute force."""
+
+    fields: dict[str, object]
+    holds: Callable[[Vector], bool]
+    least: Callable[[Vector], float]
+
+
+def near(value: float, wanted: float) -> bool:
+    return abs(value - wanted) <= 1e-6 * (1 + abs(wanted))
+
+
+def ball_least(x: Vector) -> float:
+    return brute_force.convex_set(x, [(lambda p: 4.0 - np.sum(p**2), "ineq")])
+
+
+def sphere_least(x: Vector) -> float:
+    """The least over points of the sphere drawn all around, and around the nearest of them again."""
+    generator = np.random.default_rng(0)
+    best, centre, size = np.inf, np.zeros(N), 1.0
+    for _ in range(40):
+        points = centre + size * generator.normal(size=(400, N))
+        points *= 2.0 / np.linalg.norm(points, axis=1, keepdims=True)
+        distances = np.sum((points - x) ** 2, axis=1)
+        if np.min(distances) < best:
+            best, centre = float(np.min(distances)), points[np.argmin(distances)]
+        size *= 0.7
+    return best
+
+
+def simplex_least(x: Vector) -> float:
+    """The least over which entries are positive: on each face the projection onto a hyperplane."""
+    best = np.inf
+    for face in itertools.product([False, True], repeat=N):
+        on = np.array(face)
+        if on.any():
+            p = np.where(on, x + (1.5 - np.sum(x[on])) / on.sum(), 0)
+            if np.all(p >= -1e-9):
+                best = min(best, float(np.sum((p - x) ** 2)))
+    return best
+
+
+def sparse_least(x: Vector) -> float:
+    chosen = itertools.combinations(range(N), 2)
+    return min(float(np.sum(np.delete(x, list(kept)) ** 2)) for kept in chosen)
+
+
+def levels_least(x: Vector) -> float:
+    return float(np.sum(np.min((x[:, None] - np.array([-1.0, 0.0, 1.0])) ** 2, axis=1)))
+
+
+def clipped_least(low: float, high: float) -> Callable[[Vector], float]:
+    inside = [(lambda p: p - low, "ineq"), (lambda p: high - p, "ineq")]
+    return lambda x: brute_force.convex_set(x, inside)
+
+
+ALL = {"axes": (1,)}
+CASES = {
+    "box": Case(
+        {"low": -0.5, "high": 1.0}, lambda p: bool(np.all((p >= -0.5) & (p <= 1))), clipped_least(-0.5, 1)
+    ),
+    "nonneg": Case({}, lambda p: bool(np.all(p >= 0)), clipped_least(0, 1e6)),
+    "ball": Case({"radius": 2.0, **ALL}, lambda p: np.linalg.norm(p) <= 2 + 1e-6, ball_least),
+    "sphere": Case({"radius": 2.0, **ALL}, lambda p: near(float(np.linalg.norm(p)), 2), sphere_least),
+    "simplex": Case(
+        {"total": 1.5, **ALL}, lambda p: bool(np.all(p >= 0)) and near(float(np.sum(p)), 1.5), simplex_least
+    ),
+    "sparse": Case({"k": 2, **ALL}, lambda p: np.count_nonzero(p) <= 2, sparse_least),
+    "levels": Case(
+        {"levels": (-1.0, 0.0, 1.0)}, lambda p: bool(np.all(np.isin(p, [-1, 0, 1]))), levels_least
+    ),
+    "mask": Case(
+        {"entries": (1.0, 0.0, 0.0, 1.0), "shape": (N,)},
+        lambda p: p[1] == p[2] == 0,
+        lambda x: float(x[1] ** 2 + x[2] ** 2),
+    ),
+    "equal": Case(
+        {"entries": (1.0, 2.0, 3.0, 4.0), "shape": (N,)},
+        lambda p: p.tolist() == [1, 2, 3, 4],
+        lambda x: float(np.sum((x - [1, 2, 3, 4]) ** 2)),
+    ),
+}
+
+
+def points(dtype: str) -> np.ndarray:
+    generator = np.random.default_rng(5)
+    x = generator.normal(size=(COUNT, N)) * 10.0 ** generator.choice([-1, 0, 0, 1], COUNT)[:, None]
+    x[::7] = 0
+    x[1::7] = x[1::7, :1]
+    x[2::7] = np.round(x[2::7])
+    x[3::7, 1] = -x[3::7, 0]
+    return x.astype(dtype)
+
+
+def test_the_table_covers_the_registry() -> None:
+    assert {*CASES, "rank"} == set(SETS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_projection_is_in_the_set_and_nothing_found_is_nearer(name: str, dtype: str) -> None:
+    case, x = CASES[name], points(dtype)
+    with jax.enable_x64(dtype == "float64"):
+        one = constraint_set(name, **case.fields)
+        new = jax.jit(one.project)(x)
+        again = one.project(new)
+    assert new.dtype.name == dtype and np.all(np.isfinite(new))
+    tolerance = 1e-5 if dtype == "float32" else 1e-7
+    np.testing.assert_allclose(again, new, rtol=tolerance, atol=tolerance)
+    for before, after in zip(x.astype(float), np.asarray(new, float), strict=True):
+        assert case.holds(after), (before, after)
+        least, mine = case.least(before), float(np.sum((after - before) ** 2))
+        assert mine <= least + 10 * tolerance * (1 + np.sum(before**2)), (before, after, mine, least)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_no_matrix_of_low_rank_is_nearer(rank: int) -> None:
+    """Against alternating least squares, which finds the best factors of small matrices from a few starts."""
+    generator = np.random.default_rng(7)
+    for _ in range(10):
+        x = generator.normal(size=(5, 4))
+        with jax.enable_x64(True):
+            new = np.asarray(constraint_set("rank", rank=rank).project(x))
+        assert np.linalg.matrix_rank(new, 1e-8) <= rank
+        best = np.inf
+        for _ in range(5):
+            right = generator.normal(size=(rank, 4))
+            for _ in range(300):
+                left = x @ np.linalg.pinv(right)
+                right = np.linalg.pinv(left) @ x
+            best = min(best, float(np.sum((left @ right - x) ** 2)))
+        assert np.sum((new - x) ** 2) <= best + 1e-9
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("value", [0.0, 1e30, -1e30, 3.4e38, 1e-40])
+def test_extreme_vectors_stay_finite(name: str, value: float) -> None:
+    x = np.array([[value, 0, 0, 0], [value] * 4, [value, -value, 1, 0]], np.float32)
+    assert np.all(np.isfinite(constraint_set(name, **CASES[name].fields).project(x)))
+
+
+@pytest.mark.parametrize("name", ["ball", "sphere", "simplex", "sparse"])
+def test_vectors_are_along_the_axes(name: str) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+    fields = {key: value for key, value in CASES[name].fields.items() if key != "axes"}
+    new = constraint_set(name, **fields, axes=(0, 2)).project(x)
+    rows = constraint_set(name, **fields, axes=(1,)).project(x.transpose(1, 0, 2).reshape(2, 12))
+    np.testing.assert_allclose(new.transpose(1, 0, 2).reshape(2, 12), rows, rtol=1e-6)
+
+
+NETWORK = """
+input x: f32[batch, 6]
+target y: class[batch, 3]
+def layer(x, n) {
+  param weight: f32[x.shape[-1], n] = normal(1)
+  require weight in sparse(3, axis = 0)
+  return relu(x @ weight)
+}
+h = layer(x, 5)
+require h in box(0, 2)
+param out: f32[5, 3] = uniform(-1, 1)
+require out in levels(-1, 0, 1)
+output logits = h @ out
+require margin(logits, y)
+"""
+
+
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(8, 6)).astype(np.float32), generator.integers(0, 3, 8)
+
+
+@pytest.mark.parametrize("solver", ["ap", "ar", "dr", "rrr", "dm", "cp", "cdr"])
+def test_updates_hand_back_parameters_that_are_in_their_sets(solver: str) -> None:
+    program = pjc.compile(NETWORK, batch=8, solver=solver)
+    after, info = program.update(program.init(0), *batch(), iterations=10)
+    assert np.isin(after["out"], [-1, 0, 1]).all()
+    assert np.count_nonzero(after["layer_0.weight"], axis=0).max() <= 3
+    assert set(info["violation"]) == {"out.levels", "layer_0.weight.sparse"}
+    assert all(np.isfinite(each) for each in info["violation"].values())
+
+
+@pytest.mark.parametrize("solver", ["ap", "dr"])
+def test_exact_forms_change_nothing_with_sets(solver: str) -> None:
+    with jax.enable_x64(True):
+        results = []
+        for level in (0, 1):
+            program = pjc.compile(NETWORK, batch=8, solver=solver, level=level, dtype="f64")
+            x, y = batch()
+            results.append(program.update(program.init(0), x, y, iterations=20, finish=False)[0])
+    for name, value in results[0].items():
+        np.testing.assert_allclose(results[1][name], value, atol=1e-10)
+
+
+def test_small_moves_add_up_until_another_level_is_nearer() -> None:
+    one = constraint_set("levels", levels=(-1.0, 0.0, 1.0), rate=10.0)
+    latent = np.float32(0.0)
+    for expected in (0.2, 0.4, 0.6):
+        latent = one.resume(latent, one.project(latent), one.project(latent) + np.float32(0.02))
+        assert float(latent) == pytest.approx(expected)
+    assert float(one.project(latent)) == 1
+    assert float(one.resume(np.float32(1.2), np.float32(1), np.float32(9))) == 1.5
+
+
+def test_a_set_on_a_view_leaves_the_rest_of_the_parameter() -> None:
+    text = NETWORK.replace("require out in levels(-1, 0, 1)", "require transpose(out)[1] in equal(7)")
+    program = pjc.compile(text, batch=8)
+    after = program.finish(program.init(0))
+    assert after["out"][:, 1].tolist() == [7] * 5
+    np.testing.assert_array_equal(after["out"][:, [0, 2]], program.init(0)["out"][:, [0, 2]])
+
+
+LOOP = """
+input x: f32[batch, 5]
+target y: class[batch, 3]
+h = x
+for t in 0..3 {
+  param w: f32[5, 5] = normal(0.5)
+  require w in sparse(2, axis = 0)
+  h = relu(h @ w)
+}
+param out: f32[5, 3] = normal(1)
+output logits = h @ out
+require margin(logits, y)
+"""
+
+
+def test_a_set_in_a_loop_holds_in_every_iteration() -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(8, 5)).astype(np.float32), generator.integers(0, 3, 8)
+    program = pjc.compile(LOOP, batch=8)
+    after, _ = program.update(program.init(0), x, y, iterations=5)
+    assert after["w"].shape == (3, 5, 5)
+    assert np.count_nonzero(after["w"], axis=1).max() <= 2
+
+
+def test_a_network_may_have_sets_and_no_loss() -> None:
+    text = (
+        "input x: f32[batch, 4]\nparam w: f32[4, 2] = normal(1)\noutput z = x @ w\nrequire z in box(-1, 1)\n"
+    )
+    program = pjc.compile(text, batch=8, solver="ap")
+    x = 3 * np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    params = program.init(0)
+    for _ in range(30):
+        params, _ = program.update(params, x, iterations=20)
+    assert np.max(np.abs(program.apply(params, x))) <= 1.05
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("require x in cone(1)", "unknown set 'cone'"),
+        ("require x in 3", "'in' takes a set"),
+        ("require 3 in nonneg", "a set holds tensors, found the number 3"),
+        ("require x in box(1, -1)", "box needs low <= high"),
+        ("require x in sparse(9)", "sparse needs a k from 1 to 8"),
+        ("require x in rank(3)", "rank needs a number from 1 to 2"),
+        ("require x in levels(1, 1)", "strictly increasing numbers"),
+        ("require x in mask((1, 0, 1))", "the mask has the shape [3], which is not the end of that of"),
+        ("require x in mask(((1, 0), 1))", "nested tuples of equal lengths"),
+        ("require x in ball(-1)", "expected positive, found -1"),
+        ("require x in sphere(1, axis = 2)", "axis 2 is out of range"),
+        ("require x in simplex(2, total = 3)", "'total'"),
+        ("require cross_entropy in nonneg", "a set holds tensors"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(line: str, message: str) -> None:
+    with pytest.raises(pjc.DiagnosticError) as caught:
+        pjc.compile(f"input x: f32[2, 4]\n{line}\noutput z = relu(x)\n")
+    assert message in str(caught.value) and "<string>:2:" in str(caught.value)

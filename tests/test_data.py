@@ -25,6 +25,7 @@ class Wanted:
     classes: int | None = None
     name: str = "x"
     dtype: Any = "float32"
+    threshold: float | None = None
 
 
 def refused(pattern: str) -> Any:

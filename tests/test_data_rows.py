@@ -37,6 +37,7 @@ class Wanted:
     shape: tuple[int, ...]
     dtype: str = "float32"
     classes: int | None = None
+    threshold: float | None = None
 
 
 def refused(pattern: str) -> Any:

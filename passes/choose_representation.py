@@ -28,10 +28,10 @@ class ChooseRepresentationPass(ModulePass):
 
     Held exactly, the copies of a K x N by N x M dot are 2 K M N numbers, in every state of an iteration. In
     alternating and cyclic projections all copies of an input agree before they are projected, so that none
-    need be made (shared). In Douglas-Rachford at relaxation 1/2, which is rrr with step 1, those of part B
-    can go from one iteration to the next in one step (held), and differ by nearly rank-one terms (factored,
-    to second order): held is taken while the copies are few. Elsewhere, and where one node feeds both
-    operands of a dot, they stay exact. A choice that is written in the IR stays.
+    need be made (shared). In Douglas-Rachford at relaxation 1/2, which is rrr with step 1, they can go from
+    one iteration to the next in one step (held), and differ by nearly rank-one terms (factored, to second
+    order): held is taken while the copies are few. Elsewhere, and where one node feeds both operands of a
+    dot, they stay exact. A choice that is written in the IR stays.
 
     ```
     %z = feas.dot "z" %x, %w part "B" : ...   ->   %z = feas.dot "z" %x, %w part "B" copies "shared" : ...
@@ -84,8 +84,6 @@ class ChooseRepresentationPass(ModulePass):
             return ("shared",), f"in {self.solver} all copies agree before they are projected"
         if not halfway:
             return (), f"{self.solver} with these numbers does not damp what copies deviate by"
-        if node.part is not None and node.part.data != "B":
-            return (), "it is not in part B"
         return ("held", "factored"), "in Douglas-Rachford copies deviate from what was agreed on"
 
     def fitting(self, node: feas.DotOp, forms: tuple[str, ...], reason: str) -> Choice:

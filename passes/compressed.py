@@ -13,6 +13,25 @@ from pjc.passes.holding import held_name, held_operands, held_type, writes_of
 OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
 """What a halfway form holds of its first operand, and of its second; letters are names."""
 
+FIRST_PART = "A"
+"""The part that an iteration projects first. What a dot in it has agreed on is what part B wrote last, which
+the state between does not show: there c and d are written by the nodes that the dot reads."""
+
+
+def is_told(node: feas.NodeOp) -> bool:
+    """Whether a dot holds what its operands agree on because the nodes that it reads write it there."""
+    return (
+        isinstance(node, feas.DotOp)
+        and node.form in HALFWAY
+        and node.part is not None
+        and node.part.data == FIRST_PART
+    )
+
+
+def told_name(node: feas.NodeOp, operand: int) -> str:
+    """Return the name of the variable that holds what an operand agrees on."""
+    return f"{node.label.data}.{'cd'[operand]}"
+
 
 def factor_types(node: feas.DotOp) -> dict[str, TensorType[Attribute]]:
     """Return what a halfway form holds beside the means, by name; see runtime/projections/dot_halfway.py.
@@ -54,7 +73,9 @@ def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation
     inputs: list[SSAValue] = []
     for index, operand in enumerate(node.operands):
         if index in wanted:
-            read = proj.ReadOp(held_name(node, index), held_type(node, index), given=halfway)
+            told = is_told(node)
+            name = told_name(node, index) if told else held_name(node, index)
+            read = proj.ReadOp(name, held_type(node, index), given=halfway and not told)
             ops.append(read)
             inputs.append(read.result)
         else:
@@ -64,6 +85,8 @@ def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation
         return [*ops, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
     means = [proj.ReadOp(held_name(node, index), held_type(node, index)) for index in wanted]
     types = factor_types(node)
+    if is_told(node):  # then nothing is reflected: see runtime/projections/dot_halfway.py
+        types = {name: type for name, type in types.items() if name not in "cd"}
     held = {name: proj.ReadOp(f"{node.label.data}.{name}", type) for name, type in types.items()}
     project = proj.ProjectHalfwayOp(
         node.operator,

@@ -15,7 +15,14 @@ from pjc.dialects import feas, proj
 from pjc.dialects.feas import HALFWAY
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import StepAttr, shape_of
-from pjc.passes.compressed import compressed_projection, factor_types, first_factors, given_value
+from pjc.passes.compressed import (
+    compressed_projection,
+    factor_types,
+    first_factors,
+    given_value,
+    is_told,
+    told_name,
+)
 from pjc.passes.families import Reads, grouped, reads
 from pjc.passes.forward import forward_pass
 from pjc.passes.graph import problems
@@ -122,6 +129,15 @@ class _Lowering:
             found += _family_paths(reader, ways, shape_of(node.results[0]))
         return found
 
+    def targets(self, node: feas.NodeOp) -> list[proj.PathAttr]:
+        """Return where the node's value is written: all that is held of it, and what dots are told of it."""
+        told = [
+            proj.PathAttr(told_name(reader, index), steps)
+            for reader, index, steps in feas.readers(node)
+            if is_told(reader) and index in held_operands(reader)
+        ]
+        return [*self.paths(node), *told]
+
     def variables(self, node: feas.NodeOp) -> list[proj.VariableOp]:
         """Return the declarations of what the node holds."""
         label = node.label.data
@@ -168,11 +184,11 @@ class _Lowering:
             return self.loss_projection(node)
         if isinstance(node, feas.SetOp):
             return self.set_projection(node)
-        paths = self.paths(node)
+        paths = self.targets(node)
         if isinstance(node, feas.GivenOp):
             given = given_value(node)
             return [given, proj.WriteOp(given.results[0], paths)]
-        gather = proj.GatherOp(label, paths, node.results[0].type)
+        gather = proj.GatherOp(label, self.paths(node), node.results[0].type)
         if isinstance(node, feas.ParameterOp):
             slot = proj.PathAttr(slot_name(node))
             return [gather, proj.WriteOp(gather.result, [slot, *paths])]

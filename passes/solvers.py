@@ -81,7 +81,7 @@ def dr(it: Iteration) -> Result:
 
 
 def dr_halfway(it: Iteration) -> Result:
-    """Douglas-Rachford at relaxation 1/2, with halfway forms in part B: rrr with step 1.
+    """Douglas-Rachford at relaxation 1/2, with halfway forms: rrr with step 1.
 
     ``x := P_B(2 P_A x - x) + x - P_A x``. P_B is given ``P_A x``, and leaves in its result the factors of the
     next x, which therefore comes first in the sum.

@@ -14,6 +14,9 @@ from pjc.frontends.elaborate import elaborate
 from pjc.frontends.pjn import parse
 
 PROGRAMS = [
+    "input x: f32[batch, 4]\ntarget y: f32[batch, 3]\nparam w: f32[4, 3] = normal(1)\n"
+    "require w in levels(-1, 0, 1)\nh = clip(2 * (x @ w) - 1, 0, 1)\nrequire h[0] in sparse(2, axis = 0)\n"
+    "output z = abs(h - mean(h)) * sign(h, 0.5)\nrequire squared_error(z, y)\n",
     """\
 # mlp
 const hidden = 12

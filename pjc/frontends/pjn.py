@@ -149,6 +149,7 @@ WORDS = {
     "SLASH": "'/'",
     "SLASHSLASH": "'//'",
     "AT": "'@'",
+    "IN": "'in'",
 }
 OPERAND = {"NAME", "NUMBER", "MINUS", "LPAR", "LSQB"}
 OPERATORS = {"PLUS", "MINUS", "STAR", "SLASH", "SLASHSLASH", "AT", "LPAR", "LSQB", "DOT"}

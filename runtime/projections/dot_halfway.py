@@ -1,7 +1,7 @@
 """The projection of a dot product in Douglas-Rachford, from one iteration's copies to the next's.
 
 Set and source: as in dot.py, for all (k, m) of ``z[.., k, m] = sum_n a[.., k, n] w[.., n, m]`` at once; the
-iteration is ``x := x + P_B(2 P_A x - x) - P_A x``, and the dot is in part B.
+iteration is ``x := x + P_B(2 P_A x - x) - P_A x``. First for a dot in part B.
 
 Solution: let part A have agreed on c, d (rows of a, columns of w) one iteration ago and on c', d' now, so
 that it wrote these into every copy. In sums and differences of the two copies of a (k, m) the projection
@@ -24,6 +24,12 @@ Dropped: ``t / (1 - t) alpha (f' + e' - f - e)`` and its mirror image, of second
 how far the consensus still moves. The norms need one new product, ``f' e'``; in the cross term
 ``f' e + f e'`` the sum of both products stands in, an error ``(f' - f)(e' - e)`` times alpha. What the nodes
 gather costs two products.
+
+A dot in part A projects x itself, and part B agrees on c', d' afterwards. With sums ``c + d - sigma`` and
+differences ``c - d - delta`` of the old copies, where c, d is what part B agreed on last, the projection
+scales them by ``1 / (1 - t)`` and ``1 / (1 + t)``, and ``x + c' - P_A x`` leaves the sum ``c' + d' -
+sigma'`` and the difference ``c' - d' - delta'`` with sigma', delta' as above, for ``f' = c`` and ``e' =
+d``: the same with nothing reflected, which is what results where c', d' are given for c, d too.
 
 Shapes: c ``[*batch, K, N]``, d ``[*batch, N, M]``, sigma and delta ``[*batch, K, M, N]``, all else and z
 ``[*batch, K, M]``.

@@ -55,6 +55,7 @@ from pjc.dialects.net import (
 )
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
+from pjc.dialects.signature import Signature
 from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
 
 
@@ -597,6 +598,47 @@ class PiecewiseOp(ConstraintOp):
         verify_pieces(self.edges, self.slopes, self.offsets, self.margin)
 
 
+@irdl_op_definition
+class ApplyOp(ConstraintOp):
+    """``{(x, z) : z = f(x)}`` for an operator of the user's own, by its name and the shapes of one site.
+
+    ``feas.apply "h" "winner" "[n] -> [n]" %x : tensor<8x3xf32> -> tensor<8x3xf32>``
+    """
+
+    name = "feas.apply"
+
+    operator_name = prop_def(StringAttr)
+    signature = prop_def(StringAttr)
+    inputs = var_operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$label $operator_name $signature $inputs (`part` $part^)? attr-dict "
+        "`:` type($inputs) `->` type($result)"
+    )
+
+    def __init__(self, label: str, operator: str, signature: str, inputs: Sequence[SSAValue]) -> None:
+        shape = Signature.parse(signature).result([shape_of(each) for each in inputs])
+        super().__init__(
+            operands=[list(inputs)],
+            properties={
+                "label": StringAttr(label),
+                "operator_name": StringAttr(operator),
+                "signature": StringAttr(signature),
+            },
+            result_types=[tensor_like(inputs[0], shape)],
+        )
+
+    @property
+    def operator(self) -> str:
+        return self.operator_name.data
+
+    def infer(self) -> Shape:
+        return Signature.parse(self.signature.data).result([shape_of(each) for each in self.inputs])
+
+
 class LossNode(NodeOp, ABC):
     """A training requirement on its first operand, given its second, the target."""
 
@@ -840,6 +882,7 @@ FEAS = Dialect(
         PiecewiseOp,
         QuantizeOp,
         RoundOp,
+        ApplyOp,
         CrossEntropyOp,
         HingeOp,
         SquaredErrorOp,

@@ -44,6 +44,7 @@ from pjc.dialects import shapes
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
+from pjc.dialects.signature import Signature
 from pjc.dialects.view import (
     SIZES,
     ShapedOp,
@@ -536,6 +537,36 @@ class ProductOp(ShapedOp):
         return shapes.elementwise([shape_of(self.lhs), shape_of(self.rhs)], ())
 
 
+@irdl_op_definition
+class ApplyOp(ShapedOp):
+    """An operator of the user's own, by its name and the shapes of one site.
+
+    ``net.apply "winner" "[n] -> [n]" %x : tensor<8x3xf32> -> tensor<8x3xf32>``
+    """
+
+    name = "net.apply"
+
+    operator_name = prop_def(StringAttr)
+    signature = prop_def(StringAttr)
+    inputs = var_operand_def(TensorType)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$operator_name $signature $inputs attr-dict `:` type($inputs) `->` type($result)"
+
+    def __init__(self, operator: str, signature: str, inputs: Sequence[SSAValue]) -> None:
+        shape = Signature.parse(signature).result([shape_of(each) for each in inputs])
+        super().__init__(
+            operands=[list(inputs)],
+            properties={"operator_name": StringAttr(operator), "signature": StringAttr(signature)},
+            result_types=[tensor_like(inputs[0], shape)],
+        )
+
+    def infer(self) -> Shape:
+        return Signature.parse(self.signature.data).result([shape_of(each) for each in self.inputs])
+
+
 class LossOp(IRDLOperation):
     """A training requirement on its first operand, given its second, the target.
 
@@ -735,6 +766,7 @@ NET = Dialect(
         PiecewiseOp,
         QuantizeOp,
         RoundOp,
+        ApplyOp,
         CrossEntropyOp,
         HingeOp,
         SquaredErrorOp,

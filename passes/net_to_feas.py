@@ -123,6 +123,8 @@ class _Conversion:
                 return feas.ProductOp(self.label(op), *operands)
             case net.IdentityOp():
                 return feas.IdentityOp(self.label(op), *operands)
+            case net.ApplyOp():
+                return feas.ApplyOp(self.label(op), op.operator_name.data, op.signature.data, operands)
             case net.RoundOp():
                 return feas.RoundOp(self.label(op), *operands)
             case net.PiecewiseOp():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pjc.diagnostics import Diagnostic, DiagnosticError
     from pjc.driver import Options, compile, compile_file, load
     from pjc.runtime.program import Program
+    from pjc.runtime.projections.own import operator
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "compile",
     "compile_file",
     "load",
+    "operator",
 ]
 
 _HOMES = {
@@ -33,6 +35,7 @@ _HOMES = {
     "compile": "pjc.driver",
     "compile_file": "pjc.driver",
     "load": "pjc.driver",
+    "operator": "pjc.runtime.projections.own",
 }
 
 # In a checkout the sibling packages stand beside this folder, in a wheel inside it.

@@ -9,19 +9,22 @@ from pjc import __version__
 
 SOLVERS = ("ap", "ar", "dr", "rrr", "dm", "cp", "cdr")
 STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
-COMMANDS = ("compile", "train", "opt")
+COMMANDS = ("compile", "train", "opt", "check-operator")
 DTYPES = ("f32", "f64")
 COPIES = ("auto", "exact", "held", "shared", "factored")
 
 _USAGE = """pjc MODEL.pjn [options]
        pjc train MODEL.pjn --data SOURCE [options]
-       pjc opt FILE.mlir -p PASSES [options]"""
+       pjc opt FILE.mlir -p PASSES [options]
+       pjc check-operator FILE.py [NAME ..] [options]"""
 
 _EXAMPLES = """\
 commands:
   pjc MODEL.pjn          compile a network (also: pjc compile MODEL.pjn)
   pjc train MODEL.pjn    compile it and train it; see pjc train --help
   pjc opt FILE.mlir      run passes on IR, in the manner of mlir-opt; see pjc opt --help
+  pjc check-operator FILE.py
+                         test the projections of operators of your own; see docs/operators.md
 
 examples:
   pjc digits_mlp.pjn                       writes digits_mlp.pjx beside the source
@@ -165,6 +168,13 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="give a const of the file another value; may be repeated",
     )
+    add(
+        *("--operators",),
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="run this Python file first: it registers operators that the network calls; may be repeated",
+    )
     dumps = parser.add_argument_group("dumps, on stderr")
     add = dumps.add_argument
     add("--print-ir-after-all", action="store_true", help="print the IR after every pass")
@@ -240,4 +250,21 @@ def train_parser() -> argparse.ArgumentParser:
         help="a directory to write to, or a path to put before .params.safetensors and the others",
     )
     _add_compile_options(parser)
+    return parser
+
+
+def check_operator_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pjc check-operator",
+        usage="pjc check-operator FILE.py [NAME ..] [options]",
+        description="Runs a Python file that registers operators, and tests their projections: whether they\n"
+        "are finite, in the set, idempotent, and no farther than any point that a search finds.",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE.py", help="what calls pjc.operator(..)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="operators of the file (default: all)")
+    parser.add_argument("--samples", type=_count, default=200, metavar="N", help="points (default: 200)")
+    parser.add_argument("--size", type=_count, default=3, metavar="N", help="of named sizes (default: 3)")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the points (default: 0)")
     return parser

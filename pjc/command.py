@@ -69,6 +69,10 @@ def open_model(given: argparse.Namespace) -> tuple[Compilation, Dumps]:
     """Return the model's compilation and the dumps that go with it."""
     from pjc.driver import compile_file
 
+    if given.operators:
+        from pjc.own_operators import load_operators
+
+        load_operators(given.operators)
     dumps = Dumps(given.print_ir_after_all, given.print_ir_after)
     return compile_file(given.model, options_of(given), after_pass=dumps), dumps
 

@@ -27,6 +27,7 @@ ACCURACY = {
     "multiplication": 100.0,
     "sparse_digits": 90.0,
     "ternary_digits": 90.0,
+    "winner_digits": 80.0,
 }
 """The least test accuracy, in percent, that an example's command must reach."""
 

@@ -12,6 +12,7 @@ from pjc.dialects.net import INITIALIZERS
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS, LOSSES
 from pjc.frontends.names import nearest
+from pjc.frontends.own import own_function, own_functions
 from pjc.frontends.values import (
     Block,
     Init,
@@ -71,11 +72,11 @@ class Scope:
         for table in (self.values, self.visible, BUILTINS):
             if name in table:
                 return table[name]
-        return None
+        return own_function(name)
 
     def names(self) -> list[str]:
         """Return every name that means something here."""
-        return [*self.values, *self.visible, *BUILTINS]
+        return [*self.values, *self.visible, *BUILTINS, *own_functions()]
 
     def bind(self, name: ast.Name, value: Value) -> None:
         self.values[name.id] = value

@@ -14,6 +14,7 @@ from pjc.runtime.projections.max import Max
 from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.numeric import Equal, MultiLabel, SquaredError
 from pjc.runtime.projections.operator import Loss, Operator
+from pjc.runtime.projections.own import REGISTERED
 from pjc.runtime.projections.piecewise import Piecewise
 from pjc.runtime.projections.product import Product
 from pjc.runtime.projections.quantize import Quantize
@@ -49,9 +50,9 @@ def operator(name: str, **fields: Any) -> Operator:
     """Return the operator of that name with its static attributes.
 
     Raises:
-        ValueError: if no operator has that name, or the fields do not fit it.
+        ValueError: if no operator has that name, nor any that Python registered, or the fields do not fit.
     """
-    found: type[Operator] = _found(OPERATORS, "operator", name)
+    found: type[Operator] = _found({**OPERATORS, **REGISTERED}, "operator", name)
     return found(**fields)
 
 
@@ -73,18 +74,6 @@ def constraint_set(name: str, **fields: Any) -> ConstraintSet:
     """
     found: type[ConstraintSet] = _found(SETS, "set", name)
     return found(**fields)
-
-
-def register(cls: type[Operator]) -> type[Operator]:
-    """Add an operator under its own name; usable as a class decorator.
-
-    Raises:
-        ValueError: if the name is taken.
-    """
-    if cls.name in OPERATORS:
-        raise ValueError(f"there is already an operator called '{cls.name}'")
-    OPERATORS[cls.name] = cls
-    return cls
 
 
 def _found(registry: dict[str, Any], kind: str, name: str) -> Any:

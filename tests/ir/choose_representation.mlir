@@ -1,6 +1,6 @@
 // RUN: pjc opt %s -p 'choose-representation{held-bytes=0}' | filecheck %s
 
-// In Douglas-Rachford a dot in part B is factored, one in part A exact; a choice that is written stays.
+// In Douglas-Rachford a dot is factored, in either part; a choice that is written stays.
 
 feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
   %x = feas.datum "x" part "A" : tensor<4x3xf32>
@@ -22,7 +22,7 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     %v = feas.parameter "v" <1.0 * he_normal> part "B" : tensor<2x2xf32>
 // CHECK-NEXT:     %u = feas.parameter "u" <1.0 * he_normal> part "A" : tensor<2x2xf32>
 // CHECK-NEXT:     %a = feas.dot "a" %x, %w part "B" copies "factored" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
-// CHECK-NEXT:     %b = feas.dot "b" %a, %v part "A" copies "exact" : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
+// CHECK-NEXT:     %b = feas.dot "b" %a, %v part "A" copies "factored" : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
 // CHECK-NEXT:     %c = feas.dot "c" %b, %u part "B" copies "exact" : tensor<4x2xf32>, tensor<2x2xf32> -> tensor<4x2xf32>
 // CHECK-NEXT:     feas.margin "loss" %c, %y in [0.000000e+00, 1.000000e+00] part "A" : tensor<4x2xf32>, tensor<4xi32>
 // CHECK-NEXT:   }

@@ -20,6 +20,7 @@ feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
   %p = feas.product "p" %l, %q part "A" : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
   %a = feas.piecewise "a" %p edges [0.0] slopes [-1.0, 1.0] offsets [0.0, 0.0] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
   %e = feas.round "e" %d part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
+  %own = feas.apply "own" "winner" "[n] -> [n]" %d part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
   feas.cross_entropy "ce" %q, %y strength 2.0 part "A" : tensor<8x3xf32>, tensor<8xi32>
   feas.margin "margin" %q, %y in [0.0, 1.0] part "A" : tensor<8x3xf32>, tensor<8xi32>
   feas.hinge "hinge" %q, %y strength 2.0 part "A" : tensor<8x3xf32>, tensor<8xi32>
@@ -55,6 +56,7 @@ feas.problem @everything dims {batch = 8 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     %p = feas.product "p" %l, %q part "A" : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %a = feas.piecewise "a" %p edges [0.000000e+00] slopes [-1.000000e+00, 1.000000e+00] offsets [0.000000e+00, 0.000000e+00] part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %e = feas.round "e" %d part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %own = feas.apply "own" "winner" "[n] -> [n]" %d part "B" : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     feas.cross_entropy "ce" %q, %y strength 2.000000e+00 part "A" : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     feas.margin "margin" %q, %y in [0.000000e+00, 1.000000e+00] part "A" : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     feas.hinge "hinge" %q, %y strength 2.000000e+00 part "A" : tensor<8x3xf32>, tensor<8xi32>

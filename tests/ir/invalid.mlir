@@ -324,3 +324,15 @@ net.set %x in "sparse" {k = 1 : i64, axes = array<i64: 2>} : tensor<2x3xf32>
 %x = "test.op"() : () -> tensor<2x3xf32>
 net.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : tensor<2x3xf32>
 // CHECK: set 'mask': its shape [2] must be the end of the tensor's, [2, 3]
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%s = net.apply "winner" "n -> n" %x : tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: 'n -> n' is no signature
+
+// -----
+
+%x = "test.op"() : () -> tensor<2x3xf32>
+%s = net.apply "winner" "[n] -> []" %x : tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: 'net.apply' gives a tensor of shape [2], 

@@ -28,6 +28,7 @@ net.network @everything dims {batch = 8 : i64} {
   %p = net.product %l, %d : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
   %a = net.piecewise %p edges [0.0] slopes [-1.0, 1.0] offsets [0.0, 0.0] : tensor<8x3xf32> -> tensor<8x3xf32>
   %e = net.round %a : tensor<8x3xf32> -> tensor<8x3xf32>
+  %own = net.apply "winner" "[n] -> [n]" %a : tensor<8x3xf32> -> tensor<8x3xf32>
   net.cross_entropy %q, %y strength 2.0 : tensor<8x3xf32>, tensor<8xi32>
   net.margin %q, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<8xi32>
   net.hinge %q, %y strength 2.0 : tensor<8x3xf32>, tensor<8xi32>
@@ -69,6 +70,7 @@ net.network @everything dims {batch = 8 : i64} {
 // CHECK-NEXT:     %p = net.product %l, %d : tensor<8x3xf32>, tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %a = net.piecewise %p edges [0.000000e+00] slopes [-1.000000e+00, 1.000000e+00] offsets [0.000000e+00, 0.000000e+00] : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     %e = net.round %a : tensor<8x3xf32> -> tensor<8x3xf32>
+// CHECK-NEXT:     %own = net.apply "winner" "[n] -> [n]" %a : tensor<8x3xf32> -> tensor<8x3xf32>
 // CHECK-NEXT:     net.cross_entropy %q, %y strength 2.000000e+00 : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     net.margin %q, %y in [0.000000e+00, 1.000000e+00] : tensor<8x3xf32>, tensor<8xi32>
 // CHECK-NEXT:     net.hinge %q, %y strength 2.000000e+00 : tensor<8x3xf32>, tensor<8xi32>

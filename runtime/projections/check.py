@@ -1,0 +1,199 @@
+"""Check that an operator's projection is what it says: feasible, nearest, idempotent and finite.
+
+Nearest is checked against points of the graph that a search finds: drawn around the given point, around the
+projection and all over, and around the best of them again, closer and closer. That finds a nearer point where
+one is far away or near; it proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from pjc.runtime.projections.operator import Operator
+
+Point = NDArray[np.float64]
+ROUNDS, DRAWN = 24, 400
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: how many samples failed, and the first that did, in words."""
+
+    check: str
+    failed: int
+    samples: int
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An operator with the shapes of one site, computing in ``dtype``."""
+
+    operator: Operator
+    inputs: Sequence[tuple[int, ...]]
+    output: tuple[int, ...]
+    dtype: str
+
+    @property
+    def tolerance(self) -> float:
+        return 1e-4 if self.dtype == "float32" else 1e-8
+
+    def split(
+        self, rows: NDArray[np.floating]
+    ) -> tuple[tuple[NDArray[np.floating], ...], NDArray[np.floating]]:
+        """Return the inputs and the value of each row."""
+        parts, at = [], 0
+        for shape in (*self.inputs, self.output):
+            size = int(np.prod(shape))
+            parts.append(rows[:, at : at + size].reshape(len(rows), *shape).astype(self.dtype))
+            at += size
+        return tuple(parts[:-1]), parts[-1]
+
+    def joined(self, inputs: Sequence[object], value: object) -> Point:
+        """Return inputs and values of many sites as rows, in float64."""
+        arrays = [np.asarray(each, np.float64) for each in (*inputs, value)]
+        return np.concatenate([each.reshape(len(each), -1) for each in arrays], axis=1)
+
+    @property
+    def width(self) -> int:
+        return sum(int(np.prod(shape)) for shape in (*self.inputs, self.output))
+
+    @property
+    def free(self) -> int:
+        """How many of a row's numbers are inputs."""
+        return self.width - int(np.prod(self.output))
+
+    def projected(self, rows: Point) -> Point:
+        """Return the projections of rows."""
+        inputs, value = self.split(rows)
+        return self.joined(*jax.jit(self.operator.project)(inputs, value))
+
+    def on_graph(self, rows: Point) -> Point:
+        """Return the rows with their values replaced by those of the function."""
+        inputs, _ = self.split(rows)
+        return self.joined(inputs, self._forward()(*inputs))
+
+    def _forward(self) -> Callable[..., object]:
+        return jax.jit(self.operator.forward)
+
+
+def check(subject: Subject, samples: int, seed: int = 0) -> list[Finding]:
+    """Return what each check found, over points drawn from the seed, some of them degenerate."""
+    with jax.enable_x64(subject.dtype == "float64"):
+        rows = _drawn(subject, samples, np.random.default_rng(seed))
+        after = subject.projected(rows)
+        return [
+            _finite(subject, seed),
+            _feasible(subject, rows, after, seed),
+            _idempotent(subject, rows, after),
+            _members(subject, rows),
+            _nearest(subject, rows, after, seed),
+        ]
+
+
+def _drawn(subject: Subject, samples: int, generator: np.random.Generator) -> Point:
+    """Points of sizes from tiny to huge, with zeros, ties and whole numbers among them."""
+    sizes = 10.0 ** generator.choice([-1, 0, 0, 0, 1], (samples, 1))
+    rows = generator.normal(size=(samples, subject.width)) * sizes
+    kind = np.arange(samples) % 8
+    rows[kind == 1] = 0
+    rows[kind == 2, : subject.free] = rows[kind == 2, :1]
+    rows[kind == 3, : subject.free] = 0
+    rows[kind == 4, subject.free :] = 0
+    rows[kind == 5] = np.round(rows[kind == 5])
+    return rows.astype(subject.dtype).astype(np.float64)
+
+
+def _size(*rows: Point) -> Point:
+    return 1 + np.max(np.abs(np.concatenate(rows, axis=1)), axis=1)
+
+
+def _found(name: str, wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Finding:
+    example = describe(int(np.argmax(wrong))) if wrong.any() else ""
+    return Finding(name, int(wrong.sum()), len(wrong), example)
+
+
+def _show(row: Point) -> str:
+    return "(" + ", ".join(f"{number:.6g}" for number in row) + ")"
+
+
+def _finite(subject: Subject, seed: int) -> Finding:
+    """Whether large, tiny and mixed numbers give a NaN."""
+    info = np.finfo(subject.dtype)
+    extremes = np.array([0, 1, -1, info.tiny, -info.tiny, info.max / 8, -info.max / 8, 1e-30, 1e15])
+    rows = np.random.default_rng(seed).choice(extremes, (200, subject.width))
+    wrong = np.isnan(subject.projected(rows)).any(axis=1)
+    return _found("finite", wrong, lambda i: f"the projection of {_show(rows[i])} has a NaN")
+
+
+def _feasible(subject: Subject, rows: Point, after: Point, seed: int) -> Finding:
+    """Whether the new value is the function's, or its limit from somewhere near where it jumps."""
+    size, generator = _size(rows, after), np.random.default_rng(seed)
+    least = np.full(len(rows), np.inf)
+    for step in (0.0, *[10 * subject.tolerance] * 60):
+        near = after.copy()
+        near[:, : subject.free] += step * size[:, None] * generator.normal(size=(len(rows), subject.free))
+        values = subject.on_graph(near)[:, subject.free :]
+        away = np.max(np.abs(values - after[:, subject.free :]), axis=1, initial=0)
+        room = subject.tolerance * size**2 + (0 if step == 0 else 100 * step * size)
+        least = np.minimum(least, away / room)
+    wrong = ~(least <= 1)
+    return _found("feasible", wrong, lambda i: f"{_show(rows[i])} goes to {_show(after[i])}, off the graph")
+
+
+def _idempotent(subject: Subject, rows: Point, after: Point) -> Finding:
+    """Whether a projection stays where it is."""
+    again = subject.projected(after)
+    wrong = ~(np.max(np.abs(again - after), axis=1) <= 10 * subject.tolerance * _size(rows, after) ** 2)
+    return _found(
+        "idempotent",
+        wrong,
+        lambda i: f"{_show(rows[i])} goes to {_show(after[i])}, that to {_show(again[i])}",
+    )
+
+
+def _members(subject: Subject, rows: Point) -> Finding:
+    """Whether points of the graph stay."""
+    members = subject.on_graph(rows)
+    after = subject.projected(members)
+    wrong = ~(np.max(np.abs(after - members), axis=1) <= 10 * subject.tolerance * _size(members) ** 2)
+    return _found(
+        "members stay", wrong, lambda i: f"{_show(members[i])} is on the graph and goes to {_show(after[i])}"
+    )
+
+
+def _nearest(subject: Subject, rows: Point, after: Point, seed: int) -> Finding:
+    """Whether the search finds a point of the graph that is nearer."""
+    generator = np.random.default_rng(seed)
+    size = _size(rows, after)
+    mine = np.sum((after - rows) ** 2, axis=1)
+    best, least = after.copy(), np.full(len(rows), np.inf)
+    for number in range(ROUNDS):
+        reach = 2.0 * 0.6**number
+        for centre in (rows, after, best) if number < 6 else (best,):
+            drawn = np.repeat(centre, DRAWN, axis=0)
+            noise = generator.normal(size=(len(drawn), subject.free))
+            drawn[:, : subject.free] += reach * np.repeat(size, DRAWN)[:, None] * noise
+            points = subject.on_graph(drawn)
+            distances = np.sum((points - np.repeat(rows, DRAWN, axis=0)) ** 2, axis=1).reshape(
+                len(rows), DRAWN
+            )
+            chosen = np.nanargmin(np.where(np.isnan(distances), np.inf, distances), axis=1)
+            found = distances[np.arange(len(rows)), chosen]
+            nearer = found < least
+            best[nearer] = points.reshape(len(rows), DRAWN, -1)[np.arange(len(rows)), chosen][nearer]
+            least = np.minimum(least, found)
+    wrong = ~(mine <= least + 10 * subject.tolerance * (mine + size**2))
+    return _found(
+        "nearest",
+        wrong,
+        lambda i: (
+            f"{_show(rows[i])} goes to {_show(after[i])} at the square distance {mine[i]:.6g}, but "
+            f"{_show(best[i])} is on the graph at {least[i]:.6g}"
+        ),
+    )

@@ -21,14 +21,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from networks import Mlp, batch
+from networks import Case, Cnn, Mlp, Rnn
 from rich.console import Console
 from rich.table import Table
 
 import pjc
 
-BATCH = 256
-CASES = {mlp.name: mlp for mlp in (Mlp(2), Mlp(8), Mlp(32))}
+CASES: dict[str, Case] = {case.name: case for case in (Mlp(2), Mlp(8), Mlp(32), Cnn(), Rnn())}
 LONG, SHORT = 50, 2
 """How many iterations are timed together: fewer where all copies are held, a hundred times as slow."""
 
@@ -65,12 +64,12 @@ def compiled(function: Any, *arguments: Any) -> tuple[Any, float, int]:
     return executable, seconds, int(executable.memory_analysis().temp_size_in_bytes)
 
 
-def solver_variant(case: Mlp, solver: str, level: int) -> Variant:
+def solver_variant(case: Case, solver: str, level: int) -> Variant:
     """Return an update of a compiled network."""
     start = time.perf_counter()
-    program = pjc.compile(case.text(), solver=solver, batch=BATCH, level=level)
+    program = pjc.compile(case.text(), solver=solver, batch=case.size, level=level)
     seconds = time.perf_counter() - start
-    x, y = batch(BATCH)
+    x, y = case.batch()
     iterations = SHORT if level == 0 or (level, solver) == (1, "dr") else LONG
     arguments = (program.init(0), {"x": x, "y": y}, jnp.asarray(iterations, jnp.int32))
     executable, more, temp = compiled(program.jitted("update"), *arguments)
@@ -81,9 +80,9 @@ def solver_variant(case: Mlp, solver: str, level: int) -> Variant:
     return Variant(case.name, f"{solver} -O{level}", iterations, run, seconds + more, temp)
 
 
-def other_variants(case: Mlp) -> list[Variant]:
+def other_variants(case: Case) -> list[Variant]:
     """Return the bare products and Adam."""
-    x, y = batch(BATCH)
+    x, y = case.batch()
     weights = case.weights(jax.random.key(0))
     found = []
     start, adam = case.adam()
@@ -168,8 +167,7 @@ def main() -> None:
         case = CASES[name]
         variants = other_variants(case)
         for solver in given.solvers.split(","):
-            # With 32 layers the copies take 5 GB in each state, with 8 a second an iteration.
-            levels = [int(level) for level in given.levels.split(",") if case.layers <= 2 or level == "2"]
+            levels = [int(level) for level in given.levels.split(",") if int(level) in case.levels]
             variants += [solver_variant(case, solver, level) for level in levels]
         console.print(f"{name}: {len(variants)} variants, {given.rounds} rounds")
         rows += measure(variants, given.rounds)
@@ -179,7 +177,7 @@ def main() -> None:
             "device": jax.devices()[0].device_kind,
             "machine": platform.machine(),
             "jax": jax.__version__,
-            "batch": BATCH,
+            "batches": {name: CASES[name].size for name in given.cases.split(",")},
             "rounds": given.rounds,
             "rows": [asdict(row) for row in rows],
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,41 @@ from jax import Array
 INPUTS, WIDTH, CLASSES = 784, 128, 10
 
 
+class Case(Protocol):
+    """What the benchmarks need of a network."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int:
+        """Samples in a batch."""
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The optimization levels that fit into the memory and the time there is."""
+
+    def text(self) -> str: ...
+    def batch(self) -> tuple[Array, Array]: ...
+    def weights(self, key: Array) -> list[Array]: ...
+    def bare_products(self, weights: list[Array], x: Array, iterations: int) -> Any: ...
+    def adam(self) -> tuple[Callable[[Any], Any], Callable[..., Any]]: ...
+
+
 @dataclass(frozen=True)
 class Mlp:
     """A perceptron whose output layer reads all hidden layers, concatenated."""
 
     layers: int
+    size: int = 256
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """With 32 layers the copies take 5 GB in each state, with 8 a second an iteration."""
+        return (0, 1, 2) if self.layers <= 2 else (2,)
+
+    def batch(self) -> tuple[Array, Array]:
+        """Return random images and classes: time does not depend on what they show."""
+        return _images(self.size, (INPUTS,)), _classes((self.size,), CLASSES)
 
     @property
     def name(self) -> str:
@@ -87,35 +117,216 @@ require cross_entropy(logits, y, strength = 1.0)
 
         return jax.lax.fori_loop(0, iterations, iterate, weights)
 
-    def adam(self) -> tuple[Callable[[Any, Array], Any], Callable[..., Any]]:
+    def adam(self) -> tuple[Callable[[Any], Any], Callable[..., Any]]:
         """Return (start, run): the state for weights, and so many steps of optax's Adam on one batch."""
-        optimizer = optax.adam(1e-3)
 
-        def loss(weights: Any, x: Array, y: Array) -> Array:
+        def logits(weights: Any, x: Array) -> Array:
             *hidden, (output, _) = weights
             values = [x]
             for weight, bias in hidden:
                 values.append(jax.nn.relu(values[-1] @ weight + bias))
-            logits = jnp.concatenate(values[1:], axis=1) @ output
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            return jnp.concatenate(values[1:], axis=1) @ output
 
-        def start(weights: list[Array]) -> Any:
-            pairs = [(weight, jnp.zeros(weight.shape[1])) for weight in weights]
-            return pairs, optimizer.init(pairs)
-
-        def run(state: Any, x: Array, y: Array, iterations: int) -> Any:
-            def step(_: Array, state: Any) -> Any:
-                weights, moments = state
-                updates, moments = optimizer.update(jax.grad(loss)(weights, x, y), moments)
-                return optax.apply_updates(weights, updates), moments
-
-            return jax.lax.fori_loop(0, iterations, step, state)
-
-        return start, run
+        return _adam(logits)
 
 
-def batch(size: int) -> tuple[Array, Array]:
-    """Return a batch of random images and classes: time does not depend on what they show."""
+@dataclass(frozen=True)
+class Cnn:
+    """Two 3 x 3 convolutions of 16 channels on 28 x 28 images, both max-pooled over space, concatenated."""
+
+    name: str = "cnn"
+    size: int = 64
+    levels: tuple[int, ...] = (2,)
+    channels: int = 16
+
+    def text(self) -> str:
+        """Return the network in pjc's language."""
+        return f"""
+input x: f32[batch, 28, 28, 1]
+target y: class[batch, {CLASSES}]
+def conv(x) {{
+  param weight: f32[3, 3, x.shape[-1], {self.channels}] = he_normal
+  param bias: f32[{self.channels}] = zeros
+  return sum_relu(conv2d(x, weight), bias)
+}}
+a = conv(x)
+b = conv(a)
+param out: f32[{2 * self.channels}, {CLASSES}] = he_normal
+output logits = concat(max(a, axis = (1, 2)), max(b, axis = (1, 2))) @ out
+require cross_entropy(logits, y)
+"""
+
+    def batch(self) -> tuple[Array, Array]:
+        """Return random images and classes."""
+        return _images(self.size, (28, 28, 1)), _classes((self.size,), CLASSES)
+
+    def weights(self, key: Array) -> list[Array]:
+        """Return weights drawn as he_normal does; kernels as matrices of patches by channels."""
+        shapes = [(9, self.channels), (9 * self.channels, self.channels), (2 * self.channels, CLASSES)]
+        keys = jax.random.split(key, len(shapes))
+        return [
+            jnp.sqrt(2 / shape[0]) * jax.random.normal(key, shape)
+            for key, shape in zip(keys, shapes, strict=True)
+        ]
+
+    def bare_products(self, weights: list[Array], x: Array, iterations: int) -> list[Array]:
+        """Run the convolutions of an iteration: forward, by weight and by input; no input of the first.
+
+        As products over patches, which on CPUs take XLA a fraction of what its own transposed convolutions
+        do; patches are made once an iteration, and those of the images once in all.
+        """
+        data = _patches(x)
+
+        def iterate(_: Array, weights: list[Array]) -> list[Array]:
+            first, second, output = weights
+            a = data @ first
+            rows = _patches(a)
+            b = rows @ second
+            back = (_unpatched(b @ second.T, a.shape) + a) * 1e-3
+            new_first = first + 1e-6 * jnp.einsum("bhwn,bhwm->nm", data, back)
+            return [new_first, second + 1e-6 * jnp.einsum("bhwn,bhwm->nm", rows, b), output]
+
+        return jax.lax.fori_loop(0, iterations, iterate, weights)
+
+    def adam(self) -> tuple[Callable[[Any], Any], Callable[..., Any]]:
+        """As :meth:`Mlp.adam`."""
+
+        def logits(weights: Any, x: Array) -> Array:
+            *hidden, (output, _) = weights
+            values = [x]
+            for weight, bias in hidden:
+                values.append(jax.nn.relu(_patches(values[-1]) @ weight + bias))
+            return jnp.concatenate([each.max(axis=(1, 2)) for each in values[1:]], axis=1) @ output
+
+        return _adam(logits)
+
+
+@dataclass(frozen=True)
+class Rnn:
+    """A recurrent cell of 64 units on 65 characters, 32 steps."""
+
+    name: str = "rnn"
+    size: int = 32
+    levels: tuple[int, ...] = (2,)
+    steps: int = 32
+    units: int = 64
+    characters: int = 65
+
+    def text(self) -> str:
+        """Return the network in pjc's language."""
+        return f"""
+input x: f32[batch, {self.steps}, {self.characters}]
+target y: class[{self.steps}, batch, {self.characters}]
+def cell(x, width) {{
+  param weight: f32[x.shape[-1], width] = he_normal
+  param bias: f32[width] = zeros
+  return sum_relu(x @ weight, bias)
+}}
+def linear(x, width) {{
+  param weight: f32[x.shape[-1], width] = he_normal
+  return x @ weight
+}}
+advance = cell
+out = linear
+h = full((batch, {self.units}), 0)
+for t in 0..{self.steps} {{
+  h = advance(concat(x[:, t], h), {self.units})
+  z = out(h, {self.characters})
+}}
+output logits = z
+require cross_entropy(logits, y)
+"""
+
+    def batch(self) -> tuple[Array, Array]:
+        """Return random characters, one of them 1 in each row, and the ones to predict."""
+        chosen = _classes((self.size, self.steps), self.characters)
+        return jax.nn.one_hot(chosen, self.characters), _classes((self.steps, self.size), self.characters)
+
+    def weights(self, key: Array) -> list[Array]:
+        """Return weights drawn as he_normal does."""
+        shapes = [(self.characters + self.units, self.units), (self.units, self.characters)]
+        keys = jax.random.split(key, len(shapes))
+        return [
+            jnp.sqrt(2 / shape[0]) * jax.random.normal(key, shape)
+            for key, shape in zip(keys, shapes, strict=True)
+        ]
+
+    def bare_products(self, weights: list[Array], x: Array, iterations: int) -> list[Array]:
+        """Run the products of an iteration over all steps at once: forward, dW and dA of cell and readout."""
+        rows = x.shape[0] * x.shape[1]
+        data = jnp.concatenate([x.reshape(rows, -1), jnp.zeros((rows, self.units))], axis=1)
+
+        def iterate(_: Array, weights: list[Array]) -> list[Array]:
+            cell, output = weights
+            h = data @ cell
+            z = (h @ output) * 1e-3
+            back = z @ output.T
+            state = back + (back @ cell.T)[:, self.characters :]
+            return [cell + 1e-6 * (data.T @ state), output + 1e-6 * (h.T @ z)]
+
+        return jax.lax.fori_loop(0, iterations, iterate, weights)
+
+    def adam(self) -> tuple[Callable[[Any], Any], Callable[..., Any]]:
+        """As :meth:`Mlp.adam`: backpropagation through time, one step after another."""
+
+        def logits(weights: Any, x: Array) -> Array:
+            (cell, bias), (output, _) = weights
+
+            def advance(h: Array, now: Array) -> tuple[Array, Array]:
+                h = jax.nn.relu(jnp.concatenate([now, h], axis=1) @ cell + bias)
+                return h, h @ output
+
+            return jax.lax.scan(advance, jnp.zeros((x.shape[0], self.units)), x.swapaxes(0, 1))[1]
+
+        return _adam(logits)
+
+
+def _adam(logits: Callable[[Any, Array], Array]) -> tuple[Callable[[Any], Any], Callable[..., Any]]:
+    """Return what starts Adam from weights, each with a bias of zeros, and what runs steps of it."""
+    optimizer = optax.adam(1e-3)
+
+    def loss(weights: Any, x: Array, y: Array) -> Array:
+        return optax.softmax_cross_entropy_with_integer_labels(logits(weights, x), y).mean()
+
+    def start(weights: list[Array]) -> Any:
+        pairs = [(weight, jnp.zeros(weight.shape[1])) for weight in weights]
+        return pairs, optimizer.init(pairs)
+
+    def run(state: Any, x: Array, y: Array, iterations: int) -> Any:
+        def step(_: Array, state: Any) -> Any:
+            weights, moments = state
+            updates, moments = optimizer.update(jax.grad(loss)(weights, x, y), moments)
+            return optax.apply_updates(weights, updates), moments
+
+        return jax.lax.fori_loop(0, iterations, step, state)
+
+    return start, run
+
+
+def _patches(x: Array) -> Array:
+    """Return the 3 x 3 patches around each pixel, zeros outside: ``[batch, height, width, 9 * channels]``."""
+    cut = jax.lax.conv_general_dilated_patches(
+        x, (3, 3), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return jnp.asarray(cut)
+
+
+def _unpatched(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Return the sum of what patches hold of each pixel: the adjoint of :func:`_patches`."""
+    batch, height, width, channels = shape
+    taps = rows.reshape(batch, height, width, channels, 3, 3)
+    total = jnp.zeros((batch, height + 2, width + 2, channels))
+    for row in range(3):
+        for column in range(3):
+            total = total.at[:, row : row + height, column : column + width].add(taps[..., row, column])
+    return total[:, 1:-1, 1:-1]
+
+
+def _images(size: int, shape: tuple[int, ...]) -> Array:
     rng = np.random.default_rng(0)
-    x = rng.random((size, INPUTS), np.float32) * (rng.random((size, INPUTS)) < 0.2)
-    return jnp.asarray(x, jnp.float32), jnp.asarray(rng.integers(0, CLASSES, size), jnp.int32)
+    x = rng.random((size, *shape), np.float32) * (rng.random((size, *shape)) < 0.2)
+    return jnp.asarray(x, jnp.float32)
+
+
+def _classes(shape: tuple[int, ...], count: int) -> Array:
+    return jnp.asarray(np.random.default_rng(1).integers(0, count, shape), jnp.int32)

@@ -165,7 +165,7 @@ def gather(table: Shape, indices: Shape) -> Shape:
 
 
 def patches(shape: Shape, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> Shape:
-    """Windows that slide along axes: these count positions then, and the window's own axes come last."""
+    """Windows that slide along axes: these count positions, and the window's own axes follow the last of them."""
     if not len(axes) == len(window) == len(strides) or list(axes) != sorted(set(axes)):
         raise ShapeError(
             f"patches need a window and a stride for each of their axes, found {show(axes)}, {show(window)} "
@@ -178,7 +178,8 @@ def patches(shape: Shape, axes: Sequence[int], window: Sequence[int], strides: S
                 f"a window of {size} with stride {stride} does not fit axis {axis} of {show(shape)}"
             )
         result[axis] = (shape[axis] - size) // stride + 1
-    return checked((*result, *window))
+    behind = max(axes, default=-1) + 1
+    return checked((*result[:behind], *window, *result[behind:]))
 
 
 def concat(shapes: Sequence[Shape], axis: int) -> Shape:

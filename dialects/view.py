@@ -364,8 +364,9 @@ class PadOp(ViewOp):
 class PatchesOp(ViewOp):
     """Windows that slide along axes: ``view.patches %x [1, 2] [3, 3] [1, 1] : ...``.
 
-    The axes count positions then, ``(size - window) // stride + 1`` of them, and the window's own axes come
-    last: ``[B, H, W, C]`` with windows along H and W becomes ``[B, H', W', C, h, w]``.
+    The axes count positions then, ``(size - window) // stride + 1`` of them, and the window's own axes follow
+    the last of them: ``[B, H, W, C]`` with windows along H and W becomes ``[B, H', W', h, w, C]``, so that
+    entries that lie side by side stay so.
     """
 
     name = "view.patches"

@@ -70,7 +70,7 @@ def _before(found: Reads, step: StepAttr, before: Shape, after: Shape) -> Reads:
             return Reads(axis, iterations[low[axis] :][: before[axis]])
         case "place", ((placed, offset, _),):
             return Reads(axis, iterations[offset:][: before[axis]]) if placed == axis else found
-        case "patches", (axes, _, _) if axis not in axes and axis < len(before):
+        case "patches", (axes, _, _) if axis < min(axes):
             return found
         case "shift", ((by,),):
             return Reads(axis, (*iterations[by:], *[-1] * by)) if axis == 0 else found

@@ -281,7 +281,9 @@ def _spread_numbers(value: np.ndarray, kind: str, numbers: tuple[tuple[int, ...]
         case "patches", (axes, window, strides):
             found = np.lib.stride_tricks.sliding_window_view(value, window, axis=axes)
             steps = dict(zip(axes, strides, strict=True))
-            return found[tuple(slice(None, None, steps.get(axis, 1)) for axis in range(value.ndim))]
+            found = found[tuple(slice(None, None, steps.get(axis, 1)) for axis in range(value.ndim))]
+            last = range(value.ndim, found.ndim)
+            return np.moveaxis(found, tuple(last), tuple(_behind(axes) + i for i in range(len(last))))
         case "shift", ((by,),):
             return np.pad(value[:-by], [(by, 0), *[(0, 0)] * (value.ndim - 1)])
     raise ValueError(f"unknown view step '{kind}'")
@@ -328,7 +330,8 @@ def _shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
             result = list(shape)
             for axis, size, stride in zip(axes, window, strides, strict=True):
                 result[axis] = (shape[axis] - size) // stride + 1
-            return (*result, *window)
+            behind = _behind(axes)
+            return (*result[:behind], *window, *result[behind:])
     raise ValueError(f"unknown view step '{step[0]}'")
 
 
@@ -349,7 +352,13 @@ def _patches(value: Any, axes: Sequence[int], window: Sequence[int], strides: Se
         lax.slice(value, starts, limits, steps)
         for _, starts, limits, steps in _windows(axes, window, strides, value.shape)
     ]
-    return jnp.stack(parts, axis=-1).reshape(*parts[0].shape, *window)
+    behind, shape = _behind(axes), parts[0].shape
+    return jnp.stack(parts, axis=behind).reshape(*shape[:behind], *window, *shape[behind:])
+
+
+def _behind(axes: Sequence[int]) -> int:
+    """Return where the window's own axes stand: behind the last axis that windows slide along."""
+    return max(axes, default=-1) + 1
 
 
 def _summed_patches(
@@ -357,9 +366,10 @@ def _summed_patches(
 ) -> Array:
     """Return the sum of all copies of each entry, put back in its place."""
     total = jnp.zeros(before, copies.dtype)
+    front = (slice(None),) * _behind(axes)
     for place, starts, limits, steps in _windows(axes, window, strides, before):
         index = tuple(map(slice, starts, limits, steps))
-        total = total.at[index].add(copies[(..., *place)])
+        total = total.at[index].add(copies[(*front, *place)])
     return total
 
 
@@ -371,10 +381,11 @@ def _patch_counts(
     before: tuple[int, ...],
 ) -> np.ndarray | None:
     """Return the counts before windows were cut, if all windows and places in them count alike."""
-    rank = len(before)
-    if made.shape[rank:] != (1,) * len(window) or any(made.shape[axis] > 1 for axis in axes):
+    rank, behind = len(before), _behind(axes)
+    own = made.shape[behind : behind + len(window)]
+    if own != (1,) * len(window) or any(made.shape[axis] > 1 for axis in axes):
         return None
-    found = made.reshape(made.shape[:rank])
+    found = made.reshape(*made.shape[:behind], *made.shape[behind + len(window) :])
     for axis, size, stride in zip(axes, window, strides, strict=True):
         covered = np.zeros(before[axis], np.int64)
         for start in range(0, before[axis] - size + 1, stride):

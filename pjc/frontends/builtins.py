@@ -336,8 +336,8 @@ def _conv2d(
     (top, bottom), (left, right) = _margins(padding, x.shape[1:3], (height, width), strides)
     padded = site.pad(x, (0, top, left, 0), (0, bottom, right, 0))
     cut = site.patches(padded, (1, 2), (height, width), strides)
-    rows = site.reshape(cut, (-1, channels * height * width))
-    columns = site.reshape(site.transpose(weight, (2, 0, 1, 3)), (channels * height * width, out))
+    rows = site.reshape(cut, (-1, height * width * channels))
+    columns = site.reshape(weight, (height * width * channels, out))
     product = site.reshape(site.matmul(rows, columns), (*cut.shape[:3], out))
     return Tensor(product.ssa, (x.names[0], None, None, weight.names[3]))
 
@@ -348,7 +348,7 @@ def _max_pool(
 ) -> Tensor:
     _check_image("max_pool", x)
     cut = site.patches(x, (1, 2), window, strides or window)
-    return site.reduce(net.MaxOp, [cut], (4, 5))
+    return site.reduce(net.MaxOp, [cut], (3, 4))
 
 
 @_entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair)
@@ -357,7 +357,7 @@ def _avg_pool(
 ) -> Tensor:
     _check_image("avg_pool", x)
     cut = site.patches(x, (1, 2), window, strides or window)
-    return site.weighted([cut], [1 / prod(window)], axes=(4, 5))
+    return site.weighted([cut], [1 / prod(window)], axes=(3, 4))
 
 
 # Losses; each returns the op, which has no result

@@ -153,10 +153,11 @@ class Site:
     def patches(
         self, x: Tensor, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]
     ) -> Tensor:
-        """Windows that slide along axes; the window's own axes come last."""
+        """Windows that slide along axes; the window's own axes follow the last of them."""
         op = view.PatchesOp(x.ssa, axes, window, strides)
         names = tuple(None if axis in axes else name for axis, name in enumerate(x.names))
-        return self.op(op, (*names, *[None] * len(window)))
+        behind = max(axes) + 1
+        return self.op(op, (*names[:behind], *[None] * len(window), *names[behind:]))
 
     def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         if len(parts) == 1:

@@ -165,7 +165,7 @@ def gather(table: Shape, indices: Shape) -> Shape:
 
 
 def patches(shape: Shape, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> Shape:
-    """Windows that slide along axes: these count positions, and the window's own axes follow the last of them."""
+    """Windows that slide along axes: these count positions, and the window's axes follow the last of them."""
     if not len(axes) == len(window) == len(strides) or list(axes) != sorted(set(axes)):
         raise ShapeError(
             f"patches need a window and a stride for each of their axes, found {show(axes)}, {show(window)} "

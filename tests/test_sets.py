@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import brute_force
 import jax
@@ -12,7 +13,10 @@ import numpy as np
 import pytest
 
 import pjc
+from pjc.runtime.data.dataset import Dataset
+from pjc.runtime.history import Checkpoint, read_checkpoint, read_parameters, write_checkpoint
 from pjc.runtime.projections import SETS, constraint_set
+from pjc.runtime.train import evaluate, metric, train
 
 Vector = np.ndarray
 N = 4
@@ -290,3 +294,56 @@ def test_mistakes_are_named_with_their_place(line: str, message: str) -> None:
     with pytest.raises(pjc.DiagnosticError) as caught:
         pjc.compile(f"input x: f32[2, 4]\n{line}\noutput z = relu(x)\n")
     assert message in str(caught.value) and "<string>:2:" in str(caught.value)
+
+
+def samples() -> Dataset:
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(64, 6)).astype(np.float32)
+    return Dataset(x, np.argmax(x[:, :3], axis=1), 3, "samples")
+
+
+def test_a_resumed_run_goes_on_from_the_latent_parameters(tmp_path: Path) -> None:
+    program = pjc.compile(NETWORK, batch=8, solver="ap", iterations=10)
+    whole = train(program, samples(), epochs=4)
+    half = train(program, samples(), epochs=2)
+    assert half.latent and not np.array_equal(half.latent["out"], half.params["out"])
+    write_checkpoint(tmp_path / "a.safetensors", Checkpoint(half), {})
+    written = read_parameters(tmp_path / "a.safetensors")
+    assert set(written) == {"out", "layer_0.weight"} and np.isin(written["out"], [-1, 0, 1]).all()
+    resumed = train(program, samples(), epochs=4, start=read_checkpoint(tmp_path / "a.safetensors").result)
+    for name, value in whole.params.items():
+        np.testing.assert_array_equal(resumed.params[name], value)
+        np.testing.assert_array_equal(resumed.latent[name], whole.latent[name])
+    assert [row.violation for row in resumed.history] == [row.violation for row in whole.history]
+    assert all(row.violation is not None and row.violation > 0 for row in whole.history)
+
+
+def test_an_input_can_be_its_own_target() -> None:
+    text = """
+input x: f32[batch, 6]
+param w: f32[6, 2] = normal(0.3)
+param v: f32[2, 6] = normal(0.3)
+output z = x @ w @ v
+require squared_error(z, x, strength = 3)
+"""
+    program = pjc.compile(text, batch=16, iterations=20)
+    data = samples()
+    before = evaluate(program, program.init(0), data)
+    result = train(program, data, epochs=10)
+    assert metric(program) == "rms error"
+    assert evaluate(program, result.params, data) < 0.95 * before
+
+
+def test_several_labels_are_scored_by_how_many_are_right() -> None:
+    text = """
+input x: f32[batch, 6]
+target y: f32[batch, 2]
+param w: f32[6, 2] = normal(0.1)
+output z = x @ w
+require multi_label(z, y, -1, 1)
+"""
+    x = samples().x
+    data = Dataset(x, (x[:, :2] > 0).astype(np.float32), None, "labels")
+    program = pjc.compile(text, batch=16, iterations=20)
+    assert metric(program) == "accuracy" and program.targets[0].threshold == 0
+    assert evaluate(program, train(program, data, epochs=20).params, data) > 0.9

@@ -1,4 +1,4 @@
-"""The functions and losses of the language: a name, what its arguments are, what it builds."""
+"""The functions of the language: a name, what its arguments are, what it builds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
 
-from xdsl.ir import Operation
-
 from pjc.dialects import net, shapes
 from pjc.frontends import convert
 from pjc.frontends.binding import Given, Slot
-from pjc.frontends.convert import integer, integers, number, operands, positive, tensor, widths
+from pjc.frontends.convert import integer, integers, number, operands, tensor, widths
 from pjc.frontends.emitter import Site
-from pjc.frontends.values import Mistake, Padding, TargetValue, Tensor, describe
+from pjc.frontends.values import Mistake, Padding, Tensor
 
 Converter = Callable[[Any], Any]
 Builder = TypeVar("Builder", bound=Callable[..., Any])
@@ -43,10 +41,9 @@ class Function:
 SAME = Padding("SAME")
 
 FUNCTIONS: dict[str, Function] = {}
-LOSSES: dict[str, Function] = {}
 
 
-def _entry(table: dict[str, Function], name: str, /, **converters: Converter) -> Callable[[Builder], Builder]:
+def entry(table: dict[str, Function], name: str, /, **converters: Converter) -> Callable[[Builder], Builder]:
     """Return a decorator that enters a builder; its defaults say which arguments are optional."""
 
     def enter(build: Builder) -> Builder:
@@ -76,19 +73,19 @@ def _at_least_one(name: str, xs: Sequence[Tensor]) -> None:
 # Arithmetic
 
 
-@_entry(FUNCTIONS, "matmul", a=tensor, b=tensor)
-@_entry(FUNCTIONS, "dot", a=tensor, b=tensor)
+@entry(FUNCTIONS, "matmul", a=tensor, b=tensor)
+@entry(FUNCTIONS, "dot", a=tensor, b=tensor)
 def _matmul(site: Site, a: Tensor, b: Tensor) -> Tensor:
     return site.matmul(a, b)
 
 
-@_entry(FUNCTIONS, "add", inputs=operands)
+@entry(FUNCTIONS, "add", inputs=operands)
 def _add(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("add", inputs)
     return site.reduce(net.SumOp, inputs)
 
 
-@_entry(FUNCTIONS, "sum", inputs=operands, axis=integers)
+@entry(FUNCTIONS, "sum", inputs=operands, axis=integers)
 def _sum(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
     _at_least_one("sum", inputs)
     if len(inputs) == 1 and not axis:
@@ -96,18 +93,18 @@ def _sum(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
     return site.reduce(net.SumOp, inputs, axis)
 
 
-@_entry(FUNCTIONS, "relu", x=tensor)
+@entry(FUNCTIONS, "relu", x=tensor)
 def _relu(site: Site, x: Tensor) -> Tensor:
     return site.reduce(net.SumReluOp, [x])
 
 
-@_entry(FUNCTIONS, "sum_relu", inputs=operands, axis=integers)
+@entry(FUNCTIONS, "sum_relu", inputs=operands, axis=integers)
 def _sum_relu(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
     _at_least_one("sum_relu", inputs)
     return site.reduce(net.SumReluOp, inputs, axis)
 
 
-@_entry(FUNCTIONS, "max", x=tensor, axis=integers)
+@entry(FUNCTIONS, "max", x=tensor, axis=integers)
 def _max(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
     if not axis:
         raise Mistake(
@@ -117,13 +114,13 @@ def _max(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
     return site.reduce(net.MaxOp, [x], axis)
 
 
-@_entry(FUNCTIONS, "maximum", inputs=operands)
+@entry(FUNCTIONS, "maximum", inputs=operands)
 def _maximum(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("maximum", inputs, "max(x, axis = 0) is the largest along an axis")
     return site.reduce(net.MaxOp, inputs)
 
 
-@_entry(FUNCTIONS, "min", x=tensor, axis=integers)
+@entry(FUNCTIONS, "min", x=tensor, axis=integers)
 def _min(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
     if not axis:
         raise Mistake(
@@ -133,13 +130,13 @@ def _min(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
     return site.reduce(net.MinOp, [x], axis)
 
 
-@_entry(FUNCTIONS, "minimum", inputs=operands)
+@entry(FUNCTIONS, "minimum", inputs=operands)
 def _minimum(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("minimum", inputs, "min(x, axis = 0) is the least along an axis")
     return site.reduce(net.MinOp, inputs)
 
 
-@_entry(FUNCTIONS, "mean", x=tensor, axis=integers)
+@entry(FUNCTIONS, "mean", x=tensor, axis=integers)
 def _mean(site: Site, x: Tensor, axis: Sequence[int] | None = None) -> Tensor:
     gone = shapes.axes_of(range(x.rank) if axis is None else axis, x.rank)
     if not gone:
@@ -147,34 +144,34 @@ def _mean(site: Site, x: Tensor, axis: Sequence[int] | None = None) -> Tensor:
     return site.weighted([x], [1 / prod(x.shape[i] for i in gone)], axes=gone)
 
 
-@_entry(FUNCTIONS, "abs", x=tensor)
+@entry(FUNCTIONS, "abs", x=tensor)
 def _abs(site: Site, x: Tensor) -> Tensor:
     return site.piecewise("abs", x, (0.0,), (-1.0, 1.0), (0.0, 0.0))
 
 
-@_entry(FUNCTIONS, "leaky_relu", x=tensor, slope=number)
+@entry(FUNCTIONS, "leaky_relu", x=tensor, slope=number)
 def _leaky_relu(site: Site, x: Tensor, slope: float = 0.01) -> Tensor:
     return site.piecewise("leaky_relu", x, (0.0,), (slope, 1.0), (0.0, 0.0))
 
 
-@_entry(FUNCTIONS, "clip", x=tensor, low=number, high=number)
+@entry(FUNCTIONS, "clip", x=tensor, low=number, high=number)
 def _clip(site: Site, x: Tensor, low: float, high: float) -> Tensor:
     if low >= high:
         raise Mistake(f"clip needs low < high, found low = {low:g} and high = {high:g}")
     return site.piecewise("clip", x, (low, high), (0.0, 1.0, 0.0), (low, 0.0, high))
 
 
-@_entry(FUNCTIONS, "sign", x=tensor, margin=number)
+@entry(FUNCTIONS, "sign", x=tensor, margin=number)
 def _sign(site: Site, x: Tensor, margin: float = 0.0) -> Tensor:
     return site.piecewise("sign", x, (0.0,), (0.0, 0.0), (-1.0, 1.0), margin)
 
 
-@_entry(FUNCTIONS, "step", x=tensor, threshold=number, margin=number)
+@entry(FUNCTIONS, "step", x=tensor, threshold=number, margin=number)
 def _step(site: Site, x: Tensor, threshold: float = 0.0, margin: float = 0.0) -> Tensor:
     return site.piecewise("step", x, (threshold,), (0.0, 0.0), (0.0, 1.0), margin)
 
 
-@_entry(
+@entry(
     FUNCTIONS, "piecewise",
     x=tensor, edges=convert.levels, slopes=convert.numbers, offsets=convert.numbers, margin=number,
 )  # fmt: skip
@@ -194,22 +191,22 @@ def _piecewise(
     return site.piecewise("piecewise", x, edges, slopes, offsets, margin)
 
 
-@_entry(FUNCTIONS, "round", x=tensor)
+@entry(FUNCTIONS, "round", x=tensor)
 def _round(site: Site, x: Tensor) -> Tensor:
     return site.op(net.RoundOp(x.ssa), x.names)
 
 
-@_entry(FUNCTIONS, "identity", x=tensor)
+@entry(FUNCTIONS, "identity", x=tensor)
 def _identity(site: Site, x: Tensor) -> Tensor:
     return site.op(net.IdentityOp(x.ssa), x.names)
 
 
-@_entry(FUNCTIONS, "quantize", x=tensor, levels=convert.levels)
+@entry(FUNCTIONS, "quantize", x=tensor, levels=convert.levels)
 def _quantize(site: Site, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
     return site.op(net.QuantizeOp(x.ssa, levels), x.names)
 
 
-@_entry(FUNCTIONS, "full", shape=integers, value=number)
+@entry(FUNCTIONS, "full", shape=integers, value=number)
 def _full(site: Site, shape: Sequence[int], value: float = 0.0) -> Tensor:
     return site.constant(shape, value)
 
@@ -217,12 +214,12 @@ def _full(site: Site, shape: Sequence[int], value: float = 0.0) -> Tensor:
 # Views
 
 
-@_entry(FUNCTIONS, "reshape", x=tensor, shape=integers)
+@entry(FUNCTIONS, "reshape", x=tensor, shape=integers)
 def _reshape(site: Site, x: Tensor, shape: Sequence[int]) -> Tensor:
     return site.reshape(x, shape)
 
 
-@_entry(FUNCTIONS, "transpose", x=tensor, permutation=integers)
+@entry(FUNCTIONS, "transpose", x=tensor, permutation=integers)
 def _transpose(site: Site, x: Tensor, permutation: Sequence[int] | None = None) -> Tensor:
     if permutation is None:
         permutation = range(x.rank)[::-1]
@@ -231,13 +228,13 @@ def _transpose(site: Site, x: Tensor, permutation: Sequence[int] | None = None) 
     return site.transpose(x, permutation)
 
 
-@_entry(FUNCTIONS, "concat", inputs=operands, axis=integer)
+@entry(FUNCTIONS, "concat", inputs=operands, axis=integer)
 def _concat(site: Site, inputs: list[Tensor], axis: int = -1) -> Tensor:
     _at_least_one("concat", inputs)
     return site.concat(inputs, axis)
 
 
-@_entry(FUNCTIONS, "stack", inputs=operands, axis=integer)
+@entry(FUNCTIONS, "stack", inputs=operands, axis=integer)
 def _stack(site: Site, inputs: list[Tensor], axis: int = 0) -> Tensor:
     _at_least_one("stack", inputs)
     for x in inputs[1:]:
@@ -246,19 +243,19 @@ def _stack(site: Site, inputs: list[Tensor], axis: int = 0) -> Tensor:
     return site.concat([_expand(site, x, axis) for x in inputs], axis)
 
 
-@_entry(FUNCTIONS, "broadcast", x=tensor, shape=integers)
+@entry(FUNCTIONS, "broadcast", x=tensor, shape=integers)
 def _broadcast(site: Site, x: Tensor, shape: Sequence[int]) -> Tensor:
     return site.broadcast(x, shapes.checked(shape))
 
 
-@_entry(FUNCTIONS, "expand", x=tensor, axis=integer)
+@entry(FUNCTIONS, "expand", x=tensor, axis=integer)
 def _expand(site: Site, x: Tensor, axis: int) -> Tensor:
     at = shapes.axis_of(axis, x.rank + 1)
     result = site.reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
     return Tensor(result.ssa, (*x.names[:at], None, *x.names[at:]))
 
 
-@_entry(FUNCTIONS, "squeeze", x=tensor, axis=integers)
+@entry(FUNCTIONS, "squeeze", x=tensor, axis=integers)
 def _squeeze(site: Site, x: Tensor, axis: Sequence[int] | None = None) -> Tensor:
     if axis is None:
         gone: Sequence[int] = [i for i, size in enumerate(x.shape) if size == 1]
@@ -272,20 +269,20 @@ def _squeeze(site: Site, x: Tensor, axis: Sequence[int] | None = None) -> Tensor
     return Tensor(result.ssa, tuple(x.names[i] for i in kept))
 
 
-@_entry(FUNCTIONS, "pad", x=tensor, widths=widths)
+@entry(FUNCTIONS, "pad", x=tensor, widths=widths)
 def _pad(site: Site, x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
     if len(widths) != x.rank:
         raise Mistake(f"pad needs a pair for each axis of {x}, found {len(widths)}")
     return site.pad(x, [low for low, _ in widths], [high for _, high in widths])
 
 
-@_entry(FUNCTIONS, "embedding", table=tensor, indices=tensor)
-@_entry(FUNCTIONS, "gather", table=tensor, indices=tensor)
+@entry(FUNCTIONS, "embedding", table=tensor, indices=tensor)
+@entry(FUNCTIONS, "gather", table=tensor, indices=tensor)
 def _gather(site: Site, table: Tensor, indices: Tensor) -> Tensor:
     return site.gather(table, indices)
 
 
-@_entry(FUNCTIONS, "flatten", x=tensor)
+@entry(FUNCTIONS, "flatten", x=tensor)
 def _flatten(site: Site, x: Tensor) -> Tensor:
     if x.rank < 2:
         raise Mistake(f"flatten joins all axes but the first, and {x} has rank {x.rank}")
@@ -319,7 +316,7 @@ def _margins(
     return found
 
 
-@_entry(FUNCTIONS, "conv2d", x=tensor, weight=tensor, strides=convert.pair, padding=convert.padding)
+@entry(FUNCTIONS, "conv2d", x=tensor, weight=tensor, strides=convert.pair, padding=convert.padding)
 def _conv2d(
     site: Site,
     x: Tensor,
@@ -342,7 +339,7 @@ def _conv2d(
     return Tensor(product.ssa, (x.names[0], None, None, weight.names[3]))
 
 
-@_entry(FUNCTIONS, "max_pool", x=tensor, window=convert.pair, strides=convert.pair)
+@entry(FUNCTIONS, "max_pool", x=tensor, window=convert.pair, strides=convert.pair)
 def _max_pool(
     site: Site, x: Tensor, window: tuple[int, int], strides: tuple[int, int] | None = None
 ) -> Tensor:
@@ -351,118 +348,10 @@ def _max_pool(
     return site.reduce(net.MaxOp, [cut], (3, 4))
 
 
-@_entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair)
+@entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair)
 def _avg_pool(
     site: Site, x: Tensor, window: tuple[int, int], strides: tuple[int, int] | None = None
 ) -> Tensor:
     _check_image("avg_pool", x)
     cut = site.patches(x, (1, 2), window, strides or window)
     return site.weighted([cut], [1 / prod(window)], axes=(3, 4))
-
-
-# Losses; each returns the op, which has no result
-
-
-def _class_target(given: Given) -> TargetValue:
-    """A class target."""
-    value = given.value
-    if not isinstance(value, TargetValue):
-        raise Mistake(f"expected a target, found {describe(value)}", "losses take (logits, target)",
-                      given.span)  # fmt: skip
-    if value.classes is None:
-        hint = f"declare it as 'target {value.name}: class[...]'"
-        raise Mistake(f"expected a class target, found {value}", hint, given.span)
-    return value
-
-
-def _check_logits(name: str, logits: Tensor, target: TargetValue) -> None:
-    """Raise if the logits are not the target's dimensions and then its classes."""
-    shape: Sequence[int] = target.ssa.type.get_shape()  # type: ignore[attr-defined]
-    if logits.shape == (*shape, target.classes):
-        return
-    hint = None
-    if logits.rank and logits.shape[:-1] == tuple(shape):
-        hint = f"the last dimension must be the number of classes, {target.classes}"
-    raise Mistake(
-        f"{name} compares logits {logits} with the target '{target.name}' of {target}; "
-        "their dimensions differ",
-        hint,
-    )
-
-
-def _number_target(given: Given) -> TargetValue:
-    """A target of numbers; an input can be one too."""
-    value = given.value
-    if isinstance(value, Tensor) and isinstance(value.ssa.owner, net.InputOp):
-        return TargetValue(value.ssa.owner.label.data, value.ssa, value.names, None)
-    if not isinstance(value, TargetValue):
-        raise Mistake(f"expected a target, found {describe(value)}", "losses take (value, target)",
-                      given.span)  # fmt: skip
-    if value.classes is not None:
-        hint = f"declare it as 'target {value.name}: f32[...]'"
-        raise Mistake(f"expected a target of numbers, found {value}", hint, given.span)
-    return value
-
-
-def _check_value(name: str, value: Tensor, target: TargetValue) -> None:
-    """Raise if the value has not the target's dimensions."""
-    shape = tuple(target.ssa.type.get_shape())  # type: ignore[attr-defined]
-    if value.shape == shape:
-        return
-    hint = "squeeze takes the last axis away" if value.shape == (*shape, 1) else None
-    raise Mistake(
-        f"{name} compares {value} with the target '{target.name}' of {target}; their dimensions differ", hint
-    )
-
-
-@_entry(LOSSES, "cross_entropy", logits=tensor, target=_class_target, strength=positive)
-def _cross_entropy(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
-    _check_logits("cross_entropy", logits, target)
-    return net.CrossEntropyOp(logits.ssa, target.ssa, strength)
-
-
-@_entry(LOSSES, "margin", logits=tensor, target=_class_target, low=number, high=number)
-def _margin(
-    site: Site, logits: Tensor, target: TargetValue, low: float = 0.0, high: float = 1.0
-) -> Operation:
-    _check_logits("margin", logits, target)
-    _check_bounds("margin", low, high)
-    return net.MarginOp(logits.ssa, target.ssa, low, high)
-
-
-@_entry(LOSSES, "class_margin", logits=tensor, target=_class_target, margin=positive)
-def _class_margin(site: Site, logits: Tensor, target: TargetValue, margin: float = 1.0) -> Operation:
-    _check_logits("class_margin", logits, target)
-    return net.ClassMarginOp(logits.ssa, target.ssa, margin)
-
-
-@_entry(LOSSES, "hinge", logits=tensor, target=_class_target, strength=positive)
-def _hinge(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
-    _check_logits("hinge", logits, target)
-    return net.HingeOp(logits.ssa, target.ssa, strength)
-
-
-@_entry(LOSSES, "multi_label", logits=tensor, target=_number_target, low=number, high=number)
-def _multi_label(
-    site: Site, logits: Tensor, target: TargetValue, low: float = 0.0, high: float = 1.0
-) -> Operation:
-    _check_value("multi_label", logits, target)
-    _check_bounds("multi_label", low, high)
-    return net.MultiLabelOp(logits.ssa, target.ssa, low, high)
-
-
-@_entry(LOSSES, "squared_error", value=tensor, target=_number_target, strength=positive)
-def _squared_error(site: Site, value: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
-    _check_value("squared_error", value, target)
-    return net.SquaredErrorOp(value.ssa, target.ssa, strength)
-
-
-@_entry(LOSSES, "equal", value=tensor, target=_number_target)
-def _equal(site: Site, value: Tensor, target: TargetValue) -> Operation:
-    _check_value("equal", value, target)
-    return net.EqualOp(value.ssa, target.ssa)
-
-
-def _check_bounds(name: str, low: float, high: float) -> None:
-    if low > high:
-        raise Mistake(f"{name} needs low <= high, found low = {low} and high = {high}")

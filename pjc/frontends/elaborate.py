@@ -15,13 +15,13 @@ from pjc.dialects import net
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.binding import Given, Slot, bind
-from pjc.frontends.builtins import LOSSES
 from pjc.frontends.declarations import Declarations
 from pjc.frontends.emitter import set_hint
 from pjc.frontends.expressions import Evaluator
 from pjc.frontends.libraries import Libraries
 from pjc.frontends.loading import LibraryLoader
 from pjc.frontends.loops import LoopReader, drop_unread
+from pjc.frontends.losses import LOSSES
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope

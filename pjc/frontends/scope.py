@@ -10,7 +10,8 @@ from xdsl.ir import Block as IrBlock
 from pjc.diagnostics import Span
 from pjc.dialects.net import INITIALIZERS
 from pjc.frontends import ast
-from pjc.frontends.builtins import FUNCTIONS, LOSSES
+from pjc.frontends.builtins import FUNCTIONS
+from pjc.frontends.losses import LOSSES
 from pjc.frontends.names import nearest
 from pjc.frontends.own import own_function, own_functions
 from pjc.frontends.values import (

@@ -110,10 +110,12 @@ def _drawn(subject: Subject, samples: int, generator: np.random.Generator) -> Po
 
 
 def _size(*rows: Point) -> Point:
-    return 1 + np.max(np.abs(np.concatenate(rows, axis=1)), axis=1)
+    size: Point = 1 + np.max(np.abs(np.concatenate(rows, axis=1)), axis=1)
+    return size
 
 
-def _found(name: str, wrong: NDArray[np.bool_], describe: Callable[[int], str]) -> Finding:
+def _found(name: str, failing: object, describe: Callable[[int], str]) -> Finding:
+    wrong = np.asarray(failing, bool)
     example = describe(int(np.argmax(wrong))) if wrong.any() else ""
     return Finding(name, int(wrong.sum()), len(wrong), example)
 

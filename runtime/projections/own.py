@@ -32,7 +32,7 @@ class OwnOperator(Operator):
 
     def forward(self, *inputs: Array) -> Array:
         sites = self.signature.sites([x.shape for x in inputs])
-        return self._mapped(type(self).function, inputs, len(sites))
+        return jnp.asarray(self._mapped(type(self).function, inputs, len(sites)))
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         sites = self.signature.sites([x.shape for x in inputs])

@@ -18,8 +18,12 @@ from pjc.passes.holding import all_data
 FORMS = feas.DotOp.FORMS
 
 LOSS_FACTOR = 16
-"""How many more bytes may be held of a dot that a loss reads: its multipliers are the largest, and a factored
-one made Douglas-Rachford diverge on a recurrent cell."""
+"""How many more bytes may be held of a short dot that a loss reads: its multipliers are the largest, and a
+factored one of length 64 made Douglas-Rachford diverge on a recurrent cell."""
+
+SHORT = 256
+"""The length up to which a dot is short. Multipliers fall with the norms of the two vectors, and so with their
+length; holding an output layer that reads 32 layers of 128 would take most of an iteration."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class ChooseRepresentationPass(ModulePass):
     approximate: bool = True
     """Whether a form may drop terms of third order."""
     held_bytes: int = 2**23
-    """Copies of at most so many bytes are held rather than factored; 16 times as many where a loss reads."""
+    """Copies of at most so many bytes are held rather than factored; 16 times as many of a short dot that a
+    loss reads."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         nodes = {node.label.data: node for problem in problems(op) for node in trained_dots(problem)}
@@ -92,7 +97,10 @@ class ChooseRepresentationPass(ModulePass):
             return Choice(forms[0] if forms else "exact", reason)
         if not self.approximate:
             return Choice("held", "nothing is dropped")
-        asked_by_loss = any(isinstance(reader, feas.LossNode) for reader, _, _ in feas.readers(node))
+        short = shape_of(node.lhs)[-1] <= SHORT
+        asked_by_loss = short and any(
+            isinstance(reader, feas.LossNode) for reader, _, _ in feas.readers(node)
+        )
         bytes_ = self.held_bytes * (LOSS_FACTOR if asked_by_loss else 1)
         limit = f"{bytes_ / 2**20:g} MiB" + (", and a loss reads it" if asked_by_loss else "")
         if held(node, "held") <= bytes_:

@@ -46,8 +46,10 @@ class LegalizeBipartitePass(ModulePass):
 def _legalize(problem: feas.ProblemOp) -> None:
     nodes = training_nodes(problem)
     graph = node_graph(problem)
+    without_sets = graph.copy()  # which, unlike a subgraph, keeps the order of the nodes
+    without_sets.remove_nodes_from([i for i, node in enumerate(nodes) if isinstance(node, feas.SetOp)])
     colors = cheapest_coloring(
-        graph.subgraph(i for i, node in enumerate(nodes) if not isinstance(node, feas.SetOp)),
+        without_sets,
         fixed={i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)},
         free={i for i, node in enumerate(nodes) if isinstance(node, feas.GivenOp)},
     )

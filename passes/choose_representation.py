@@ -22,8 +22,9 @@ LOSS_FACTOR = 16
 factored one of length 64 made Douglas-Rachford diverge on a recurrent cell."""
 
 SHORT = 256
-"""The length up to which a dot is short. Multipliers fall with the norms of the two vectors, and so with their
-length; holding an output layer that reads 32 layers of 128 would take most of an iteration."""
+"""The length up to which a dot is short. Multipliers fall with the norms of the two vectors, and so with
+their length; holding an output layer that reads 32 layers of 128 would take most of an iteration.
+"""
 
 
 @dataclass(frozen=True)

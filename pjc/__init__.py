@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pjc.diagnostics import Diagnostic, DiagnosticError
     from pjc.driver import Options, compile, compile_file, load
+    from pjc.operators import operator
     from pjc.runtime.program import Program
-    from pjc.runtime.projections.own import operator
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOMES = {
     "compile": "pjc.driver",
     "compile_file": "pjc.driver",
     "load": "pjc.driver",
-    "operator": "pjc.runtime.projections.own",
+    "operator": "pjc.operators",
 }
 
 # In a checkout the sibling packages stand beside this folder, in a wheel inside it.

@@ -16,7 +16,7 @@ def load_operators(paths: Sequence[str]) -> dict[str, list[str]]:
 
     Raises CommandError where a file cannot be run, or registers nothing.
     """
-    from pjc.runtime.projections.own import REGISTERED
+    from pjc.operators import REGISTERED
 
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -46,8 +46,8 @@ def check_operator(given: argparse.Namespace) -> int:
     """Run ``pjc check-operator``; return 1 if a check fails."""
     from rich.table import Table
 
+    from pjc.operators import REGISTERED, sample_shapes
     from pjc.runtime.projections.check import Subject, check
-    from pjc.runtime.projections.own import REGISTERED, sample_shapes
 
     (names,) = load_operators([given.file]).values()
     unknown = [name for name in given.names if name not in names]

@@ -16,8 +16,8 @@ import pjc
 from pjc.cli import main
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
+from pjc.operators import REGISTERED
 from pjc.runtime.projections.check import Subject, check
-from pjc.runtime.projections.own import REGISTERED
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "winner.py"
 

@@ -16,7 +16,7 @@ from pjc.frontends.values import Mistake, Tensor
 
 def own_functions() -> Mapping[str, Any]:
     """Return the operators that Python has registered, by name; none if nothing imported their module."""
-    module = sys.modules.get("pjc.runtime.projections.own")
+    module = sys.modules.get("pjc.operators")
     return {} if module is None else module.REGISTERED
 
 

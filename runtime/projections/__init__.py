@@ -14,7 +14,6 @@ from pjc.runtime.projections.max import Max
 from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.numeric import Equal, MultiLabel, SquaredError
 from pjc.runtime.projections.operator import Loss, Operator
-from pjc.runtime.projections.own import REGISTERED
 from pjc.runtime.projections.piecewise import Piecewise
 from pjc.runtime.projections.product import Product
 from pjc.runtime.projections.quantize import Quantize
@@ -40,6 +39,8 @@ from pjc.runtime.projections.sum_relu import SumRelu
 ALL_OPERATORS = (Dot, Sum, SumRelu, Max, Min, Product, Identity, Piecewise, Quantize, Round)
 OPERATORS: dict[str, type[Operator]] = {cls.name: cls for cls in ALL_OPERATORS}
 ALL_LOSSES = (CrossEntropy, Margin, ClassMargin, Hinge, SquaredError, Equal, MultiLabel)
+REGISTERED: dict[str, type[Operator]] = {}
+"""Operators of the user's own, which pjc.operators registers."""
 LOSSES: dict[str, type[Loss]] = {cls.name: cls for cls in ALL_LOSSES}
 
 ALL_SETS = (Box, Nonneg, Ball, Sphere, Simplex, Sparse, Levels, Mask, Rank, EqualTo)

@@ -16,10 +16,8 @@ from jax import Array
 
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
+from pjc.runtime.projections import OPERATORS, REGISTERED
 from pjc.runtime.projections.operator import Operator
-
-REGISTERED: dict[str, type[OwnOperator]] = {}
-"""The registered operators, by name."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,6 @@ def operator(
         ValueError: if the name is no name, or taken; if the signature is none; if the functions do not return
             what it says, tried with sizes of 3.
     """
-    from pjc.runtime.projections import OPERATORS
-
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"an operator's name is of small letters, digits and '_', found '{name}'")
     if name in OPERATORS:

@@ -104,7 +104,7 @@ def test_forms_and_loops_leave_it_as_it_is() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_example_passes_every_check(dtype: str) -> None:
     run_example()
-    assert [finding for finding in check(subject("winner", dtype=dtype), 80) if finding.failed] == []
+    assert [finding for finding in check(subject("winner", dtype=dtype), 48) if finding.failed] == []
 
 
 def wrong_scale(x: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -135,7 +135,7 @@ def divides(x: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array]:
 )
 def test_wrong_projections_fail_their_checks(projection: object, fails: set[str]) -> None:
     pjc.operator("halve", "[] -> []", function=halve, projection=projection)  # type: ignore[arg-type]
-    found = [finding for finding in check(subject("halve"), 64) if finding.failed]
+    found = [finding for finding in check(subject("halve"), 32) if finding.failed]
     assert {finding.check for finding in found} == fails
     assert all(finding.example for finding in found)
 

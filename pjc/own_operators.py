@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from pjc.command import CommandError, console_of_stdout, say
 
@@ -16,7 +17,7 @@ def load_operators(paths: Sequence[str]) -> dict[str, list[str]]:
 
     Raises CommandError where a file cannot be run, or registers nothing.
     """
-    from pjc.operators import REGISTERED
+    from pjc.runtime.projections import REGISTERED
 
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -46,7 +47,8 @@ def check_operator(given: argparse.Namespace) -> int:
     """Run ``pjc check-operator``; return 1 if a check fails."""
     from rich.table import Table
 
-    from pjc.operators import REGISTERED, sample_shapes
+    from pjc.operators import OwnOperator, sample_shapes
+    from pjc.runtime.projections import REGISTERED
     from pjc.runtime.projections.check import Subject, check
 
     (names,) = load_operators([given.file]).values()
@@ -55,7 +57,7 @@ def check_operator(given: argparse.Namespace) -> int:
         raise CommandError(f"{given.file} registers no operator '{unknown[0]}'; it has {', '.join(names)}")
     console, failed = console_of_stdout(), False
     for name in given.names or names:
-        cls = REGISTERED[name]
+        cls = cast(type[OwnOperator], REGISTERED[name])  # pjc.operator makes no others
         shapes = sample_shapes(cls.signature, given.size)
         say(console, f"{name}: {cls.signature}, sizes of {given.size}, {given.samples} samples", "bold")
         table = Table("check", "f32", "f64", box=None, pad_edge=False, padding=(0, 3, 0, 0))

@@ -264,10 +264,10 @@ class Compilation:
                     )
                 )
         problem = only(self.feas, feas.ProblemOp)
+        nodes = [node for node in problem.nodes() if isinstance(node, feas.ParameterOp)]
         parameters = [
             TensorSpec(name, shape_of(node.result)[node.members is not None :], dtype_of(node.result).name)
-            for node in problem.nodes()
-            if isinstance(node, feas.ParameterOp)
+            for node in nodes
             for name in node.names()
         ]
         batch = network.dims.data.get("batch")
@@ -280,6 +280,7 @@ class Compilation:
             batch=None if batch is None else batch.value.data,  # type: ignore[attr-defined]
             iterations=self.options.iterations,
             trainable=bool(problem.part_names()),
+            families={node.label.data: tuple(node.names()) for node in nodes if node.members is not None},
         )
 
     def source_record(self) -> dict[str, object]:

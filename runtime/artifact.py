@@ -189,4 +189,5 @@ def _signature(record: dict[str, Any]) -> Signature:
         batch=record["batch"],
         iterations=int(record["iterations"]),
         trainable=bool(record["trainable"]),
+        families={str(name): tuple(map(str, of)) for name, of in record.get("families", {}).items()},
     )

@@ -79,7 +79,7 @@ class Emitter:
         """Return fresh parameters; each draws from the key and its own name alone."""
         params: State = {}
         for op in self._parameters():
-            params |= zip(op.names(), _first_values(op, key), strict=True)
+            params[op.label.data] = _first_value(op, key)
         return params
 
     def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
@@ -223,9 +223,7 @@ class Emitter:
         slots = {v.node.data: name for name, v in self.variables.items() if v.kind.data == "slot"}
         for op in self._parameters():
             if op.label.data in slots:
-                value = state[slots[op.label.data]]
-                rows = [value] if op.members is None else list(value)
-                read |= zip(op.names(), rows, strict=True)
+                read[op.label.data] = state[slots[op.label.data]]
         return read
 
     def has_sets(self) -> bool:
@@ -326,15 +324,15 @@ def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
     return found
 
 
-def _first_values(op: proj.ParameterOp, key: Array) -> list[Array]:
+def _first_value(op: proj.ParameterOp, key: Array) -> Array:
     """Return what a parameter, or each member of a family, starts from: drawn with its own name."""
     shape, dtype = shape_of(op.result), dtype_of(op.result)
     family = None if op.family is None else op.family.value.data
     hashes = np.array([zlib.crc32(name.encode()) for name in op.names()], np.uint32)
     if op.members is None:
-        return [initial(op.init, jax.random.fold_in(key, hashes[0]), shape, dtype, family)]
+        return initial(op.init, jax.random.fold_in(key, hashes[0]), shape, dtype, family)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, hashes)
-    return list(jax.vmap(lambda own: initial(op.init, own, shape[1:], dtype))(keys))
+    return jnp.asarray(jax.vmap(lambda own: initial(op.init, own, shape[1:], dtype))(keys))
 
 
 def initial(
@@ -384,25 +382,17 @@ def _viewed(op: Operation, inputs: list[Array]) -> Array:
     return value
 
 
-def _whole(op: proj.ParameterOp, params: Tensors) -> Array:
-    """Return a parameter; of a family known by its members, all of them along a first axis."""
-    members = [params[name] for name in op.names()]
-    return members[0] if op.members is None else jnp.stack(members)
-
-
 def _required_value(op: proj.ConstrainOp, parameter: proj.ParameterOp, params: Tensors) -> Array:
     """Return what is required to be in a set: a parameter, or a view of it."""
-    return jnp.asarray(spread(_whole(parameter, params), steps_of(op.path.steps, {})))
+    return jnp.asarray(spread(params[parameter.label.data], steps_of(op.path.steps, {})))
 
 
 def _with_required(op: proj.ConstrainOp, parameter: proj.ParameterOp, params: Tensors, value: Array) -> State:
     """Return the parameter of which a view has a new value; what the view does not show stays."""
-    whole, steps = _whole(parameter, params), steps_of(op.path.steps, {})
+    whole, steps = params[parameter.label.data], steps_of(op.path.steps, {})
     made = np.asarray(counts(steps, whole.shape))
     mean = collect(value, steps, whole.shape) / np.maximum(made, 1).astype(whole.dtype)
-    new = jnp.where(made > 0, mean, whole) if steps else value
-    rows = [new] if parameter.members is None else list(new)
-    return dict(zip(parameter.names(), rows, strict=True))
+    return {parameter.label.data: jnp.where(made > 0, mean, whole) if steps else value}
 
 
 def _set_of(op: proj.ProjectSetOp | proj.ConstrainOp) -> ConstraintSet:
@@ -514,7 +504,7 @@ class _Forward:
             case proj.ConstantOp():
                 self.values[op.result] = _constant(op)
             case proj.ParameterOp():
-                self.values[op.result] = self.by_node[op.label.data] = _whole(op, self.params)
+                self.values[op.result] = self.by_node[op.label.data] = self.params[op.label.data]
             case proj.EvaluateOp():
                 with jax.named_scope(op.node.data):
                     self.values[op.result] = _evaluate(op, [self.values[each] for each in op.inputs])

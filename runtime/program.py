@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from jax import Array
 from pjc.runtime.emit import Emitter, Tensors
 
 Functions = Mapping[str, Callable[..., Any]]
-"""The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
+"""The entry points by name; their parameters are stacked as :meth:`Program.stacked` does. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
 ``finish(params)``, ``gap(params, data, iterations)``, with data a dict by input and target name."""
 
 
@@ -54,6 +54,8 @@ class Signature:
     batch: int | None
     iterations: int
     trainable: bool
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Parameters of equal layers that the solver holds along a first axis: the names, by that of all."""
 
 
 def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
@@ -106,7 +108,7 @@ class Program:
     """A compiled network and its solver.
 
     The functions are jitted and can be called inside the caller's own ``jit``. Parameters are a flat dict
-    of arrays by dotted name.
+    of arrays by dotted name; where the methods are given stacked ones (:meth:`stacked`), so are the results.
 
     Attributes:
         name: the network's name.
@@ -143,7 +145,32 @@ class Program:
             key = jax.random.key(key)
         if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
             key = jax.random.wrap_key_data(key)
-        return dict(self._functions["init"](jax.random.key_data(key)))
+        return self.separate(self._functions["init"](jax.random.key_data(key)))
+
+    def stacked(self, params: Tensors) -> dict[str, Array]:
+        """Return the parameters with those of equal layers as one, along a first axis, by the family's name.
+
+        So the solver holds them where layers that were written one by one were made a loop. A caller with
+        hundreds of layers and many updates saves time by stacking once. Others need not know.
+        """
+        found = dict(params)
+        for label, names in self.signature.families.items():
+            if label not in found and all(name in found for name in names):
+                members = [found.pop(name) for name in names]
+                traced = any(isinstance(each, jax.core.Tracer) for each in members)
+                found[label] = jnp.stack(members) if traced else jnp.asarray(np.stack(members))
+        return found
+
+    def separate(self, params: Tensors) -> dict[str, Array]:
+        """Return the parameters by the names that the network gives them: the inverse of :meth:`stacked`."""
+        found = dict(params)
+        for label, names in self.signature.families.items():
+            if label in found:
+                stack = found.pop(label)
+                # Slices of a device's array would be compiled one by one.
+                rows = stack if isinstance(stack, jax.core.Tracer) else map(jnp.array, np.asarray(stack))
+                found |= zip(names, rows, strict=True)
+        return found
 
     def apply(self, params: Tensors, *inputs: Array) -> Any:
         """Return the network's output for the inputs, in the order in which the network declares them.
@@ -155,9 +182,9 @@ class Program:
             ProgramError: if parameters or inputs do not fit the network.
         """
         program = self.specialized(inputs)
-        program._check_parameters(params)
+        taken = program._taken(params)
         data = program._named(inputs, program.inputs)
-        outputs = program._functions["apply"](dict(params), data)
+        outputs = program._functions["apply"](taken, data)
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def update(
@@ -190,10 +217,10 @@ class Program:
         Raises:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
         """
-        named = self._training_data(params, data)
+        taken, named = self._training_data(params, data)
         count = jnp.asarray(self.iterations if iterations is None else iterations, jnp.int32)
-        after, info = self._functions["update"](dict(params), named, count)
-        return self.finish(after) if finish else dict(after), dict(info)
+        after, info = self._functions["update"](taken, named, count)
+        return self._like(params, self.finish(after) if finish else after), dict(info)
 
     def finish(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters projected onto the sets that they are required to be in.
@@ -202,7 +229,7 @@ class Program:
         """
         if "finish" not in self._functions:
             return dict(params)
-        return dict(self._functions["finish"](dict(params)))
+        return self._like(params, self._functions["finish"](self._taken(params)))
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.
@@ -216,8 +243,8 @@ class Program:
         Raises:
             ProgramError: as :meth:`update`.
         """
-        named = self._training_data(params, data)
-        found = self._functions["gap"](dict(params), named, jnp.asarray(iterations, jnp.int32))
+        taken, named = self._training_data(params, data)
+        found = self._functions["gap"](taken, named, jnp.asarray(iterations, jnp.int32))
         return dict(found)
 
     def ir(self, stage: str) -> str:
@@ -258,7 +285,7 @@ class Program:
         """Return the shapes that an entry point is traced with."""
         if entry == "init":
             return (jax.ShapeDtypeStruct((2,), "uint32"),)
-        params = {spec.name: spec.abstract() for spec in self.parameters}
+        params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
         if entry == "finish":
             return (params,)
         specs = self.inputs if entry == "apply" else (*self.inputs, *self.targets)
@@ -291,14 +318,17 @@ class Program:
             return None
         return int(jnp.shape(inputs[0])[0])
 
-    def _training_data(self, params: Tensors, data: tuple[Array, ...]) -> dict[str, Array]:
+    def _training_data(
+        self, params: Tensors, data: tuple[Array, ...]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
         if "update" not in self._functions:
             raise ProgramError(f"network '{self.name}' has no 'require', so there is nothing to train it for")
-        self._check_parameters(params)
-        return self._named(data, (*self.inputs, *self.targets))
+        return self._taken(params), self._named(data, (*self.inputs, *self.targets))
 
-    def _check_parameters(self, params: Tensors) -> None:
-        expected = {spec.name: spec.shape for spec in self.parameters}
+    def _taken(self, params: Tensors) -> dict[str, Array]:
+        """Return the parameters as the entry points take them, once they are known to fit."""
+        specs = self._stacked_parameters() if self._is_stacked(params) else self.parameters
+        expected = {spec.name: spec.shape for spec in specs}
         for name in sorted(expected.keys() - params.keys()):
             raise ProgramError(f"parameter '{name}' of shape {expected[name]} is missing")
         for name in sorted(params.keys() - expected.keys()):
@@ -308,6 +338,22 @@ class Program:
                 raise ProgramError(
                     f"parameter '{name}' has shape {jnp.shape(params[name])}, expected {shape}"
                 )
+        return self.stacked(params)
+
+    def _is_stacked(self, params: Tensors) -> bool:
+        return any(label in params for label in self.signature.families)
+
+    def _like(self, given: Tensors, params: Tensors) -> dict[str, Array]:
+        """Return parameters stacked or separate, as the given ones are."""
+        return dict(params) if self._is_stacked(given) else self.separate(params)
+
+    def _stacked_parameters(self) -> list[TensorSpec]:
+        """Return the parameters as :meth:`stacked` has them."""
+        found = {spec.name: spec for spec in self.parameters}
+        for label, names in self.signature.families.items():
+            member = [found.pop(name) for name in names][0]
+            found[label] = replace(member, name=label, shape=(len(names), *member.shape))
+        return list(found.values())
 
     def _named(self, data: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
         if len(data) != len(specs):

@@ -45,6 +45,8 @@ class Trainable(Protocol):
     def apply(self, params: Any, *inputs: Any) -> Any: ...
     def update(self, params: Any, *data: Any, iterations: int | None = None, finish: bool = True) -> Any: ...
     def finish(self, params: Any) -> Mapping[str, Any]: ...
+    def stacked(self, params: Any) -> Mapping[str, Any]: ...
+    def separate(self, params: Any) -> Mapping[str, Any]: ...
 
 
 def train(
@@ -162,9 +164,13 @@ def _epoch(
         order = np.arange(size)
     batches = len(data) // size
     # The step takes its arrays over, and the caller keeps those of the start.
-    params = {name: jnp.copy(value) for name, value in {**start.params, **start.latent}.items()}
+    params = _copied(program, {**start.params, **start.latent})
     batch = start.batch
-    sums = jnp.float32(start.gap_sum), _largest(step, start, data, size), jnp.float32(start.violation_sum)
+    sums = (
+        jnp.float32(start.gap_sum),
+        _largest(step, params, start, data, size),
+        jnp.float32(start.violation_sum),
+    )
     while batch < batches:
         chosen = order[batch * size : (batch + 1) * size]
         params, sums = step(params, sums, data.x[chosen], data.y[chosen])
@@ -179,7 +185,7 @@ def _epoch(
     gap_sum = _finite(float(sums[0]), start.epoch)
     if progress is not None:
         progress(batch, gap_sum / max(batch, 1))
-    finished = program.finish(params)
+    finished, params = program.separate(program.finish(params)), program.separate(params)
     return Result(
         finished,
         start.history,
@@ -194,11 +200,15 @@ def _epoch(
     )
 
 
-def _largest(step: Step, start: Result, data: Dataset, size: int) -> dict[str, Any]:
+def _copied(program: Trainable, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: jnp.copy(value) for name, value in program.stacked(params).items()}
+
+
+def _largest(step: Step, params: Any, start: Result, data: Dataset, size: int) -> dict[str, Any]:
     """Return the largest |t| of each factored dot so far, 0 for those that have none yet."""
-    labels = jax.eval_shape(
-        step, start.params, (np.float32(0), {}, np.float32(0)), data.x[:size], data.y[:size]
-    )[1][1]
+    labels = jax.eval_shape(step, params, (np.float32(0), {}, np.float32(0)), data.x[:size], data.y[:size])[
+        1
+    ][1]
     return {label: jnp.float32(start.multipliers.get(label, 0)) for label in labels}
 
 

@@ -124,6 +124,8 @@ class Perceptron:
     def finish(self, params: Any) -> Any:
         return params
 
+    stacked = separate = finish
+
     def update(self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True) -> Any:
         error = jnp.eye(2)[y] - jnp.eye(2)[self.apply(params, x).argmax(-1)]
         return {"w": params["w"] + x.T @ error / len(x)}, {"gap": jnp.abs(error).mean()}

@@ -15,7 +15,7 @@ from pjc.driver import Compilation, Options, compile_text, only
 from pjc.passes.roll import RollPass
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.emit import Emitter
-from pjc.runtime.program import entry_points
+from pjc.runtime.program import ProgramError, entry_points
 from pjc.universe import context
 
 HEAD = """
@@ -227,6 +227,30 @@ def test_layers_that_are_written_one_after_another_become_a_loop() -> None:
         one, other = (program.update(params, x, y, iterations=20)[0] for program in (apart, rolled))
         for name, value in one.items():
             np.testing.assert_allclose(other[name], value, rtol=0, atol=1e-9, err_msg=name)
+
+
+def test_parameters_of_equal_layers_are_taken_stacked_too(tmp_path: Path) -> None:
+    blocks = HEAD[HEAD.index("def dense") :]
+    text = DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS
+    program = pjc.compile(text, solver="ap", batch=2)
+    program.save(tmp_path / "deep.pjx")
+    params = program.init(0)
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 2)).astype("float32"), np.array([0, 2])
+    expected = program.update(params, x, y, iterations=3)[0]
+    for taken in (program, pjc.load(tmp_path / "deep.pjx")):
+        stacked = taken.stacked(params)
+        assert len(stacked) < len(params)
+        assert taken.stacked(stacked).keys() == stacked.keys()
+        found = taken.update(stacked, x, y, iterations=3)[0]
+        assert found.keys() == stacked.keys()
+        separate = taken.separate(found)
+        assert separate.keys() == params.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(separate[name], value, err_msg=name)
+        np.testing.assert_array_equal(taken.apply(stacked, x), taken.apply(params, x))
+    few = {name: value for name, value in stacked.items() if name in params} | dict([stacked.popitem()])
+    with pytest.raises(ProgramError, match="is missing"):
+        program.update(few, x, y)
 
 
 def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:

@@ -15,8 +15,9 @@ from jax import Array
 from pjc.runtime.emit import Emitter, Tensors
 
 Functions = Mapping[str, Callable[..., Any]]
-"""The entry points by name; their parameters are stacked as :meth:`Program.stacked` does. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
-``finish(params)``, ``gap(params, data, iterations)``, with data a dict by input and target name."""
+"""The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
+``finish(params)``, ``gap(params, data, iterations)``, with data a dict by input and target name, and
+parameters as :meth:`Program.stacked` gives them."""
 
 
 class ProgramError(ValueError):
@@ -351,8 +352,8 @@ class Program:
         """Return the parameters as :meth:`stacked` has them."""
         found = {spec.name: spec for spec in self.parameters}
         for label, names in self.signature.families.items():
-            member = [found.pop(name) for name in names][0]
-            found[label] = replace(member, name=label, shape=(len(names), *member.shape))
+            first, *_ = (found.pop(name) for name in names)
+            found[label] = replace(first, name=label, shape=(len(names), *first.shape))
         return list(found.values())
 
     def _named(self, data: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> dict[str, Array]:

@@ -185,9 +185,9 @@ def _epoch(
     gap_sum = _finite(float(sums[0]), start.epoch)
     if progress is not None:
         progress(batch, gap_sum / max(batch, 1))
-    finished, params = program.separate(program.finish(params)), program.separate(params)
+    latent, finished = program.separate(params), program.separate(program.finish(params))
     return Result(
-        finished,
+        dict(finished),
         start.history,
         start.epoch,
         batch,
@@ -195,7 +195,7 @@ def _epoch(
         start.seconds + time.monotonic() - began,
         {label: float(value) for label, value in sums[1].items()},
         start.held,
-        {name: value for name, value in params.items() if not np.array_equal(value, finished[name])},
+        {name: value for name, value in latent.items() if not np.array_equal(value, finished[name])},
         float(sums[2]),
     )
 

@@ -7,6 +7,7 @@ one is far away or near; it proves nothing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -71,15 +72,21 @@ class Subject:
     def projected(self, rows: Point) -> Point:
         """Return the projections of rows."""
         inputs, value = self.split(rows)
-        return self.joined(*jax.jit(self.operator.project)(inputs, value))
+        return self.joined(*self._project(inputs, value))
 
     def on_graph(self, rows: Point) -> Point:
         """Return the rows with their values replaced by those of the function."""
         inputs, _ = self.split(rows)
-        return self.joined(inputs, self._forward()(*inputs))
+        return self.joined(inputs, self._forward(*inputs))
 
+    # Kept, since JAX finds what it has compiled by the function object, and a method is a new one each time.
+    @functools.cached_property
     def _forward(self) -> Callable[..., object]:
         return jax.jit(self.operator.forward)
+
+    @functools.cached_property
+    def _project(self) -> Callable[..., tuple[Sequence[object], object]]:
+        return jax.jit(self.operator.project)
 
 
 def check(subject: Subject, samples: int, seed: int = 0) -> list[Finding]:

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pjc import __version__
 
 SOLVERS = ("ap", "ar", "dr", "rrr", "dm", "cp", "cdr")
-STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
-COMMANDS = ("compile", "train", "opt", "check-operator")
+STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
+COMMANDS = ("compile", "train", "export", "opt", "check-operator")
 DTYPES = ("f32", "f64")
+LOSSES = ("cross_entropy", "margin", "squared_error")
 COPIES = ("auto", "exact", "held", "shared", "factored")
 
-_USAGE = """pjc MODEL.pjn [options]
+_USAGE = """pjc MODEL.pjn|MODEL.onnx [options]
        pjc train MODEL.pjn --data SOURCE [options]
+       pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
        pjc opt FILE.mlir -p PASSES [options]
        pjc check-operator FILE.py [NAME ..] [options]"""
 
@@ -22,6 +24,8 @@ _EXAMPLES = """\
 commands:
   pjc MODEL.pjn          compile a network (also: pjc compile MODEL.pjn)
   pjc train MODEL.pjn    compile it and train it; see pjc train --help
+  pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
+                         write a trained network as an ONNX model; see docs/onnx.md
   pjc opt FILE.mlir      run passes on IR, in the manner of mlir-opt; see pjc opt --help
   pjc check-operator FILE.py
                          test the projections of operators of your own; see docs/operators.md
@@ -123,7 +127,7 @@ def compile_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pjc {__version__}")
-    parser.add_argument("model", metavar="MODEL.pjn", help="the network")
+    parser.add_argument("model", metavar="MODEL", help="the network: a .pjn or .onnx file")
     parser.add_argument("-o", dest="output", metavar="FILE", help="where to write (default: MODEL.pjx)")
     parser.add_argument("--emit", choices=STAGES, help="print this stage instead, or write it to -o")
     parser.add_argument(
@@ -175,6 +179,10 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         help="run this Python file first: it registers operators that the network calls; may be repeated",
     )
+    onnx = parser.add_argument_group("ONNX models (pip install 'pjc[onnx]')")
+    add = onnx.add_argument
+    add("--loss", choices=LOSSES, help="what training requires of the model's output")
+    add("--reinit", action="store_true", help="draw the parameters afresh; by default the model's are kept")
     dumps = parser.add_argument_group("dumps, on stderr")
     add = dumps.add_argument
     add("--print-ir-after-all", action="store_true", help="print the IR after every pass")
@@ -197,7 +205,7 @@ def train_parser() -> argparse.ArgumentParser:
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL.pjn", help="the network")
+    parser.add_argument("model", metavar="MODEL", help="the network: a .pjn or .onnx file")
     data = parser.add_argument_group("data")
     add = data.add_argument
     add("--data", required=True, metavar="SOURCE", help="what to train on (see below)")
@@ -250,6 +258,20 @@ def train_parser() -> argparse.ArgumentParser:
         help="a directory to write to, or a path to put before .params.safetensors and the others",
     )
     _add_compile_options(parser)
+    return parser
+
+
+def export_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pjc export",
+        usage="pjc export MODEL PARAMS.safetensors [-o FILE.onnx]",
+        description="Writes a network with its parameters as an ONNX model of standard operators.",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="the network: .pjx, or .pjn or .onnx")
+    parser.add_argument("params", metavar="PARAMS.safetensors", help="what pjc train wrote")
+    parser.add_argument("-o", dest="output", metavar="FILE.onnx", help="where to write (default: MODEL.onnx)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``pjc MODEL.pjn``, ``pjc train``, ``pjc opt``, ``pjc check-operator``.
+"""The command line: ``pjc MODEL``, ``pjc train``, ``pjc export``, ``pjc opt``, ``pjc check-operator``.
 
 Nothing heavy is imported until a command needs it, so that ``pjc --help`` answers at once.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pjc.arguments import COMMANDS, check_operator_parser, compile_parser, train_parser
+from pjc.arguments import COMMANDS, check_operator_parser, compile_parser, export_parser, train_parser
 from pjc.command import (
     CommandError,
     console_of_stdout,
@@ -89,6 +89,10 @@ def _dispatch(arguments: list[str]) -> int:
         from pjc import train_command
 
         return train_command.run(train_parser().parse_args(arguments[1:]))
+    if command == "export":
+        from pjc import export_command
+
+        return export_command.run(export_parser().parse_args(arguments[1:]))
     if command == "check-operator":
         from pjc.own_operators import check_operator
 

@@ -74,7 +74,8 @@ def open_model(given: argparse.Namespace) -> tuple[Compilation, Dumps]:
 
         load_operators(given.operators)
     dumps = Dumps(given.print_ir_after_all, given.print_ir_after)
-    return compile_file(given.model, options_of(given), after_pass=dumps), dumps
+    options = options_of(given)
+    return compile_file(given.model, options, after_pass=dumps, loss=given.loss, reinit=given.reinit), dumps
 
 
 def require_source(path: Path) -> None:

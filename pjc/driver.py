@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from pjc.runtime.program import Program, Signature
 
 SOLVERS = tuple(SOLVER_FORMULAS)
-STAGES = ("ast", "net", "feas", "proj", "stablehlo", "hlo")
+STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
 COPIES = ("auto", *feas.DotOp.FORMS)
+
+OPEN_BATCHES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061)
 
 OpT = TypeVar("OpT")
 
@@ -132,19 +134,72 @@ def compile_text(
 
 
 def compile_file(
-    path: str | Path, options: Options | None = None, *, after_pass: AfterPass | None = None
+    path: str | Path,
+    options: Options | None = None,
+    *,
+    after_pass: AfterPass | None = None,
+    loss: str | None = None,
+    reinit: bool = False,
 ) -> Compilation:
-    """Return the compilation of a ``.pjn`` file.
+    """Return the compilation of a ``.pjn`` or ``.onnx`` file.
+
+    Args:
+        path: the file.
+        options: how to compile.
+        after_pass: called after every pass.
+        loss: what to require of the output of an ONNX model: "cross_entropy", "margin" or "squared_error".
+        reinit: whether the parameters of an ONNX model are drawn afresh.
 
     Raises:
-        DiagnosticError: if the file cannot be read as text.
+        DiagnosticError: if the file cannot be read, or is no model that can be imported.
     """
     path = Path(path)
     name = "".join(c if c.isalnum() else "_" for c in path.stem) or "network"
     name = f"_{name}" if name[0].isdigit() else name
+    if path.suffix == ".onnx":
+        return _compile_onnx(path, options, name, after_pass, loss, reinit)
+    if loss is not None or reinit:
+        raise _mistake("a loss and fresh parameters are asked for ONNX models", "write 'require' in the file")
     libraries = Libraries(path.parent)
     text = read_source(path)
     return compile_text(text, options, name=name, file=str(path), after_pass=after_pass, libraries=libraries)
+
+
+@contextmanager
+def _needs_onnx(what: str) -> Iterator[None]:
+    """Say how to get the package onnx where it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        if not (error.name or "").startswith(("onnx", "google")):
+            raise
+        raise _mistake(f"{what} needs the package onnx", "pip install 'pjc[onnx]'") from error
+
+
+def _compile_onnx(
+    path: Path,
+    options: Options | None,
+    name: str,
+    after_pass: AfterPass | None,
+    loss: str | None,
+    reinit: bool,
+) -> Compilation:
+    with _needs_onnx(str(path)):
+        from pjc.onnx.importer import LOSSES, import_file
+    if loss is not None and loss not in LOSSES:
+        raise _mistake(f"unknown loss '{loss}'", f"known are {', '.join(LOSSES)}")
+    for assume in (True, False):
+        found = import_file(path, loss, assume=assume)
+        compilation = compile_text(found.text, options, name=name, file=f"{path}.pjn", after_pass=after_pass)
+        compilation.initial = {} if reinit else found.parameters
+        if not found.assumed:
+            break
+        try:
+            _ = compilation.net
+            break
+        except DiagnosticError:  # for another batch than the model's; perhaps not for its own
+            continue
+    return compilation
 
 
 @dataclass
@@ -161,6 +216,8 @@ class Compilation:
     after_pass: AfterPass | None = None
     libraries: Libraries = field(default_factory=Libraries)
     seconds: dict[str, float] = field(default_factory=dict)
+    initial: Mapping[str, Any] = field(default_factory=dict)
+    """Arrays that parameters start from, by name; the others are drawn."""
 
     @cached_property
     def tree(self) -> ast.File:
@@ -240,7 +297,42 @@ class Compilation:
             {stage: str(getattr(self, stage)) for stage in ("net", "feas", "proj")},
             for_batch=lambda size: self.for_batch(size).program(),
             saver=lambda program, path: save(program, path, self.source_record()),
+            exporter=self.export,
+            initial=self.initial,
         )
+
+    def export(self, params: Mapping[str, Any], path: Path) -> None:
+        """Write the network with these parameters as an ONNX model; the file appears whole or not at all.
+
+        Raises:
+            DiagnosticError: if the package onnx is missing, or the network calls operators of the user's own.
+            OSError: if the file cannot be written.
+        """
+        with _needs_onnx("to_onnx"):
+            from pjc.onnx.exporter import export_model
+        from pjc.runtime.files import replace_file
+
+        opened, batch = self._with_open_batch()
+        module = opened.net.clone()
+        UnrollPass().apply(context(), module)
+        model = export_model(module, params, self.name, batch)
+        replace_file(path, lambda temporary: temporary.write_bytes(model.SerializeToString()))
+
+    def _with_open_batch(self) -> tuple[Compilation, int | None]:
+        """Return the network with a batch whose size divides no other, so that it can be told from them.
+
+        A network that only takes the batch that it was compiled for is returned as it is.
+        """
+        if "batch" not in only(self.net, net.NetworkOp).dims.data:
+            return self, None
+        sizes = {size for op in self.net.walk() for value in op.results for size in shape_of(value)}
+        batch = next(prime for prime in OPEN_BATCHES if all(size % prime for size in sizes))
+        opened = self.for_batch(batch)
+        try:
+            _ = opened.net
+        except DiagnosticError:
+            return self, None
+        return opened, batch
 
     def for_batch(self, size: int) -> Compilation:
         """Return the compilation of the same source for another size of the dimension ``batch``."""
@@ -302,6 +394,8 @@ class Compilation:
         """
         if stage not in STAGES:
             raise _mistake(f"unknown stage '{stage}'", f"known are {', '.join(STAGES)}")
+        if stage == "pjn":
+            return self.text
         if stage == "ast":
             return ast.show(self.tree)
         if stage in ("net", "feas", "proj"):
@@ -403,12 +497,14 @@ def compile(source: str | Path, **options: object) -> Program:
     """Return the compiled solver of a network: the way in for Python programs.
 
     Args:
-        source: the path of a ``.pjn`` file, or the network's text itself (a string of several lines).
-        options: the fields of :class:`Options`.
+        source: the path of a ``.pjn`` or ``.onnx`` file, or a network's text itself (of several lines).
+        options: the fields of :class:`Options`; for ONNX also ``loss`` and ``reinit``, as in
+            :func:`compile_file`.
 
     Raises:
         DiagnosticError: for every mistake in the source, each with its place; and for wrong options.
     """
+    onnx = {key: options.pop(key) for key in ("loss", "reinit") if key in options}
     unknown = sorted(options.keys() - Options.__dataclass_fields__.keys())
     if unknown:
         raise _mistake(
@@ -417,7 +513,7 @@ def compile(source: str | Path, **options: object) -> Program:
     settings = Options(**options)  # type: ignore[arg-type]
     if isinstance(source, str) and "\n" in source:
         return compile_text(source, settings).program()
-    return compile_file(source, settings).program()
+    return compile_file(source, settings, **onnx).program()  # type: ignore[arg-type]
 
 
 def load(path: str | Path) -> Program:
@@ -428,11 +524,15 @@ def load(path: str | Path) -> Program:
     """
     from pjc.runtime.artifact import load as read
 
-    def recompile(source: dict[str, Any], size: int) -> Program:
-        options = Options(**{**source["options"], "batch": size})
+    def again(source: dict[str, Any], **changed: int) -> Compilation:
+        options = Options(**{**source["options"], **changed})
         libraries = Libraries(recorded=source.get("libraries", {}))
         return compile_text(
             source["text"], options, name=source["name"], file=source["file"], libraries=libraries
-        ).program()
+        )
 
-    return read(path, recompile)
+    return read(
+        path,
+        recompile=lambda source, size: again(source, batch=size).program(),
+        export=lambda source, params, to: again(source).export(params, to),
+    )

@@ -80,6 +80,10 @@ def run(given: argparse.Namespace) -> int:
         raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
     model = Path(given.model)
     require_source(model)
+    if model.suffix == ".onnx" and given.loss is None:
+        raise CommandError(
+            f"{model} does not say what training is to reach; give --loss, as in --loss cross_entropy"
+        )
     outputs = _Outputs.at(given.output, model)
     with precision(given):
         from pjc.runtime.program import ProgramError

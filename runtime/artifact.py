@@ -5,7 +5,8 @@ A zip archive of
   other member;
 - ``stablehlo/ENTRY.bin``: each entry point as versioned, portable StableHLO (jax.export), for CPU, CUDA
   and TPU;
-- ``ir/STAGE.mlir``: the net, feas and proj texts.
+- ``ir/STAGE.mlir``: the net, feas and proj texts;
+- ``initial.safetensors``: what parameters start from that came with the network, where some did.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax import export
+import numpy as np
+import safetensors.numpy
+from jax import export as jax_export
 
+from pjc.runtime.emit import Tensors
 from pjc.runtime.files import replace_file
 from pjc.runtime.program import Program, ProgramError, Signature, TensorSpec
 
@@ -28,6 +32,7 @@ FORMAT = 1
 """The version of the layout; a reader refuses newer ones."""
 PLATFORMS = ("cpu", "cuda", "tpu")
 MANIFEST = "manifest.json"
+INITIAL = "initial.safetensors"
 MAX_MEMBER_BYTES = 2**30
 MAX_MEMBERS = 64
 STAGES = ("net", "feas", "proj")
@@ -45,10 +50,13 @@ def save(program: Program, path: Path, source: dict[str, object]) -> None:
     """
     members = {f"ir/{stage}.mlir": program.ir(stage).encode() for stage in STAGES}
     for entry in program.entries():
-        exported = export.export(program.jitted(entry), platforms=PLATFORMS)(
+        exported = jax_export.export(program.jitted(entry), platforms=PLATFORMS)(
             *program.abstract_arguments(entry)
         )
         members[f"stablehlo/{entry}.bin"] = bytes(exported.serialize())
+    if program.initial:
+        arrays = {name: np.ascontiguousarray(value) for name, value in program.initial.items()}
+        members[INITIAL] = safetensors.numpy.save(arrays)
     manifest = {
         "format": FORMAT,
         "jax": jax.__version__,
@@ -70,13 +78,18 @@ def _write(path: Path, members: dict[str, bytes]) -> None:
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 
-def load(path: str | Path, recompile: Callable[[dict[str, Any], int], Program] | None = None) -> Program:
+def load(
+    path: str | Path,
+    recompile: Callable[[dict[str, Any], int], Program] | None = None,
+    export: Callable[[dict[str, Any], Tensors, Path], None] | None = None,
+) -> Program:
     """Return the program of a ``.pjx`` file.
 
     Args:
         path: the file.
         recompile: called with the recorded source and a batch size, where ``apply`` is asked for another
             batch than the compiled one.
+        export: called with the recorded source, parameters and a path, to write an ONNX model.
 
     Raises:
         ArtifactError: if the file is missing, truncated, altered, or of a newer format.
@@ -84,7 +97,7 @@ def load(path: str | Path, recompile: Callable[[dict[str, Any], int], Program] |
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(path, archive, recompile)
+            return _read(path, archive, recompile, export)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
@@ -99,15 +112,17 @@ def _read(
     path: Path,
     archive: zipfile.ZipFile,
     recompile: Callable[[dict[str, Any], int], Program] | None,
+    export: Callable[[dict[str, Any], Tensors, Path], None] | None,
 ) -> Program:
     manifest = _manifest(path, archive)
     members = _members(path, archive, manifest)
     try:
         signature = _signature(manifest["signature"])
         source = manifest["source"]
+        initial: dict[str, Any] = safetensors.numpy.load(members[INITIAL]) if INITIAL in members else {}
         texts = {stage: members[f"ir/{stage}.mlir"].decode() for stage in STAGES}
         functions = {
-            name.removeprefix("stablehlo/").removesuffix(".bin"): export.deserialize(bytearray(data)).call
+            name.removeprefix("stablehlo/").removesuffix(".bin"): jax_export.deserialize(bytearray(data)).call
             for name, data in members.items()
             if name.startswith("stablehlo/")
         }
@@ -116,12 +131,13 @@ def _read(
     except Exception as error:  # jax.export names no exception for bytes that it cannot read
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     again = None if recompile is None else (lambda size: recompile(source, size))
+    exporter = None if export is None else (lambda params, to: export(source, params, to))
     data = path.read_bytes()
 
     def copy(_: Program, other: Path) -> None:
         replace_file(other, lambda temporary: temporary.write_bytes(data))
 
-    return Program(signature, functions, texts, again, copy)
+    return Program(signature, functions, texts, again, copy, exporter, initial)
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:

@@ -116,6 +116,7 @@ class Program:
         inputs, targets, outputs, parameters: what the program takes and gives, as ``TensorSpec``.
         batch: the size of the dimension called ``batch``; None if there is none.
         iterations: how many iterations ``update`` runs if it is not told.
+        initial: what parameters start from that were given with the network, by name; others are drawn.
     """
 
     def __init__(
@@ -125,6 +126,8 @@ class Program:
         texts: Mapping[str, str],
         for_batch: Callable[[int], Program] | None = None,
         saver: Callable[[Program, Path], None] | None = None,
+        exporter: Callable[[Tensors, Path], None] | None = None,
+        initial: Tensors | None = None,
     ) -> None:
         self.signature = signature
         self.name = signature.name
@@ -138,15 +141,21 @@ class Program:
         self._texts = texts
         self._for_batch = for_batch
         self._saver = saver
+        self._exporter = exporter
+        self.initial = dict(initial or {})
         self._other_batches: dict[int, Program] = {}
 
     def init(self, key: Array | int) -> dict[str, Array]:
-        """Return fresh parameters drawn with a JAX key, or with a seed."""
+        """Return the parameters that training starts from: those given with the network, the others drawn.
+
+        They are drawn with a JAX key, or with a seed.
+        """
         if isinstance(key, int):
             key = jax.random.key(key)
         if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
             key = jax.random.wrap_key_data(key)
-        return self.separate(self._functions["init"](jax.random.key_data(key)))
+        drawn = self.separate(self._functions["init"](jax.random.key_data(key)))
+        return drawn | {name: jnp.asarray(value, drawn[name].dtype) for name, value in self.initial.items()}
 
     def stacked(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters with those of equal layers as one, along a first axis, by the family's name.
@@ -304,6 +313,21 @@ class Program:
         if self._saver is None:
             raise ProgramError("this program cannot be saved")
         self._saver(self, Path(path))
+
+    def to_onnx(self, params: Tensors, path: str | Path) -> None:
+        """Write the network with these parameters as an ONNX model of standard operators.
+
+        Outputs are those of :meth:`apply`; an open batch stays open. Needs ``pip install 'pjc[onnx]'``.
+
+        Raises:
+            ProgramError: if the parameters do not fit the network.
+            DiagnosticError: if the network calls operators of the user's own, or the package is missing.
+            OSError: if the file cannot be written.
+        """
+        separate = self.separate(self._taken(params))
+        if self._exporter is None:
+            raise ProgramError("this program cannot be exported; compile the network again")
+        self._exporter(separate, Path(path))
 
     def specialized(self, inputs: tuple[Array, ...]) -> Program:
         """Return the program for the batch size that the inputs have."""

@@ -27,6 +27,7 @@ from safetensors.numpy import load_file, save_file
 from test_train import Means, Spec
 
 import pjc.driver
+import pjc.onnx.importer
 import pjc.opt
 from pjc import __version__, arguments, cli, train_command
 from pjc.diagnostics import Diagnostic, DiagnosticError
@@ -108,7 +109,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Options]:
     """Put the fake driver in place, work in an empty folder with net.pjn, return the options used."""
     seen: list[Options] = []
 
-    def compile_file(path: str, options: Options, after_pass: Any = None) -> FakeCompilation:
+    def compile_file(path: str, options: Options, after_pass: Any = None, **onnx: Any) -> FakeCompilation:
         seen.append(options)
         return FakeCompilation(path, options, after_pass)
 
@@ -143,6 +144,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 def test_choices_are_the_drivers() -> None:
     assert arguments.SOLVERS == pjc.driver.SOLVERS and arguments.STAGES == pjc.driver.STAGES
     assert arguments.COPIES == pjc.driver.COPIES
+    assert arguments.LOSSES == pjc.onnx.importer.LOSSES
 
 
 def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
@@ -631,7 +633,7 @@ def test_compile_for_real(pjc_run: Run, model: Path) -> None:
 @pytest.mark.parametrize("stage", arguments.STAGES)
 def test_emit_for_real(pjc_run: Run, model: Path, stage: str) -> None:
     code, out, err = pjc_run(model, "--emit", stage)
-    marks = {"ast": "hidden", "net": "net.", "hlo": "HloModule"}
+    marks = {"pjn": "input x", "ast": "hidden", "net": "net.", "hlo": "HloModule"}
     assert code == 0 and not err and marks.get(stage, f"{stage}.") in out
 
 

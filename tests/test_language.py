@@ -239,6 +239,9 @@ RESULTS = {
     "conv2d(reshape(c, (1, 4, 6, 1)), full((3, 2, 1, 5)), strides = 2)": "1x2x3x5",
     "conv2d(reshape(c, (1, 4, 6, 1)), full((3, 2, 1, 5)), strides = (1, 3), padding = VALID)": "1x2x2x5",
     "conv2d(reshape(c, (4, 2, 3, 1)), full((3, 3, 1, 5)), padding = ((1, 0), (2, 2)))": "4x1x5x5",
+    "conv2d(reshape(c, (1, 4, 6, 1)), full((2, 3, 1, 5)), dilation = 2, padding = VALID)": "1x2x2x5",
+    "conv2d(reshape(c, (1, 4, 2, 3)), full((2, 2, 1, 6)), groups = 3)": "1x4x2x6",
+    "max_pool(reshape(c, (1, 4, 6, 1)), 2, 1, dilation = (3, 2))": "1x1x4x1",
     "max_pool(reshape(c, (1, 4, 6, 1)), 2)": "1x2x3x1",
     "max_pool(reshape(c, (1, 4, 6, 1)), (3, 2), strides = 1)": "1x2x5x1",
     "reshape(c, (a.shape[0], -1))": "2x12",
@@ -359,6 +362,9 @@ IMAGE_MISTAKES = {
     "conv2d(i, full((3, 3, 2, 5)))": (
         "conv2d takes a weight of [height, width, 1, channels] for f32[batch=64, 8, 8, 1], "
         "found f32[3, 3, 2, 5]"
+    ),
+    "conv2d(i, full((3, 3, 1, 5)), groups = 2)": (
+        "conv2d needs groups that divide the 1 channels of f32[batch=64, 8, 8, 1], found 2"
     ),
     "conv2d(i, full((9, 3, 1, 5)), padding = VALID)": (
         "a window of 9 with stride 1 does not fit axis 1 of f32[batch=64, 8, 8, 1]"

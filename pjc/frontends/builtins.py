@@ -316,42 +316,81 @@ def _margins(
     return found
 
 
-@entry(FUNCTIONS, "conv2d", x=tensor, weight=tensor, strides=convert.pair, padding=convert.padding)
+def _windows(
+    site: Site, x: Tensor, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> Tensor:
+    """Return ``[batch, rows, columns, height, width, channels]``: every ``dilation``-th entry of a window."""
+    reach = _reach(window, dilation)
+    cut = site.patches(x, (1, 2), reach, strides)
+    steps = (1, 1, 1, *dilation, 1)
+    return site.slice(cut, (0,) * 6, cut.shape, steps)
+
+
+def _reach(window: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
+    """Return the height and width that a window covers."""
+    return tuple((size - 1) * step + 1 for size, step in zip(window, dilation, strict=True))
+
+
+@entry(
+    FUNCTIONS, "conv2d",
+    x=tensor, weight=tensor, strides=convert.pair, padding=convert.padding, dilation=convert.pair,
+    groups=integer,
+)  # fmt: skip
 def _conv2d(
     site: Site,
     x: Tensor,
     weight: Tensor,
     strides: tuple[int, int] = (1, 1),
     padding: Padding | Sequence[tuple[int, int]] = SAME,
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
 ) -> Tensor:
     _check_image("conv2d", x)
-    if weight.rank != 4 or weight.shape[2] != x.shape[3]:
+    if groups < 1 or x.shape[3] % groups:
+        raise Mistake(f"conv2d needs groups that divide the {x.shape[3]} channels of {x}, found {groups}")
+    channels = x.shape[3] // groups
+    if weight.rank != 4 or weight.shape[2] != channels or weight.shape[3] % groups:
+        multiple = "channels" if groups == 1 else f"a multiple of {groups}"
         raise Mistake(
-            f"conv2d takes a weight of [height, width, {x.shape[3]}, channels] for {x}, found {weight}"
+            f"conv2d takes a weight of [height, width, {channels}, {multiple}] for {x}, found {weight}"
         )
-    height, width, channels, out = weight.shape
-    (top, bottom), (left, right) = _margins(padding, x.shape[1:3], (height, width), strides)
+    *window, _, out = weight.shape
+    (top, bottom), (left, right) = _margins(padding, x.shape[1:3], _reach(window, dilation), strides)
     padded = site.pad(x, (0, top, left, 0), (0, bottom, right, 0))
-    cut = site.patches(padded, (1, 2), (height, width), strides)
-    rows = site.reshape(cut, (-1, height * width * channels))
-    columns = site.reshape(weight, (height * width * channels, out))
-    product = site.reshape(site.matmul(rows, columns), (*cut.shape[:3], out))
-    return Tensor(product.ssa, (x.names[0], None, None, weight.names[3]))
+    cut = _windows(site, padded, window, strides, dilation)
+    entries = prod(window) * channels
+    if groups == 1:
+        rows = site.reshape(cut, (-1, entries))
+        product = site.matmul(rows, site.reshape(weight, (entries, out)))
+    else:
+        split = site.reshape(cut, (prod(cut.shape[:3]), prod(window), groups, channels))
+        rows = site.reshape(site.transpose(split, (2, 0, 1, 3)), (groups, -1, entries))
+        columns = site.transpose(site.reshape(weight, (entries, groups, out // groups)), (1, 0, 2))
+        product = site.transpose(site.matmul(rows, columns), (1, 0, 2))
+    result = site.reshape(product, (*cut.shape[:3], out))
+    return Tensor(result.ssa, (x.names[0], None, None, weight.names[3]))
 
 
-@entry(FUNCTIONS, "max_pool", x=tensor, window=convert.pair, strides=convert.pair)
+@entry(FUNCTIONS, "max_pool", x=tensor, window=convert.pair, strides=convert.pair, dilation=convert.pair)
 def _max_pool(
-    site: Site, x: Tensor, window: tuple[int, int], strides: tuple[int, int] | None = None
+    site: Site,
+    x: Tensor,
+    window: tuple[int, int],
+    strides: tuple[int, int] | None = None,
+    dilation: tuple[int, int] = (1, 1),
 ) -> Tensor:
     _check_image("max_pool", x)
-    cut = site.patches(x, (1, 2), window, strides or window)
-    return site.reduce(net.MaxOp, [cut], (3, 4))
+    return site.reduce(net.MaxOp, [_windows(site, x, window, strides or window, dilation)], (3, 4))
 
 
-@entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair)
+@entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair, dilation=convert.pair)
 def _avg_pool(
-    site: Site, x: Tensor, window: tuple[int, int], strides: tuple[int, int] | None = None
+    site: Site,
+    x: Tensor,
+    window: tuple[int, int],
+    strides: tuple[int, int] | None = None,
+    dilation: tuple[int, int] = (1, 1),
 ) -> Tensor:
     _check_image("avg_pool", x)
-    cut = site.patches(x, (1, 2), window, strides or window)
+    cut = _windows(site, x, window, strides or window, dilation)
     return site.weighted([cut], [1 / prod(window)], axes=(3, 4))

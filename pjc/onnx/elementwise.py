@@ -1,0 +1,239 @@
+"""Operators that work entry by entry, and reductions along axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pjc.dialects import shapes
+from pjc.onnx.constants import uniform
+from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
+from pjc.onnx.reading import FLOATS
+from pjc.onnx.sizes import tuple_text
+
+TINY = 1e-30
+"""sign is 0 from minus this to this."""
+
+
+def number(value: float) -> str:
+    """Return a number as the language writes it: one that float32 holds by the fewest digits that name it."""
+    single = np.float32(value)
+    return str(single).removesuffix(".0") if float(single) == value else f"{value:.9g}"
+
+
+def unary(graph: Graph, node: Node, text: str) -> Value:
+    """Return a function of the first input, entry by entry; ``{x}`` in the text is that input."""
+    x = graph.tensor(node.input(0))
+    if x.integer:
+        raise Unsupported("it computes with an input of whole numbers")
+    return graph.bind(text.format(x=x.text), x.shape, x.order)
+
+
+@handles("Relu")
+def relu(graph: Graph, node: Node) -> Value:
+    return unary(graph, node, "relu({x})")
+
+
+@handles("Abs")
+def abs_(graph: Graph, node: Node) -> Value:
+    return unary(graph, node, "abs({x})")
+
+
+@handles("Neg")
+def neg(graph: Graph, node: Node) -> Value:
+    return unary(graph, node, "-{x}")
+
+
+@handles("LeakyRelu")
+def leaky_relu(graph: Graph, node: Node) -> Value:
+    return unary(graph, node, f"leaky_relu({{x}}, {number(node.get('alpha', 0.01))})")
+
+
+@handles("Sign")
+def sign(graph: Graph, node: Node) -> Value:
+    return unary(graph, node, f"piecewise({{x}}, (-{TINY}, {TINY}), (0, 0, 0), (-1, 0, 1))")
+
+
+@handles("Round")
+def round_(graph: Graph, node: Node) -> Value:
+    return unary(graph, node, "round({x})")
+
+
+@handles("Identity")
+def identity(graph: Graph, node: Node) -> Value:
+    return graph.tensor(node.input(0))
+
+
+@handles("Cast")
+def cast(graph: Graph, node: Node) -> Value:
+    x = graph.tensor(node.input(0))
+    if node.get("to") not in FLOATS and not x.integer:
+        raise Unsupported("it makes whole numbers of others", "round(x) is an operator of the language")
+    if node.get("to") in FLOATS and x.integer:
+        raise Unsupported("it makes numbers of the rows that an input names")
+    return x
+
+
+@handles("Dropout")
+def dropout(graph: Graph, node: Node) -> list[Value]:
+    """The input as it is, and a mask that keeps everything."""
+    if node.input(2) and bool(graph.static(node.input(2), "mode").any()):
+        raise Unsupported("it is in training mode", "export the model for inference")
+    x = graph.tensor(node.input(0))
+    return [x, Value(f"full({graph.sizes.shape(x.shape)}, 1)", x.shape)]
+
+
+@handles("Clip")
+def clip(graph: Graph, node: Node) -> Value:
+    bounds = []
+    for index, (what, default) in enumerate((("min", -np.inf), ("max", np.inf)), 1):
+        name = node.input(index)
+        found = uniform(graph.static(name, what)) if name else default
+        assert found is not None  # the checker lets only single numbers pass
+        bounds.append(float(found))
+    low, high = bounds
+    if low >= high:
+        x = graph.plain(node.input(0))
+        return Value(f"full({graph.sizes.shape(x.shape)}, {number(high)})", x.shape)
+    if low > -3e38 and high < 3e38:
+        return unary(graph, node, f"clip({{x}}, {number(low)}, {number(high)})")
+    if low > -3e38:
+        return unary(graph, node, f"piecewise({{x}}, ({number(low)},), (0, 1), ({number(low)}, 0))")
+    if high < 3e38:
+        return unary(graph, node, f"piecewise({{x}}, ({number(high)},), (1, 0), (0, {number(high)}))")
+    return graph.tensor(node.input(0))
+
+
+@handles("Add", "Sub")
+def add(graph: Graph, node: Node) -> Value:
+    sign = "+" if node.op == "Add" else "-"
+    names = node.input(0), node.input(1)
+    numbers = [graph.scalar(name) for name in names]
+    (a, b), shape, order = graph.together(names)
+    _numeric(a, b)
+    for index, (value, other) in enumerate(((a, b), (b, a))):
+        known = numbers[index]
+        if known is not None and shapes.broadcast_together([value.shape, other.shape]) == other.shape:
+            if index == 1:
+                return graph.bind(f"{other.text} {sign} {_signed(known)}", shape, order)
+            return graph.bind(f"{number(known)} {sign} {other.text}", shape, order)
+    return graph.bind(f"{a.text} {sign} {b.text}", shape, order)
+
+
+def _signed(value: float) -> str:
+    return number(value) if value >= 0 else f"({number(value)})"
+
+
+@handles("Mul")
+def mul(graph: Graph, node: Node) -> Value:
+    names = node.input(0), node.input(1)
+    numbers = [graph.scalar(name) for name in names]
+    (a, b), shape, order = graph.together(names)
+    _numeric(a, b)
+    for known, own, other in zip(numbers, (a, b), (b, a), strict=True):
+        if known and shapes.broadcast_together([own.shape, other.shape]) == other.shape:
+            return graph.bind(f"{number(known)} * {other.text}", shape, order)
+    return graph.bind(f"{a.text} * {b.text}", shape, order)
+
+
+@handles("Div")
+def div(graph: Graph, node: Node) -> Value:
+    known = graph.scalar(node.input(1))
+    if not known:
+        raise Unsupported("it divides by a tensor that is no constant number", "multiply by its inverse")
+    (a, _), shape, _ = graph.together((node.input(0), node.input(1)))
+    _numeric(a)
+    if shape != a.shape:
+        a = Value(f"broadcast({graph.in_order(a, None).text}, {graph.sizes.shape(shape)})", shape)
+    return graph.bind(f"{a.text} / {_signed(known)}", shape, a.order)
+
+
+def _numeric(*values: Value) -> None:
+    if any(value.integer for value in values):
+        raise Unsupported("it computes with an input of whole numbers")
+
+
+@handles("Sum", "Max", "Min")
+def variadic(graph: Graph, node: Node) -> Value:
+    names = [str(name) for name in node.proto.input]
+    if len(names) == 1:
+        return graph.tensor(names[0])
+    if node.op == "Max" and len(names) == 2:
+        for name, other in (names, names[::-1]):
+            x = None if graph.scalar(name) != 0 else graph.tensor(other)
+            if x is not None and graph.statics[name].ndim <= x.rank and not x.integer:
+                return graph.bind(f"relu({x.text})", x.shape, x.order)
+    values, shape, order = graph.together(names)
+    _numeric(*values)
+    function = {"Sum": "add", "Max": "maximum", "Min": "minimum"}[node.op]
+    return graph.bind(f"{function}({', '.join(value.text for value in values)})", shape, order)
+
+
+@handles("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+def reduce(graph: Graph, node: Node) -> Value:
+    x = graph.tensor(node.input(0))
+    _numeric(x)
+    axes = node.get("axes")
+    if node.input(1):
+        axes = graph.integers(node.input(1), "list of axes")
+    if not axes:
+        if node.get("noop_with_empty_axes", 0):
+            return x
+        axes = range(x.rank)
+    gone = sorted({axis % x.rank for axis in axes}) if x.rank else []
+    if not gone:
+        return x
+    if any(x.shape[axis] == 0 for axis in gone):
+        raise Unsupported("it reduces an axis of size 0")
+    function = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}[node.op]
+    return reduced(graph, function, x, gone, keep=bool(node.get("keepdims", 1)))
+
+
+def reduced(graph: Graph, function: str, x: Value, gone: Sequence[int], *, keep: bool) -> Value:
+    """Reduce a value along axes of the model's."""
+    own = [index for index, axis in enumerate(x.order or range(x.rank)) if axis in gone]
+    rest = [axis for axis in x.order or range(x.rank) if axis not in gone]
+    left = sorted(rest)
+    order = tuple(left.index(axis) for axis in rest)
+    shape = tuple(x.shape[axis] for axis in left)
+    text = f"{function}({x.text}, axis = {own[0] if len(own) == 1 else tuple_text(own)})"
+    value = graph.bind(text, shape, order if order != tuple(range(len(order))) else None)
+    kept = [1 if axis in gone else size for axis, size in enumerate(x.shape)]
+    return graph.reshaped(value, kept) if keep else value
+
+
+@handles("QuantizeLinear")
+def quantize_linear(graph: Graph, node: Node) -> Value:
+    x = graph.tensor(node.input(0))
+    scale, zero = _scale_and_zero(graph, node)
+    low, high = _range(graph, node)
+    text = f"clip(round({x.text} / {number(scale)}), {number(low - zero)}, {number(high - zero)})"
+    return graph.bind(f"{text} + {number(zero)}" if zero else text, x.shape, x.order)
+
+
+@handles("DequantizeLinear")
+def dequantize_linear(graph: Graph, node: Node) -> Value:
+    x = graph.tensor(node.input(0))
+    scale, zero = _scale_and_zero(graph, node)
+    text = f"({x.text} - {_signed(zero)})" if zero else x.text
+    return graph.bind(f"{number(scale)} * {text}", x.shape, x.order)
+
+
+def _scale_and_zero(graph: Graph, node: Node) -> tuple[float, float]:
+    if node.get("block_size", 0):
+        raise Unsupported("it quantizes in blocks")
+    scale = uniform(graph.static(node.input(1), "scale"))
+    zero = uniform(graph.static(node.input(2), "zero point")) if node.input(2) else 0.0
+    if scale is None or zero is None:
+        raise Unsupported("its scale or zero point differs along an axis", "quantize a tensor as a whole")
+    if not scale > 0:
+        raise Unsupported(f"its scale is {scale:g}")
+    return scale, zero
+
+
+def _range(graph: Graph, node: Node) -> tuple[int, int]:
+    kind = graph.static(node.input(2), "zero point").dtype if node.input(2) else np.dtype(np.uint8)
+    if kind.kind not in "iu" or kind.itemsize > 2:
+        raise Unsupported(f"it quantizes to {kind}", "int8, uint8, int16 and uint16 are known")
+    return int(np.iinfo(kind).min), int(np.iinfo(kind).max)

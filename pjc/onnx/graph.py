@@ -1,0 +1,273 @@
+"""A model on its way into the language: its values by name, and the statements that make them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+import onnx
+
+from pjc.dialects import shapes
+from pjc.dialects.net import INITIALIZERS
+from pjc.frontends.builtins import FUNCTIONS
+from pjc.frontends.layout import STATEMENTS
+from pjc.frontends.losses import LOSSES
+from pjc.frontends.sets import SETS
+from pjc.onnx.constants import Static, uniform
+from pjc.onnx.sizes import SizeError, Sizes, tuple_text
+
+RESERVED = {
+    *STATEMENTS,
+    "in",
+    "batch",
+    *INITIALIZERS,
+    *FUNCTIONS,
+    *LOSSES,
+    *SETS,
+    "SAME",
+    "VALID",
+    "f32",
+    "int",
+}
+
+
+class Unsupported(Exception):
+    """A node that has no counterpart; the text says why, ``hint`` what could be done."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the model: the expression for it, and the shape that the model gives it.
+
+    ``order`` tells for each axis of the expression which of the model's it is, where they differ: what
+    comes from a convolution stays with its channels last until something asks for the model's order.
+    """
+
+    text: str
+    shape: tuple[int, ...]
+    order: tuple[int, ...] | None = None
+    integer: bool = False
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    def own_shape(self) -> tuple[int, ...]:
+        """Return the shape of the expression."""
+        return self.shape if self.order is None else tuple(self.shape[axis] for axis in self.order)
+
+
+class Node:
+    """A node of the model, with its attributes as Python values."""
+
+    def __init__(self, proto: onnx.NodeProto, index: int, opset: int) -> None:
+        self.proto = proto
+        self.index = index
+        self.opset = opset
+        self.op = proto.op_type
+        self.attributes: dict[str, Any] = {
+            each.name: onnx.helper.get_attribute_value(each)
+            for each in proto.attribute
+            if each.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+        }
+        self.has_graph = len(self.attributes) < len(proto.attribute)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute; text as str."""
+        value = self.attributes.get(name, default)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def input(self, index: int) -> str:
+        """Return the name of an input, empty where it is left out."""
+        return str(self.proto.input[index]) if index < len(self.proto.input) else ""
+
+    @property
+    def title(self) -> str:
+        """Return what messages call the node."""
+        name = f"'{self.proto.name}' " if self.proto.name else ""
+        return f"node {name}({self.op}, number {self.index})"
+
+
+Handler = Callable[["Graph", Node], Value | Sequence[Value]]
+HANDLERS: dict[str, Handler] = {}
+
+
+def handles(*ops: str) -> Callable[[Handler], Handler]:
+    """Return a decorator that enters what makes statements of nodes of these kinds."""
+
+    def enter(handler: Handler) -> Handler:
+        for op in ops:
+            HANDLERS[op] = handler
+        return handler
+
+    return enter
+
+
+@dataclass
+class Graph:
+    """What is known of a model so far, and the lines of its text."""
+
+    sizes: Sizes
+    initial: dict[str, Static]
+    """Initializers of the model that hold numbers with fractions, by name."""
+    statics: dict[str, Static] = field(default_factory=dict)
+    """Values that do not depend on inputs or parameters."""
+    values: dict[str, Value] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    parameters: dict[str, Static] = field(default_factory=dict)
+    """The first values of the text's parameters."""
+    taken: set[str] = field(default_factory=set)
+    assumed: bool = False
+    """Whether the model gives the batch a number, and does not say that it may have another."""
+    title: str = ""
+    """What the text is to call the result of the node at hand."""
+    indent: str = ""
+
+    # What nodes read
+
+    def tensor(self, name: str) -> Value:
+        """Return a value that nodes compute with; an initializer or a constant becomes a statement now."""
+        if name in self.values:
+            return self.values[name]
+        if name in self.initial:
+            self.values[name] = self.parameter(name, self.initial[name])
+        elif name in self.statics:
+            array = self.statics[name]
+            if array.size == 0:
+                raise Unsupported(f"'{name}' has no entries")
+            number = uniform(array)
+            if self.has_open(array if number is None else np.asarray(number)):
+                raise Unsupported(f"it computes with '{name}', which depends on an open dimension")
+            if number is None:
+                self.values[name] = self.parameter(name, array)
+            else:
+                text = f"full({self.sizes.shape(array.shape)}, {number:.9g})"
+                self.values[name] = Value(text, array.shape)
+        else:
+            raise Unsupported(f"it reads '{name}', which nothing makes")
+        return self.values[name]
+
+    def has_open(self, array: Static) -> bool:
+        """Whether an array holds sizes of open dimensions."""
+        return (
+            bool(self.sizes.names) and array.dtype.kind in "iuf" and self.sizes.is_open(int(abs(array).max()))
+        )
+
+    def static(self, name: str, what: str) -> Static:
+        """Return a value that must be known when the model is read."""
+        if name in self.statics:
+            return self.statics[name]
+        if name in self.initial:
+            return self.initial[name]
+        raise Unsupported(f"its {what} depends on the inputs", "it must be a constant or an initializer")
+
+    def integers(self, name: str, what: str) -> list[int]:
+        """Return a list of integers that must be known."""
+        return [int(each) for each in self.static(name, what).reshape(-1)]
+
+    def scalar(self, name: str) -> float | None:
+        """Return the number that a value repeats everywhere, where it is a constant."""
+        return uniform(self.statics[name]) if name in self.statics else None
+
+    def plain(self, name: str) -> Value:
+        """Return a value whose expression has the model's order of axes."""
+        return self.in_order(self.tensor(name), None)
+
+    def in_order(self, value: Value, order: tuple[int, ...] | None) -> Value:
+        """Return a value with its axes in another order."""
+        if value.order == order:
+            return value
+        held = value.order or tuple(range(value.rank))
+        wanted = order or tuple(range(value.rank))
+        permutation = tuple(held.index(axis) for axis in wanted)
+        return replace(value, text=f"transpose({value.text}, {tuple_text(permutation)})", order=order)
+
+    def together(self, names: Iterable[str]) -> tuple[list[Value], tuple[int, ...], tuple[int, ...] | None]:
+        """Return values ready to be broadcast, the shape that results, and its order of axes."""
+        values = [self.tensor(name) for name in names]
+        try:
+            shape = shapes.broadcast_together([value.shape for value in values])
+        except shapes.ShapeError as error:
+            raise Unsupported(str(error)) from error
+        orders = {value.order for value in values if value.order is not None and value.rank == len(shape)}
+        order = orders.pop() if len(orders) == 1 else None
+        found = []
+        for value in values:
+            if order is not None and value.order is None and prod(value.shape) > 1:
+                value = self.widened(value, len(shape))
+                value = self.in_order(value, order)
+            elif value.order != order:
+                value = self.in_order(value, None)
+            found.append(value)
+        return found, shape, order
+
+    def widened(self, value: Value, rank: int) -> Value:
+        """Return a value with axes of size 1 in front."""
+        if value.rank == rank:
+            return value
+        shape = (1,) * (rank - value.rank) + value.shape
+        return Value(f"reshape({self.in_order(value, None).text}, {self.sizes.shape(shape)})", shape)
+
+    # What the text says
+
+    def name(self, wanted: str) -> str:
+        """Return a name of the language for a name of the model, one that nothing else has."""
+        bare = wanted.removesuffix("_output_0")  # which PyTorch puts behind the names of nodes
+        base = re.sub(r"\W+", "_", bare, flags=re.ASCII).strip("_") or "value"
+        base = f"v{base}" if base[0].isdigit() else base
+        base = base[:60]
+        found, number = base, 2
+        while found in self.taken or found in RESERVED:
+            found, number = f"{base}_{number}", number + 1
+        self.taken.add(found)
+        return found
+
+    def line(self, text: str) -> None:
+        self.lines.append(self.indent + text)
+
+    def bind(self, text: str, shape: Sequence[int], order: tuple[int, ...] | None = None) -> Value:
+        """Give an expression a name, and return it as a value."""
+        name = self.name(self.title)
+        self.line(f"{name} = {text}")
+        return Value(name, tuple(shape), order)
+
+    def parameter(
+        self, name: str, array: Static, *, fan_in: int | None = None, start: str | None = None
+    ) -> Value:
+        """Declare a parameter that starts from an array.
+
+        Where it is drawn afresh it starts from ``start``: by default a matrix from a normal distribution
+        scaled by its inputs (all axes but the first, unless ``fan_in`` says otherwise), a vector from zeros.
+        """
+        own = self.name(name)
+        if start is None and array.ndim > 1:
+            start = f"normal({sqrt(2 / (fan_in or max(1, prod(array.shape[1:])))):.4g})"
+        start = start or "zeros"
+        self.line(f"param {own}: f32{_dims(self.sizes, array.shape)} = {start}")
+        self.parameters[own] = np.asarray(array, np.float32)
+        return Value(own, tuple(array.shape))
+
+    def reshaped(self, value: Value, shape: Sequence[int]) -> Value:
+        """Return a value in another shape, by row-major order of the model's axes."""
+        if tuple(shape) == value.shape:
+            return value
+        if prod(shape) != prod(value.shape):
+            raise Unsupported(f"{list(value.shape)} has not as many entries as {list(shape)}")
+        plain = self.in_order(value, None)
+        try:
+            text = self.sizes.shape(shape)
+        except SizeError as error:
+            raise Unsupported(str(error)) from error
+        return self.bind(f"reshape({plain.text}, {text})", shape)
+
+
+def _dims(sizes: Sizes, shape: Sequence[int]) -> str:
+    return "[" + ", ".join(sizes.show(size) for size in shape) + "]"

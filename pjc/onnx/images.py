@@ -1,0 +1,237 @@
+"""Convolutions, pooling and batch normalization.
+
+What they give has its channels last in the text, whatever the model's order: see graph.Value.order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from math import prod
+
+import numpy as np
+
+from pjc.onnx.constants import Static
+from pjc.onnx.elementwise import number, reduced
+from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
+from pjc.onnx.sizes import tuple_text
+from pjc.onnx.views import edge_padded, zero_padded
+
+CHANNELS_LAST = (0, 2, 3, 1)
+WEIGHT_ORDER = (2, 3, 1, 0)
+"""Height, width, inputs, outputs of a weight that a model gives as outputs, inputs, height, width."""
+
+Pairs = list[tuple[int, int]]
+
+
+def image(graph: Graph, name: str) -> tuple[Value, bool]:
+    """Return a tensor of [batch, channels, height, width], and whether it had no height.
+
+    Raises:
+        Unsupported: if it has more than two axes beside batch and channels.
+    """
+    x = graph.tensor(name)
+    if x.rank not in (3, 4) or x.integer:
+        raise Unsupported(f"it takes a tensor of rank {x.rank}", "images and sequences are known")
+    if x.rank == 3:
+        x = graph.reshaped(x, (*x.shape[:2], 1, x.shape[2]))
+        return graph.in_order(x, CHANNELS_LAST), True
+    return graph.in_order(x, CHANNELS_LAST), False
+
+
+def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[list[int], list[int], Pairs]:
+    """Return strides, dilations and padding for height and width."""
+    rank = len(kernel)
+
+    def both(name: str, default: int) -> list[int]:
+        found = list(node.get(name) or [default] * rank)
+        return [1] * (2 - rank) + found
+
+    kernel = [1] * (2 - rank) + list(kernel)
+    strides, dilations = both("strides", 1), both("dilations", 1)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    auto = node.get("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        around = []
+        for n, k, s in zip(size, reach, strides, strict=True):
+            total = max((-(-n // s) - 1) * s + k - n, 0)
+            small, large = total // 2, total - total // 2
+            around.append((small, large) if auto == "SAME_UPPER" else (large, small))
+        return strides, dilations, around
+    given = list(node.get("pads") or [0] * (2 * rank)) if auto == "NOTSET" else [0] * (2 * rank)
+    low, high = [0] * (2 - rank) + given[:rank], [0] * (2 - rank) + given[rank:]
+    if min(low + high) < 0:
+        raise Unsupported("it pads by less than nothing")
+    return strides, dilations, list(zip(low, high, strict=True))
+
+
+def count(size: int, around: tuple[int, int], reach: int, stride: int) -> int:
+    """Return the number of positions of a window."""
+    return (size + sum(around) - reach) // stride + 1
+
+
+@handles("Conv")
+def conv(graph: Graph, node: Node) -> Value:
+    x, flat = image(graph, node.input(0))
+    weight = graph.plain(node.input(1))
+    kernel = weight.shape[2:]
+    shape4 = (*weight.shape[:2], *[1] * (4 - weight.rank), *kernel)
+    held = graph.reshaped(weight, shape4)
+    size = x.shape[2:]
+    strides, dilations, around = windows(node, kernel, size)
+    groups = node.get("group", 1)
+    if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise Unsupported(f"its weight {list(weight.shape)} does not fit {x.shape[1]} channels")
+    reach = [(k - 1) * d + 1 for k, d in zip(shape4[2:], dilations, strict=True)]
+    out = [count(*each) for each in zip(size, around, reach, strides, strict=True)]
+    _check_positive(out)
+    options = [f"transpose({held.text}, {tuple_text(WEIGHT_ORDER)})"]
+    if strides != [1, 1]:
+        options.append(f"strides = {tuple_text(strides)}")
+    options.append(
+        "padding = " + ("VALID" if around == [(0, 0)] * 2 else tuple_text([*map(tuple_text, around)]))
+    )
+    if dilations != [1, 1]:
+        options.append(f"dilation = {tuple_text(dilations)}")
+    if groups != 1:
+        options.append(f"groups = {groups}")
+    text = f"conv2d({', '.join([x.text, *options])})"
+    if node.input(2):
+        text = f"{text} + {graph.plain(node.input(2)).text}"
+    result = graph.bind(text, (x.shape[0], weight.shape[0], *out), CHANNELS_LAST)
+    return graph.reshaped(result, (*result.shape[:2], out[1])) if flat else result
+
+
+def _check_positive(out: Sequence[int]) -> None:
+    if min(out) < 1:
+        raise Unsupported("its window is larger than its input")
+
+
+@handles("MaxPool", "AveragePool")
+def pool(graph: Graph, node: Node) -> Value:
+    if len(node.proto.output) > 1 and node.proto.output[1]:
+        raise Unsupported("the places of the largest are asked for", "leave out the second output")
+    x, flat = image(graph, node.input(0))
+    kernel = [1] * (2 - len(node.get("kernel_shape"))) + list(node.get("kernel_shape"))
+    size = x.shape[2:]
+    strides, dilations, around = windows(node, node.get("kernel_shape"), size)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    out = [_positions(node, *each) for each in zip(size, around, reach, strides, strict=True)]
+    _check_positive(out)
+    # What the last windows need behind the padding that was asked for; perhaps less than that.
+    ends = [
+        max(0, (n - 1) * s + k - length - low)
+        for n, s, k, length, (low, _) in zip(out, strides, reach, size, around, strict=True)
+    ]
+    filled = [(0, 0), *((low, end) for (low, _), end in zip(around, ends, strict=True)), (0, 0)]
+    own = Value(x.text, x.own_shape())
+    if node.op == "MaxPool":
+        if any(low >= k or end >= k for (low, end), k in zip(filled[1:3], reach, strict=True)):
+            raise Unsupported("a window lies in the padding alone")
+        if dilations != [1, 1] and any(low or end for low, end in filled):
+            raise Unsupported("it is dilated and padded")
+        # An entry of a window that stands in it twice does not change its largest.
+        own = edge_padded(graph, own, filled)
+    else:
+        own = zero_padded(graph, own, filled)
+    function = "max_pool" if node.op == "MaxPool" else "avg_pool"
+    more = "" if dilations == [1, 1] else f", dilation = {tuple_text(dilations)}"
+    text = f"{function}({own.text}, {tuple_text(kernel)}, {tuple_text(strides)}{more})"
+    result = graph.bind(text, (*x.shape[:2], *out), CHANNELS_LAST)
+    if node.op == "AveragePool":
+        result = _counted(graph, node, result, kernel, dilations, strides, around, size)
+    return graph.reshaped(result, (*result.shape[:2], out[1])) if flat else result
+
+
+def _positions(node: Node, size: int, around: tuple[int, int], reach: int, stride: int) -> int:
+    """Return the number of windows; with ceil_mode also one that starts inside and reaches out."""
+    whole = count(size, around, reach, stride)
+    auto = node.get("auto_pad", "NOTSET")
+    if not node.get("ceil_mode", 0) or auto in ("SAME_UPPER", "SAME_LOWER"):
+        return whole
+    more = -(-(size + sum(around) - reach) // stride) + 1
+    return more if (more - 1) * stride < size + around[0] else more - 1
+
+
+def _counted(
+    graph: Graph,
+    node: Node,
+    result: Value,
+    kernel: Sequence[int],
+    dilations: Sequence[int],
+    strides: Sequence[int],
+    around: Pairs,
+    size: Sequence[int],
+) -> Value:
+    """Scale means of whole windows to means over the entries that count, which are fewer at the borders."""
+    for axis in (0, 1):
+        low, high = around[axis] if node.get("count_include_pad", 0) else (0, 0)
+        starts = np.arange(result.shape[2 + axis]) * strides[axis] - around[axis][0]
+        places = starts[:, None] + np.arange(kernel[axis]) * dilations[axis]
+        counts = ((places >= -low) & (places < size[axis] + high)).sum(axis=1)
+        if np.any(counts == 0):
+            raise Unsupported("a window lies in the padding alone")
+        runs = [(key, len(list(group))) for key, group in groupby(counts.tolist())]
+        if runs == [(kernel[axis], len(counts))]:
+            continue
+        parts, at = [], 0
+        for entries, length in runs:
+            index = "[" + ":, " * (1 + axis) + f"{at}:{at + length}]"
+            factor = kernel[axis] / entries
+            parts.append(
+                f"{number(factor)} * {result.text}{index}" if factor != 1 else f"{result.text}{index}"
+            )
+            at += length
+        text = parts[0] if len(parts) == 1 else f"concat({', '.join(parts)}, axis = {1 + axis})"
+        result = graph.bind(text, result.shape, result.order)
+    return result
+
+
+@handles("GlobalMaxPool", "GlobalAveragePool")
+def global_pool(graph: Graph, node: Node) -> Value:
+    x = graph.tensor(node.input(0))
+    if x.rank < 3:
+        raise Unsupported(f"it takes a tensor of rank {x.rank}")
+    function = "max" if node.op == "GlobalMaxPool" else "mean"
+    return reduced(graph, function, x, range(2, x.rank), keep=True)
+
+
+@handles("BatchNormalization")
+def batch_normalization(graph: Graph, node: Node) -> Value:
+    """``(x - mean) / sqrt(variance + epsilon) * scale + bias``: one factor and one term for each channel."""
+    if node.get("training_mode", 0) or sum(1 for name in node.proto.output if name) > 1:
+        raise Unsupported("it is in training mode", "export the model for inference")
+    what = ("scale", "bias", "mean", "variance")
+    scale, bias, mean, variance = (
+        graph.static(node.input(index), name).astype(np.float64) for index, name in enumerate(what, 1)
+    )
+    factor = scale / np.sqrt(variance + node.get("epsilon", 1e-5))
+    shift = bias - mean * factor
+    x = graph.tensor(node.input(0))
+    if len({*map(len, (scale, bias, mean, variance)), x.shape[1]}) != 1:
+        raise Unsupported(f"its statistics do not fit {x.shape[1]} channels")
+    stem = node.input(1)
+    last = x.order is not None and x.order[-1] == 1
+    shape = factor.shape if last or x.rank == 2 else (len(factor), *[1] * (x.rank - 2))
+    a = graph.parameter(f"{stem}_factor", factor.reshape(shape), start="ones").text
+    b = graph.parameter(f"{stem}_shift", shift.reshape(shape), start="zeros").text
+    if not last:
+        x = graph.in_order(x, None)
+    return graph.bind(f"{x.text} * {a} + {b}", x.shape, x.order)
+
+
+def folded_normalization(
+    weight: Static, bias: Static | None, statistics: Sequence[Static], epsilon: float, axis: int
+) -> tuple[Static, Static]:
+    """Return weight and bias of a layer that also does the normalization that follows it.
+
+    ``axis`` is the weight's axis of outputs; ``statistics`` are scale, bias, mean and variance.
+    """
+    scale, shift, mean, variance = (each.astype(np.float64) for each in statistics)
+    factor = scale / np.sqrt(variance + epsilon)
+    shape = [1] * weight.ndim
+    shape[axis] = prod(factor.shape)
+    moved = (0.0 if bias is None else bias) - mean
+    return (weight * factor.reshape(shape)).astype(weight.dtype), (moved * factor + shift).astype(
+        weight.dtype
+    )

@@ -1,0 +1,376 @@
+"""From an ONNX model to a text in the language, and the values that its parameters start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.dialects.shapes import ShapeError
+from pjc.onnx import elementwise, images, products, views  # noqa: F401  they enter their handlers
+from pjc.onnx.constants import FoldError, Static, can_fold, fold
+from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
+from pjc.onnx.images import folded_normalization
+from pjc.onnx.reading import FLOATS, INTEGERS, array_of, read_model
+from pjc.onnx.sizes import SizeError, Sizes
+
+ABSORBED = {"Softmax", "LogSoftmax"}
+"""As the last node they are left to the loss: the network gives logits."""
+LOSSES = ("cross_entropy", "margin", "squared_error")
+MAX_REPORTED = 50
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model as a network: its text, and the first values of the text's parameters by name."""
+
+    text: str
+    parameters: Mapping[str, Static]
+    assumed: bool = False
+    """Whether the model gives the batch a number, which the text lets be another."""
+
+
+def import_file(path: Path, loss: str | None = None, *, assume: bool = True) -> Imported:
+    """Return the network of an ``.onnx`` file; with ``loss``, a target and that requirement.
+
+    ``assume`` as in :func:`import_model`.
+
+    Raises:
+        DiagnosticError: if the file is no valid model, or naming every node that is not supported.
+    """
+    return import_model(read_model(path), path.name, path.parent, loss, assume=assume)
+
+
+def import_model(
+    model: onnx.ModelProto,
+    name: str,
+    folder: Path | None = None,
+    loss: str | None = None,
+    *,
+    assume: bool = True,
+) -> Imported:
+    """Return the network of a model that :func:`pjc.onnx.reading.checked` has let pass.
+
+    With ``assume``, a first dimension that is the same number in every input is taken for the batch, as long
+    as the model allows that; it can then be chosen when the network is compiled.
+
+    Raises:
+        DiagnosticError: as :func:`import_file`.
+    """
+    fixed = _fixed_batch(model.graph)
+    if assume and fixed is not None:
+        try:
+            return _Importer(model, name, folder, loss, fixed).run()
+        except DiagnosticError:
+            pass
+    return _Importer(model, name, folder, loss, None).run()
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    known = {tensor.name for tensor in graph.initializer}
+    return [each for each in graph.input if each.name not in known]
+
+
+def _fixed_batch(graph: onnx.GraphProto) -> int | None:
+    """Return the first size of all inputs, where that is the same number."""
+    firsts = {
+        each.type.tensor_type.shape.dim[0].dim_value if each.type.tensor_type.shape.dim else 0
+        for each in _inputs(graph)
+    }
+    size = firsts.pop() if len(firsts) == 1 else 0
+    return size if size > 0 else None
+
+
+class _Importer:
+    """One walk through the nodes; ``mistakes`` are what cannot be imported."""
+
+    def __init__(
+        self, model: onnx.ModelProto, name: str, folder: Path | None, loss: str | None, batch: int | None
+    ) -> None:
+        self.model, self.file, self.folder, self.loss, self.batch = model, name, folder, loss, batch
+        self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+        self.graph = Graph(Sizes(), {}, assumed=batch is not None)
+        self.mistakes: list[Diagnostic] = []
+        self.failed: set[str] = set()
+        """Values that nodes which cannot be imported would make."""
+
+    def run(self) -> Imported:
+        self._initializers()
+        heads = self._inputs()
+        nodes = [Node(node, index, self.opset) for index, node in enumerate(self.model.graph.node, 1)]
+        outputs = self._outputs(nodes)
+        needed = _needed(nodes, [name for _, name in outputs])
+        self._fold_normalizations([node for node in nodes if node.index in needed])
+        for node in nodes:
+            if node.index in needed:
+                self._node(node)
+        tails = self._tails(outputs) if not self.mistakes else []
+        if self.mistakes:
+            more = len(self.mistakes) - MAX_REPORTED
+            shown = self.mistakes[:MAX_REPORTED]
+            if more > 0:
+                shown.append(Diagnostic(f"{self.file}: and {more} more nodes"))
+            raise DiagnosticError(shown)
+        text = "\n".join(
+            [f"# From the ONNX model {_printable(self.file)}", "", *heads, "", *self.graph.lines, "", *tails]
+        )
+        return Imported(text + "\n", self.graph.parameters, self.batch is not None)
+
+    # Heads: initializers and inputs
+
+    def _initializers(self) -> None:
+        for tensor in self.model.graph.initializer:
+            array = array_of(tensor, self.folder)
+            if tensor.data_type in FLOATS:
+                self.graph.initial[tensor.name] = array.astype(np.float32)
+            else:
+                self.graph.statics[tensor.name] = array
+
+    def _inputs(self) -> list[str]:
+        """Return the declarations of the inputs, and the batch's where it is a number."""
+        heads = [] if self.batch is None else [f"const batch = {self.batch}"]
+        for each in _inputs(self.model.graph):
+            try:
+                heads.append(self._input(each))
+            except (Unsupported, SizeError) as error:
+                self.failed.add(each.name)
+                self._mistake(f"input '{each.name}': {error}")
+        return heads
+
+    def _input(self, given: onnx.ValueInfoProto) -> str:
+        """Return the declaration of an input."""
+        kind = given.type.tensor_type
+        if not given.type.HasField("tensor_type") or not kind.HasField("shape"):
+            raise Unsupported("it is no tensor of a known rank")
+        if kind.elem_type not in FLOATS | INTEGERS:
+            raise Unsupported("it is no tensor of numbers")
+        shape = tuple(self._size(given.name, axis, dim) for axis, dim in enumerate(kind.shape.dim))
+        integer = kind.elem_type in INTEGERS and self._is_index(given.name)
+        own = self.graph.name(given.name)
+        dims = ", ".join(self.graph.sizes.show(size) for size in shape)
+        self.graph.values[given.name] = Value(own, shape, None, integer)
+        return f"input {own}: {'int' if integer else 'f32'}[{dims}]"
+
+    def _size(self, name: str, axis: int, dim: onnx.TensorShapeProto.Dimension) -> int:
+        fixed = dim.HasField("dim_value")
+        if axis == 0 and (self.batch is not None or not fixed):
+            return self.graph.sizes.prime("batch")
+        if fixed:
+            if not 0 < dim.dim_value < 2**31:
+                raise SizeError(f"axis {axis} has the size {dim.dim_value}")
+            return int(dim.dim_value)
+        wanted = "".join(c if c.isalnum() and c.isascii() else "_" for c in dim.dim_param) or f"{name}_{axis}"
+        known = wanted in self.graph.sizes.names.values()
+        return self.graph.sizes.prime(wanted if known else self.graph.name(wanted))
+
+    def _is_index(self, name: str) -> bool:
+        """Whether an input of whole numbers is what a Gather takes rows by."""
+        names = {name}
+        for node in self.model.graph.node:
+            if node.op_type in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice"):
+                names |= set(node.output) if node.input and node.input[0] in names else set()
+        return any(
+            node.op_type == "Gather" and len(node.input) > 1 and node.input[1] in names
+            for node in self.model.graph.node
+        )
+
+    # Outputs
+
+    def _outputs(self, nodes: Sequence[Node]) -> list[tuple[str, str]]:
+        """Return each output's name, and the value it is: of a softmax at the end, its input.
+
+        Labels, which are whole numbers, are left out where the model has other outputs.
+        """
+        made_by = {str(name): node for node in nodes for name in node.proto.output}
+        floats: list[tuple[str, str]] = []
+        others: list[tuple[str, str]] = []
+        for output in self.model.graph.output:
+            value = output.name
+            while (node := made_by.get(value)) is not None and (
+                node.op in ABSORBED
+                or (
+                    node.op in ("Identity", "Cast", "ZipMap", "Normalizer")
+                    and _leads_to_softmax(node, made_by)
+                )
+            ):
+                value = node.input(0)
+            kind = output.type.tensor_type.elem_type if output.type.HasField("tensor_type") else 0
+            is_label = kind in INTEGERS or (kind not in FLOATS and value == output.name)
+            (others if is_label else floats).append((output.name, value))
+        return floats or others
+
+    def _tails(self, outputs: Sequence[tuple[str, str]]) -> list[str]:
+        """Return the declarations of the outputs, and of the loss."""
+        lines = []
+        for label, name in outputs:
+            self.graph.title = label
+            try:
+                value = self.graph.plain(name)
+            except (Unsupported, SizeError) as error:
+                self._mistake(f"output '{label}': {error}", getattr(error, "hint", None))
+                continue
+            own = self.graph.name(label) if value.text != label else label
+            lines.append(f"output {own}" if own == value.text else f"output {own} = {value.text}")
+            if self.loss is None:
+                continue
+            if len(outputs) > 1:
+                shown = ", ".join(each for each, _ in outputs)
+                self._mistake(f"a loss needs one output, and the model has {shown}")
+                return []
+            lines += self._required(value, own)
+        return lines
+
+    def _required(self, value: Value, output: str) -> list[str]:
+        target = self.graph.name("y")
+        if self.loss != "squared_error" and (value.rank < 2):
+            self._mistake(f"{self.loss} needs an output of [batch, classes], found rank {value.rank}")
+            return []
+        kind = "f32" if self.loss == "squared_error" else "class"
+        dims = ", ".join(self.graph.sizes.show(size) for size in value.shape)
+        return [f"target {target}: {kind}[{dims}]", f"require {self.loss}({output}, {target})"]
+
+    # Nodes
+
+    def _fold_normalizations(self, nodes: Sequence[Node]) -> None:
+        """Do the normalization after a convolution or a product in the layer's own weights."""
+        readers: dict[str, int] = {}
+        for node in self.model.graph.node:
+            for name in node.input:
+                readers[str(name)] = readers.get(str(name), 0) + 1
+        kept = {output.name for output in self.model.graph.output}
+        made_by = {str(name): node for node in nodes for name in node.proto.output}
+        for node in nodes:
+            layer = made_by.get(node.input(0)) if node.op == "BatchNormalization" else None
+            if layer is None or readers[node.input(0)] > 1 or node.input(0) in kept:
+                continue
+            self._fold_normalization(layer, node, readers)
+
+    def _fold_normalization(self, layer: Node, node: Node, readers: Mapping[str, int]) -> None:
+        initial = self.graph.initial
+        statistics = [initial.get(node.input(index)) for index in range(1, 5)]
+        weight, bias = layer.input(1), layer.input(2)
+        fits = layer.op == "Conv" or (
+            layer.op == "Gemm" and layer.get("alpha", 1.0) == layer.get("beta", 1.0) == 1.0
+        )
+        if not fits or node.get("training_mode", 0) or len(node.proto.output) > 1:
+            return
+        if (
+            weight not in initial
+            or readers[weight] > 1
+            or (bias and (bias not in initial or readers[bias] > 1))
+        ):
+            return
+        known = [each for each in statistics if each is not None]
+        axis = 0 if layer.op == "Conv" or layer.get("transB", 0) else 1
+        outputs = initial[weight].shape[axis]
+        if len(known) < 4 or any(each.shape != (outputs,) for each in known):
+            return
+        if bias and initial[bias].shape != (outputs,):
+            return
+        own = bias or f"{weight}_bias"
+        initial[weight], initial[own] = folded_normalization(
+            initial[weight], initial[bias] if bias else None, known, node.get("epsilon", 1e-5), axis
+        )
+        if not bias:
+            while len(layer.proto.input) < 3:
+                layer.proto.input.append(own)
+        node.op = "Identity"
+
+    def _node(self, node: Node) -> None:
+        """Make the statements of a node, or note why there are none."""
+        names = [str(name) for name in node.proto.input if name]
+        outputs = [str(name) for name in node.proto.output if name]
+        if self.failed.intersection(names):
+            self.failed.update(outputs)
+            return
+        self.graph.title = outputs[0] if outputs else ""
+        try:
+            self._import(node, names)
+        except (Unsupported, FoldError, SizeError, ShapeError) as error:
+            self.failed.update(outputs)
+            self._mistake(f"{node.title}: {error}", getattr(error, "hint", None))
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
+            # Attributes of kinds and lengths that the operator does not have.
+            self.failed.update(outputs)
+            self._mistake(f"{node.title} is not as {node.op} should be: {type(error).__name__}: {error}")
+
+    def _import(self, node: Node, names: Sequence[str]) -> None:
+        graph, proto = self.graph, node.proto
+        statics = graph.statics
+        foldable = can_fold(proto) and not node.has_graph
+        if foldable and node.op == "Shape" and names and names[0] not in statics:
+            shape = graph.tensor(names[0]).shape
+            start, end = node.get("start", 0), node.get("end", None)
+            statics[str(proto.output[0])] = np.asarray(shape[start:end], np.int64)
+            return
+        if foldable and all(name in statics for name in names):
+            inputs = [statics[str(name)] if name else None for name in proto.input]
+            for name, array in zip(proto.output, fold(proto, inputs, self.opset), strict=False):
+                statics[str(name)] = array
+            return
+        if node.op == "DequantizeLinear" and all(name in statics or name in graph.initial for name in names):
+            self._dequantize(node, names)
+            return
+        handler = HANDLERS.get(node.op) if proto.domain in ("", "ai.onnx") else None
+        if handler is None:
+            domain = f"{proto.domain}." if proto.domain else ""
+            raise Unsupported(f"operator {domain}{node.op} is not supported", _advice(node.op))
+        made = handler(graph, node)
+        values = [made] if isinstance(made, Value) else list(made)
+        for name, value in zip(proto.output, values, strict=False):
+            if name:
+                graph.values[str(name)] = value
+
+    def _dequantize(self, node: Node, names: Sequence[str]) -> None:
+        """Weights that are stored as whole numbers become the numbers they mean."""
+        known = {**self.graph.initial, **self.graph.statics}
+        inputs = [known[str(name)] if name else None for name in node.proto.input]
+        self.graph.initial[str(node.proto.output[0])] = fold(node.proto, inputs, self.opset)[0]
+
+    def _mistake(self, message: str, hint: str | None = None) -> None:
+        self.mistakes.append(Diagnostic(f"{self.file}: {message}", None, hint))
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[int]:
+    """Return the numbers of the nodes that the outputs depend on."""
+    wanted, found = set(outputs), set()
+    for node in reversed(nodes):
+        if wanted.intersection(node.proto.output):
+            found.add(node.index)
+            wanted.update(name for name in node.proto.input if name)
+    return found
+
+
+def _leads_to_softmax(node: Node, made_by: Mapping[str, Node]) -> bool:
+    """Whether a node that keeps its input's order stands behind a softmax."""
+    seen = 0
+    found: Node | None = node
+    while found is not None and seen < 8:
+        if found.op in ABSORBED:
+            return True
+        found, seen = made_by.get(found.input(0)), seen + 1
+    return False
+
+
+ADVICE = {
+    "Sigmoid": "clip(x / 4 + 1 / 2, 0, 1) has a projection, Sigmoid has none",
+    "Tanh": "Clip to -1 and 1 has a projection, Tanh has none",
+    "Gelu": "use Relu",
+    "Softmax": "only as the last node, where the loss absorbs it; inside, Relu has a projection",
+    "LogSoftmax": "only as the last node, where the loss absorbs it",
+    "LSTM": "RNN with the activation Relu is known",
+    "GRU": "RNN with the activation Relu is known",
+    "LayerNormalization": "BatchNormalization is known",
+}
+
+
+def _advice(op: str) -> str | None:
+    return ADVICE.get(op)
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)[:200]

@@ -1,0 +1,181 @@
+"""Read an ONNX file that nobody vouches for: everything is checked before memory is taken for it."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.inliner
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from pjc.diagnostics import Diagnostic, DiagnosticError
+
+MAX_BYTES = 2**31 - 1
+"""The most that protobuf reads, and so the largest model file."""
+MAX_NODES = 20_000
+MAX_ELEMENTS = 2**29
+"""The most numbers in one tensor of a model."""
+OLDEST_OPSET = 13
+FLOATS = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+}
+INTEGERS = {
+    onnx.TensorProto.INT8,
+    onnx.TensorProto.INT16,
+    onnx.TensorProto.INT32,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.UINT8,
+    onnx.TensorProto.UINT16,
+    onnx.TensorProto.UINT32,
+    onnx.TensorProto.UINT64,
+    onnx.TensorProto.BOOL,
+}
+
+
+def refuse(message: str, hint: str | None = None) -> DiagnosticError:
+    """Return the error for a model as a whole."""
+    return DiagnosticError([Diagnostic(message, None, hint)])
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Return the model of a file, checked, with its local functions inlined and no external data loaded.
+
+    Raises:
+        DiagnosticError: if the file cannot be read, is no valid model, or is of an older opset than 13.
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir() or size > MAX_BYTES:
+            what = "is a folder" if path.is_dir() else f"has {size:,} bytes, more than a model file can have"
+            raise refuse(f"{path} {what}, expected an .onnx file")
+        data = path.read_bytes()
+    except OSError as error:
+        raise refuse(f"cannot read {path}: {error.strerror or error}") from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise refuse(f"{path} is no whole ONNX model: {error}") from error
+    return checked(model, str(path))
+
+
+def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Return a model that onnx's checker accepts and whose size and version pjc takes.
+
+    Raises:
+        DiagnosticError: as :func:`read_model`.
+    """
+    if not model.graph.node and not model.graph.output:
+        raise refuse(f"{name} holds no network")
+    if len(model.graph.node) > MAX_NODES:
+        raise refuse(f"{name} has {len(model.graph.node):,} nodes, more than {MAX_NODES:,}")
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions or not OLDEST_OPSET <= versions[0] <= onnx.defs.onnx_opset_version():
+        found = f"opset {versions[0]}" if versions else "no opset"
+        raise refuse(
+            f"{name} is of {found}; pjc takes {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()}",
+            "onnx.version_converter brings a model to another opset",
+        )
+    for tensor in model.graph.initializer:
+        check_tensor(tensor, name)
+    try:
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        # The checker looks for external data, which is read and checked elsewhere.
+        bare = onnx.ModelProto()
+        bare.CopyFrom(model)
+        for tensor in bare.graph.initializer:
+            _strip(tensor)
+        onnx.checker.check_model(bare)
+    except Exception as error:  # checker, inliner: ValidationError, RuntimeError and others
+        first = " ".join(str(error).split())[:300]
+        raise refuse(f"{name} is no valid model: {first}") from error
+    return model
+
+
+def _strip(tensor: onnx.TensorProto) -> None:
+    """Take the numbers out of a tensor."""
+    kind, name = tensor.data_type, tensor.name
+    tensor.Clear()
+    tensor.name, tensor.data_type = name, kind if kind in FLOATS | INTEGERS else onnx.TensorProto.FLOAT
+    tensor.dims.append(0)
+
+
+def check_tensor(tensor: onnx.TensorProto, name: str) -> None:
+    """Raise DiagnosticError if a tensor's shape is absurd or its data are of another size."""
+    if any(size < 0 for size in tensor.dims) or prod(tensor.dims) > MAX_ELEMENTS:
+        raise refuse(f"tensor '{tensor.name}' of {name} has the shape {list(tensor.dims)}")
+    if tensor.data_type not in FLOATS | INTEGERS:
+        return  # refused where a node reads it
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return
+    count = prod(tensor.dims)
+    width = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+    held = len(tensor.raw_data) // width if tensor.HasField("raw_data") else _listed(tensor)
+    if held != count or (tensor.HasField("raw_data") and len(tensor.raw_data) % width):
+        raise refuse(
+            f"tensor '{tensor.name}' of {name} has the shape {list(tensor.dims)}, {count} numbers, "
+            f"and holds {held}"
+        )
+
+
+def _listed(tensor: onnx.TensorProto) -> int:
+    lists = (
+        tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data
+    )  # fmt: skip
+    return max(len(each) for each in lists)
+
+
+def array_of(tensor: onnx.TensorProto, folder: Path | None) -> NDArray[np.generic]:
+    """Return a tensor's numbers; those outside the file are read from ``folder``. bfloat16 becomes float32.
+
+    Raises:
+        DiagnosticError: if it is of a type that pjc does not take, or its data lie outside of the folder, are
+            missing, or are too few.
+    """
+    if tensor.data_type not in FLOATS | INTEGERS:
+        raise refuse(f"tensor '{tensor.name}' of the model has a type that is no number")
+    check_tensor(tensor, "the model")
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return _known(np.asarray(onnx.numpy_helper.to_array(tensor)))
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    path = _external_path(tensor.name, entries.get("location", ""), folder)
+    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    size = prod(tensor.dims) * kind.itemsize
+    try:
+        offset = int(entries.get("offset") or 0)
+        length = int(entries.get("length") or size)
+        if offset < 0 or length != size:
+            raise ValueError(f"{length} bytes from {offset}, expected {size} bytes")
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size) if offset + size <= path.stat().st_size else b""
+    except (OSError, ValueError) as error:
+        raise refuse(f"cannot read the external data of tensor '{tensor.name}' in {path}: {error}") from error
+    if len(data) != size:
+        raise refuse(f"{path} is too short: tensor '{tensor.name}' needs {size} bytes from {offset}")
+    return _known(np.frombuffer(data, kind.newbyteorder("<")).astype(kind).reshape(tuple(tensor.dims)))
+
+
+def _known(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _external_path(name: str, location: str, folder: Path | None) -> Path:
+    if folder is None:
+        raise refuse(f"tensor '{name}' keeps its data in another file, and the model comes from none")
+    path = folder / location
+    inside = location and not Path(location).is_absolute() and "\0" not in location
+    if not inside or folder.resolve() not in path.resolve().parents:
+        raise refuse(f"tensor '{name}' names the external file '{location}', which is not beside the model")
+    if not path.is_file():
+        raise refuse(
+            f"the external file '{location}' of tensor '{name}' is missing", f"expected it in {folder}"
+        )
+    return path

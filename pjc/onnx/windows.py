@@ -1,0 +1,93 @@
+"""Recognize convolutions and pools in the net dialect, where they are products and reductions of patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from xdsl.ir import SSAValue
+
+from pjc.dialects import net, view
+from pjc.dialects.view import shape_of
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows over height and width of ``image``, which has its channels last."""
+
+    image: SSAValue
+    window: Pair
+    strides: Pair
+    dilation: Pair
+
+
+@dataclass(frozen=True)
+class Convolution(Pool):
+    """A convolution by ``weight``, of [height, width, channels, out]; ``shape`` is that of its result."""
+
+    weight: SSAValue
+    low: Pair
+    high: Pair
+    shape: tuple[int, ...]
+
+
+def as_pool(op: net.ReductionOp) -> Pool | None:
+    """Return the windows that an op reduces, each channel by itself, or None."""
+    (first, *more) = op.terms
+    if more or list(op.axes.get_values()) != [3, 4]:
+        return None
+    return _windows(first)
+
+
+def as_convolution(op: net.MatmulOp) -> Convolution | None:
+    """Return the convolution that a product of patches and a weight is, or None."""
+    rows, columns = op.lhs.owner, op.rhs.owner
+    if not isinstance(rows, view.ReshapeOp) or not isinstance(columns, view.ReshapeOp):
+        return None
+    found, weight = _windows(rows.operand), shape_of(columns.operand)
+    if found is None or len(weight) != 4 or weight[:2] != found.window:
+        return None
+    cut = shape_of(rows.operand)
+    if shape_of(rows.result) != (prod(cut[:3]), prod(cut[3:])) or shape_of(columns.result) != (
+        prod(weight[:3]),
+        weight[3],
+    ):
+        return None
+    image, low, high = found.image, (0, 0), (0, 0)
+    if isinstance(image.owner, view.PadOp):
+        lows, highs = (list(each.get_values()) for each in (image.owner.low, image.owner.high))
+        if lows[0] == lows[3] == highs[0] == highs[3] == 0:
+            image, low, high = image.owner.operand, _pair(lows[1:3]), _pair(highs[1:3])
+    return Convolution(
+        image, found.window, found.strides, found.dilation, columns.operand, low, high, (*cut[:3], weight[3])
+    )
+
+
+def _windows(value: SSAValue) -> Pool | None:
+    """Return the patches of an image that a value is, perhaps with entries left out between."""
+    dilation = (1, 1)
+    owner = value.owner
+    if isinstance(owner, view.SliceOp):
+        strides = list(owner.strides.get_values())
+        cut = [*owner.starts.get_values(), *strides[:3], *strides[5:]]
+        if len(strides) != 6 or any(cut[:6]) or cut[6:] != [1] * 4:
+            return None
+        if list(owner.limits.get_values()) != list(shape_of(owner.operand)):
+            return None
+        dilation = _pair(strides[3:5])
+        owner = owner.operand.owner
+    if not isinstance(owner, view.PatchesOp) or list(owner.axes.get_values()) != [1, 2]:
+        return None
+    if len(shape_of(owner.operand)) != 4:
+        return None
+    reach = owner.window.get_values()
+    window = _pair([(size - 1) // step + 1 for size, step in zip(reach, dilation, strict=True)])
+    return Pool(owner.operand, window, _pair(owner.strides.get_values()), dilation)
+
+
+def _pair(values: Sequence[int]) -> Pair:
+    first, second = values
+    return first, second

@@ -1,0 +1,461 @@
+"""ONNX models: import, training, export, and files that are broken."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_nodes
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from random_networks import BATCH, RandomNetwork
+
+import pjc
+from pjc.cli import main
+from pjc.diagnostics import DiagnosticError
+from pjc.driver import compile_file
+from pjc.onnx.importer import import_model
+from pjc.onnx.reading import checked
+from pjc.runtime.data import load, split
+from pjc.runtime.program import Program, ProgramError
+from pjc.runtime.train import evaluate, train
+
+MODELS = Path(__file__).resolve().parent / "onnx"
+Array = NDArray[Any]
+
+
+def made(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: dict[str, Sequence[int | str]],
+    outputs: Sequence[str] = ("z",),
+    opset: int = 18,
+    **initializers: Array,
+) -> onnx.ModelProto:
+    """Return a model written by hand."""
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in initializers.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    model = onnx.shape_inference.infer_shapes(model)
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim.extend([])  # the checker wants a shape, if only an empty one
+        output.type.tensor_type.shape.SetInParent()
+    return model
+
+
+def drawn(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def run(model: onnx.ModelProto | Path, *inputs: Array) -> list[Any]:
+    """Return what onnxruntime computes."""
+    given = str(model) if isinstance(model, Path) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+
+def compiled(model: onnx.ModelProto, folder: Path, **options: Any) -> Program:
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return pjc.compile(path, **options)
+
+
+def check_both_ways(model: onnx.ModelProto, folder: Path, *inputs: Array) -> None:
+    """Import a model and compare with onnxruntime; export it, and compare again."""
+    expected = run(model, *inputs)[0]
+    program = compiled(model, folder)
+    params = program.init(0)
+    found = program.apply(params, *inputs)
+    assert np.shape(found) == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    program.to_onnx(params, folder / "out.onnx")
+    np.testing.assert_allclose(run(folder / "out.onnx", *inputs)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_table_of_node_tests_is_what_the_document_says() -> None:
+    assert onnx_nodes.table() == onnx_nodes.written()
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.glob("*.onnx")), ids=lambda path: path.stem)
+def test_models_of_other_software_compute_what_onnxruntime_does(path: Path, tmp_path: Path) -> None:
+    program = pjc.compile(path)
+    (spec,) = program.inputs
+    x = drawn(7, *spec.shape[1:])
+    params = program.init(0)
+    logits = np.asarray(program.apply(params, x))
+    expected = run(path, x)[-1]
+    if isinstance(expected, list):  # scikit-learn's probabilities, by class
+        expected = np.array([list(each.values()) for each in expected])
+    program.to_onnx(params, tmp_path / "out.onnx")
+    np.testing.assert_allclose(run(tmp_path / "out.onnx", x)[0], logits, rtol=1e-5, atol=1e-5)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    own = {"sklearn_mlp": np.exp(scores)}.get(path.stem, scores if "cnn" in path.stem else logits)
+    np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-5)
+
+
+GEMMS = [(a, b, alpha, beta) for a in (0, 1) for b in (0, 1) for alpha, beta in ((1.0, 1.0), (0.5, 2.0))]
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b", "alpha", "beta"), GEMMS)
+def test_gemm(trans_a: int, trans_b: int, alpha: float, beta: float, tmp_path: Path) -> None:
+    node = helper.make_node(
+        "Gemm", ["x", "w", "b"], ["z"], transA=trans_a, transB=trans_b, alpha=alpha, beta=beta
+    )
+    shape = (4, 5) if trans_a else (5, 4)
+    model = made([node], {"x": shape}, w=drawn(3, 4) if trans_b else drawn(4, 3), b=drawn(3))
+    check_both_ways(model, tmp_path, drawn(*shape))
+
+
+CONVOLUTIONS = {
+    "plain": ({}, (4, 3, 3, 3), (2, 3, 7, 6)),
+    "strides and padding": ({"strides": [2, 1], "pads": [1, 0, 2, 1]}, (4, 3, 3, 2), (2, 3, 7, 6)),
+    "same upper": ({"auto_pad": "SAME_UPPER", "strides": [2, 2]}, (4, 3, 2, 2), (2, 3, 7, 5)),
+    "same lower": ({"auto_pad": "SAME_LOWER", "strides": [2, 2]}, (4, 3, 2, 2), (2, 3, 7, 5)),
+    "dilated": ({"dilations": [2, 3], "pads": [2, 3, 2, 3]}, (4, 3, 3, 2), (2, 3, 7, 6)),
+    "groups": ({"group": 2}, (6, 2, 3, 3), (2, 4, 7, 6)),
+    "depthwise, dilated, strided": (
+        {"group": 3, "strides": [2, 2], "dilations": [2, 1]}, (6, 1, 2, 3), (2, 3, 7, 6)
+    ),
+    "a sequence": ({"strides": [2], "pads": [1, 2]}, (4, 3, 3), (2, 3, 9)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions(name: str, tmp_path: Path) -> None:
+    attributes, weight, image = CONVOLUTIONS[name]
+    node = helper.make_node("Conv", ["x", "w", "b"], ["z"], **attributes)
+    model = made([node], {"x": ["n", *image[1:]]}, w=drawn(*weight), b=drawn(weight[0]))
+    check_both_ways(model, tmp_path, drawn(*image))
+
+
+def pool(kind: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, ["x"], ["z"], kernel_shape=[3, 2], **attributes)
+
+
+POOLS = {
+    "strided": {"strides": [2, 2]},
+    "padded": {"strides": [2, 1], "pads": [1, 0, 2, 1]},
+    "ceiling": {"strides": [2, 2], "ceil_mode": 1},
+    "ceiling, padded": {"strides": [3, 2], "pads": [1, 1, 1, 0], "ceil_mode": 1},
+    "same": {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "AveragePool with padding"])
+def test_pools(kind: str, name: str, tmp_path: Path) -> None:
+    more = {"count_include_pad": 1} if kind.endswith("padding") else {}
+    node = pool(kind.split()[0], **POOLS[name], **more)
+    check_both_ways(made([node], {"x": ["n", 3, 8, 7]}), tmp_path, drawn(2, 3, 8, 7) - 3)
+
+
+def test_dilated_max_pools_are_exported_as_such(tmp_path: Path) -> None:
+    node = pool("MaxPool", dilations=[2, 1], strides=[1, 2])
+    check_both_ways(made([node], {"x": ["n", 3, 8, 7]}), tmp_path, drawn(2, 3, 8, 7))
+    assert [each.op_type for each in onnx.load(tmp_path / "out.onnx").graph.node].count("MaxPool") == 1
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("start", [False, True])
+def test_recurrent_layers(layout: int, start: bool, tmp_path: Path) -> None:
+    names = ["x", "w", "r", "b", "", "h"] if start else ["x", "w", "r", "b"]
+    shape = (2, 5, 3) if layout else (5, 2, 3)
+    state = {"h": (2, 1, 4) if layout else (1, 2, 4)} if start else {}
+    made_by = helper.make_node("RNN", names, ["y", "z"], hidden_size=4, activations=["Relu"], layout=layout)
+    inputs = {"x": shape, **state}
+    weights = {"w": drawn(1, 4, 3), "r": 0.5 * drawn(1, 4, 4), "b": drawn(1, 8)}
+    given = [drawn(*each) for each in inputs.values()]
+    for output in ("y", "z"):
+        model = made([made_by], inputs, [output], **weights)
+        if layout:  # which onnxruntime does not have: compare with the other layout
+            program = compiled(model, tmp_path)
+            found = np.asarray(program.apply(program.init(0), *given))
+            turned = [np.swapaxes(each, 0, 1) for each in given]
+            other = helper.make_node("RNN", names, ["y", "z"], hidden_size=4, activations=["Relu"])
+            shapes = {name: each.shape for name, each in zip(inputs, turned, strict=True)}
+            expected = run(made([other], shapes, [output], **weights), *turned)[0]
+            order = (2, 0, 1, 3) if output == "y" else (1, 0, 2)
+            np.testing.assert_allclose(found, expected.transpose(order), rtol=1e-5, atol=1e-6)
+        else:
+            check_both_ways(model, tmp_path, *given)
+
+
+def test_normalization_goes_into_the_layer_before_it(tmp_path: Path) -> None:
+    statistics = {
+        "scale": 1 + 0.1 * drawn(4), "shift": drawn(4, seed=1), "mean": drawn(4, seed=2), "var": drawn(4) ** 2
+    }  # fmt: skip
+    normalize_ = helper.make_node("BatchNormalization", ["h", *statistics], ["z"])
+    gemm = helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1)
+    model = made([gemm, normalize_], {"x": ["n", 3]}, w=drawn(4, 3), b=drawn(4, seed=5), **statistics)
+    check_both_ways(model, tmp_path, drawn(6, 3))
+    assert sorted(pjc.compile(tmp_path / "model.onnx").init(0)) == ["b", "w"]
+    alone = helper.make_node("BatchNormalization", ["x", *statistics], ["z"])
+    check_both_ways(made([alone], {"x": ["n", 4, 3]}, **statistics), tmp_path, drawn(6, 4, 3))
+
+
+def test_quantizers(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["h"]),
+        helper.make_node("DequantizeLinear", ["w", "scales"], ["v"], axis=1),
+        helper.make_node("MatMul", ["h", "v"], ["z"]),
+    ]
+    weights = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
+    values = {"scale": np.float32(0.25), "zero": np.uint8(100), "w": weights, "scales": abs(drawn(4))}
+    model = made(nodes, {"x": ["n", 3]}, **values)
+    check_both_ways(model, tmp_path, 20 * drawn(6, 3))
+    program = pjc.compile(tmp_path / "model.onnx")
+    np.testing.assert_allclose(program.init(0)["v"], weights * values["scales"])
+
+
+def test_shapes_are_computed_where_the_batch_is_open(tmp_path: Path) -> None:
+    """As PyTorch writes ``x.view(x.shape[0], -1)`` and ``x.view(-1, 2, 6)``."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "zero"], ["n"]),
+        helper.make_node("Unsqueeze", ["n", "first"], ["n1"]),
+        helper.make_node("Concat", ["n1", "rest"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("Mul", ["n1", "two"], ["twice"]),
+        helper.make_node("Concat", ["twice", "six"], ["shape2"], axis=0),
+        helper.make_node("Reshape", ["flat", "shape2"], ["z"]),
+    ]
+    numbers = {"zero": 0, "first": [0], "rest": [-1], "two": [2], "six": [6]}
+    arrays = {name: np.asarray(value, np.int64) for name, value in numbers.items()}
+    model = made(nodes, {"x": ["n", 3, 4]}, **arrays)
+    for batch in (1, 5):
+        check_both_ways(model, tmp_path, drawn(batch, 3, 4))
+
+
+def test_a_batch_that_is_a_number_may_be_another(tmp_path: Path) -> None:
+    gemm = helper.make_node("Gemm", ["x", "w"], ["z"])
+    program = compiled(made([gemm], {"x": [1, 3]}, w=drawn(3, 2)), tmp_path)
+    assert program.batch == 1
+    assert np.shape(program.apply(program.init(0), drawn(7, 3))) == (7, 2)
+    shape = np.array([2, 6], np.int64)
+    fixed = made([helper.make_node("Reshape", ["x", "shape"], ["z"])], {"x": [4, 3]}, shape=shape)
+    program = compiled(fixed, tmp_path)
+    assert program.batch is None
+    assert np.shape(program.apply({}, drawn(4, 3))) == (2, 6)
+
+
+def test_a_pretrained_network_is_trained_back(tmp_path: Path) -> None:
+    data, test = split(load("digits"), 0.2, "test")
+    program = pjc.compile(MODELS / "sklearn_mlp.onnx", loss="cross_entropy", batch=64)
+    params = program.init(0)
+    before = evaluate(program, params, test)
+    noise = np.random.default_rng(0)
+    worse = {
+        name: value + np.std(value) * noise.normal(size=value.shape).astype("float32")
+        for name, value in params.items()
+    }
+    assert evaluate(program, worse, test) < before - 0.1
+    program.initial = worse
+    result = train(program, data, epochs=6, seed=0)
+    after = evaluate(program, result.params, test)
+    assert after > before - 0.01
+    program.save(tmp_path / "trained.pjx")
+    again = pjc.load(tmp_path / "trained.pjx")
+    again.to_onnx(result.params, tmp_path / "trained.onnx")
+    scores = run(tmp_path / "trained.onnx", test.x.astype("float32"))[0]
+    assert np.mean(scores.argmax(1) == test.y) == pytest.approx(after)
+
+
+def test_artifacts_hold_what_parameters_start_from(tmp_path: Path) -> None:
+    program = pjc.compile(MODELS / "torch_mlp.onnx", loss="squared_error", batch=8)
+    program.save(tmp_path / "model.pjx")
+    loaded = pjc.load(tmp_path / "model.pjx")
+    for name, value in program.init(0).items():
+        np.testing.assert_array_equal(loaded.init(1)[name], value)
+    fresh = pjc.compile(MODELS / "torch_mlp.onnx", reinit=True).init(0)
+    assert fresh.keys() == program.init(0).keys()
+    assert not np.array_equal(fresh["v0_weight"], program.init(0)["v0_weight"])
+    deviation = float(np.std(fresh["v0_weight"]))
+    assert deviation == pytest.approx(np.sqrt(2 / 12), rel=0.15)  # twelve inputs
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks_are_exported(seed: int, tmp_path: Path) -> None:
+    program = pjc.compile(RandomNetwork(seed).text, batch=BATCH)
+    params = program.init(seed)
+    inputs = [drawn(*spec.shape, seed=seed) for spec in program.inputs]
+    program.to_onnx(params, tmp_path / "out.onnx")
+    expected = program.apply(params, *inputs)
+    values = list(expected.values()) if isinstance(expected, dict) else [expected]
+    for found, value in zip(run(tmp_path / "out.onnx", *inputs), values, strict=True):
+        np.testing.assert_allclose(found, value, rtol=2e-4, atol=1e-4)
+
+
+# Refusals
+
+
+def refusal(model: onnx.ModelProto) -> str:
+    with pytest.raises(DiagnosticError) as caught:
+        import_model(checked(model, "model"), "model")
+    return str(caught.value)
+
+
+def test_every_node_that_is_not_supported_is_named() -> None:
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Softmax", ["x"], ["c"], name="scores"),
+        helper.make_node("Add", ["b", "c"], ["z"]),
+        helper.make_node("Erf", ["x"], ["unused"]),
+    ]
+    text = refusal(made(nodes, {"x": [2, 3]}))
+    assert "node 'first' (Tanh, number 1): operator Tanh is not supported" in text
+    assert "hint: Clip to -1 and 1 has a projection" in text
+    assert "node 'scores' (Softmax, number 3)" in text
+    assert text.count("error:") == 2  # not for what reads them, nor for what nothing needs
+
+
+BROKEN = {
+    "opset": (lambda m: setattr(m.opset_import[0], "version", 9), "opset 9; pjc takes 13 to"),
+    "cycle": (lambda m: m.graph.node[0].input.__setitem__(0, "z"), "no valid model"),
+    "missing value": (lambda m: m.graph.node[1].input.__setitem__(0, "nothing"), "no valid model"),
+    "absurd shape": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 2**40), "has the shape"),
+    "short tensor": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 7), "112 numbers, and holds 256"),
+    "negative shape": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -1), "has the shape"),
+    "no nodes": (lambda m: m.graph.Clear(), "holds no network"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_models_are_refused(name: str) -> None:
+    change, message = BROKEN[name]
+    model = made(
+        [helper.make_node("Gemm", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["z"])],
+        {"x": [2, 16]},
+        w=drawn(16, 16),
+    )
+    change(model)
+    with pytest.raises(DiagnosticError, match=message):
+        import_model(checked(model, "model"), "model")
+
+
+def test_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.onnx"
+    whole = (MODELS / "torch_mlp.onnx").read_bytes()
+    for data, message in (
+        (whole[: len(whole) // 2], "no whole ONNX model"),
+        (b"not a model", "is"),
+        (b"", "is empty"),
+    ):
+        path.write_bytes(data)
+        assert main([str(path)]) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert "internal error" not in error
+    assert main([str(tmp_path / "none.onnx")]) == 1
+    assert "there is no file" in capsys.readouterr().err
+    path.write_bytes(whole)
+    assert main(["train", str(path), "--data", "digits"]) == 1
+    assert "give --loss" in capsys.readouterr().err
+
+
+def external(location: str, length: int = 64) -> onnx.ModelProto:
+    model = made([helper.make_node("Gemm", ["x", "w"], ["z"])], {"x": ["n", 4]}, w=drawn(4, 4))
+    (tensor,) = model.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    return model
+
+
+def test_external_data_are_read_beside_the_model_and_nowhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    weights = drawn(4, 4)
+    (folder / "weights.bin").write_bytes(weights.tobytes())
+    (tmp_path / "secret.bin").write_bytes(weights.tobytes())
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (folder / "short.bin").write_bytes(b"1234")
+    np.testing.assert_array_equal(compiled(external("weights.bin"), folder).init(0)["w"], weights)
+    for location, message in (
+        ("../secret.bin", "not beside the model"),
+        (str(tmp_path / "secret.bin"), "not beside the model"),
+        ("link.bin", "not beside the model"),
+        ("", "not beside the model"),
+        ("none.bin", "is missing"),
+        ("short.bin", "too short"),
+    ):
+        with pytest.raises(DiagnosticError, match=message):
+            compiled(external(location), folder)
+    with pytest.raises(DiagnosticError, match="expected 64 bytes"):
+        compiled(external("weights.bin", 2**40), folder)
+
+
+def test_huge_constants_are_not_made(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["a"]),
+        helper.make_node("Range", ["start", "limit", "delta"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["c"]),
+        helper.make_node("Add", ["x", "c"], ["z"]),
+    ]
+    numbers = {"shape": [2**40], "start": 0, "limit": 2**40, "delta": 1}
+    text = refusal(made(nodes, {"x": [2, 3]}, **{k: np.asarray(v, np.int64) for k, v in numbers.items()}))
+    assert "node (Range, number 2): its inputs are too large" in text
+
+
+def test_own_operators_and_missing_parameters_cannot_be_exported(tmp_path: Path) -> None:
+    program = pjc.compile("input x: f32[batch, 3]\nparam w: f32[3, 2] = he_normal\noutput z = x @ w\n")
+    with pytest.raises(ProgramError, match="parameter 'w'"):
+        program.to_onnx({}, tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def mutated(data: bytes, generator: random.Random) -> bytes:
+    """Return a file with some bytes changed, taken out or put in."""
+    found = bytearray(data)
+    for _ in range(generator.choice([1, 1, 2, 4, 16])):
+        at = generator.randrange(len(found))
+        kind = generator.random()
+        if kind < 0.6:
+            found[at] = generator.randrange(256)
+        elif kind < 0.75:
+            del found[at : at + generator.randrange(1, 9)]
+        elif kind < 0.9:
+            found[at:at] = generator.randbytes(generator.randrange(1, 9))
+        else:
+            del found[at:]
+            break
+    return bytes(found) or b"\0"
+
+
+def fuzz(count: int, folder: Path) -> int:
+    """Import mutated models; return how many still are models. Anything but a diagnostic is a failure."""
+    whole = 0
+    generator = random.Random(0)
+    sources = [path.read_bytes() for path in sorted(MODELS.glob("*.onnx")) if path.stat().st_size < 4000]
+    path = folder / "model.onnx"
+    for _ in range(count):
+        path.write_bytes(mutated(generator.choice(sources), generator))
+        try:
+            _ = compile_file(path, loss=generator.choice([None, "cross_entropy"])).net
+            whole += 1
+        except DiagnosticError as error:
+            assert len(str(error)) < 100_000
+    return whole
+
+
+def test_mutated_models_are_refused_or_imported(tmp_path: Path) -> None:
+    assert 0 < fuzz(150, tmp_path) < 150
+
+
+@pytest.mark.slow
+def test_many_mutated_models_are_refused_or_imported(tmp_path: Path) -> None:
+    assert 0 < fuzz(2000, tmp_path) < 2000

@@ -6,9 +6,11 @@ Projection: its prox, argmin over ``l'`` of ``|l' - l|^2 / 2 + F(l')``.
 
 Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsumexp(l')`` the entries of
 ``w = L softmax(l')`` solve ``w_i + log w_i = log L + c_i - v``, so ``w_i = omega(log L + c_i - v)`` with
-Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``, whose left side is decreasing and
-convex in v. Newton from ``v = max c - L``, where the left side is at least L, climbs to it without a
-safeguard. c is shifted by its maximum first.
+Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's method takes v and all
+``y_i = log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q = 1 / (1 + e)``, v goes up by
+``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one exponential for each entry and step. It
+starts from ``v = max c - L``, where the left side is at least L, and from ``y = u`` for ``u = log L + c - v`` below
+1, ``log u`` else, which is to the right of ``y + exp(y) = u``. c is shifted by its maximum first.
 
 Ties: none, F is convex.
 
@@ -19,7 +21,7 @@ Shapes: logits ``[*sites, C]``, targets integers ``[*sites]`` from 0 to C - 1.
 
 Exact: to rounding, relative to the larger of L and the spread of the logits.
 
-Cost: O(C) a Newton step, about 6 steps and 6 more inside omega.
+Cost: O(C) a step; measured 4 to 13 steps, for L from 1e-3 to 1e3, spreads from 1e-3 to 1e6, 2 to 1000 classes.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from jax import Array, lax
 from pjc.runtime.projections.operator import Loss
 
 MAX_STEPS = 100
-OMEGA_STEPS = 6
+SETTLED = 8
+"""Changes of so many units in the last place are rounding."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +61,26 @@ class CrossEntropy(Loss):
         strength = jnp.asarray(self.strength, logits.dtype)
         right = jnp.arange(logits.shape[-1]) == target[..., None]
         c = logits + jnp.where(right, strength, 0)
-        shifted = c - jnp.max(c, axis=-1, keepdims=True) + log(self.strength)
+        u = c - jnp.max(c, axis=-1, keepdims=True) + log(self.strength)
+        eps = jnp.finfo(u.dtype).eps
 
-        def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-            step, _, moving = carry
+        def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
+            step, _, _, moving = carry
             return (step < MAX_STEPS) & jnp.any(moving)
 
-        def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            step, v, _ = carry
-            w = omega(shifted - v[..., None])
-            climb = (jnp.sum(w, axis=-1) - strength) / jnp.sum(w / (1 + w), axis=-1)
-            moving = climb > 4 * jnp.finfo(v.dtype).eps * (jnp.abs(v) + 1)
-            return step + 1, v + jnp.maximum(climb, 0), moving
+        def advance(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            step, v, y, _ = carry
+            e = jnp.exp(y)
+            residual, share = y + e - (u - v[..., None]), 1 / (1 + e)
+            excess = jnp.sum(e - e * residual * share, axis=-1) - strength
+            climb = excess / jnp.sum(e * share, axis=-1)
+            change = (residual + climb[..., None]) * share
+            settling = jnp.any(jnp.abs(change) > SETTLED * eps * (jnp.abs(y) + 1), axis=-1)
+            moving = settling | (jnp.abs(climb) > SETTLED * eps * (jnp.abs(v) + 1))
+            return step + 1, v + climb, y - change, moving
 
         v = jnp.full(logits.shape[:-1], -strength, logits.dtype)
-        v = lax.while_loop(unfinished, advance, (jnp.zeros((), jnp.int32), v, v == v))[1]
-        return (c - omega(shifted - v[..., None]),)
-
-
-def omega(u: Array) -> Array:
-    """Return Wright's omega, the root w > 0 of ``w + log w = u``.
-
-    Newton for ``y = log w`` on the convex increasing ``y + exp(y) - u``, from the right: ``y = u`` for
-    u < 1, ``y = log u`` else.
-    """
-    y = jnp.where(u < 1, u, jnp.log(jnp.maximum(u, 1)))
-    for _ in range(OMEGA_STEPS):
-        e = jnp.exp(y)
-        y = y - (y + e - u) / (1 + e)
-    return jnp.exp(y)
+        above = u - v[..., None]
+        y = jnp.where(above < 1, above, jnp.log(jnp.maximum(above, 1)))
+        y = lax.while_loop(unfinished, advance, (jnp.zeros((), jnp.int32), v, y, v == v))[2]
+        return (c - jnp.exp(y),)

@@ -12,16 +12,18 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xdsl.dialects.builtin import ModuleOp
+import numpy as np
+from xdsl.dialects.builtin import FileLineColLoc, ModuleOp, NameLoc
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects import feas, net, proj
+from pjc.dialects.loops import ForOp
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
-from pjc.frontends.libraries import Libraries, read_source
+from pjc.frontends.libraries import Libraries, needs_onnx, read_source
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
@@ -165,17 +167,6 @@ def compile_file(
     return compile_text(text, options, name=name, file=str(path), after_pass=after_pass, libraries=libraries)
 
 
-@contextmanager
-def _needs_onnx(what: str) -> Iterator[None]:
-    """Say how to get the package onnx where it is missing."""
-    try:
-        yield
-    except ImportError as error:
-        if not (error.name or "").startswith(("onnx", "google")):
-            raise
-        raise _mistake(f"{what} needs the package onnx", "pip install 'pjc[onnx]'") from error
-
-
 def _compile_onnx(
     path: Path,
     options: Options | None,
@@ -184,14 +175,14 @@ def _compile_onnx(
     loss: str | None,
     reinit: bool,
 ) -> Compilation:
-    with _needs_onnx(str(path)):
+    with needs_onnx(str(path)):
         from pjc.onnx.importer import LOSSES, import_file
     if loss is not None and loss not in LOSSES:
         raise _mistake(f"unknown loss '{loss}'", f"known are {', '.join(LOSSES)}")
     for assume in (True, False):
         found = import_file(path, loss, assume=assume)
         compilation = compile_text(found.text, options, name=name, file=f"{path}.pjn", after_pass=after_pass)
-        compilation.initial = {} if reinit else found.parameters
+        compilation.parameters = {} if reinit else found.parameters
         if not found.assumed:
             break
         try:
@@ -216,8 +207,8 @@ class Compilation:
     after_pass: AfterPass | None = None
     libraries: Libraries = field(default_factory=Libraries)
     seconds: dict[str, float] = field(default_factory=dict)
-    initial: Mapping[str, Any] = field(default_factory=dict)
-    """Arrays that parameters start from, by name; the others are drawn."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Arrays that the parameters of the text start from, by their names in it; the others are drawn."""
 
     @cached_property
     def tree(self) -> ast.File:
@@ -245,6 +236,24 @@ class Compilation:
             )
             module.verify()
             return module
+
+    @cached_property
+    def initial(self) -> dict[str, Any]:
+        """What parameters start from that the text, or an ONNX model that it uses, comes with."""
+        given = {source.file: source.parameters for source in self.libraries.found.values()}
+        given[self.file] = self.parameters
+        found: dict[str, Any] = {}
+        for op in self.net.walk() if any(given.values()) else ():
+            if isinstance(op, net.ParamOp) and isinstance(op.location, NameLoc):
+                place = op.location.location
+                file = place.filename.data if isinstance(place, FileLineColLoc) else ""
+                label = op.label.data
+                array = given.get(file, {}).get(label.rpartition(".")[2])
+                if array is not None:
+                    loop = op.parent_op()
+                    count = (loop.iterations,) if isinstance(loop, ForOp) else ()
+                    found[label] = np.broadcast_to(array, (*count, *array.shape))
+        return found
 
     @cached_property
     def feas(self) -> ModuleOp:
@@ -308,7 +317,7 @@ class Compilation:
             DiagnosticError: if the package onnx is missing, or the network calls operators of the user's own.
             OSError: if the file cannot be written.
         """
-        with _needs_onnx("to_onnx"):
+        with needs_onnx("to_onnx"):
             from pjc.onnx.exporter import export_model
         from pjc.runtime.files import replace_file
 

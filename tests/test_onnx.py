@@ -298,6 +298,58 @@ def test_random_networks_are_exported(seed: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, value, rtol=2e-4, atol=1e-4)
 
 
+def test_a_model_is_a_library_with_one_block(tmp_path: Path) -> None:
+    """Shared by two calls, in a loop, and with another batch than the program's."""
+    for name in ("torch_mlp", "torch_cnn"):
+        (tmp_path / f"{name}.onnx").write_bytes((MODELS / f"{name}.onnx").read_bytes())
+    own = helper.make_node("Gemm", ["x", "w"], ["z"])
+    onnx.save(made([own], {"x": [1, 4]}, w=drawn(4, 4)), tmp_path / "square.onnx")
+    (tmp_path / "both.pjn").write_text(
+        """
+use torch_mlp
+use torch_cnn
+use square
+input x: f32[batch, 12]
+input images: f32[2 * batch, 1, 12, 12]
+target y: class[batch, 4]
+shared = torch_mlp.network
+h = shared(concat(x[:, :8], shared(x)))
+for layer in 0..3 {
+    h = square.network(h)
+}
+output logits = h + broadcast(torch_cnn.network(images)[:1, :1], (batch, 4))
+require cross_entropy(logits, y)
+""".replace("shared(shared(", "shared(")
+    )
+    program = pjc.compile(tmp_path / "both.pjn", batch=3)
+    params = program.init(0)
+    mlp = pjc.compile(MODELS / "torch_mlp.onnx").init(0)
+    for name, value in mlp.items():
+        np.testing.assert_array_equal(params[f"shared.{name}"], value)
+    x, images = drawn(3, 12), drawn(6, 1, 12, 12)
+    first = run(MODELS / "torch_mlp.onnx", x)[0]
+    second = run(MODELS / "torch_mlp.onnx", np.concatenate([x[:, :8], first], axis=1))[0]
+    cube = np.linalg.matrix_power(drawn(4, 4), 3)
+    logits = pjc.compile(MODELS / "torch_cnn.onnx")
+    expected = second @ cube + np.asarray(logits.apply(logits.init(0), images))[0, 0]
+    np.testing.assert_allclose(program.apply(params, x, images), expected, rtol=1e-4, atol=1e-4)
+    program.save(tmp_path / "both.pjx")
+    loaded = pjc.load(tmp_path / "both.pjx")
+    np.testing.assert_array_equal(loaded.apply(loaded.init(0), x, images), program.apply(params, x, images))
+
+
+def test_nodes_of_a_model_that_is_used_are_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Tanh", ["x"], ["h"]), helper.make_node("Erf", ["x"], ["e"])]
+    model = made([*nodes, helper.make_node("Add", ["h", "e"], ["z"])], {"x": ["n", 3]})
+    onnx.save(model, tmp_path / "model.onnx")
+    (tmp_path / "net.pjn").write_text("use model\ninput x: f32[batch, 3]\noutput model.network(x)\n")
+    with pytest.raises(DiagnosticError) as caught:
+        pjc.compile(tmp_path / "net.pjn")
+    text = str(caught.value)
+    assert "net.pjn:1:5: error: model.onnx: node (Tanh, number 1)" in text
+    assert "node (Erf, number 2)" in text
+
+
 # Refusals
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
 
@@ -16,11 +18,15 @@ MAX_LIBRARIES = 64
 
 @dataclass(frozen=True)
 class Source:
-    """The text of a library; ``file`` is what messages call it, ``standard`` whether it comes with pjc."""
+    """The text of a library; ``file`` is what messages call it, ``standard`` whether it comes with pjc.
+
+    ``parameters`` are what those of its blocks start from, by name, where it is an ONNX model.
+    """
 
     text: str
     file: str
     standard: bool
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -28,8 +34,8 @@ class Libraries:
     """Finds libraries by name; ``found`` are those asked for so far.
 
     A name is looked up in ``recorded`` (texts that a compiled file holds), then among pjc's own libraries,
-    then as ``NAME.pjn`` in ``folder``. Names are names of the language, so that none leads out of it.
-    Libraries that come with pjc see no others.
+    then as ``NAME.pjn`` or ``NAME.onnx`` in ``folder``. Names are names of the language, so that none leads
+    out of it. Libraries that come with pjc see no others.
     """
 
     folder: Path | None = None
@@ -58,19 +64,46 @@ class Libraries:
             return Source(self.recorded[name], shown if own.is_file() else f"{name}.pjn", own.is_file())
         if own.is_file():
             return Source(read_source(own), shown, True)
-        path = None if self.folder is None else self.folder / f"{name}.pjn"
-        if standard_only or path is None or not path.exists():
+        if standard_only or self.folder is None:
             return None
-        return Source(read_source(path), str(path), False)
+        if (path := self.folder / f"{name}.pjn").exists():
+            return Source(read_source(path), str(path), False)
+        if (path := self.folder / f"{name}.onnx").exists():
+            return _from_onnx(path)
+        return None
 
     def names(self) -> list[str]:
         """Return the names that could be used."""
         folders = [STANDARD] if self.folder is None else [STANDARD, self.folder]
-        return sorted({*self.recorded, *(path.stem for each in folders for path in each.glob("*.pjn"))})
+        beside = (
+            path.stem for each in folders for path in each.iterdir() if path.suffix in (".pjn", ".onnx")
+        )
+        return sorted({*self.recorded, *beside})
 
     def texts(self) -> dict[str, str]:
         """Return the texts of the libraries in use, which :attr:`recorded` takes again."""
         return {name: source.text for name, source in self.found.items()}
+
+
+@contextmanager
+def needs_onnx(what: str) -> Iterator[None]:
+    """Say how to get the package onnx where it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        if not (error.name or "").startswith(("onnx", "google")):
+            raise
+        raise DiagnosticError(
+            [Diagnostic(f"{what} needs the package onnx", None, "pip install 'pjc[onnx]'")]
+        ) from error
+
+
+def _from_onnx(path: Path) -> Source:
+    """Return a model as a library with one block, ``network``."""
+    with needs_onnx(str(path)):
+        from pjc.onnx.importer import import_block
+    found = import_block(path)
+    return Source(found.text, str(path), False, found.parameters)
 
 
 def read_source(path: Path) -> str:

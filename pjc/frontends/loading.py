@@ -48,9 +48,16 @@ class LibraryLoader:
         try:
             source = self.libraries.find(name.id, standard_only=inside_standard)
         except DiagnosticError as error:
-            raise Mistake(error.diagnostics[0].message, span=name.span) from None
+            first, *more = error.diagnostics
+            for each in more:  # every node of an ONNX model that is not supported
+                self.elaborator.report.add(each.message, None, each.hint)
+            raise Mistake(first.message, first.hint, name.span) from None
         if source is None:
-            beside = "" if self.libraries.folder is None else f", or {name.id}.pjn beside the file"
+            beside = (
+                ""
+                if self.libraries.folder is None
+                else f", or {name.id}.pjn or {name.id}.onnx beside the file"
+            )
             hint = nearest(name.id, self.libraries.names()) or f"expected one of pjc's own{beside}"
             raise Mistake(f"there is no library '{name.id}'", hint, name.span)
         if source.file == self.elaborator.tree.span.file:

@@ -70,6 +70,22 @@ def import_model(
     return _Importer(model, name, folder, loss, None).run()
 
 
+def import_block(path: Path) -> Imported:
+    """Return a library with the network of an ``.onnx`` file as its one block, ``network``.
+
+    Raises:
+        DiagnosticError: as :func:`import_file`.
+    """
+    model = read_model(path)
+    fixed = _fixed_batch(model.graph)
+    if fixed is not None:
+        try:
+            return _Importer(model, path.name, path.parent, None, fixed, block=True).run()
+        except DiagnosticError:
+            pass
+    return _Importer(model, path.name, path.parent, None, None, block=True).run()
+
+
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     known = {tensor.name for tensor in graph.initializer}
     return [each for each in graph.input if each.name not in known]
@@ -89,11 +105,21 @@ class _Importer:
     """One walk through the nodes; ``mistakes`` are what cannot be imported."""
 
     def __init__(
-        self, model: onnx.ModelProto, name: str, folder: Path | None, loss: str | None, batch: int | None
+        self,
+        model: onnx.ModelProto,
+        name: str,
+        folder: Path | None,
+        loss: str | None,
+        batch: int | None,
+        *,
+        block: bool = False,
     ) -> None:
+        self.block = block
         self.model, self.file, self.folder, self.loss, self.batch = model, name, folder, loss, batch
         self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
-        self.graph = Graph(Sizes(), {}, assumed=batch is not None)
+        self.graph = Graph(Sizes(), {}, assumed=batch is not None, indent="  " if block else "")
+        self.open: dict[str, str] = {}
+        """How the text writes each open dimension of the model."""
         self.mistakes: list[Diagnostic] = []
         self.failed: set[str] = set()
         """Values that nodes which cannot be imported would make."""
@@ -115,9 +141,8 @@ class _Importer:
             if more > 0:
                 shown.append(Diagnostic(f"{self.file}: and {more} more nodes"))
             raise DiagnosticError(shown)
-        text = "\n".join(
-            [f"# From the ONNX model {_printable(self.file)}", "", *heads, "", *self.graph.lines, "", *tails]
-        )
+        title = f"# From the ONNX model {_printable(self.file)}"
+        text = "\n".join([title, "", *heads, *([] if self.block else [""]), *self.graph.lines, "", *tails])
         return Imported(text + "\n", self.graph.parameters, self.batch is not None)
 
     # Heads: initializers and inputs
@@ -132,13 +157,20 @@ class _Importer:
 
     def _inputs(self) -> list[str]:
         """Return the declarations of the inputs, and the batch's where it is a number."""
-        heads = [] if self.batch is None else [f"const batch = {self.batch}"]
+        heads = [] if self.batch is None or self.block else [f"const batch = {self.batch}"]
         for each in _inputs(self.model.graph):
             try:
                 heads.append(self._input(each))
             except (Unsupported, SizeError) as error:
                 self.failed.add(each.name)
                 self._mistake(f"input '{each.name}': {error}")
+        if self.block:
+            given = [
+                self.graph.values[each.name].text
+                for each in _inputs(self.model.graph)
+                if each.name in self.graph.values
+            ]
+            return [f"def network({', '.join(given)}) {{"]
         return heads
 
     def _input(self, given: onnx.ValueInfoProto) -> str:
@@ -148,24 +180,32 @@ class _Importer:
             raise Unsupported("it is no tensor of a known rank")
         if kind.elem_type not in FLOATS | INTEGERS:
             raise Unsupported("it is no tensor of numbers")
-        shape = tuple(self._size(given.name, axis, dim) for axis, dim in enumerate(kind.shape.dim))
-        integer = kind.elem_type in INTEGERS and self._is_index(given.name)
         own = self.graph.name(given.name)
+        shape = tuple(self._size(own, axis, dim) for axis, dim in enumerate(kind.shape.dim))
+        integer = kind.elem_type in INTEGERS and self._is_index(given.name)
         dims = ", ".join(self.graph.sizes.show(size) for size in shape)
         self.graph.values[given.name] = Value(own, shape, None, integer)
         return f"input {own}: {'int' if integer else 'f32'}[{dims}]"
 
-    def _size(self, name: str, axis: int, dim: onnx.TensorShapeProto.Dimension) -> int:
+    def _size(self, own: str, axis: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         fixed = dim.HasField("dim_value")
         if axis == 0 and (self.batch is not None or not fixed):
-            return self.graph.sizes.prime("batch")
-        if fixed:
-            if not 0 < dim.dim_value < 2**31:
-                raise SizeError(f"axis {axis} has the size {dim.dim_value}")
-            return int(dim.dim_value)
-        wanted = "".join(c if c.isalnum() and c.isascii() else "_" for c in dim.dim_param) or f"{name}_{axis}"
-        known = wanted in self.graph.sizes.names.values()
-        return self.graph.sizes.prime(wanted if known else self.graph.name(wanted))
+            return self._open("batch", own, axis)
+        if not fixed:
+            wanted = "".join(c if c.isalnum() and c.isascii() else "_" for c in dim.dim_param)
+            return self._open(wanted or f"{own}_{axis}", own, axis)
+        if not 0 < dim.dim_value < 2**31:
+            raise SizeError(f"axis {axis} has the size {dim.dim_value}")
+        return int(dim.dim_value)
+
+    def _open(self, name: str, own: str, axis: int) -> int:
+        """Return what stands for an open dimension, which is an axis of an input."""
+        if name not in self.open:
+            if self.block:
+                self.open[name] = f"{own}.shape[{axis}]"
+            else:
+                self.open[name] = name if name == "batch" else self.graph.name(name)
+        return self.graph.sizes.prime(self.open[name])
 
     def _is_index(self, name: str) -> bool:
         """Whether an input of whole numbers is what a Gather takes rows by."""
@@ -213,6 +253,9 @@ class _Importer:
             except (Unsupported, SizeError) as error:
                 self._mistake(f"output '{label}': {error}", getattr(error, "hint", None))
                 continue
+            if self.block:
+                lines.append(value.text)
+                continue
             own = self.graph.name(label) if value.text != label else label
             lines.append(f"output {own}" if own == value.text else f"output {own} = {value.text}")
             if self.loss is None:
@@ -222,7 +265,7 @@ class _Importer:
                 self._mistake(f"a loss needs one output, and the model has {shown}")
                 return []
             lines += self._required(value, own)
-        return lines
+        return [f"  return {', '.join(lines)}", "}"] if self.block else lines
 
     def _required(self, value: Value, output: str) -> list[str]:
         target = self.graph.name("y")

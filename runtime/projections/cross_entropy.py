@@ -6,11 +6,11 @@ Projection: its prox, argmin over ``l'`` of ``|l' - l|^2 / 2 + F(l')``.
 
 Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsumexp(l')`` the entries of
 ``w = L softmax(l')`` solve ``w_i + log w_i = log L + c_i - v``, so ``w_i = omega(log L + c_i - v)`` with
-Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's method takes v and all
-``y_i = log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q = 1 / (1 + e)``, v goes up by
-``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one exponential for each entry and step. It
-starts from ``v = max c - L``, where the left side is at least L, and from ``y = u`` for ``u = log L + c - v`` below
-1, ``log u`` else, which is to the right of ``y + exp(y) = u``. c is shifted by its maximum first.
+Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's method takes v and all ``y_i
+= log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q = 1 / (1 + e)``, v goes up
+by ``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one exponential for each entry and
+step. It starts from ``v = max c - L``, where the left side is at least L, and from ``y = u`` for ``u = log
+L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The largest c is made 0 first.
 
 Ties: none, F is convex.
 
@@ -21,7 +21,7 @@ Shapes: logits ``[*sites, C]``, targets integers ``[*sites]`` from 0 to C - 1.
 
 Exact: to rounding, relative to the larger of L and the spread of the logits.
 
-Cost: O(C) a step; measured 4 to 13 steps, for L from 1e-3 to 1e3, spreads from 1e-3 to 1e6, 2 to 1000 classes.
+Cost: O(C) a step; measured 4 to 13 steps for L from 1e-3 to 1e3, spreads of 1e-3 to 1e6, 2 to 1000 classes.
 """
 
 from __future__ import annotations

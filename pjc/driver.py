@@ -404,7 +404,7 @@ class Compilation:
         if stage not in STAGES:
             raise _mistake(f"unknown stage '{stage}'", f"known are {', '.join(STAGES)}")
         if stage == "pjn":
-            return self.text
+            return self._readable()
         if stage == "ast":
             return ast.show(self.tree)
         if stage in ("net", "feas", "proj"):
@@ -415,6 +415,19 @@ class Compilation:
             if stage == "stablehlo":
                 return program.stablehlo(entry)
             return str(program.lowered(entry).compile().as_text())
+
+    def _readable(self) -> str:
+        """Return the text; that of an ONNX model with loops for its equal layers, where that is one too."""
+        if not self.file.endswith(".onnx.pjn"):
+            return self.text
+        from pjc.onnx.rolling import rolled
+
+        text = "\n".join(rolled(self.text.splitlines()))
+        try:
+            _ = replace(self, text=text, parameters={}).net
+        except DiagnosticError:  # what a loop would carry does not keep its shape
+            return self.text
+        return text
 
     def summary(self) -> Summary:
         """Return counts, sizes and times of what was compiled."""

@@ -216,6 +216,9 @@ def gather(graph: Graph, node: Node) -> Value:
         raise Unsupported(f"it takes {indices.size:,} entries of an axis, by a constant")
     size = x.shape[axis]
     places = [int(each) for each in indices.reshape(-1)]
+    if not indices.shape and -size <= places[0] < size and not graph.sizes.is_open(size):
+        index = "[" + ":, " * axis + f"{places[0] % size}]"
+        return graph.bind(f"{x.text}{index}", (*x.shape[:axis], *x.shape[axis + 1 :]))
     if any(not -size <= place < size for place in places):
         raise Unsupported(f"an index is outside of an axis of size {size}")
     found = picked(graph, x, axis, [place % size for place in places])

@@ -12,6 +12,7 @@ STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
 COMMANDS = ("compile", "train", "export", "opt", "check-operator")
 DTYPES = ("f32", "f64")
 LOSSES = ("cross_entropy", "margin", "squared_error")
+PRODUCTS = ("f32", "bf16")
 COPIES = ("auto", "exact", "held", "shared", "factored")
 
 _USAGE = """pjc MODEL.pjn|MODEL.onnx [options]
@@ -159,6 +160,11 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         type=_copies,
         metavar="FORM",
         help=f"{', '.join(COPIES)}: wherever it applies; LABEL=FORM: for one dot (default: auto)",
+    )
+    add(
+        "--products",
+        choices=PRODUCTS,
+        help="what matrix products round their factors to, on GPUs and TPUs (default: f32)",
     )
     network = parser.add_argument_group("network")
     add = network.add_argument

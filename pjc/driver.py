@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SOLVERS = tuple(SOLVER_FORMULAS)
 STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
 COPIES = ("auto", *feas.DotOp.FORMS)
+PRODUCTS = ("f32", "bf16")
 
 OPEN_BATCHES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061)
 
@@ -69,6 +70,8 @@ class Options:
         level: 0 holds every copy, 1 uses only forms that change nothing, 2 also the factored form.
         copies: "auto", or the one form to use wherever it applies: "exact", "held", "shared" or "factored";
             and "LABEL=FORM" for single dots. One word, or several.
+        products: "f32", or "bf16": matrix products take factors that are rounded to bfloat16, and add up in
+            float32. For GPUs and TPUs; CPUs compute them in float32 all the same.
     """
 
     solver: str = "dr"
@@ -81,6 +84,7 @@ class Options:
     iterations: int = 50
     level: int = 2
     copies: str | Sequence[str] = ("auto",)
+    products: str = "f32"
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -95,6 +99,10 @@ class Options:
             raise _mistake(f"iterations must be at least 1, found {self.iterations}")
         if self.level not in (0, 1, 2):
             raise _mistake(f"level must be 0, 1 or 2, found {self.level}")
+        if self.products not in PRODUCTS:
+            raise _mistake(f"unknown products '{self.products}'", f"known are {', '.join(PRODUCTS)}")
+        if self.products != "f32" and self.dtype != "f32":
+            raise _mistake(f"products of {self.products} are for networks in f32, found {self.dtype}")
         words = (self.copies,) if isinstance(self.copies, str) else tuple(self.copies)
         object.__setattr__(self, "copies", words)
         for word in words:
@@ -302,7 +310,7 @@ class Compilation:
         self._check_precision()
         return Program(
             self.signature(),
-            entry_points(emitter),
+            entry_points(emitter, self.options.products),
             {stage: str(getattr(self, stage)) for stage in ("net", "feas", "proj")},
             for_batch=lambda size: self.for_batch(size).program(),
             saver=lambda program, path: save(program, path, self.source_record()),

@@ -292,6 +292,7 @@ def _settings(
         "iterations": options.iterations,
         "level": options.level,
         "copies": " ".join(options.copies),
+        "products": options.products,
     }
 
 

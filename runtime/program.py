@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,8 +60,15 @@ class Signature:
     """Parameters of equal layers that the solver holds along a first axis: the names, by that of all."""
 
 
-def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
-    """Return the entry points of a program, each pure and traceable; training ones if it has a loss."""
+PRODUCTS = {"f32": "highest", "bf16": "BF16_BF16_F32"}
+"""The precision of matrix products, by JAX's names. By JAX's default, GPUs and TPUs round float32 factors."""
+
+
+def entry_points(emitter: Emitter, products: str = "f32") -> dict[str, Callable[..., Any]]:
+    """Return the entry points of a program, each pure and traceable; training ones if it has a loss.
+
+    ``products`` is one of :data:`PRODUCTS`.
+    """
 
     def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         """Return the state after the iterations, and each node's square gap in the last one."""
@@ -102,7 +110,16 @@ def entry_points(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         found |= {"update": update, "gap": gap}
     if emitter.has_sets():
         found["finish"] = lambda params: emitter.constrained(params)[0]
-    return found
+    return {name: _with_products(function, products) for name, function in found.items()}
+
+
+def _with_products(function: Callable[..., Any], products: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def traced(*arguments: Any) -> Any:
+        with jax.default_matmul_precision(PRODUCTS[products]):
+            return function(*arguments)
+
+    return traced
 
 
 class Program:

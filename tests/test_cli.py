@@ -29,6 +29,7 @@ from test_train import Means, Spec
 import pjc.driver
 import pjc.onnx.importer
 import pjc.opt
+import pjc.runtime.program
 from pjc import __version__, arguments, cli, train_command
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.driver import Options
@@ -144,6 +145,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 def test_choices_are_the_drivers() -> None:
     assert arguments.SOLVERS == pjc.driver.SOLVERS and arguments.STAGES == pjc.driver.STAGES
     assert arguments.COPIES == pjc.driver.COPIES
+    assert arguments.PRODUCTS == pjc.driver.PRODUCTS == tuple(pjc.runtime.program.PRODUCTS)
     assert arguments.LOSSES == pjc.onnx.importer.LOSSES
 
 

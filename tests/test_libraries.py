@@ -140,7 +140,7 @@ def test_mistakes_of_all_files_are_reported_those_of_the_file_first(tmp_path: Pa
 
 
 MISTAKES = {
-    "use blocks": ("m.pjn:1:5: error: there is no library 'blocks'", "or blocks.pjn beside the file"),
+    "use blocks": ("m.pjn:1:5: error: there is no library 'blocks'", "or blocks.pjn or blocks.onnx beside the file"),
     "use nnn": ("m.pjn:1:5: error: there is no library 'nnn'", "did you mean 'nn'?"),
     "use m": ("m.pjn:1:5: error: the file uses itself as the library 'm'", ""),
     "use one": ("two.pjn:1:5: error: libraries cannot use each other in a circle: one uses two uses one", ""),
@@ -208,9 +208,26 @@ def residual(x: np.ndarray, p: dict[str, np.ndarray], block: str) -> np.ndarray:
     return x + hidden @ p[f"{block}.linear_0.weight"] + p[f"{block}.linear_0.bias"]
 
 
+def convolved(x: Any, weight: Any, strides: tuple[int, int], groups: int) -> Any:
+    return jax.lax.conv_general_dilated(
+        x, weight, strides, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+    )
+
+
 BLOCKS = {
     "nn.linear(x, 3)": lambda x, p: x @ p["linear_0.weight"] + p["linear_0.bias"],
     "nn.dense(x, 3)": lambda x, p: relu(x @ p["dense_0.weight"] + p["dense_0.bias"]),
+    "nn.conv(reshape(x, (2, 5, 2, 2)), 6, (3, 1), strides = 2, groups = 2)": lambda x, p: relu(
+        convolved(x.reshape(2, 5, 2, 2), p["conv_0.weight"], (2, 2), 2) + p["conv_0.bias"]
+    ),
+    "nn.conv_pool(reshape(x, (2, 5, 4, 1)), 3, window = (2, 3))": lambda x, p: (
+        relu(
+            convolved(x.reshape(2, 5, 4, 1), p["conv_pool_0.conv_0.weight"], (1, 1), 1)
+            + p["conv_pool_0.conv_0.bias"]
+        )[:, :4]
+        .reshape(2, 2, 2, 2, 2, 3)
+        .max((2, 4))
+    ),
     "nn.readout(x, 3)": lambda x, p: x @ p["readout_0.weight"],
     "nn.mlp(x, 5, 3)": lambda x, p: (
         relu(x @ p["mlp_0.dense_0.weight"] + p["mlp_0.dense_0.bias"]) @ p["mlp_0.readout_0.weight"]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import pjc
+from pjc.diagnostics import DiagnosticError
 from pjc.runtime.artifact import ArtifactError
 from pjc.runtime.program import Program, ProgramError
 
@@ -319,3 +320,23 @@ def test_apply_has_the_gradient_of_the_network() -> None:
     found = jax.jit(jax.grad(lambda given: jnp.sin(program.apply(given, x)).sum()))(params)
     for name, wanted in jax.grad(plain)(params).items():
         np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_products_are_exact_unless_bfloat16_is_asked_for(tmp_path: Path) -> None:
+    """By JAX's default, GPUs and TPUs would round the factors."""
+    text = "input x: f32[batch, 3]\ntarget y: class[batch, 2]\nparam w: f32[3, 2] = he_normal\n"
+    text += "output logits = x @ w\nrequire margin(logits, y)\n"
+    for entry in ("apply", "update"):
+        exact = pjc.compile(text, batch=4).stablehlo(entry)
+        assert "dot_general" in exact and exact.count("dot_general") == exact.count("HIGHEST, HIGHEST")
+        rounded = pjc.compile(text, batch=4, products="bf16").stablehlo(entry)
+        products = [line for line in rounded.splitlines() if "dot_general" in line]
+        assert any("lhs_precision_type = bf16" in line for line in products)
+        # What only copies entries stays exact: see runtime/projections/dot_halfway.py.
+        assert all("lhs_precision_type = bf16" in line or "HIGHEST" in line for line in products)
+    pjc.compile(text, batch=4, products="bf16").save(tmp_path / "net.pjx")
+    params = pjc.load(tmp_path / "net.pjx").init(0)
+    assert np.shape(pjc.load(tmp_path / "net.pjx").apply(params, np.ones((4, 3)))) == (4, 2)
+    for wrong in ({"products": "f16"}, {"products": "bf16", "dtype": "f64"}):
+        with pytest.raises(DiagnosticError, match="products"):
+            pjc.compile(text, **wrong)

@@ -140,7 +140,7 @@ def test_mistakes_of_all_files_are_reported_those_of_the_file_first(tmp_path: Pa
 
 
 MISTAKES = {
-    "use blocks": ("m.pjn:1:5: error: there is no library 'blocks'", "or blocks.pjn or blocks.onnx beside the file"),
+    "use blocks": ("m.pjn:1:5: error: there is no library 'blocks'", "or blocks.onnx beside the file"),
     "use nnn": ("m.pjn:1:5: error: there is no library 'nnn'", "did you mean 'nn'?"),
     "use m": ("m.pjn:1:5: error: the file uses itself as the library 'm'", ""),
     "use one": ("two.pjn:1:5: error: libraries cannot use each other in a circle: one uses two uses one", ""),

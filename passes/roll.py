@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from xdsl.context import Context
@@ -11,8 +12,9 @@ from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from pjc.dialects import net
-from pjc.dialects.loops import ForOp, YieldOp
+from pjc.dialects import net, view
+from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.view import shape_of
 
 LEAST = 4
 """Fewer equal layers are left as they are."""
@@ -23,8 +25,10 @@ class RollPass(ModulePass):
     """Find equal layers, one after another, and make a loop of them.
 
     Layers are equal if the same operations on the same shapes are wired alike: what a layer reads is its
-    own, or from the layer before, or one value that all of them read. Their parameters keep their names, as
-    members of one family. Only what the last layer gives may be read elsewhere. Four layers are the least.
+    own, or from the layer before, or one value that all of them read. Of such a value they may take one entry
+    of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
+    parameters keep their names, as members of one family. Only what the last layer gives may be read
+    elsewhere. Four layers are the least.
 
     ```
     %a = net.param "a" <1.0 * zeros> : tensor<3xf32>
@@ -68,6 +72,8 @@ class _Layers:
 
     def are_equal(self) -> bool:
         """Whether the layers are wired alike; finds what they carry."""
+        if not all(self.is_counted(at) for at in range(self.size)):
+            return False
         for index, op in enumerate(self.ops[self.size :], self.size):
             first = self.ops[index % self.size]
             second = self.ops[index % self.size + self.size]
@@ -79,6 +85,25 @@ class _Layers:
                 if not self.starts_alike(expected, first.operands[slot]):
                     return False
         return all(self.is_kept(op, index) for op, index in self.place.items())
+
+    def unread(self) -> _Layers:
+        """Return the layers behind the last of those before the final one that something else reads."""
+        last = self.size * (self.count - 1)
+        for index in reversed(range(last)):
+            if any(use.operation not in self.place for use in self.ops[index].results[0].uses):
+                skipped = index // self.size + 1
+                return _Layers(self.ops[skipped * self.size :], self.size, self.count - skipped)
+        return self
+
+    def is_counted(self, at: int) -> bool:
+        """Whether the layers take entries at a place that are evenly apart, and of what all of them read."""
+        entries = [_entry(op) for op in self.ops[at :: self.size]]
+        starts = [entry[1] for entry in entries if entry is not None]
+        if not starts:
+            return True
+        steps = {second - first for first, second in pairwise(starts)}
+        shared = self.ops[at].operands[0].owner not in self.place
+        return steps == {0} or (shared and len(steps) == 1 and min(steps) > 0)
 
     def source(self, value: SSAValue, layer: int) -> object:
         """Return where a layer has a value from: (0, op) its own, (1, op) the one before, or the value."""
@@ -132,7 +157,14 @@ class _Layers:
         values = dict(carried)
         for at in range(self.size):
             op = self.ops[self.size + at]
-            new = op.clone(value_mapper=values)
+            here, there = _entry(self.ops[at]), _entry(op)
+            if here is not None and there is not None and here != there:
+                entry = AtOp(op.operands[0], here[0], here[1], there[1] - here[1])
+                entry.location = self.ops[at].location
+                body.add_op(entry)
+                new: Operation = view.ReshapeOp(entry.result, shape_of(op.results[0]))
+            else:
+                new = op.clone(value_mapper=values)
             new.location = self.ops[at].location
             new.results[0].name_hint = self.ops[at].results[0].name_hint
             if isinstance(new, net.ParamOp):
@@ -142,6 +174,22 @@ class _Layers:
             body.add_op(new)
             values[op.results[0]] = new.results[0]
             yield at, new.results[0]
+
+
+def _entry(op: Operation) -> tuple[int, int] | None:
+    """Return the axis and the place of what an op takes: one entry of an axis, all of the others, or None."""
+    if not isinstance(op, view.SliceOp):
+        return None
+    shape = shape_of(op.operand)
+    lists = zip(op.starts.get_values(), op.limits.get_values(), op.strides.get_values(), shape, strict=True)
+    cut = [
+        (axis, start, limit, stride)
+        for axis, (start, limit, stride, size) in enumerate(lists)
+        if (start, limit, stride) != (0, size, 1)
+    ]
+    if len(cut) != 1 or cut[0][2:] != (cut[0][1] + 1, 1):
+        return None
+    return cut[0][:2]
 
 
 def _label(op: Operation) -> str:
@@ -162,10 +210,10 @@ def _best(ops: list[Operation]) -> _Layers | None:
                 covered = count * size
                 if count < LEAST or (best is not None and covered < best[0][0]):
                     continue
-                layers = _Layers(ops[start + offset : start + offset + covered], size, count)
-                if not layers.are_equal() or not layers.carried:
+                layers = _Layers(ops[start + offset : start + offset + covered], size, count).unread()
+                if layers.count < LEAST or not layers.are_equal() or not layers.carried:
                     continue
-                rank = covered, -size, -len(layers.carried)
+                rank = len(layers.ops), -size, -len(layers.carried)
                 if best is None or rank > best[0]:
                     best = rank, layers
     return None if best is None else best[1]
@@ -183,6 +231,8 @@ def _kind(op: Operation) -> tuple[object, ...]:
     """Return what must agree for two ops to be the same operation in two layers."""
     if isinstance(op, ForOp) or len(op.results) != 1 or isinstance(op, net.InputOp | net.TargetOp):
         return (op,)
+    if (entry := _entry(op)) is not None:
+        return (type(op), entry[0], op.operands[0].type)
     kept: dict[str, Attribute] = {name: value for name, value in op.properties.items() if name != "label"}
     shapes = tuple(operand.type for operand in op.operands)
     return (type(op), tuple(sorted(kept.items(), key=lambda each: each[0])), shapes, op.results[0].type)

@@ -229,6 +229,53 @@ def test_layers_that_are_written_one_after_another_become_a_loop() -> None:
             np.testing.assert_allclose(other[name], value, rtol=0, atol=1e-9, err_msg=name)
 
 
+STEPS = (
+    HEAD
+    + """
+w = 0
+param input_weight: f32[2, 3] = he_normal
+param recurrent_weight: f32[3, 3] = he_normal
+h = full((batch, 3), 0.5)
+"""
+)
+UNROLLED = {
+    "steps": ([0, 1, 2, 3, 4], "", 1),
+    "every second step": ([0, 2, 4, 6, 8], "", 1),
+    "one step many times": ([2, 2, 2, 2, 2], "", 1),
+    "steps backwards": ([4, 3, 2, 1, 0], "", 0),
+    "steps in no order": ([0, 1, 3, 4, 5], "", 0),
+    "the same entries of what each makes": ([0, 1, 2, 3, 4], " + (h @ recurrent_weight)[:, 1:2]", 1),
+    "an inner state that is read later": ([0, 1, 2, 3, 4, 5, 6], "\nz{t} = h", 1),
+}
+
+
+@pytest.mark.parametrize("solver", ["ap", "dr"])
+@pytest.mark.parametrize("name", UNROLLED)
+def test_steps_that_are_written_one_after_another_become_a_loop(name: str, solver: str) -> None:
+    steps, more, loops = UNROLLED[name]
+    term, _, after = more.partition("\n")
+    body = "".join(
+        f"h = relu(x[:, {t}] @ input_weight + h @ recurrent_weight{term})\n{after.format(t=t)}\n"
+        for t in steps
+    )
+    read = "h + z1" if "z" in more else "h"
+    text = STEPS.replace("f32[batch, 5, 2]", "f32[batch, 9, 2]")
+    text += body + f"output logits = out({read}, 3)\n" + LOSS
+    with jax.enable_x64(True):
+        apart, rolled = (
+            pjc.compile(text, solver=solver, batch=2, dtype="f64", level=level, copies="exact")
+            for level in (0, 1)
+        )
+        found = rolled.ir("feas").count("loop<")
+        assert (found > 0) == (loops > 0)
+        params = apart.init(3)
+        generator = np.random.default_rng(0)
+        x, y = generator.normal(size=(2, 9, 2)), np.array([0, 2])
+        one, other = (program.update(params, x, y, iterations=15)[0] for program in (apart, rolled))
+        for key, value in one.items():
+            np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
+
+
 def test_parameters_of_equal_layers_are_taken_stacked_too(tmp_path: Path) -> None:
     blocks = HEAD[HEAD.index("def dense") :]
     text = DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from random_networks import BATCH, RandomNetwork
+from safetensors.numpy import save_file
 
 import pjc
 from pjc.cli import main
@@ -202,6 +203,16 @@ def test_normalization_goes_into_the_layer_before_it(tmp_path: Path) -> None:
     model = made([gemm, normalize_], {"x": ["n", 3]}, w=drawn(4, 3), b=drawn(4, seed=5), **statistics)
     check_both_ways(model, tmp_path, drawn(6, 3))
     assert sorted(pjc.compile(tmp_path / "model.onnx").init(0)) == ["b", "w"]
+    # A batch that must stay as it is, a layer without a bias, and a name that is taken.
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["h"]),
+        helper.make_node("BatchNormalization", ["h", *statistics], ["n"]),
+        helper.make_node("Add", ["n", "w_bias"], ["s"]),
+        helper.make_node("Reshape", ["s", "shape"], ["z"]),
+    ]
+    shape = np.array([3, 8], np.int64)
+    model = made(nodes, {"x": [6, 3]}, w=drawn(3, 4), w_bias=drawn(4, seed=6), shape=shape, **statistics)
+    check_both_ways(model, tmp_path, drawn(6, 3))
     alone = helper.make_node("BatchNormalization", ["x", *statistics], ["z"])
     check_both_ways(made([alone], {"x": ["n", 4, 3]}, **statistics), tmp_path, drawn(6, 4, 3))
 
@@ -238,6 +249,16 @@ def test_shapes_are_computed_where_the_batch_is_open(tmp_path: Path) -> None:
     model = made(nodes, {"x": ["n", 3, 4]}, **arrays)
     for batch in (1, 5):
         check_both_ways(model, tmp_path, drawn(batch, 3, 4))
+
+
+def test_open_dimensions_keep_their_names(tmp_path: Path) -> None:
+    """The batch is the first, whatever the model calls it and others."""
+    nodes = [helper.make_node("MatMul", ["x", "y"], ["z"])]
+    model = made(nodes, {"x": ["n", "batch", 3], "y": ["n", 3, "some-size"]})
+    program = compiled(model, tmp_path, defines={"batch_2": 4, "some_size": 5}, batch=2)
+    assert [spec.shape for spec in program.inputs] == [(2, 4, 3), (2, 3, 5)]
+    x, y = drawn(2, 4, 3), drawn(2, 3, 5)
+    np.testing.assert_allclose(program.apply({}, x, y), x @ y, rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_that_is_a_number_may_be_another(tmp_path: Path) -> None:
@@ -503,6 +524,59 @@ def test_huge_constants_are_not_made(tmp_path: Path) -> None:
     numbers = {"shape": [2**40], "start": 0, "limit": 2**40, "delta": 1}
     text = refusal(made(nodes, {"x": [2, 3]}, **{k: np.asarray(v, np.int64) for k, v in numbers.items()}))
     assert "node (Range, number 2): its inputs are too large" in text
+
+
+def window(**attributes: Any) -> onnx.NodeProto:
+    return helper.make_node("MaxPool", ["x"], ["z"], **attributes)
+
+
+HUGE = {
+    "kernel": window(kernel_shape=[2**30, 1], pads=[2**30, 0, 0, 0]),
+    "padding": window(kernel_shape=[3, 3], pads=[2**40, 0, 0, 0]),
+    "dilation": window(kernel_shape=[2, 2], dilations=[2**50, 1]),
+    "stride of nothing": window(kernel_shape=[2, 2], strides=[0, 1]),
+    "mean": helper.make_node("AveragePool", ["x"], ["z"], kernel_shape=[2**30, 1], pads=[2**30, 0, 0, 0]),
+    "axes": helper.make_node("Unsqueeze", ["x", "many"], ["z"]),
+    "shape": helper.make_node("Expand", ["x", "shape"], ["z"]),
+    "pad": helper.make_node("Pad", ["x", "widths"], ["z"]),
+    "edge": helper.make_node("Pad", ["x", "widths"], ["z"], mode="edge"),
+    "rows": helper.make_node("Gather", ["x", "rows"], ["z"], axis=2),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_gigantic_attributes_are_refused(name: str, tmp_path: Path) -> None:
+    arrays = {
+        "many": np.arange(4, 100_000),
+        "shape": [2**20, 2**20, 4, 4],
+        "widths": [0, 0, 2**35, 0, 0, 0, 2**35, 0],
+        "rows": np.arange(100_000) % 3,
+    }
+    used = {key: np.asarray(arrays[key], np.int64) for key in HUGE[name].input if key in arrays}
+    model = made([HUGE[name]], {"x": ["n", 2, 4, 4]}, **used)
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(DiagnosticError):
+        _ = compile_file(tmp_path / "model.onnx").net
+
+
+def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, params, out = (tmp_path / name for name in ("model.pjx", "model.safetensors", "out.onnx"))
+    program = pjc.compile(MODELS / "torch_mlp.onnx")
+    program.save(model)
+    values = {name: np.asarray(value) + 1 for name, value in program.init(0).items()}
+    save_file({**values, "latent/v0_weight": values["v0_weight"]}, params)
+    assert main(["export", str(model), str(params), "-o", str(out)]) == 0
+    assert f"wrote {out}" in capsys.readouterr().out.replace("\n", "")
+    x = drawn(3, 12)
+    np.testing.assert_allclose(run(out, x)[0], program.apply(values, x), rtol=1e-5, atol=1e-5)
+    for arguments, message in (
+        ([model, tmp_path / "none.safetensors"], "there is no file"),
+        ([model, model], "not a whole safetensors file"),
+        ([MODELS / "torch_cnn.onnx", params, "-o", out], "is missing"),
+        ([model, params, "-o", params], "would overwrite"),
+    ):
+        assert main(["export", *map(str, arguments)]) == 1
+        assert message in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_own_operators_and_missing_parameters_cannot_be_exported(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def _numeric(*values: Value) -> None:
 
 @handles("Sum", "Max", "Min")
 def variadic(graph: Graph, node: Node) -> Value:
-    names = [str(name) for name in node.proto.input]
+    names = node.inputs
     if len(names) == 1:
         return graph.tensor(names[0])
     if node.op == "Max" and len(names) == 2:

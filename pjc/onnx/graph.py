@@ -33,6 +33,7 @@ RESERVED = {
     "f32",
     "int",
 }
+MAX_RANK = 32
 
 
 class Unsupported(Exception):
@@ -73,6 +74,7 @@ class Node:
         self.index = index
         self.opset = opset
         self.op = proto.op_type
+        self.inputs = [str(name) for name in proto.input]
         self.attributes: dict[str, Any] = {
             each.name: onnx.helper.get_attribute_value(each)
             for each in proto.attribute
@@ -87,7 +89,7 @@ class Node:
 
     def input(self, index: int) -> str:
         """Return the name of an input, empty where it is left out."""
-        return str(self.proto.input[index]) if index < len(self.proto.input) else ""
+        return self.inputs[index] if index < len(self.inputs) else ""
 
     @property
     def title(self) -> str:
@@ -259,6 +261,8 @@ class Graph:
         """Return a value in another shape, by row-major order of the model's axes."""
         if tuple(shape) == value.shape:
             return value
+        if len(shape) > MAX_RANK:
+            raise Unsupported(f"it makes a tensor of {len(shape)} axes")
         if prod(shape) != prod(value.shape):
             raise Unsupported(f"{list(value.shape)} has not as many entries as {list(shape)}")
         plain = self.in_order(value, None)

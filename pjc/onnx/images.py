@@ -39,6 +39,10 @@ def image(graph: Graph, name: str) -> tuple[Value, bool]:
     return graph.in_order(x, CHANNELS_LAST), False
 
 
+MAX_WINDOW = 2**12
+"""The largest kernel, stride, dilation or padding along an axis."""
+
+
 def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[list[int], list[int], Pairs]:
     """Return strides, dilations and padding for height and width."""
     rank = len(kernel)
@@ -48,6 +52,9 @@ def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[lis
         return [1] * (2 - rank) + found
 
     kernel = [1] * (2 - rank) + list(kernel)
+    numbers = [*kernel, *both("strides", 1), *both("dilations", 1), *(node.get("pads") or [])]
+    if max(numbers) > MAX_WINDOW or min(numbers) < 0 or 0 in numbers[: 3 * len(kernel)]:
+        raise Unsupported(f"its window has the numbers {numbers}")
     strides, dilations = both("strides", 1), both("dilations", 1)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     auto = node.get("auto_pad", "NOTSET")
@@ -60,8 +67,6 @@ def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[lis
         return strides, dilations, around
     given = list(node.get("pads") or [0] * (2 * rank)) if auto == "NOTSET" else [0] * (2 * rank)
     low, high = [0] * (2 - rank) + given[:rank], [0] * (2 - rank) + given[rank:]
-    if min(low + high) < 0:
-        raise Unsupported("it pads by less than nothing")
     return strides, dilations, list(zip(low, high, strict=True))
 
 

@@ -119,7 +119,9 @@ class _Importer:
         self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
         self.graph = Graph(Sizes(), {}, assumed=batch is not None, indent="  " if block else "")
         self.open: dict[str, str] = {}
-        """How the text writes each open dimension of the model."""
+        """How the text writes each open dimension of the model; the batch's name is empty."""
+        self.batches: set[str] = set()
+        """What the model calls the first dimensions of its inputs."""
         self.mistakes: list[Diagnostic] = []
         self.failed: set[str] = set()
         """Values that nodes which cannot be imported would make."""
@@ -190,21 +192,20 @@ class _Importer:
     def _size(self, own: str, axis: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         fixed = dim.HasField("dim_value")
         if axis == 0 and (self.batch is not None or not fixed):
-            return self._open("batch", own, axis)
+            self.batches.add(dim.dim_param)
+            return self._open("", own, axis)
         if not fixed:
-            wanted = "".join(c if c.isalnum() and c.isascii() else "_" for c in dim.dim_param)
-            return self._open(wanted or f"{own}_{axis}", own, axis)
+            known = dim.dim_param in self.batches - {""}
+            return self._open("" if known else dim.dim_param or f"{own}_{axis}", own, axis)
         if not 0 < dim.dim_value < 2**31:
             raise SizeError(f"axis {axis} has the size {dim.dim_value}")
         return int(dim.dim_value)
 
     def _open(self, name: str, own: str, axis: int) -> int:
-        """Return what stands for an open dimension, which is an axis of an input."""
+        """Return what stands for an open dimension, an axis of an input; an empty name is the batch."""
         if name not in self.open:
-            if self.block:
-                self.open[name] = f"{own}.shape[{axis}]"
-            else:
-                self.open[name] = name if name == "batch" else self.graph.name(name)
+            written = self.graph.name(name) if name and not self.block else "batch"
+            self.open[name] = f"{own}.shape[{axis}]" if self.block else written
         return self.graph.sizes.prime(self.open[name])
 
     def _is_index(self, name: str) -> bool:
@@ -315,17 +316,18 @@ class _Importer:
         if bias and initial[bias].shape != (outputs,):
             return
         own = bias or f"{weight}_bias"
+        while not bias and own in {**initial, **self.graph.statics}:
+            own += "_"
         initial[weight], initial[own] = folded_normalization(
             initial[weight], initial[bias] if bias else None, known, node.get("epsilon", 1e-5), axis
         )
         if not bias:
-            while len(layer.proto.input) < 3:
-                layer.proto.input.append(own)
+            layer.inputs = [*layer.inputs[:2], own]
         node.op = "Identity"
 
     def _node(self, node: Node) -> None:
         """Make the statements of a node, or note why there are none."""
-        names = [str(name) for name in node.proto.input if name]
+        names = [name for name in node.inputs if name]
         outputs = [str(name) for name in node.proto.output if name]
         if self.failed.intersection(names):
             self.failed.update(outputs)
@@ -351,7 +353,7 @@ class _Importer:
             statics[str(proto.output[0])] = np.asarray(shape[start:end], np.int64)
             return
         if foldable and all(name in statics for name in names):
-            inputs = [statics[str(name)] if name else None for name in proto.input]
+            inputs = [statics[name] if name else None for name in node.inputs]
             for name, array in zip(proto.output, fold(proto, inputs, self.opset), strict=False):
                 statics[str(name)] = array
             return
@@ -371,7 +373,7 @@ class _Importer:
     def _dequantize(self, node: Node, names: Sequence[str]) -> None:
         """Weights that are stored as whole numbers become the numbers they mean."""
         known = {**self.graph.initial, **self.graph.statics}
-        inputs = [known[str(name)] if name else None for name in node.proto.input]
+        inputs = [known[name] if name else None for name in node.inputs]
         self.graph.initial[str(node.proto.output[0])] = fold(node.proto, inputs, self.opset)[0]
 
     def _mistake(self, message: str, hint: str | None = None) -> None:
@@ -384,7 +386,7 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[int]:
     for node in reversed(nodes):
         if wanted.intersection(node.proto.output):
             found.add(node.index)
-            wanted.update(name for name in node.proto.input if name)
+            wanted.update(name for name in node.inputs if name)
     return found
 
 

@@ -88,7 +88,7 @@ def expand(graph: Graph, node: Node) -> Value:
 
 @handles("Concat")
 def concat(graph: Graph, node: Node) -> Value:
-    values = [graph.tensor(str(name)) for name in node.proto.input]
+    values = [graph.tensor(name) for name in node.inputs]
     axis = node.get("axis", 0) % max(1, values[0].rank)
     values = [value for value in values if value.shape[axis]] or values[:1]
     if len(values) == 1:
@@ -309,6 +309,8 @@ def edge_padded(graph: Graph, x: Value, around: Sequence[tuple[int, int]]) -> Va
 
     Shapes here are those of the expression.
     """
+    if sum(low + high for low, high in around) > MAX_PIECES:
+        raise Unsupported(f"it pads by more than {MAX_PIECES} entries")
     for axis, (low, high) in enumerate(around):
         first, last = slice_text(graph, x, axis, 0, 1), "[" + ", ".join([":"] * axis + ["-1:"]) + "]"
         before, after = ([f"{x.text}{end}"] * n for end, n in ((first, low), (last, high)))

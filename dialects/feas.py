@@ -286,27 +286,45 @@ HALFWAY = ("held", "factored")
 """The forms of copies that go from one iteration's to the next's, in Douglas-Rachford at relaxation 1/2."""
 
 
-@irdl_op_definition
-class DotOp(ConstraintOp):
-    """``{(a, w, z) : z[.., k, m] = sum_n a[.., k, n] w[.., n, m]}``.
+FORMS = ("exact", "held", "shared", "factored")
+"""How the copies of a product may be represented."""
 
-    ``%z = feas.dot "dense.matmul" %a, %w part "B" : ...``. Every (k, m) holds its own copies of
-    the vectors ``a[.., k, :]`` and ``w[.., :, m]``, so both operands have copies of shape
-    ``[.., K, M, N]``. ``copies`` says how a solver represents them: all of them, in every state of an
-    iteration ("exact") or in one ("held"); by what they have in common ("shared"); or as rank-one
-    corrections of that ("factored").
+
+class BilinearOp(ConstraintOp, ABC):
+    """What dots and convolutions share: each entry of the result holds its own copies of what it multiplies.
+
+    ``copies`` says how a solver represents them: all of them, in every state of an iteration ("exact") or in
+    one ("held"); by what they have in common ("shared"); or as rank-one corrections of that ("factored").
     """
-
-    name = "feas.dot"
 
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
     copies = opt_prop_def(StringAttr)
     result = result_def(TensorType)
 
-    FORMS: ClassVar[tuple[str, ...]] = ("exact", "held", "shared", "factored")
-
     traits = traits_def(Pure())
+
+    @property
+    def form(self) -> str:
+        """How the copies are represented: "exact" unless a pass has chosen otherwise."""
+        return "exact" if self.copies is None else self.copies.data
+
+    def verify_(self) -> None:
+        super().verify_()
+        if self.form not in FORMS:
+            raise VerifyException(f"copies are {', '.join(FORMS)}, found '{self.form}'")
+
+
+@irdl_op_definition
+class DotOp(BilinearOp):
+    """``{(a, w, z) : z[.., k, m] = sum_n a[.., k, n] w[.., n, m]}``.
+
+    ``%z = feas.dot "dense.matmul" %a, %w part "B" : ...``. Every (k, m) holds its own copies of
+    the vectors ``a[.., k, :]`` and ``w[.., :, m]``, so both operands have copies of shape
+    ``[.., K, M, N]``.
+    """
+
+    name = "feas.dot"
 
     assembly_format = (
         "$label $lhs `,` $rhs (`part` $part^)? (`copies` $copies^)? attr-dict "
@@ -320,16 +338,6 @@ class DotOp(ConstraintOp):
             properties={"label": StringAttr(label)},
             result_types=[tensor_like(lhs, shape)],
         )
-
-    @property
-    def form(self) -> str:
-        """How the copies are represented: "exact" unless a pass has chosen otherwise."""
-        return "exact" if self.copies is None else self.copies.data
-
-    def verify_(self) -> None:
-        super().verify_()
-        if self.form not in self.FORMS:
-            raise VerifyException(f"copies are {', '.join(self.FORMS)}, found '{self.form}'")
 
     def copies_shape(self) -> Shape:
         """Return ``[.., K, M, N]``, the shape of the copies of either operand."""
@@ -349,6 +357,68 @@ class DotOp(ConstraintOp):
 
     def infer(self) -> Shape:
         return shapes.matmul(shape_of(self.lhs), shape_of(self.rhs))
+
+
+@irdl_op_definition
+class ConvolutionOp(BilinearOp):
+    """``{(a, w, z) : z[b, p, q, m] = sum_ijn a[b, p s + i d - low, q s' + j d' - low', n] w[i, j, n, m]}``.
+
+    ``%z = feas.convolution "conv" %a, %w strides [1, 1] dilation [1, 1] low [1, 1] high [1, 1] copies
+    "shared" : ...``, with a ``[batch, height, width, N]`` and w ``[window height, window width, N, M]``.
+    Strides are s and s', dilations d and d'; around a there are zeros. It is a dot over the windows of a in a
+    form that never makes them, shared or factored; in the other forms it is that dot.
+    """
+
+    name = "feas.convolution"
+
+    strides = prop_def(SIZES)
+    dilation = prop_def(SIZES)
+    low = prop_def(SIZES)
+    high = prop_def(SIZES)
+
+    assembly_format = (
+        "$label $lhs `,` $rhs `strides` $strides `dilation` $dilation `low` $low `high` $high "
+        "(`part` $part^)? (`copies` $copies^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
+    )
+
+    def __init__(
+        self,
+        label: str,
+        lhs: SSAValue,
+        rhs: SSAValue,
+        *,
+        strides: Sequence[int],
+        dilation: Sequence[int],
+        low: Sequence[int],
+        high: Sequence[int],
+        copies: str,
+    ) -> None:
+        numbers = {"strides": strides, "dilation": dilation, "low": low, "high": high}
+        shape = shapes.convolution(shape_of(lhs), shape_of(rhs), **numbers)
+        super().__init__(
+            operands=[lhs, rhs],
+            properties={
+                "label": StringAttr(label),
+                "copies": StringAttr(copies),
+                **{name: sizes(each) for name, each in numbers.items()},
+            },
+            result_types=[tensor_like(lhs, shape)],
+        )
+
+    def fields(self) -> dict[str, Attribute]:
+        return {"strides": self.strides, "dilation": self.dilation, "low": self.low, "high": self.high}
+
+    def verify_(self) -> None:
+        super().verify_()
+        if self.form not in ("shared", "factored"):
+            raise VerifyException(
+                f"a convolution's copies are shared or factored, found '{self.form}'; "
+                "its other forms are those of a dot over patches"
+            )
+
+    def infer(self) -> Shape:
+        numbers = {name: each.get_values() for name, each in self.fields().items()}
+        return shapes.convolution(shape_of(self.lhs), shape_of(self.rhs), **numbers)
 
 
 class ReductionOp(ConstraintOp, ABC):
@@ -873,6 +943,7 @@ FEAS = Dialect(
         IndexOp,
         ParameterOp,
         DotOp,
+        ConvolutionOp,
         SumOp,
         SumReluOp,
         MaxOp,

@@ -582,15 +582,16 @@ class CompressedOp(IRDLOperation):
 
 @irdl_op_definition
 class ProjectSharedOp(CompressedOp):
-    """A dot's projection where all copies of an input are equal before it; copies are never made.
+    """The projection of a dot or a convolution whose copies of an input are equal before it, and never made.
 
-    ``%a, %w, %f = proj.project_shared "dot" (%x, %y) to %z of "dense" wanted [0, 1] : ...``: results are
+    ``%a, %w, %f = proj.project_shared "dot" {} (%x, %y) to %z of "dense" wanted [0, 1] : ...``: results are
     the means of the new copies, for the wanted operands, and the new value.
     """
 
     name = "proj.project_shared"
 
     operator = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
     node = prop_def(StringAttr)
     wanted = prop_def(SIZES)
     inputs = var_operand_def(TensorType)
@@ -601,13 +602,14 @@ class ProjectSharedOp(CompressedOp):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator `(` $inputs `)` `to` $value `of` $node `wanted` $wanted attr-dict "
+        "$operator $fields `(` $inputs `)` `to` $value `of` $node `wanted` $wanted attr-dict "
         "`:` type($inputs) `to` type($value) `->` type($new_means) `to` type($new_value)"
     )
 
     def __init__(
         self,
         operator: str,
+        fields: dict[str, Attribute],
         node: str,
         inputs: Sequence[SSAValue],
         value: SSAValue,
@@ -617,6 +619,7 @@ class ProjectSharedOp(CompressedOp):
             operands=[list(inputs), value],
             properties={
                 "operator": StringAttr(operator),
+                "fields": DictionaryAttr(fields),
                 "node": StringAttr(node),
                 "wanted": sizes(wanted),
             },
@@ -626,9 +629,10 @@ class ProjectSharedOp(CompressedOp):
 
 @irdl_op_definition
 class ProjectHalfwayOp(CompressedOp):
-    """A dot's projection in Douglas-Rachford at relaxation 1/2, from this iteration's copies to the next's.
+    """The projection of a dot or a convolution in Douglas-Rachford at relaxation 1/2.
 
-    ``%a, %w, .., %f = proj.project_halfway "dot" "factored" (%x, %y) means (%r, %s) factors ["c", ..]
+    It goes from this iteration's copies to the next's:
+    ``%a, %w, .., %f = proj.project_halfway "dot" {} "factored" (%x, %y) means (%r, %s) factors ["c", ..]
     (%c, ..) to %z of "dense" wanted [0, 1] : ...``: ``form`` says what the factors are, all copies ("held")
     or rank-one corrections ("factored"); ``inputs`` are what the nodes that it reads have just written,
     ``means`` those of the reflected copies of the wanted operands; results are their new means, the new
@@ -638,6 +642,7 @@ class ProjectHalfwayOp(CompressedOp):
     name = "proj.project_halfway"
 
     operator = prop_def(StringAttr)
+    fields = prop_def(DictionaryAttr)
     form = prop_def(StringAttr)
     node = prop_def(StringAttr)
     wanted = prop_def(SIZES)
@@ -655,8 +660,8 @@ class ProjectHalfwayOp(CompressedOp):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator $form `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` `to` $value "
-        "`of` $node `wanted` $wanted attr-dict "
+        "$operator $fields $form `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` "
+        "`to` $value `of` $node `wanted` $wanted attr-dict "
         "`:` type($inputs) `means` type($means) `factors` type($factors) "
         "`to` type($value) `->` type($new_means) `factors` type($new_factors) `to` type($new_value)"
     )
@@ -664,6 +669,7 @@ class ProjectHalfwayOp(CompressedOp):
     def __init__(
         self,
         operator: str,
+        fields: dict[str, Attribute],
         form: str,
         node: str,
         inputs: Sequence[SSAValue],
@@ -676,6 +682,7 @@ class ProjectHalfwayOp(CompressedOp):
             operands=[list(inputs), list(means), list(factors.values()), value],
             properties={
                 "operator": StringAttr(operator),
+                "fields": DictionaryAttr(fields),
                 "form": StringAttr(form),
                 "node": StringAttr(node),
                 "wanted": sizes(wanted),

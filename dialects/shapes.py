@@ -182,6 +182,35 @@ def patches(shape: Shape, axes: Sequence[int], window: Sequence[int], strides: S
     return checked((*result[:behind], *window, *result[behind:]))
 
 
+def convolution(
+    image: Shape,
+    weight: Shape,
+    *,
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    low: Sequence[int],
+    high: Sequence[int],
+) -> Shape:
+    """``[batch, height, width, N]`` by ``[*window, N, M] -> [batch, P, Q, M]``, zeros around the image."""
+    numbers = (strides, dilation, low, high)
+    if len(image) != 4 or len(weight) != 4 or image[3] != weight[2] or any(len(n) != 2 for n in numbers):
+        raise ShapeError(
+            f"a convolution takes [batch, height, width, N] and [height, width, N, M], found {show(image)} "
+            f"and {show(weight)}, and two each of strides, dilation, low and high"
+        )
+    if min(*strides, *dilation) < 1 or min(*low, *high) < 0:
+        raise ShapeError(
+            f"strides and dilations are at least 1, and pads at least 0, found {show(strides)}, "
+            f"{show(dilation)}, {show(low)} and {show(high)}"
+        )
+    reach = [(size - 1) * step + 1 for size, step in zip(weight[:2], dilation, strict=True)]
+    room = [a + n + b for a, n, b in zip(low, image[1:3], high, strict=True)]
+    if any(needed > found for needed, found in zip(reach, room, strict=True)):
+        raise ShapeError(f"windows of {show(reach)} do not fit an image of {show(room)}, pads included")
+    places = [(n - r) // stride + 1 for n, r, stride in zip(room, reach, strides, strict=True)]
+    return checked((image[0], *places, weight[3]))
+
+
 def concat(shapes: Sequence[Shape], axis: int) -> Shape:
     """Shapes that differ at most along the axis, laid one after another there."""
     if not shapes:

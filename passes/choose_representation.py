@@ -12,10 +12,12 @@ from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas
 from pjc.dialects.view import element_of, shape_of
+from pjc.passes.form_convolutions import FORMS as WITHOUT_WINDOWS
+from pjc.passes.form_convolutions import convolution_of
 from pjc.passes.graph import problems
 from pjc.passes.holding import all_data
 
-FORMS = feas.DotOp.FORMS
+FORMS = feas.FORMS
 
 LOSS_FACTOR = 16
 """How many more bytes may be held of a short dot that a loss reads: its multipliers are the largest, and a
@@ -189,6 +191,8 @@ def cost(node: feas.DotOp, form: str) -> Cost:
 def held(node: feas.DotOp, form: str) -> int:
     """Return how many bytes the form holds between iterations for a dot."""
     lhs, rhs, result = (prod(shape_of(value)) for value in (node.lhs, node.rhs, node.result))
+    if form in WITHOUT_WINDOWS and (windows := convolution_of(node)):
+        lhs = prod(shape_of(windows.image))
     means = sum(size for size, value in ((lhs, node.lhs), (rhs, node.rhs)) if not all_data(value))
     copies = 2 * prod(node.copies_shape())
     numbers = {

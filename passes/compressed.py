@@ -1,4 +1,4 @@
-"""Lower dots in a compressed form: their projection, and the factors that it needs."""
+"""Lower dots and convolutions in a compressed form: their projection, and the factors that it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ the state between does not show: there c and d are written by the nodes that the
 def is_told(node: feas.NodeOp) -> bool:
     """Whether a dot holds what its operands agree on because the nodes that it reads write it there."""
     return (
-        isinstance(node, feas.DotOp)
+        isinstance(node, feas.BilinearOp)
         and node.form in HALFWAY
         and node.part is not None
         and node.part.data == FIRST_PART
@@ -33,7 +33,7 @@ def told_name(node: feas.NodeOp, operand: int) -> str:
     return f"{node.label.data}.{'cd'[operand]}"
 
 
-def factor_types(node: feas.DotOp) -> dict[str, TensorType[Attribute]]:
+def factor_types(node: feas.BilinearOp) -> dict[str, TensorType[Attribute]]:
     """Return what a halfway form holds beside the means, by name; see runtime/projections/dot_halfway.py.
 
     c and f belong to the first operand, d and e to the second; those of an operand that holds data alone are
@@ -47,13 +47,14 @@ def factor_types(node: feas.DotOp) -> dict[str, TensorType[Attribute]]:
         for name in names[index]
     }
     if node.form == "held":
+        assert isinstance(node, feas.DotOp)
         copies = tensor_like(node.result, node.copies_shape())
         return {**types, "sigma": copies, "delta": copies}
     result = tensor_like(node.result, shape_of(node.result))
     return {**types, "alpha": result, "beta": result, "product": result}
 
 
-def first_factors(node: feas.DotOp, values: dict[SSAValue, SSAValue]) -> list[proj.WriteOp]:
+def first_factors(node: feas.BilinearOp, values: dict[SSAValue, SSAValue]) -> list[proj.WriteOp]:
     """Return the writes of the factors of copies that all agree; those not written are zero."""
     names = OPERAND_FACTORS[node.form]
     return [
@@ -65,7 +66,7 @@ def first_factors(node: feas.DotOp, values: dict[SSAValue, SSAValue]) -> list[pr
     ]
 
 
-def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation], SSAValue]:
+def compressed_projection(node: feas.BilinearOp, z: SSAValue) -> tuple[list[Operation], SSAValue]:
     """Return the projection of a dot that is not exact, and the value that it gives."""
     halfway = node.form in HALFWAY
     wanted = held_operands(node)
@@ -81,7 +82,7 @@ def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation
         else:
             inputs.append(_data_value(operand, ops))
     if not halfway:
-        shared = proj.ProjectSharedOp(node.operator, node.label.data, inputs, z, wanted)
+        shared = proj.ProjectSharedOp(node.operator, node.fields(), node.label.data, inputs, z, wanted)
         return [*ops, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
     means = [proj.ReadOp(held_name(node, index), held_type(node, index)) for index in wanted]
     types = factor_types(node)
@@ -90,6 +91,7 @@ def compressed_projection(node: feas.DotOp, z: SSAValue) -> tuple[list[Operation
     held = {name: proj.ReadOp(f"{node.label.data}.{name}", type) for name, type in types.items()}
     project = proj.ProjectHalfwayOp(
         node.operator,
+        node.fields(),
         node.form,
         node.label.data,
         inputs,

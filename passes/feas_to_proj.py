@@ -148,7 +148,7 @@ class _Lowering:
             proj.VariableOp(held_name(node, index), kind, label, held_type(node, index))
             for index in held_operands(node)
         ]
-        if isinstance(node, feas.DotOp) and node.form in HALFWAY:
+        if isinstance(node, feas.BilinearOp) and node.form in HALFWAY:
             declared += [
                 proj.VariableOp(f"{label}.{name}", "factor", label, type)
                 for name, type in factor_types(node).items()
@@ -163,7 +163,7 @@ class _Lowering:
                 block.add_op(proj.WriteOp(values[node.results[0]], paths))
             if isinstance(node, feas.ParameterOp):
                 block.add_op(proj.WriteOp(values[node.result], [proj.PathAttr(slot_name(node))]))
-            if isinstance(node, feas.DotOp) and node.form in HALFWAY:
+            if isinstance(node, feas.BilinearOp) and node.form in HALFWAY:
                 block.add_ops(first_factors(node, values))
         return block
 
@@ -192,7 +192,7 @@ class _Lowering:
         if isinstance(node, feas.ParameterOp):
             slot = proj.PathAttr(slot_name(node))
             return [gather, proj.WriteOp(gather.result, [slot, *paths])]
-        if isinstance(node, feas.DotOp) and node.form != "exact":
+        if isinstance(node, feas.BilinearOp) and node.form != "exact":
             body, value = compressed_projection(node, gather.result)
             return [gather, *body, proj.WriteOp(value, paths)]
         assert isinstance(node, feas.ConstraintOp)

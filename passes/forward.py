@@ -109,7 +109,7 @@ class _Loop:
             return True
         readers = [use.operation for use in value.uses]
         return any(
-            reader not in self.ops or (isinstance(reader, feas.DotOp) and reader.form in HALFWAY)
+            reader not in self.ops or (isinstance(reader, feas.BilinearOp) and reader.form in HALFWAY)
             for reader in readers
         )
 

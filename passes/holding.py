@@ -14,7 +14,7 @@ from pjc.passes.forward import is_common
 
 def form_of(node: feas.NodeOp) -> str:
     """Return how the node's copies are represented."""
-    return node.form if isinstance(node, feas.DotOp) else "exact"
+    return node.form if isinstance(node, feas.BilinearOp) else "exact"
 
 
 def held_operands(node: feas.NodeOp) -> list[int]:

@@ -28,6 +28,7 @@ from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
 from pjc.passes.feas_to_proj import FeasToProjPass
+from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
 from pjc.passes.levels import LevelsPass
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 SOLVERS = tuple(SOLVER_FORMULAS)
 STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
-COPIES = ("auto", *feas.DotOp.FORMS)
+COPIES = ("auto", *feas.FORMS)
 PRODUCTS = ("f32", "bf16")
 
 OPEN_BATCHES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061)
@@ -281,7 +282,7 @@ class Compilation:
         """The solver's program."""
         options = self.options
         lower = FeasToProjPass(options.solver, options.relaxation, options.step, options.beta)
-        return self._run("proj", self.feas, [self.chooser(), lower])
+        return self._run("proj", self.feas, [self.chooser(), FormConvolutionsPass(), lower])
 
     def chooser(self) -> ChooseRepresentationPass:
         """Return the pass that chooses how copies are represented, by the options."""

@@ -30,6 +30,7 @@ PASSES = {
     "feas-bipartition": ("bipartition", "BipartitionPass"),
     "feas-levels": ("levels", "LevelsPass"),
     "feas-choose-representation": ("choose_representation", "ChooseRepresentationPass"),
+    "feas-form-convolutions": ("form_convolutions", "FormConvolutionsPass"),
     "feas-to-proj": ("feas_to_proj", "FeasToProjPass"),
 }
 """Each pass's module in pjc.passes and its class there, in the order of the pipeline."""

@@ -35,6 +35,7 @@ from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
 from pjc.runtime.projections import constraint_set, loss, operator
+from pjc.runtime.projections.bilinear import BILINEAR, Bilinear, bilinear
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
 from pjc.runtime.projections.sets import ConstraintSet
@@ -363,9 +364,10 @@ def initial(
 
 def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
     """Return the operation's value on whole tensors; a dot needs no copies for that."""
-    if op.operator.data == "dot":
-        return jnp.matmul(*inputs)
-    return operator(op.operator.data, **static_fields(op.fields.data)).forward(*inputs)
+    fields = static_fields(op.fields.data)
+    if op.operator.data in BILINEAR:
+        return bilinear(op.operator.data, fields, *inputs).forward(*inputs)
+    return operator(op.operator.data, **fields).forward(*inputs)
 
 
 def _viewed(op: Operation, inputs: list[Array]) -> Array:
@@ -416,11 +418,12 @@ def _project_compressed(
 ) -> None:
     one, other = (values[each] for each in op.inputs)
     wanted, z = op.wanted.get_values(), values[op.value]
+    product = bilinear(op.operator.data, static_fields(op.fields.data), one, other)
     if isinstance(op, proj.ProjectSharedOp):
-        means, value = project_shared(one, other, z, wanted)
+        means, value = project_shared(one, other, z, wanted, product)
     else:
         held = {name.data: values[each] for name, each in zip(op.held, op.factors, strict=True)}
-        after, new, value, _ = _halfway(op.form.data, (one, other), held, z, wanted)
+        after, new, value, _ = _halfway(op.form.data, (one, other), held, z, wanted, product)
         # The means of the projection itself: x after the iteration is projection + x - agreed.
         agreed = [(one, other)[index] for index in wanted]
         means = tuple(
@@ -434,15 +437,19 @@ def _project_compressed(
 
 
 def _halfway(
-    form: str, agreed: tuple[Array, Array], held: Tensors, z: Array, wanted: Sequence[int]
+    form: str,
+    agreed: tuple[Array, Array],
+    held: Tensors,
+    z: Array,
+    wanted: Sequence[int],
+    product: Bilinear,
 ) -> Projected:
-    """Return the projection of a dot in one of the forms that go from iteration to iteration."""
+    """Return the projection of a product in one of the forms that go from iteration to iteration."""
     one, other = agreed
     if form == "held":
         return project_held(agreed, Held(**{"c": one, "d": other, **held}), z, wanted)
-    return project_factored(
-        agreed, Factors(**{"c": one, "f": one, "d": other, "e": other, **held}), z, wanted
-    )
+    factors = Factors(**{"c": one, "f": one, "d": other, "e": other, **held})
+    return project_factored(agreed, factors, z, wanted, product)
 
 
 def _reads_by_number(op: proj.GatherOp) -> bool:

@@ -17,9 +17,10 @@ from test_golden import NAMES
 import pjc
 from pjc.driver import Compilation, Options, compile_text
 from pjc.runtime.data.digits import load_digits
+from pjc.runtime.projections.bilinear import transposed
 from pjc.runtime.projections.dot import Dot
 from pjc.runtime.projections.dot_halfway import Factors, Held, project_factored, project_held
-from pjc.runtime.projections.dot_shared import multiplier, project_shared, transposed
+from pjc.runtime.projections.dot_shared import multiplier, project_shared
 
 GOLDEN = Path(__file__).parent / "golden"
 ITERATIONS = 50

@@ -21,7 +21,7 @@ from xdsl.ir import Operation, SSAValue
 from pjc.dialects import net, view
 from pjc.dialects.view import element_of, shape_of
 from pjc.onnx.reading import refuse
-from pjc.onnx.windows import Convolution, Pool, as_convolution, as_pool
+from pjc.passes.windows import Convolution, Pool, as_convolution, as_pool
 
 OPSET = 18
 IR_VERSION = 9
@@ -327,7 +327,7 @@ def _unspread(out: _Exporter, value: SSAValue) -> str:
 
 @writes(net.MatmulOp)
 def _matmul(out: _Exporter, op: net.MatmulOp) -> str:
-    found = as_convolution(op)
+    found = as_convolution(op.lhs, op.rhs)
     return out.node("MatMul", out.operands(op)) if found is None else _convolve(out, op, found)
 
 
@@ -344,7 +344,8 @@ def _convolve(out: _Exporter, op: net.MatmulOp, found: Convolution) -> str:
         pads=pads,
     )
     last = out.transpose(made, (0, 2, 3, 1))
-    return out.reshape(last, found.shape, shape_of(op.result))
+    shape = (*found.shape[:3], shape_of(found.weight)[3])
+    return out.reshape(last, shape, shape_of(op.result))
 
 
 @writes(net.MaxOp, net.MinOp)

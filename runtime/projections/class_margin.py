@@ -58,6 +58,6 @@ class ClassMargin(Loss):
         own = jnp.sum(jnp.where(right, scaled, 0), axis=-1)
         # The right logit takes no part in the sum: at its own height it never exceeds the level.
         others = jnp.where(right, own[..., None], scaled + margin[..., None])
-        level = meeting_level((others,), own, (-1,))
+        level = meeting_level((others,), own, (-1,), (own + jnp.max(others, axis=-1)) / 2)
         ceiling = (level - margin) * scale
         return (jnp.where(right, (level * scale)[..., None], jnp.minimum(logits, ceiling[..., None])),)

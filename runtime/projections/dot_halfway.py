@@ -31,6 +31,9 @@ scales them by ``1 / (1 - t)`` and ``1 / (1 + t)``, and ``x + c' - P_A x`` leave
 sigma'`` and the difference ``c' - d' - delta'`` with sigma', delta' as above, for ``f' = c`` and ``e' =
 d``: the same with nothing reflected, which is what results where c', d' are given for c, d too.
 
+A convolution (bilinear.py) is factored likewise, with windows for rows: f e is then a convolution, and its
+two transposes give what the nodes gather.
+
 Shapes: c ``[*batch, K, N]``, d ``[*batch, N, M]``, sigma and delta ``[*batch, K, M, N]``, all else and z
 ``[*batch, K, M]``.
 
@@ -48,7 +51,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from pjc.runtime.projections.dot_shared import multiplier, transposed
+from pjc.runtime.projections.bilinear import MATRIX, Bilinear, transposed
+from pjc.runtime.projections.dot_shared import multiplier
 
 
 class Held(NamedTuple):
@@ -98,17 +102,20 @@ def project_held(agreed: tuple[Array, Array], old: Held, z: Array, wanted: Seque
     return Projected(tuple(means), Held(c, d, sigma, delta), z - t, t)
 
 
-def project_factored(agreed: tuple[Array, Array], old: Factors, z: Array, wanted: Sequence[int]) -> Projected:
+def project_factored(
+    agreed: tuple[Array, Array], old: Factors, z: Array, wanted: Sequence[int], product: Bilinear = MATRIX
+) -> Projected:
     """Project with copies held as rank-one terms; arguments as :func:`project_held`."""
     c, d = agreed
     f, e = reflected(c, old.c), reflected(d, old.d)
-    product = jnp.matmul(f, e)
-    norms = _rows(f, f) + _columns(e, e)
-    old_norms = _rows(old.f, old.f) + _columns(old.e, old.e)
-    overlap, crossed = _rows(f, old.f) + _columns(e, old.e), product + old.product
-    plus = norms + 2 * product
+    value = product.forward(f, e)
+    norms = product.lhs_inner(f, f) + product.rhs_inner(e, e)
+    old_norms = product.lhs_inner(old.f, old.f) + product.rhs_inner(old.e, old.e)
+    overlap = product.lhs_inner(f, old.f) + product.rhs_inner(e, old.e)
+    crossed = value + old.product
+    plus = norms + 2 * value
     plus = plus - 2 * old.alpha * (overlap + crossed) + old.alpha**2 * (old_norms + 2 * old.product)
-    minus = norms - 2 * product
+    minus = norms - 2 * value
     minus = minus - 2 * old.beta * (overlap - crossed) + old.beta**2 * (old_norms - 2 * old.product)
     plus, minus = jnp.maximum(plus, 0) / 4, jnp.maximum(minus, 0) / 4
     t = multiplier(plus - minus, plus, minus, z)
@@ -116,12 +123,10 @@ def project_factored(agreed: tuple[Array, Array], old: Factors, z: Array, wanted
     along, across = (alpha + beta) / 2, (alpha - beta) / 2
     means = []
     if 0 in wanted:
-        own = c + f * jnp.mean(along, axis=-1, keepdims=True)
-        means.append(own + jnp.matmul(across, transposed(e)) / d.shape[-1])
+        means.append(c + f * product.lhs_mean(along, f) + product.lhs_weighted(across, e, f))
     if 1 in wanted:
-        own = d + e * jnp.mean(along, axis=-2, keepdims=True)
-        means.append(own + jnp.matmul(transposed(f), across) / c.shape[-2])
-    return Projected(tuple(means), Factors(c, d, f, e, alpha, beta, product), z - t, t)
+        means.append(d + e * product.rhs_mean(along, e) + product.rhs_weighted(across, f, e))
+    return Projected(tuple(means), Factors(c, d, f, e, alpha, beta, value), z - t, t)
 
 
 def reflected(now: Array, before: Array) -> Array:
@@ -132,13 +137,3 @@ def reflected(now: Array, before: Array) -> Array:
 def _written_out(x: Array) -> Array:
     """Return x as XLA keeps it in memory: else its CPU compiler reads a transpose with strides, K times."""
     return jnp.matmul(jnp.eye(x.shape[-2], dtype=x.dtype), x, precision=lax.Precision.HIGHEST)
-
-
-def _rows(one: Array, other: Array) -> Array:
-    """Return the inner products of rows, ``[*batch, K, 1]``."""
-    return jnp.sum(one * other, axis=-1)[..., :, None]
-
-
-def _columns(one: Array, other: Array) -> Array:
-    """Return the inner products of columns, ``[*batch, 1, M]``."""
-    return jnp.sum(one * other, axis=-2)[..., None, :]

@@ -10,6 +10,7 @@ Solution: with ``P = a w``, ``q = |a_k|^2 + |w_m|^2``, T the multipliers, ``R = 
     mean over m of a-copies = a rowmean(R) + S w' / M        mean over k of w-copies = w colmean(R) + a' S / K
 
 and the new value is ``z - T``: three matrix products, as in backpropagation, two where a mean is not wanted.
+A convolution is the same with windows for rows (bilinear.py): the products are it and its two transposes.
 
 Ties: where ``a_k = -w_m`` and z is far (dot.py), the multiplier ends at a large bound instead of 1, so that a
 nearby feasible point is found unless the two are zero, where nothing moves and the value stays as it is.
@@ -28,31 +29,28 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
+from pjc.runtime.projections.bilinear import MATRIX, Bilinear
+
 STEPS = {32: 5, 64: 11}
 """Halley's steps by the bits of a float. Measured for |t| from 1e-6 to 1 - 1e-6: eleven are exact to rounding
 for squared norms from 1e-12 to 1e6; five leave t wrong by at most 2e-6 for those from 1e-3 to 1e3, and by at
 most 0.006 beyond, where |t| > 0.96."""
 
 
-def transposed(x: Array) -> Array:
-    """Return x with its last two axes swapped."""
-    return jnp.swapaxes(x, -1, -2)
-
-
-def project_shared(a: Array, w: Array, z: Array, wanted: Sequence[int]) -> tuple[tuple[Array, ...], Array]:
+def project_shared(
+    a: Array, w: Array, z: Array, wanted: Sequence[int], product: Bilinear = MATRIX
+) -> tuple[tuple[Array, ...], Array]:
     """Return the means of the new copies of the wanted operands (0 for a, 1 for w), and the new value."""
-    q = jnp.sum(a * a, axis=-1)[..., :, None] + jnp.sum(w * w, axis=-2)[..., None, :]
-    p = jnp.matmul(a, w)
+    q = product.lhs_inner(a, a) + product.rhs_inner(w, w)
+    p = product.forward(a, w)
     t = multiplier(p, jnp.maximum(q + 2 * p, 0) / 4, jnp.maximum(q - 2 * p, 0) / 4, z)
     r = 1 / (1 - t * t)
     s = t * r
     means = []
     if 0 in wanted:
-        shared = a * jnp.mean(r, axis=-1, keepdims=True)
-        means.append(shared + jnp.matmul(s, transposed(w)) / w.shape[-1])
+        means.append(a * product.lhs_mean(r, a) + product.lhs_weighted(s, w, a))
     if 1 in wanted:
-        shared = w * jnp.mean(r, axis=-2, keepdims=True)
-        means.append(shared + jnp.matmul(transposed(a), s) / a.shape[-2])
+        means.append(w * product.rhs_mean(r, w) + product.rhs_weighted(s, a, w))
     return tuple(means), z - t
 
 

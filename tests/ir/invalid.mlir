@@ -201,13 +201,13 @@ proj.program @p parts ["A"] dims {} {
 // -----
 
 %x, %w, %z = "test.op"() : () -> (tensor<4x3xf32>, tensor<3x2xf32>, tensor<4x2xf32>)
-%m, %n, %v = proj.project_shared "dot" (%x, %w) to %z of "a" wanted [1, 0] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32>, tensor<4x3xf32> to tensor<4x2xf32>
+%m, %n, %v = proj.project_shared "dot" {} (%x, %w) to %z of "a" wanted [1, 0] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32>, tensor<4x3xf32> to tensor<4x2xf32>
 // CHECK: wanted operands are 0 and 1 in order, found [1, 0]
 
 // -----
 
 %x, %w, %z = "test.op"() : () -> (tensor<4x3xf32>, tensor<3x2xf32>, tensor<4x2xf32>)
-%m, %n, %v = proj.project_shared "dot" (%x, %w) to %z of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32>, tensor<4x3xf32> to tensor<4x2xf32>
+%m, %n, %v = proj.project_shared "dot" {} (%x, %w) to %z of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32>, tensor<4x3xf32> to tensor<4x2xf32>
 // CHECK: 1 means are wanted, but there are other results
 
 // -----
@@ -218,6 +218,33 @@ feas.problem @p dims {} parts ["A"] {
   %z = feas.dot "z" %x, %w copies "half" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
 }
 // CHECK: copies are exact, held, shared, factored, found 'half'
+
+// -----
+
+feas.problem @p dims {} parts ["A"] {
+  %x = feas.datum "x" : tensor<4x3x3x1xf32>
+  %w = feas.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
+  %z = feas.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "held" : tensor<4x3x3x1xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
+}
+// CHECK: a convolution's copies are shared or factored, found 'held'; its other forms are those of a dot over patches
+
+// -----
+
+feas.problem @p dims {} parts ["A"] {
+  %x = feas.datum "x" : tensor<4x3x3x2xf32>
+  %w = feas.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
+  %z = feas.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared" : tensor<4x3x3x2xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
+}
+// CHECK: a convolution takes [batch, height, width, N] and [height, width, N, M], found [4, 3, 3, 2] and [2, 2, 1, 2], and two each of strides, dilation, low and high
+
+// -----
+
+feas.problem @p dims {} parts ["A"] {
+  %x = feas.datum "x" : tensor<4x3x3x1xf32>
+  %w = feas.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
+  %z = feas.convolution "z" %x, %w strides [0, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared" : tensor<4x3x3x1xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
+}
+// CHECK: strides and dilations are at least 1, and pads at least 0, found
 
 // -----
 

@@ -66,7 +66,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
     %x = proj.datum "x" : tensor<4x3xf32>
     %w = proj.read @a.1 : tensor<3x2xf32>
     %z = proj.gather "a" from [#proj.path<@b.0>] : tensor<4x2xf32>
-    %v, %a = proj.project_shared "dot" (%x, %w) to %z of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32> to tensor<4x2xf32>
+    %v, %a = proj.project_shared "dot" {} (%x, %w) to %z of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32> to tensor<4x2xf32>
     proj.write %v to [#proj.path<@a.1>] : tensor<3x2xf32>
     %h = proj.read @b.0 of given : tensor<4x2xf32>
     %u = proj.read @b.1 of given : tensor<2x5xf32>
@@ -74,7 +74,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
     %s = proj.read @b.1 : tensor<2x5xf32>
     %c = proj.read @b.c : tensor<4x2xf32>
     %y = proj.datum "y" : tensor<4x5xf32>
-    %m, %n, %f, %b = proj.project_halfway "dot" "factored" (%h, %u) means (%r, %s) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+    %m, %n, %f, %b = proj.project_halfway "dot" {} "factored" (%h, %u) means (%r, %s) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
     proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
     proj.write %n to [#proj.path<@b.1>] : tensor<2x5xf32>
     proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>
@@ -153,7 +153,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %x_1 = proj.datum "x" : tensor<4x3xf32>
 // CHECK-NEXT:       %w_4 = proj.read @a.1 : tensor<3x2xf32>
 // CHECK-NEXT:       %z_2 = proj.gather "a" from [#proj.path<@b.0>] : tensor<4x2xf32>
-// CHECK-NEXT:       %v_1, %a_1 = proj.project_shared "dot"(%x_1, %w_4) to %z_2 of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32> to tensor<4x2xf32>
+// CHECK-NEXT:       %v_1, %a_1 = proj.project_shared "dot" {}(%x_1, %w_4) to %z_2 of "a" wanted [1] : tensor<4x3xf32>, tensor<3x2xf32> to tensor<4x2xf32> -> tensor<3x2xf32> to tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %v_1 to [#proj.path<@a.1>] : tensor<3x2xf32>
 // CHECK-NEXT:       %h = proj.read @b.0 of given : tensor<4x2xf32>
 // CHECK-NEXT:       %u = proj.read @b.1 of given : tensor<2x5xf32>
@@ -161,7 +161,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       %s_2 = proj.read @b.1 : tensor<2x5xf32>
 // CHECK-NEXT:       %c_2 = proj.read @b.c : tensor<4x2xf32>
 // CHECK-NEXT:       %y_1 = proj.datum "y" : tensor<4x5xf32>
-// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" "factored"(%h, %u) means(%r_1, %s_2) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" {} "factored"(%h, %u) means(%r_1, %s_2) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
 // CHECK-NEXT:       proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %n_3 to [#proj.path<@b.1>] : tensor<2x5xf32>
 // CHECK-NEXT:       proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>

@@ -1,4 +1,4 @@
-"""Recognize convolutions and pools in the net dialect, where they are products and reductions of patches."""
+"""Recognize convolutions and pools, which are written as products and reductions of patches."""
 
 from __future__ import annotations
 
@@ -25,13 +25,19 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Convolution(Pool):
-    """A convolution by ``weight``, of [height, width, channels, out]; ``shape`` is that of its result."""
+class Windows(Pool):
+    """Windows of ``image`` with zeros around it; ``shape`` is [batch, *places, *window, channels]."""
 
-    weight: SSAValue
     low: Pair
     high: Pair
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Convolution(Windows):
+    """A convolution by ``weight``, of [height, width, channels, out]."""
+
+    weight: SSAValue
 
 
 def as_pool(op: net.ReductionOp) -> Pool | None:
@@ -42,28 +48,31 @@ def as_pool(op: net.ReductionOp) -> Pool | None:
     return _windows(first)
 
 
-def as_convolution(op: net.MatmulOp) -> Convolution | None:
-    """Return the convolution that a product of patches and a weight is, or None."""
-    rows, columns = op.lhs.owner, op.rhs.owner
-    if not isinstance(rows, view.ReshapeOp) or not isinstance(columns, view.ReshapeOp):
+def as_windows(lhs: SSAValue) -> Windows | None:
+    """Return the windows that the rows of a product's operand are, or None."""
+    rows = lhs.owner
+    if not isinstance(rows, view.ReshapeOp):
         return None
-    found, weight = _windows(rows.operand), shape_of(columns.operand)
-    if found is None or len(weight) != 4 or weight[:2] != found.window:
-        return None
-    cut = shape_of(rows.operand)
-    if shape_of(rows.result) != (prod(cut[:3]), prod(cut[3:])) or shape_of(columns.result) != (
-        prod(weight[:3]),
-        weight[3],
-    ):
+    found, cut = _windows(rows.operand), shape_of(rows.operand)
+    if found is None or shape_of(rows.result) != (prod(cut[:3]), prod(cut[3:])):
         return None
     image, low, high = found.image, (0, 0), (0, 0)
     if isinstance(image.owner, view.PadOp):
         lows, highs = (list(each.get_values()) for each in (image.owner.low, image.owner.high))
         if lows[0] == lows[3] == highs[0] == highs[3] == 0:
             image, low, high = image.owner.operand, _pair(lows[1:3]), _pair(highs[1:3])
-    return Convolution(
-        image, found.window, found.strides, found.dilation, columns.operand, low, high, (*cut[:3], weight[3])
-    )
+    return Windows(image, found.window, found.strides, found.dilation, low, high, cut)
+
+
+def as_convolution(lhs: SSAValue, rhs: SSAValue) -> Convolution | None:
+    """Return the convolution that a product of windows and a weight is, or None."""
+    found, columns = as_windows(lhs), rhs.owner
+    if found is None or not isinstance(columns, view.ReshapeOp):
+        return None
+    weight = shape_of(columns.operand)
+    if len(weight) != 4 or weight[:3] != found.shape[3:] or shape_of(rhs) != (prod(weight[:3]), weight[3]):
+        return None
+    return Convolution(**vars(found), weight=columns.operand)
 
 
 def _windows(value: SSAValue) -> Pool | None:

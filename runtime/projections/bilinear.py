@@ -1,0 +1,187 @@
+"""The bilinear maps ``z = a * w`` whose projections have compressed forms: matrix products and convolutions.
+
+A *site* is an entry of z. It holds copies of the entries of a and of w that it multiplies. What compressed
+forms need is, for a number at every site, its mean over all copies of an entry of a (or of w), and the same
+of the number times the entry that the copy is multiplied with. Neither makes the copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+
+class Bilinear(Protocol):
+    """What the compressed projections ask of a bilinear map."""
+
+    def forward(self, a: Array, w: Array) -> Array:
+        """Return z."""
+
+    def lhs_inner(self, one: Array, other: Array) -> Array:
+        """Return, for each site, the inner product of its copies of two arrays shaped as a; it broadcasts."""
+
+    def rhs_inner(self, one: Array, other: Array) -> Array:
+        """Return the same for two arrays shaped as w."""
+
+    def lhs_mean(self, r: Array, a: Array) -> Array:
+        """Return, for each entry of a, the mean of r over the sites that hold a copy of it; it broadcasts."""
+
+    def rhs_mean(self, r: Array, w: Array) -> Array:
+        """Return the same for each entry of w."""
+
+    def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
+        """Return, for each entry of a, the mean over its copies of s times the entry of w beside each."""
+
+    def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
+        """Return, for each entry of w, the mean over its copies of s times the entry of a beside each."""
+
+
+@dataclass(frozen=True)
+class MatrixProduct:
+    """``z[.., k, m] = sum_n a[.., k, n] w[.., n, m]``."""
+
+    def forward(self, a: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.matmul(a, w)
+
+    def lhs_inner(self, one: Array, other: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[.., K, 1]``."""
+        return jnp.sum(one * other, axis=-1)[..., :, None]
+
+    def rhs_inner(self, one: Array, other: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[.., 1, M]``."""
+        return jnp.sum(one * other, axis=-2)[..., None, :]
+
+    def lhs_mean(self, r: Array, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.mean(r, axis=-1, keepdims=True)
+
+    def rhs_mean(self, r: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.mean(r, axis=-2, keepdims=True)
+
+    def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.matmul(s, transposed(w)) / w.shape[-1]
+
+    def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.matmul(transposed(a), s) / a.shape[-2]
+
+
+MATRIX = MatrixProduct()
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """``z[b, p, q, m] = sum_ijn a[b, p s + i d - low, q s' + j d' - low', n] w[i, j, n, m]``, zeros around a.
+
+    a is ``[batch, height, width, N]``, w ``[*window, N, M]`` and z ``[batch, P, Q, M]``. Windows are never
+    cut out: sums over a window are convolutions with ones, and what is asked of a or of w is a transpose of
+    the convolution, as in backpropagation, itself written as one. Every entry of a must be in some window.
+    """
+
+    image: Pair
+    window: Pair
+    strides: Pair
+    dilation: Pair
+    low: Pair
+    high: Pair
+
+    def forward(self, a: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        padding = list(zip(self.low, self.high, strict=True))
+        return _convolved(a, w, self.strides, padding, rhs_dilation=self.dilation)
+
+    def lhs_inner(self, one: Array, other: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[batch, P, Q, 1]``."""
+        padding = [(0, 0), *zip(self.low, self.high, strict=True), (0, 0)]
+        return self._box(jnp.sum(one * other, axis=-1, keepdims=True), self.strides, padding)
+
+    def rhs_inner(self, one: Array, other: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[M]``."""
+        return jnp.sum(one * other, axis=(0, 1, 2))
+
+    def lhs_mean(self, r: Array, a: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[batch, height, width, 1]``."""
+        config = [(0, 0, 0), *(self._spread_out(axis, r.shape[axis + 1]) for axis in range(2)), (0, 0, 0)]
+        summed = lax.pad(jnp.sum(r, axis=-1, keepdims=True), jnp.zeros((), r.dtype), config)
+        return self._box(summed, (1, 1), "VALID") / self._copies(r)
+
+    def rhs_mean(self, r: Array, w: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[M]``."""
+        return jnp.mean(r, axis=(0, 1, 2))
+
+    def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        padding = [self._spread_out(axis, s.shape[axis + 1])[:2] for axis in range(2)]
+        turned = jnp.swapaxes(w[::-1, ::-1], 2, 3)
+        back = _convolved(s, turned, (1, 1), padding, lhs_dilation=self.strides, rhs_dilation=self.dilation)
+        return back / self._copies(s)
+
+    def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        padding = list(zip(self.low, self.high, strict=True))
+        images, sites = jnp.transpose(a, (3, 1, 2, 0)), jnp.transpose(s, (1, 2, 0, 3))
+        back = _convolved(images, sites, self.dilation, padding, rhs_dilation=self.strides)
+        return jnp.transpose(back, (1, 2, 0, 3)) / prod(s.shape[:-1])
+
+    def _box(self, x: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
+        """Return the sums over windows."""
+        zero = np.zeros((), x.dtype)
+        steps, dilation = (1, *strides, 1), (1, *self.dilation, 1)
+        return lax.reduce_window(
+            x, zero, lax.add, (1, *self.window, 1), steps, padding, window_dilation=dilation
+        )
+
+    def _spread_out(self, axis: int, sites: int) -> tuple[int, int, int]:
+        """Return how to pad sites, outside and between, so that a window is over those that read an entry."""
+        reach = (self.window[axis] - 1) * self.dilation[axis]
+        span = (sites - 1) * self.strides[axis] + 1
+        return reach - self.low[axis], self.image[axis] + self.low[axis] - span, self.strides[axis] - 1
+
+    def _copies(self, s: Array) -> np.ndarray:
+        """Return the number of copies of an entry of a, ``[height, width, 1]``."""
+        rows, columns = (self._axis_copies(axis, s.shape[axis + 1]) for axis in range(2))
+        return np.asarray(rows[:, None, None] * columns[:, None] * s.shape[3], s.dtype)
+
+    def _axis_copies(self, axis: int, sites: int) -> np.ndarray:
+        """Return how many of the windows of so many sites along one axis hold each entry of a."""
+        places = np.arange(self.window[axis]) * self.dilation[axis] - self.low[axis]
+        read = (np.arange(sites)[:, None] * self.strides[axis] + places).ravel()
+        inside = read[(read >= 0) & (read < self.image[axis])]
+        return np.bincount(inside, minlength=self.image[axis])
+
+
+def _convolved(x: Array, kernel: Array, strides: Pair, padding: Sequence[Pair], **dilation: Pair) -> Array:
+    """Return a convolution in the one layout that XLA's CPU compiler is fast at inside of a loop.
+
+    In the entry computation it brings others to this one; in a loop they take ten to thirty times as long.
+    """
+    layout = ("NHWC", "HWIO", "NHWC")
+    made = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=layout, **dilation)
+    return jnp.asarray(made)
+
+
+BILINEAR = ("dot", "convolution")
+"""The operators that :func:`bilinear` knows."""
+
+
+def bilinear(operator: str, fields: dict[str, Any], a: Array, w: Array) -> Bilinear:
+    """Return the map of an operator on operands of these shapes."""
+    if operator == "dot":
+        return MATRIX
+    (height, width), window = a.shape[1:3], w.shape[:2]
+    return Convolution((height, width), (window[0], window[1]), **fields)
+
+
+def transposed(x: Array) -> Array:
+    """Return x with its last two axes swapped."""
+    return jnp.swapaxes(x, -1, -2)

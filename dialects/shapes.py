@@ -75,6 +75,11 @@ def matmul(lhs: Shape, rhs: Shape) -> Shape:
 
 def broadcast_together(shapes: Sequence[Shape]) -> Shape:
     """NumPy's rule: align at the right; sizes must be equal or 1."""
+    return checked(broadcast_sizes(shapes))
+
+
+def broadcast_sizes(shapes: Sequence[Shape]) -> Shape:
+    """The same for sizes that may only stand for others, so that their product means nothing."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
     result = []
@@ -84,7 +89,7 @@ def broadcast_together(shapes: Sequence[Shape]) -> Shape:
             listed = " and ".join(show(shape) for shape in shapes)
             raise ShapeError(f"shapes {listed} do not broadcast together")
         result.append(larger.pop() if larger else 1)
-    return checked(result)
+    return tuple(result)
 
 
 def elementwise(shapes: Sequence[Shape], axes: Sequence[int]) -> Shape:

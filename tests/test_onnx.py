@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import resource
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +108,22 @@ def test_models_of_other_software_compute_what_onnxruntime_does(path: Path, tmp_
     scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     own = {"sklearn_mlp": np.exp(scores)}.get(path.stem, scores if "cnn" in path.stem else logits)
     np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_layers_may_be_wide_where_the_batch_is_open(tmp_path: Path) -> None:
+    """As wide as those of real networks: what stands for an open dimension is a large number."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Add", ["r", "x"], ["s"]),
+        helper.make_node("Reshape", ["s", "shape"], ["t"]),
+        helper.make_node("Expand", ["t", "sizes"], ["e"]),
+        helper.make_node("MatMul", ["e", "v"], ["m"]),
+        helper.make_node("Mul", ["m", "e"], ["z"]),
+    ]
+    shapes = {"shape": np.array([-1, 1, 16, 16], np.int64), "sizes": np.array([1, 3, 16, 16], np.int64)}
+    weights = {"w": 0.1 * drawn(256, 256), "b": drawn(256), "v": drawn(16, 16)}
+    check_both_ways(made(nodes, {"x": ["n", 256]}, **weights, **shapes), tmp_path, drawn(5, 256))
 
 
 GEMMS = [(a, b, alpha, beta) for a in (0, 1) for b in (0, 1) for alpha, beta in ((1.0, 1.0), (0.5, 2.0))]
@@ -435,6 +454,16 @@ def test_every_node_that_is_not_supported_is_named() -> None:
     assert "hint: Clip to -1 and 1 has a projection" in text
     assert "node 'scores' (Softmax, number 3)" in text
     assert text.count("error:") == 2  # not for what reads them, nor for what nothing needs
+    many = [helper.make_node("Tanh", ["x"], [f"h{i}"], name=f"tanh{i}") for i in range(500)]
+    text = refusal(
+        made([*many, helper.make_node("Sum", [f"h{i}" for i in range(500)], ["z"])], {"x": [2, 3]})
+    )
+    assert all(f"node 'tanh{i}' (Tanh, number {i + 1})" in text for i in range(500))
+    assert text.count("error:") == 51
+    strange = helper.make_node("Tanh", ["x"], ["z"], name="\x1b[31m\n" + "long" * 1000)
+    text = refusal(made([strange], {"x": [2, 3]}))
+    assert "\x1b" not in text
+    assert len(text) < 500
 
 
 BROKEN = {
@@ -526,6 +555,68 @@ def test_huge_constants_are_not_made(tmp_path: Path) -> None:
     assert "node (Range, number 2): its inputs are too large" in text
 
 
+def integers(*values: int) -> Array:
+    return np.array(values, np.int64)
+
+
+REPEATED = {
+    "sizes": helper.make_node("Reshape", ["x", "many"], ["z"]),
+    "axes": helper.make_node("ReduceSum", ["x", "many"], ["z"]),
+    "ends": helper.make_node("Slice", ["x", "many", "many"], ["z"]),
+    "rows": helper.make_node("Gather", ["x", "many"], ["z"]),
+    "statistics": helper.make_node("BatchNormalization", ["x", "many", "many", "many", "many"], ["z"]),
+    "two numbers": helper.make_node("Add", ["x", "pairs"], ["z"]),
+    "in all": helper.make_node("Sum", ["x", *(f"t{index}" for index in range(40))], ["z"]),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_small_files_do_not_become_huge_lists(name: str) -> None:
+    """Each folded node is small enough; what reads it, or all of them, may not be."""
+    one = numpy_helper.from_array(integers(1))
+    nodes = [
+        helper.make_node("ConstantOfShape", ["count"], ["many"], value=one),
+        helper.make_node("Expand", ["pair", "counts"], ["pairs"]),
+        *(helper.make_node("Tile", ["pair", "times"], [f"t{index}"]) for index in range(40)),
+        REPEATED[name],
+    ]
+    sizes = {"count": integers(2**38), "counts": integers(2**38, 2), "times": integers(2**22)}
+    kept = [node for node in nodes if name == "in all" or node.op_type != "Tile"]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refusal(made(kept, {"x": [2, 3]}, pair=integers(1, 2), **sizes))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST
+
+
+def nested(depth: int, calls: int, *, recursive: bool = False) -> onnx.ModelProto:
+    """Return a model of functions that each call the one before some times."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+    functions = []
+    for level in range(depth):
+        called = f"f{level - 1}" if level else (f"f{depth - 1}" if recursive else "Relu")
+        domain = "" if called == "Relu" else "own"
+        wires = ["a", *(f"t{call}" for call in range(1, calls)), "b"]
+        nodes = [
+            helper.make_node(called, [one], [other], domain=domain)
+            for one, other in itertools.pairwise(wires)
+        ]
+        functions.append(helper.make_function("own", f"f{level}", ["a"], ["b"], nodes, opsets))
+    call = helper.make_node(f"f{depth - 1}", ["x"], ["z"], domain="own")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "z")]
+    graph = helper.make_graph([call], "calls", ends[:1], ends[1:])
+    return helper.make_model(graph, functions=functions, opset_imports=opsets, ir_version=9)
+
+
+def test_functions_are_inlined_unless_they_grow(tmp_path: Path) -> None:
+    check_both_ways(nested(3, 2), tmp_path, drawn(4, 3))
+    for model, message in (
+        (nested(60, 2), "nodes, more than"),
+        (nested(15, 2), "32,768 nodes, more than"),
+        (nested(1000, 1), "nested deeper than"),
+        (nested(3, 2, recursive=True), "no valid model"),
+    ):
+        assert message in refusal(model)
+
+
 def window(**attributes: Any) -> onnx.NodeProto:
     return helper.make_node("MaxPool", ["x"], ["z"], **attributes)
 
@@ -604,19 +695,82 @@ def mutated(data: bytes, generator: random.Random) -> bytes:
     return bytes(found) or b"\0"
 
 
+NUMBERS = [-(2**63), -1, 0, 1, 2, 3, 7, 2**20, 2**31, 2**40, 2**63 - 1]
+
+
+def rewired(data: bytes, generator: random.Random) -> bytes:
+    """Return a file that still is a model, with other operators, attributes, shapes and wires."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    names = [*(name for node in graph.node for name in [*node.input, *node.output]), ""]
+    for _ in range(generator.choice([1, 1, 2, 3])):
+        node = generator.choice(graph.node)
+        tensor = generator.choice([*graph.initializer, *(a.t for n in graph.node for a in n.attribute)])
+        kind = generator.randrange(8)
+        if kind == 0:
+            node.op_type = generator.choice(onnx_nodes.OPERATORS)
+        elif kind == 1 and node.input:
+            node.input[generator.randrange(len(node.input))] = generator.choice(names)
+        elif kind == 2 and node.attribute:
+            attribute = generator.choice(node.attribute)
+            attribute.i = generator.choice(NUMBERS)
+            attribute.ints[:] = [generator.choice(NUMBERS) for _ in attribute.ints]
+        elif kind == 3 and tensor.dims:
+            tensor.dims[generator.randrange(len(tensor.dims))] = generator.choice(NUMBERS[2:])
+        elif kind == 4 and tensor.data_type == TensorProto.INT64:
+            count = int(np.prod(tensor.dims))
+            array = np.array([generator.choice(NUMBERS) for _ in range(count)], np.int64)
+            tensor.ClearField("int64_data")
+            tensor.raw_data = array.tobytes()
+        elif kind == 5:
+            node.attribute.append(helper.make_attribute("axis", generator.choice(NUMBERS)))
+        elif kind == 6:
+            del graph.node[generator.randrange(len(graph.node))]
+        elif kind == 7:
+            (given,) = graph.input
+            dim = generator.choice(given.type.tensor_type.shape.dim)
+            dim.dim_value = generator.choice(NUMBERS)
+        if not graph.node:
+            break
+    return bytes(model.SerializeToString())
+
+
+class _TooSlow(BaseException):
+    """Raised where a model takes longer than any should."""
+
+
+def _stop(*_: object) -> None:
+    raise _TooSlow
+
+
+SECONDS = 60
+MOST = 2**20
+"""By how much a model may raise the largest memory of the process, in kilobytes."""
+
+
 def fuzz(count: int, folder: Path) -> int:
     """Import mutated models; return how many still are models. Anything but a diagnostic is a failure."""
     whole = 0
     generator = random.Random(0)
-    sources = [path.read_bytes() for path in sorted(MODELS.glob("*.onnx")) if path.stat().st_size < 4000]
+    sources = [path.read_bytes() for path in sorted(MODELS.glob("*.onnx")) if path.stat().st_size < 6000]
     path = folder / "model.onnx"
-    for _ in range(count):
-        path.write_bytes(mutated(generator.choice(sources), generator))
-        try:
-            _ = compile_file(path, loss=generator.choice([None, "cross_entropy"])).net
-            whole += 1
-        except DiagnosticError as error:
-            assert len(str(error)) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    old = signal.signal(signal.SIGALRM, _stop)
+    try:
+        for _ in range(count):
+            change = generator.choice([mutated, rewired])
+            path.write_bytes(change(generator.choice(sources), generator))
+            signal.alarm(SECONDS)
+            try:
+                _ = compile_file(path, loss=generator.choice([None, "cross_entropy"])).net
+                whole += 1
+            except DiagnosticError as error:
+                assert len(str(error)) < 100_000
+            finally:
+                signal.alarm(0)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST
     return whole
 
 

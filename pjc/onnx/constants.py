@@ -15,8 +15,13 @@ from pjc.onnx.reading import array_of
 Static = NDArray[Any]
 
 MAX_FOLDED = 2**22
-"""The most numbers that a folded node may read; what it gives is at most the square of that in theory."""
-MAX_RESULT = 2**26
+"""The most numbers that a folded node may read."""
+MAX_RESULT = 2**24
+"""The most that it may give."""
+MAX_TOTAL = 2**26
+"""The most that all folded nodes of a model may give."""
+
+MAX_AXES = 32
 
 ELEMENTWISE = """
 Abs Add And BitShift Ceil Div Equal Exp Floor Greater GreaterOrEqual Identity Less LessOrEqual Log Max Min Mod
@@ -29,14 +34,24 @@ Squeeze Transpose Unsqueeze
 """.split()  # noqa: SIM905
 """Their results are no larger than what they read, but for Gather, which is looked at."""
 
+REPEATING = ("Constant", "ConstantOfShape", "Expand")
+"""Their results take no more memory than what they read."""
+
 
 class FoldError(ValueError):
     """A node that cannot be computed when the model is read; the text says why."""
 
 
+class TooLarge(FoldError):
+    """A node with more numbers than are computed with when a model is read."""
+
+    def __init__(self) -> None:
+        super().__init__("its inputs are too large to be computed with when the model is read")
+
+
 def can_fold(node: onnx.NodeProto) -> bool:
     """Whether nodes of this kind are folded."""
-    known = (*ELEMENTWISE, *BOUNDED, "Constant", "ConstantOfShape", "Expand", "Range", "Tile")
+    known = (*ELEMENTWISE, *BOUNDED, *REPEATING, "Range", "Tile")
     return node.op_type in known and node.domain in ("", "ai.onnx")
 
 
@@ -50,10 +65,10 @@ def fold(node: onnx.NodeProto, inputs: Sequence[Static | None], opset: int) -> l
         return [constant(node)]
     given = [each for each in inputs if each is not None]
     try:
-        if node.op_type in ("ConstantOfShape", "Expand"):
+        if node.op_type in REPEATING:
             return [_repeated(node, given)]
         if any(each.size > MAX_FOLDED for each in given) or _result_size(node, given) > MAX_RESULT:
-            raise FoldError("its inputs are too large to be computed with when the model is read")
+            raise TooLarge
         names = [name for name, each in zip(node.input, inputs, strict=True) if each is not None]
         evaluator = ReferenceEvaluator(node, opsets={"": opset})
         with np.errstate(all="ignore"):
@@ -78,11 +93,20 @@ def constant(node: onnx.NodeProto) -> Static:
 
 
 def _repeated(node: onnx.NodeProto, inputs: Sequence[Static]) -> Static:
-    """Return the result of an op that repeats numbers, without the memory for it."""
+    """Return the result of an op that repeats numbers; of one number without the memory for it.
+
+    Raises:
+        TooLarge: if it has more than one number and is too large to be looked at.
+    """
+    if inputs[-1].size > MAX_AXES:
+        raise FoldError(f"it makes a tensor of {inputs[-1].size:,} axes")
+    sizes = tuple(int(size) for size in inputs[-1].reshape(-1))
     if node.op_type == "Expand":
-        shape = np.broadcast_shapes(inputs[0].shape, tuple(int(size) for size in inputs[1]))
+        shape = np.broadcast_shapes(inputs[0].shape, sizes)
+        if inputs[0].size > 1 and np.prod(shape, dtype=np.float64) > MAX_RESULT:
+            raise TooLarge
         return np.broadcast_to(inputs[0], shape)
-    shape = tuple(int(size) for size in inputs[0])
+    shape = sizes
     value = next((array_of(a.t, None) for a in node.attribute if a.name == "value"), np.zeros(1, np.float32))
     return np.broadcast_to(value.reshape(()), shape)
 

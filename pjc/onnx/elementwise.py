@@ -114,7 +114,7 @@ def add(graph: Graph, node: Node) -> Value:
     _numeric(a, b)
     for index, (value, other) in enumerate(((a, b), (b, a))):
         known = numbers[index]
-        if known is not None and shapes.broadcast_together([value.shape, other.shape]) == other.shape:
+        if known is not None and shapes.broadcast_sizes([value.shape, other.shape]) == other.shape:
             if index == 1:
                 return graph.bind(f"{other.text} {sign} {_signed(known)}", shape, order)
             return graph.bind(f"{number(known)} {sign} {other.text}", shape, order)
@@ -132,7 +132,7 @@ def mul(graph: Graph, node: Node) -> Value:
     (a, b), shape, order = graph.together(names)
     _numeric(a, b)
     for known, own, other in zip(numbers, (a, b), (b, a), strict=True):
-        if known and shapes.broadcast_together([own.shape, other.shape]) == other.shape:
+        if known and shapes.broadcast_sizes([own.shape, other.shape]) == other.shape:
             return graph.bind(f"{number(known)} * {other.text}", shape, order)
     return graph.bind(f"{a.text} * {b.text}", shape, order)
 

@@ -17,7 +17,8 @@ from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.layout import STATEMENTS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.sets import SETS
-from pjc.onnx.constants import Static, uniform
+from pjc.onnx.constants import MAX_AXES, Static, uniform
+from pjc.onnx.reading import printable
 from pjc.onnx.sizes import SizeError, Sizes, tuple_text
 
 RESERVED = {
@@ -33,7 +34,8 @@ RESERVED = {
     "f32",
     "int",
 }
-MAX_RANK = 32
+MAX_LIST = 2**16
+"""The longest list of axes, sizes or places that a node may read."""
 
 
 class Unsupported(Exception):
@@ -94,7 +96,7 @@ class Node:
     @property
     def title(self) -> str:
         """Return what messages call the node."""
-        name = f"'{self.proto.name}' " if self.proto.name else ""
+        name = f"'{printable(self.proto.name)}' " if self.proto.name else ""
         return f"node {name}({self.op}, number {self.index})"
 
 
@@ -173,7 +175,10 @@ class Graph:
 
     def integers(self, name: str, what: str) -> list[int]:
         """Return a list of integers that must be known."""
-        return [int(each) for each in self.static(name, what).reshape(-1)]
+        array = self.static(name, what)
+        if array.size > MAX_LIST:
+            raise Unsupported(f"its {what} has {array.size:,} entries")
+        return [int(each) for each in array.reshape(-1)]
 
     def scalar(self, name: str) -> float | None:
         """Return the number that a value repeats everywhere, where it is a constant."""
@@ -196,7 +201,7 @@ class Graph:
         """Return values ready to be broadcast, the shape that results, and its order of axes."""
         values = [self.tensor(name) for name in names]
         try:
-            shape = shapes.broadcast_together([value.shape for value in values])
+            shape = shapes.broadcast_sizes([value.shape for value in values])
         except shapes.ShapeError as error:
             raise Unsupported(str(error)) from error
         orders = {value.order for value in values if value.order is not None and value.rank == len(shape)}
@@ -261,7 +266,7 @@ class Graph:
         """Return a value in another shape, by row-major order of the model's axes."""
         if tuple(shape) == value.shape:
             return value
-        if len(shape) > MAX_RANK:
+        if len(shape) > MAX_AXES:
             raise Unsupported(f"it makes a tensor of {len(shape)} axes")
         if prod(shape) != prod(value.shape):
             raise Unsupported(f"{list(value.shape)} has not as many entries as {list(shape)}")

@@ -207,14 +207,13 @@ def batch_normalization(graph: Graph, node: Node) -> Value:
     if node.get("training_mode", 0) or sum(1 for name in node.proto.output if name) > 1:
         raise Unsupported("it is in training mode", "export the model for inference")
     what = ("scale", "bias", "mean", "variance")
-    scale, bias, mean, variance = (
-        graph.static(node.input(index), name).astype(np.float64) for index, name in enumerate(what, 1)
-    )
+    x = graph.tensor(node.input(0))
+    known = [graph.static(node.input(index), name) for index, name in enumerate(what, 1)]
+    if x.rank < 2 or any(each.shape != x.shape[1:2] for each in known):
+        raise Unsupported(f"its statistics do not fit {list(x.shape)}")
+    scale, bias, mean, variance = (each.astype(np.float64) for each in known)
     factor = scale / np.sqrt(variance + node.get("epsilon", 1e-5))
     shift = bias - mean * factor
-    x = graph.tensor(node.input(0))
-    if len({*map(len, (scale, bias, mean, variance)), x.shape[1]}) != 1:
-        raise Unsupported(f"its statistics do not fit {x.shape[1]} channels")
     stem = node.input(1)
     last = x.order is not None and x.order[-1] == 1
     shape = factor.shape if last or x.rank == 2 else (len(factor), *[1] * (x.rank - 2))

@@ -11,11 +11,12 @@ import onnx
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects.shapes import ShapeError
+from pjc.frontends.emitter import MAX_OPS
 from pjc.onnx import elementwise, images, products, views  # noqa: F401  they enter their handlers
-from pjc.onnx.constants import FoldError, Static, can_fold, fold
+from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
 from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
 from pjc.onnx.images import folded_normalization
-from pjc.onnx.reading import FLOATS, INTEGERS, array_of, read_model
+from pjc.onnx.reading import FLOATS, INTEGERS, MAX_MESSAGE, array_of, printable, read_model, refuse
 from pjc.onnx.sizes import SizeError, Sizes
 
 ABSORBED = {"Softmax", "LogSoftmax"}
@@ -118,11 +119,15 @@ class _Importer:
         self.model, self.file, self.folder, self.loss, self.batch = model, name, folder, loss, batch
         self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
         self.graph = Graph(Sizes(), {}, assumed=batch is not None, indent="  " if block else "")
+        self.indices = _indices(model.graph.node)
         self.open: dict[str, str] = {}
         """How the text writes each open dimension of the model; the batch's name is empty."""
         self.batches: set[str] = set()
         """What the model calls the first dimensions of its inputs."""
-        self.mistakes: list[Diagnostic] = []
+        self.mistakes: list[tuple[str, str, str | None]] = []
+        """Where each is, what it is, and what could be done."""
+        self.folded = 0
+        """How many numbers the nodes of constants have given."""
         self.failed: set[str] = set()
         """Values that nodes which cannot be imported would make."""
 
@@ -138,12 +143,10 @@ class _Importer:
                 self._node(node)
         tails = self._tails(outputs) if not self.mistakes else []
         if self.mistakes:
-            more = len(self.mistakes) - MAX_REPORTED
-            shown = self.mistakes[:MAX_REPORTED]
-            if more > 0:
-                shown.append(Diagnostic(f"{self.file}: and {more} more nodes"))
-            raise DiagnosticError(shown)
-        title = f"# From the ONNX model {_printable(self.file)}"
+            raise DiagnosticError(self._report())
+        if len(heads) + len(self.graph.lines) > MAX_OPS:
+            raise refuse(f"{self.file} needs more than {MAX_OPS:,} operations", "is a loop unrolled in it?")
+        title = f"# From the ONNX model {printable(self.file, 200)}"
         text = "\n".join([title, "", *heads, *([] if self.block else [""]), *self.graph.lines, "", *tails])
         return Imported(text + "\n", self.graph.parameters, self.batch is not None)
 
@@ -165,7 +168,7 @@ class _Importer:
                 heads.append(self._input(each))
             except (Unsupported, SizeError) as error:
                 self.failed.add(each.name)
-                self._mistake(f"input '{each.name}': {error}")
+                self._mistake(f"input '{printable(each.name)}'", str(error))
         if self.block:
             given = [
                 self.graph.values[each.name].text
@@ -184,7 +187,7 @@ class _Importer:
             raise Unsupported("it is no tensor of numbers")
         own = self.graph.name(given.name)
         shape = tuple(self._size(own, axis, dim) for axis, dim in enumerate(kind.shape.dim))
-        integer = kind.elem_type in INTEGERS and self._is_index(given.name)
+        integer = kind.elem_type in INTEGERS and given.name in self.indices
         dims = ", ".join(self.graph.sizes.show(size) for size in shape)
         self.graph.values[given.name] = Value(own, shape, None, integer)
         return f"input {own}: {'int' if integer else 'f32'}[{dims}]"
@@ -207,17 +210,6 @@ class _Importer:
             written = self.graph.name(name) if name and not self.block else "batch"
             self.open[name] = f"{own}.shape[{axis}]" if self.block else written
         return self.graph.sizes.prime(self.open[name])
-
-    def _is_index(self, name: str) -> bool:
-        """Whether an input of whole numbers is what a Gather takes rows by."""
-        names = {name}
-        for node in self.model.graph.node:
-            if node.op_type in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice"):
-                names |= set(node.output) if node.input and node.input[0] in names else set()
-        return any(
-            node.op_type == "Gather" and len(node.input) > 1 and node.input[1] in names
-            for node in self.model.graph.node
-        )
 
     # Outputs
 
@@ -252,7 +244,7 @@ class _Importer:
             try:
                 value = self.graph.plain(name)
             except (Unsupported, SizeError) as error:
-                self._mistake(f"output '{label}': {error}", getattr(error, "hint", None))
+                self._mistake(f"output '{printable(label)}'", str(error), getattr(error, "hint", None))
                 continue
             if self.block:
                 lines.append(value.text)
@@ -263,7 +255,7 @@ class _Importer:
                 continue
             if len(outputs) > 1:
                 shown = ", ".join(each for each, _ in outputs)
-                self._mistake(f"a loss needs one output, and the model has {shown}")
+                self._mistake("outputs", f"a loss needs one, and the model has {shown}")
                 return []
             lines += self._required(value, own)
         return [f"  return {', '.join(lines)}", "}"] if self.block else lines
@@ -271,7 +263,8 @@ class _Importer:
     def _required(self, value: Value, output: str) -> list[str]:
         target = self.graph.name("y")
         if self.loss != "squared_error" and (value.rank < 2):
-            self._mistake(f"{self.loss} needs an output of [batch, classes], found rank {value.rank}")
+            found = f"{self.loss} needs an output of [batch, classes], found rank {value.rank}"
+            self._mistake(f"output '{printable(output)}'", found)
             return []
         kind = "f32" if self.loss == "squared_error" else "class"
         dims = ", ".join(self.graph.sizes.show(size) for size in value.shape)
@@ -337,11 +330,12 @@ class _Importer:
             self._import(node, names)
         except (Unsupported, FoldError, SizeError, ShapeError) as error:
             self.failed.update(outputs)
-            self._mistake(f"{node.title}: {error}", getattr(error, "hint", None))
+            self._mistake(node.title, str(error), getattr(error, "hint", None))
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
             # Attributes of kinds and lengths that the operator does not have.
             self.failed.update(outputs)
-            self._mistake(f"{node.title} is not as {node.op} should be: {type(error).__name__}: {error}")
+            found = f"it is not as {printable(node.op)} should be: {type(error).__name__}: {error}"
+            self._mistake(node.title, found)
 
     def _import(self, node: Node, names: Sequence[str]) -> None:
         graph, proto = self.graph, node.proto
@@ -353,10 +347,12 @@ class _Importer:
             statics[str(proto.output[0])] = np.asarray(shape[start:end], np.int64)
             return
         if foldable and all(name in statics for name in names):
-            inputs = [statics[name] if name else None for name in node.inputs]
-            for name, array in zip(proto.output, fold(proto, inputs, self.opset), strict=False):
-                statics[str(name)] = array
-            return
+            try:
+                self._fold(node)
+                return
+            except TooLarge:
+                if node.op not in HANDLERS or statics[names[0]].dtype.kind != "f":
+                    raise
         if node.op == "DequantizeLinear" and all(name in statics or name in graph.initial for name in names):
             self._dequantize(node, names)
             return
@@ -370,14 +366,51 @@ class _Importer:
             if name:
                 graph.values[str(name)] = value
 
+    def _fold(self, node: Node) -> None:
+        """Compute a node of constants."""
+        statics = self.graph.statics
+        inputs = [statics[name] if name else None for name in node.inputs]
+        found = fold(node.proto, inputs, self.opset)
+        if node.op not in REPEATING:
+            self.folded += sum(each.size for each in found)
+        if self.folded > MAX_TOTAL:
+            raise FoldError("the model computes too much with constants")
+        statics.update(zip(map(str, node.proto.output), found, strict=False))
+
     def _dequantize(self, node: Node, names: Sequence[str]) -> None:
         """Weights that are stored as whole numbers become the numbers they mean."""
         known = {**self.graph.initial, **self.graph.statics}
         inputs = [known[name] if name else None for name in node.inputs]
         self.graph.initial[str(node.proto.output[0])] = fold(node.proto, inputs, self.opset)[0]
 
-    def _mistake(self, message: str, hint: str | None = None) -> None:
-        self.mistakes.append(Diagnostic(f"{self.file}: {message}", None, hint))
+    def _mistake(self, place: str, message: str, hint: str | None = None) -> None:
+        self.mistakes.append((place, message, hint))
+
+    def _report(self) -> list[Diagnostic]:
+        """Return a diagnostic for each mistake; of very many, the last are named in one."""
+        shown = [
+            Diagnostic(f"{self.file}: {place}: {printable(message, MAX_MESSAGE)}", None, hint)
+            for place, message, hint in self.mistakes[:MAX_REPORTED]
+        ]
+        more = self.mistakes[MAX_REPORTED:]
+        if more:
+            places = ", ".join(place for place, _, _ in more)
+            shown.append(Diagnostic(f"{self.file}: and {len(more)} more, not supported either: {places}"))
+        return shown
+
+
+KEEPING_NUMBERS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice")
+
+
+def _indices(nodes: Sequence[onnx.NodeProto]) -> set[str]:
+    """Return the values that a Gather takes rows by, and those that they are made of."""
+    found: set[str] = set()
+    for node in reversed(nodes):
+        if node.op_type == "Gather":
+            found.update(node.input[1:2])
+        elif node.op_type in KEEPING_NUMBERS and found.intersection(node.output):
+            found.update(node.input[:1])
+    return found
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[int]:
@@ -402,6 +435,13 @@ def _leads_to_softmax(node: Node, made_by: Mapping[str, Node]) -> bool:
 
 
 ADVICE = {
+    "HardSigmoid": "Clip of a multiple of x has a projection",
+    "Elu": "use LeakyRelu",
+    "Sqrt": "it is computed where it depends on constants alone",
+    "ConvTranspose": "Conv, with Pad or Expand before it, is known",
+    "If": "export the branch that is taken",
+    "Loop": "export with the loop unrolled",
+    "Scan": "export with the loop unrolled",
     "Sigmoid": "clip(x / 4 + 1 / 2, 0, 1) has a projection, Sigmoid has none",
     "Tanh": "Clip to -1 and 1 has a projection, Tanh has none",
     "Gelu": "use Relu",
@@ -414,8 +454,6 @@ ADVICE = {
 
 
 def _advice(op: str) -> str | None:
-    return ADVICE.get(op)
-
-
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in name)[:200]
+    return ADVICE.get(
+        op, "docs/onnx.md lists the operators that are known; pjc.operator makes others for .pjn files"
+    )

@@ -15,7 +15,7 @@ def matmul(graph: Graph, node: Node) -> Value:
     a, b = graph.plain(node.input(0)), graph.plain(node.input(1))
     if not a.rank or not b.rank or a.shape[-1] != b.shape[max(0, b.rank - 2)] or a.integer or b.integer:
         raise Unsupported(f"it multiplies {list(a.shape)} by {list(b.shape)}")
-    lead = shapes.broadcast_together([a.shape[:-2], b.shape[:-2]])
+    lead = shapes.broadcast_sizes([a.shape[:-2], b.shape[:-2]])
     shape = (*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ()))
     return graph.bind(f"{a.text} @ {b.text}", shape)
 
@@ -51,7 +51,7 @@ def gemm(graph: Graph, node: Node) -> Value:
         text = f"{number(alpha)} * ({text})"
     if node.input(2) and beta != 0:
         c = graph.plain(node.input(2))
-        if shapes.broadcast_together([c.shape, shape]) != shape:
+        if shapes.broadcast_sizes([c.shape, shape]) != shape:
             raise Unsupported(f"it adds {list(c.shape)} to {list(shape)}")
         text = f"{text} + {c.text}" if beta == 1 else f"{text} + {number(beta)} * {c.text}"
     return graph.bind(text, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 from pjc.diagnostics import Diagnostic, DiagnosticError
 
 MAX_BYTES = 2**31 - 1
-"""The most that protobuf reads, and so the largest model file."""
+"""The most that protobuf reads, and so the largest model."""
 MAX_NODES = 20_000
+MAX_DEPTH = 64
+"""How deep functions may call others."""
 MAX_ELEMENTS = 2**29
 """The most numbers in one tensor of a model."""
+MAX_MESSAGE = 1000
 OLDEST_OPSET = 13
 FLOATS = {
     onnx.TensorProto.FLOAT,
@@ -38,9 +42,15 @@ INTEGERS = {
 }
 
 
+def printable(name: str, longest: int = 80) -> str:
+    """Return what a model says as messages show it: on one line, not too long."""
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
+
+
 def refuse(message: str, hint: str | None = None) -> DiagnosticError:
     """Return the error for a model as a whole."""
-    return DiagnosticError([Diagnostic(message, None, hint)])
+    return DiagnosticError([Diagnostic(printable(message, MAX_MESSAGE), None, hint)])
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -73,8 +83,11 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """
     if not model.graph.node and not model.graph.output:
         raise refuse(f"{name} holds no network")
-    if len(model.graph.node) > MAX_NODES:
-        raise refuse(f"{name} has {len(model.graph.node):,} nodes, more than {MAX_NODES:,}")
+    nodes, size = _inlined(model)
+    if nodes > MAX_NODES:
+        raise refuse(f"{name} has {_shown(nodes)} nodes, more than {MAX_NODES:,}")
+    if size > MAX_BYTES:
+        raise refuse(f"the functions of {name} hold {_shown(size)} bytes where they are called, too many")
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions or not OLDEST_OPSET <= versions[0] <= onnx.defs.onnx_opset_version():
         found = f"opset {versions[0]}" if versions else "no opset"
@@ -97,6 +110,46 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         first = " ".join(str(error).split())[:300]
         raise refuse(f"{name} is no valid model: {first}") from error
     return model
+
+
+def _shown(count: int) -> str:
+    return f"{count:,}" if count < 10**12 else "over 10^12"
+
+
+def _inlined(model: onnx.ModelProto) -> tuple[int, int]:
+    """Return how many nodes the graph has with functions in the place of their calls, and their bytes.
+
+    A function that calls another twice, which calls another twice, is small in a file and huge when inlined.
+    Recursive ones are left to the inliner, which refuses them.
+
+    Raises:
+        DiagnosticError: if they are nested too deep.
+    """
+    bodies = {(each.domain, each.name, each.overload): each.node for each in model.functions}
+    known: dict[tuple[str, str, str], tuple[int, int]] = {}
+
+    def total(nodes: Iterable[onnx.NodeProto], depth: int = 0) -> tuple[int, int]:
+        if depth > MAX_DEPTH:
+            raise refuse(f"the functions or subgraphs of a model are nested deeper than {MAX_DEPTH}")
+        count = size = 0
+        for node in nodes:
+            key = node.domain, node.op_type, node.overload
+            if key in bodies and key not in known:
+                known[key] = 0, 0  # while its own body is counted
+                known[key] = total(bodies[key], depth + 1)
+            inner = [known.get(key, (1, node.ByteSize()))]
+            inner += [total(graph.node, depth + 1) for graph in _graphs(node)]
+            count, size = count + sum(n for n, _ in inner), size + sum(n for _, n in inner)
+        return count, size
+
+    return total(model.graph.node)
+
+
+def _graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def _strip(tensor: onnx.TensorProto) -> None:

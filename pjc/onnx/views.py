@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import numpy as np
-
+from pjc.dialects import shapes
 from pjc.onnx.constants import uniform
 from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
 from pjc.onnx.sizes import tuple_text
@@ -79,10 +78,7 @@ def transpose(graph: Graph, node: Node) -> Value:
 @handles("Expand")
 def expand(graph: Graph, node: Node) -> Value:
     x = graph.plain(node.input(0))
-    try:
-        shape = np.broadcast_shapes(x.shape, tuple(graph.integers(node.input(1), "shape")))
-    except ValueError as error:
-        raise Unsupported(str(error)) from error
+    shape = shapes.broadcast_sizes([x.shape, tuple(graph.integers(node.input(1), "shape"))])
     return x if shape == x.shape else graph.bind(f"broadcast({x.text}, {graph.sizes.shape(shape)})", shape)
 
 
@@ -262,8 +258,8 @@ def pad(graph: Graph, node: Node) -> Value:
     if value == 0:
         return zero_padded(graph, x, around)
     for axis, (low, high) in enumerate(around):
-        shapes = [[*x.shape[:axis], width, *x.shape[axis + 1 :]] for width in (low, high)]
-        ends = [f"full({graph.sizes.shape(shape)}, {value:.9g})" if shape[axis] else "" for shape in shapes]
+        blocks = [[*x.shape[:axis], width, *x.shape[axis + 1 :]] for width in (low, high)]
+        ends = [f"full({graph.sizes.shape(shape)}, {value:.9g})" if shape[axis] else "" for shape in blocks]
         x = _joined(graph, x, axis, ends[0], ends[1], low + high)
     return x
 

@@ -78,7 +78,9 @@ def cast(graph: Graph, node: Node) -> Value:
 @handles("Dropout")
 def dropout(graph: Graph, node: Node) -> list[Value]:
     """The input as it is, and a mask that keeps everything."""
-    if node.input(2) and bool(graph.static(node.input(2), "mode").any()):
+    training = node.input(2) and bool(graph.static(node.input(2), "mode").any())
+    drops = not node.input(1) or uniform(graph.static(node.input(1), "ratio")) != 0
+    if training and drops:
         raise Unsupported("it is in training mode", "export the model for inference")
     x = graph.tensor(node.input(0))
     return [x, Value(f"full({graph.sizes.shape(x.shape)}, 1)", x.shape)]
@@ -116,12 +118,12 @@ def add(graph: Graph, node: Node) -> Value:
         known = numbers[index]
         if known is not None and shapes.broadcast_sizes([value.shape, other.shape]) == other.shape:
             if index == 1:
-                return graph.bind(f"{other.text} {sign} {_signed(known)}", shape, order)
+                return graph.bind(f"{other.text} {sign} {signed(known)}", shape, order)
             return graph.bind(f"{number(known)} {sign} {other.text}", shape, order)
     return graph.bind(f"{a.text} {sign} {b.text}", shape, order)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     return number(value) if value >= 0 else f"({number(value)})"
 
 
@@ -139,14 +141,26 @@ def mul(graph: Graph, node: Node) -> Value:
 
 @handles("Div")
 def div(graph: Graph, node: Node) -> Value:
-    known = graph.scalar(node.input(1))
+    """By a number as it is; by other constants a product with a parameter that starts from their inverses."""
+    divisor = node.input(1)
+    known = graph.scalar(divisor)
+    if known is None:
+        inverse = f"{divisor}_inverse"
+        if inverse not in graph.values:
+            array = graph.static(divisor, "divisor").astype(np.float64)
+            if not array.all():
+                raise Unsupported("it divides by 0")
+            graph.values[inverse] = graph.parameter(inverse, 1 / array, start="ones")
+        (a, b), shape, order = graph.together((node.input(0), inverse))
+        _numeric(a)
+        return graph.bind(f"{a.text} * {b.text}", shape, order)
     if not known:
-        raise Unsupported("it divides by a tensor that is no constant number", "multiply by its inverse")
-    (a, _), shape, _ = graph.together((node.input(0), node.input(1)))
+        raise Unsupported("it divides by 0")
+    (a, _), shape, _ = graph.together((node.input(0), divisor))
     _numeric(a)
     if shape != a.shape:
         a = Value(f"broadcast({graph.in_order(a, None).text}, {graph.sizes.shape(shape)})", shape)
-    return graph.bind(f"{a.text} / {_signed(known)}", shape, a.order)
+    return graph.bind(f"{a.text} / {signed(known)}", shape, a.order)
 
 
 def _numeric(*values: Value) -> None:
@@ -201,39 +215,3 @@ def reduced(graph: Graph, function: str, x: Value, gone: Sequence[int], *, keep:
     value = graph.bind(text, shape, order if order != tuple(range(len(order))) else None)
     kept = [1 if axis in gone else size for axis, size in enumerate(x.shape)]
     return graph.reshaped(value, kept) if keep else value
-
-
-@handles("QuantizeLinear")
-def quantize_linear(graph: Graph, node: Node) -> Value:
-    x = graph.tensor(node.input(0))
-    scale, zero = _scale_and_zero(graph, node)
-    low, high = _range(graph, node)
-    text = f"clip(round({x.text} / {number(scale)}), {number(low - zero)}, {number(high - zero)})"
-    return graph.bind(f"{text} + {number(zero)}" if zero else text, x.shape, x.order)
-
-
-@handles("DequantizeLinear")
-def dequantize_linear(graph: Graph, node: Node) -> Value:
-    x = graph.tensor(node.input(0))
-    scale, zero = _scale_and_zero(graph, node)
-    text = f"({x.text} - {_signed(zero)})" if zero else x.text
-    return graph.bind(f"{number(scale)} * {text}", x.shape, x.order)
-
-
-def _scale_and_zero(graph: Graph, node: Node) -> tuple[float, float]:
-    if node.get("block_size", 0):
-        raise Unsupported("it quantizes in blocks")
-    scale = uniform(graph.static(node.input(1), "scale"))
-    zero = uniform(graph.static(node.input(2), "zero point")) if node.input(2) else 0.0
-    if scale is None or zero is None:
-        raise Unsupported("its scale or zero point differs along an axis", "quantize a tensor as a whole")
-    if not scale > 0:
-        raise Unsupported(f"its scale is {scale:g}")
-    return scale, zero
-
-
-def _range(graph: Graph, node: Node) -> tuple[int, int]:
-    kind = graph.static(node.input(2), "zero point").dtype if node.input(2) else np.dtype(np.uint8)
-    if kind.kind not in "iu" or kind.itemsize > 2:
-        raise Unsupported(f"it quantizes to {kind}", "int8, uint8, int16 and uint16 are known")
-    return int(np.iinfo(kind).min), int(np.iinfo(kind).max)

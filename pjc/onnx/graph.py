@@ -126,6 +126,8 @@ class Graph:
     """Values that do not depend on inputs or parameters."""
     values: dict[str, Value] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    """ONNX's types of constants, which tell more of them than arrays do."""
     parameters: dict[str, Static] = field(default_factory=dict)
     """The first values of the text's parameters."""
     taken: set[str] = field(default_factory=set)

@@ -12,11 +12,12 @@ import onnx
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends.emitter import MAX_OPS
-from pjc.onnx import elementwise, images, products, views  # noqa: F401  they enter their handlers
+from pjc.onnx import elementwise, images, products, quantizers, views  # noqa: F401  they enter their handlers
 from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
 from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
 from pjc.onnx.images import folded_normalization
-from pjc.onnx.reading import FLOATS, INTEGERS, MAX_MESSAGE, array_of, printable, read_model, refuse
+from pjc.onnx.quantizers import dequantized
+from pjc.onnx.reading import FLOATS, INTEGERS, MAX_MESSAGE, NUMBERS, array_of, printable, read_model, refuse
 from pjc.onnx.sizes import SizeError, Sizes
 
 ABSORBED = {"Softmax", "LogSoftmax"}
@@ -155,6 +156,7 @@ class _Importer:
     def _initializers(self) -> None:
         for tensor in self.model.graph.initializer:
             array = array_of(tensor, self.folder)
+            self.graph.kinds[tensor.name] = tensor.data_type
             if tensor.data_type in FLOATS:
                 self.graph.initial[tensor.name] = array.astype(np.float32)
             else:
@@ -183,7 +185,7 @@ class _Importer:
         kind = given.type.tensor_type
         if not given.type.HasField("tensor_type") or not kind.HasField("shape"):
             raise Unsupported("it is no tensor of a known rank")
-        if kind.elem_type not in FLOATS | INTEGERS:
+        if kind.elem_type not in NUMBERS:
             raise Unsupported("it is no tensor of numbers")
         own = self.graph.name(given.name)
         shape = tuple(self._size(own, axis, dim) for axis, dim in enumerate(kind.shape.dim))
@@ -371,6 +373,8 @@ class _Importer:
         statics = self.graph.statics
         inputs = [statics[name] if name else None for name in node.inputs]
         found = fold(node.proto, inputs, self.opset)
+        if isinstance(tensor := node.get("value"), onnx.TensorProto):
+            self.graph.kinds[str(node.proto.output[0])] = tensor.data_type
         if node.op not in REPEATING:
             self.folded += sum(each.size for each in found)
         if self.folded > MAX_TOTAL:
@@ -381,7 +385,10 @@ class _Importer:
         """Weights that are stored as whole numbers become the numbers they mean."""
         known = {**self.graph.initial, **self.graph.statics}
         inputs = [known[name] if name else None for name in node.inputs]
-        self.graph.initial[str(node.proto.output[0])] = fold(node.proto, inputs, self.opset)[0]
+        x, scale, zero = [*inputs, None][:3]
+        assert x is not None
+        assert scale is not None  # the checker knows how many inputs there are
+        self.graph.initial[str(node.proto.output[0])] = dequantized(node, x, scale, zero)
 
     def _mistake(self, place: str, message: str, hint: str | None = None) -> None:
         self.mistakes.append((place, message, hint))

@@ -29,7 +29,27 @@ FLOATS = {
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.BFLOAT16,
 }
+SMALL_FLOATS = {
+    onnx.TensorProto.FLOAT8E4M3FN,
+    onnx.TensorProto.FLOAT8E4M3FNUZ,
+    onnx.TensorProto.FLOAT8E5M2,
+    onnx.TensorProto.FLOAT8E5M2FNUZ,
+    onnx.TensorProto.FLOAT4E2M1,
+}
+"""Types that numbers are quantized to; as tensors they are float32."""
+BITS = {
+    onnx.TensorProto.INT2: 2,
+    onnx.TensorProto.UINT2: 2,
+    onnx.TensorProto.INT4: 4,
+    onnx.TensorProto.UINT4: 4,
+    onnx.TensorProto.FLOAT4E2M1: 4,
+}
+"""Types of which a byte holds several."""
 INTEGERS = {
+    onnx.TensorProto.INT2,
+    onnx.TensorProto.UINT2,
+    onnx.TensorProto.INT4,
+    onnx.TensorProto.UINT4,
     onnx.TensorProto.INT8,
     onnx.TensorProto.INT16,
     onnx.TensorProto.INT32,
@@ -40,6 +60,7 @@ INTEGERS = {
     onnx.TensorProto.UINT64,
     onnx.TensorProto.BOOL,
 }
+NUMBERS = FLOATS | SMALL_FLOATS | INTEGERS
 
 
 def printable(name: str, longest: int = 80) -> str:
@@ -156,7 +177,7 @@ def _strip(tensor: onnx.TensorProto) -> None:
     """Take the numbers out of a tensor."""
     kind, name = tensor.data_type, tensor.name
     tensor.Clear()
-    tensor.name, tensor.data_type = name, kind if kind in FLOATS | INTEGERS else onnx.TensorProto.FLOAT
+    tensor.name, tensor.data_type = name, kind if kind in NUMBERS else onnx.TensorProto.FLOAT
     tensor.dims.append(0)
 
 
@@ -164,18 +185,27 @@ def check_tensor(tensor: onnx.TensorProto, name: str) -> None:
     """Raise DiagnosticError if a tensor's shape is absurd or its data are of another size."""
     if any(size < 0 for size in tensor.dims) or prod(tensor.dims) > MAX_ELEMENTS:
         raise refuse(f"tensor '{tensor.name}' of {name} has the shape {list(tensor.dims)}")
-    if tensor.data_type not in FLOATS | INTEGERS:
+    if tensor.data_type not in NUMBERS:
         return  # refused where a node reads it
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return
     count = prod(tensor.dims)
-    width = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
-    held = len(tensor.raw_data) // width if tensor.HasField("raw_data") else _listed(tensor)
-    if held != count or (tensor.HasField("raw_data") and len(tensor.raw_data) % width):
+    raw = tensor.HasField("raw_data")
+    held = len(tensor.raw_data) if raw else _listed(tensor)
+    expected = _bytes_of(tensor) if raw or tensor.data_type in BITS else count
+    if held != expected:
+        what = "bytes" if raw else "numbers"
         raise refuse(
-            f"tensor '{tensor.name}' of {name} has the shape {list(tensor.dims)}, {count} numbers, "
+            f"tensor '{tensor.name}' of {name} has the shape {list(tensor.dims)}, {expected} {what}, "
             f"and holds {held}"
         )
+
+
+def _bytes_of(tensor: onnx.TensorProto) -> int:
+    """Return how many bytes hold the numbers of a tensor."""
+    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    bits = BITS.get(tensor.data_type, 8 * kind.itemsize)
+    return -(-prod(tensor.dims) * bits // 8)
 
 
 def _listed(tensor: onnx.TensorProto) -> int:
@@ -186,21 +216,22 @@ def _listed(tensor: onnx.TensorProto) -> int:
 
 
 def array_of(tensor: onnx.TensorProto, folder: Path | None) -> NDArray[np.generic]:
-    """Return a tensor's numbers; those outside the file are read from ``folder``. bfloat16 becomes float32.
+    """Return a tensor's numbers; those outside the file are read from ``folder``.
+
+    Types that numpy does not have become the next larger ones that it has: bfloat16 becomes float32.
 
     Raises:
         DiagnosticError: if it is of a type that pjc does not take, or its data lie outside of the folder, are
             missing, or are too few.
     """
-    if tensor.data_type not in FLOATS | INTEGERS:
+    if tensor.data_type not in NUMBERS:
         raise refuse(f"tensor '{tensor.name}' of the model has a type that is no number")
     check_tensor(tensor, "the model")
     if tensor.data_location != onnx.TensorProto.EXTERNAL:
         return _known(np.asarray(onnx.numpy_helper.to_array(tensor)))
     entries = {entry.key: entry.value for entry in tensor.external_data}
     path = _external_path(tensor.name, entries.get("location", ""), folder)
-    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
-    size = prod(tensor.dims) * kind.itemsize
+    size = _bytes_of(tensor)
     try:
         offset = int(entries.get("offset") or 0)
         length = int(entries.get("length") or size)
@@ -213,11 +244,15 @@ def array_of(tensor: onnx.TensorProto, folder: Path | None) -> NDArray[np.generi
         raise refuse(f"cannot read the external data of tensor '{tensor.name}' in {path}: {error}") from error
     if len(data) != size:
         raise refuse(f"{path} is too short: tensor '{tensor.name}' needs {size} bytes from {offset}")
-    return _known(np.frombuffer(data, kind.newbyteorder("<")).astype(kind).reshape(tuple(tensor.dims)))
+    whole = onnx.TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data)
+    return _known(np.asarray(onnx.numpy_helper.to_array(whole)))
 
 
 def _known(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    name = array.dtype.name
+    if name.startswith(("bfloat", "float4", "float8")):
+        return array.astype(np.float32)
+    return array.astype(name.rstrip("24") + "8") if name.rstrip("24") in ("int", "uint") else array
 
 
 def _external_path(name: str, location: str, folder: Path | None) -> Path:

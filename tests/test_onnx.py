@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnx_nodes
@@ -182,6 +183,29 @@ def test_pools(kind: str, name: str, tmp_path: Path) -> None:
     check_both_ways(made([node], {"x": ["n", 3, 8, 7]}), tmp_path, drawn(2, 3, 8, 7) - 3)
 
 
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_pools_of_volumes_and_dilated_ones(kind: str, tmp_path: Path) -> None:
+    given = {"kernel_shape": [2, 3, 2], "strides": [1, 2, 1], "pads": [1, 1, 0, 0, 1, 1]}
+    node = helper.make_node(kind, ["x"], ["z"], **given)
+    check_both_ways(made([node], {"x": ["n", 3, 5, 6, 4]}), tmp_path, drawn(2, 3, 5, 6, 4) - 3)
+    if kind == "MaxPool":
+        node = pool("MaxPool", dilations=[3, 2], pads=[2, 1, 2, 0], strides=[2, 1])
+        check_both_ways(made([node], {"x": ["n", 3, 8, 7]}), tmp_path, drawn(2, 3, 8, 7) - 3)
+    # An open dimension is pooled as long as no window stands over an edge of it.
+    node = helper.make_node(kind, ["x"], ["h"], kernel_shape=[3, 2], strides=[2, 2])
+    mean = helper.make_node("GlobalAveragePool", ["h"], ["z"])
+    program = compiled(made([node, mean], {"x": ["n", 3, "h", 8]}), tmp_path, defines={"h": 9})
+    x = drawn(2, 3, 9, 8)
+    np.testing.assert_allclose(program.apply({}, x), run(tmp_path / "model.onnx", x)[0], atol=1e-5)
+    node = helper.make_node(kind, ["x"], ["z"], kernel_shape=[3, 2], pads=[1, 0, 1, 0])
+    padded = made([node], {"x": ["n", 3, "h", 8]})
+    if kind == "AveragePool":
+        assert "give that dimension a fixed size" in refusal(padded)
+        return
+    program = compiled(padded, tmp_path, defines={"h": 9})
+    np.testing.assert_array_equal(program.apply({}, x), run(padded, x)[0])
+
+
 def test_dilated_max_pools_are_exported_as_such(tmp_path: Path) -> None:
     node = pool("MaxPool", dilations=[2, 1], strides=[1, 2])
     check_both_ways(made([node], {"x": ["n", 3, 8, 7]}), tmp_path, drawn(2, 3, 8, 7))
@@ -211,6 +235,26 @@ def test_recurrent_layers(layout: int, start: bool, tmp_path: Path) -> None:
             np.testing.assert_allclose(found, expected.transpose(order), rtol=1e-5, atol=1e-6)
         else:
             check_both_ways(model, tmp_path, *given)
+
+
+@pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
+@pytest.mark.parametrize("output", ["y", "z"])
+def test_directions_of_recurrent_layers(direction: str, output: str, tmp_path: Path) -> None:
+    ways = 2 if direction == "bidirectional" else 1
+    names = ["x", "w", "r", "b", "lengths", "h"]
+    activations = ["Relu"] * ways
+    node = helper.make_node(
+        "RNN", names, ["y", "z"], hidden_size=4, activations=activations, direction=direction
+    )
+    weights = {"w": drawn(ways, 4, 3), "r": 0.5 * drawn(ways, 4, 4), "b": drawn(ways, 8)}
+    inputs = {"x": (5, 2, 3), "h": (ways, 2, 4)}
+    lengths = np.full(2, 5, np.int32)
+    model = made([node], inputs, [output], lengths=lengths, **weights)
+    check_both_ways(model, tmp_path, *(drawn(*shape) for shape in inputs.values()))
+    lengths[0] = 4
+    assert "sequences of several lengths" in refusal(
+        made([node], inputs, [output], lengths=lengths, **weights)
+    )
 
 
 def test_normalization_goes_into_the_layer_before_it(tmp_path: Path) -> None:
@@ -249,6 +293,42 @@ def test_quantizers(tmp_path: Path) -> None:
     check_both_ways(model, tmp_path, 20 * drawn(6, 3))
     program = pjc.compile(tmp_path / "model.onnx")
     np.testing.assert_allclose(program.init(0)["v"], weights * values["scales"])
+
+
+def test_quantizers_with_scales_along_an_axis_and_in_blocks(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scales", "zeros"], ["q"], axis=1),
+        helper.make_node("DequantizeLinear", ["q", "scales", "zeros"], ["h"], axis=1),
+        helper.make_node("DequantizeLinear", ["w", "steps"], ["v"], axis=0, block_size=2),
+        helper.make_node("MatMul", ["h", "v"], ["z"]),
+    ]
+    weights = np.arange(-6, 6).astype(ml_dtypes.int4).reshape(4, 3)
+    values = {
+        "scales": np.float32([0.25, 0.25, 0.5, 2]), "zeros": np.uint8([100, 100, 100, 7]),
+        "w": weights, "steps": abs(drawn(2, 3)),
+    }  # fmt: skip
+    model = made(nodes, {"x": ["n", 4]}, opset=21, **values)
+    check_both_ways(model, tmp_path, 20 * drawn(6, 4))
+    small = helper.make_node("QuantizeLinear", ["x", "one", "zero"], ["z"])
+    levels = {"one": np.float32(1), "zero": np.zeros((), ml_dtypes.float8_e4m3fn)}
+    program = compiled(made([small], {"x": ["n", 4]}, opset=21, **levels), tmp_path)
+    x = 300 * drawn(50, 4)
+    expected = np.clip(x, -448, 448).astype(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    np.testing.assert_array_equal(program.apply({}, x), expected)
+
+
+def test_division_by_constants_and_dropout_of_nothing(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Div", ["x", "deviations"], ["h"]),
+        helper.make_node("Dropout", ["h", "ratio", "training"], ["z"]),
+    ]
+    arrays = {"ratio": np.float32(0), "training": np.array(True)}
+    model = made(nodes, {"x": ["n", 3]}, deviations=np.float32([1, 2, 4]), **arrays)
+    check_both_ways(model, tmp_path, drawn(6, 3))
+    zero = made(nodes, {"x": ["n", 3]}, deviations=np.float32([1, 0, 4]), **arrays)
+    assert "it divides by 0" in refusal(zero)
+    arrays["ratio"] = np.float32(0.5)
+    assert "training mode" in refusal(made(nodes, {"x": ["n", 3]}, deviations=np.float32(1), **arrays))
 
 
 def test_shapes_are_computed_where_the_batch_is_open(tmp_path: Path) -> None:

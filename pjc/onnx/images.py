@@ -18,19 +18,24 @@ from pjc.onnx.sizes import tuple_text
 from pjc.onnx.views import edge_padded, zero_padded
 
 CHANNELS_LAST = (0, 2, 3, 1)
+VOLUME_LAST = (0, 2, 3, 4, 1)
 WEIGHT_ORDER = (2, 3, 1, 0)
 """Height, width, inputs, outputs of a weight that a model gives as outputs, inputs, height, width."""
 
 Pairs = list[tuple[int, int]]
 
 
-def image(graph: Graph, name: str) -> tuple[Value, bool]:
+def image(graph: Graph, name: str, *, volumes: bool = False) -> tuple[Value, bool]:
     """Return a tensor of [batch, channels, height, width], and whether it had no height.
 
+    With ``volumes`` also one with a depth before the height.
+
     Raises:
-        Unsupported: if it has more than two axes beside batch and channels.
+        Unsupported: if it has more axes.
     """
     x = graph.tensor(name)
+    if volumes and x.rank == 5 and not x.integer:
+        return graph.in_order(x, VOLUME_LAST), False
     if x.rank not in (3, 4) or x.integer:
         raise Unsupported(f"it takes a tensor of rank {x.rank}", "images and sequences are known")
     if x.rank == 3:
@@ -41,10 +46,12 @@ def image(graph: Graph, name: str) -> tuple[Value, bool]:
 
 MAX_WINDOW = 2**12
 """The largest kernel, stride, dilation or padding along an axis."""
+MAX_COUNTED = 2**14
+"""The most windows along an axis that are looked at one by one."""
 
 
 def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[list[int], list[int], Pairs]:
-    """Return strides, dilations and padding for height and width."""
+    """Return strides, dilations and padding for height and width, or for depth, height and width."""
     rank = len(kernel)
 
     def both(name: str, default: int) -> list[int]:
@@ -116,7 +123,7 @@ def _check_positive(out: Sequence[int]) -> None:
 def pool(graph: Graph, node: Node) -> Value:
     if len(node.proto.output) > 1 and node.proto.output[1]:
         raise Unsupported("the places of the largest are asked for", "leave out the second output")
-    x, flat = image(graph, node.input(0))
+    x, flat = image(graph, node.input(0), volumes=True)
     kernel = [1] * (2 - len(node.get("kernel_shape"))) + list(node.get("kernel_shape"))
     size = x.shape[2:]
     strides, dilations, around = windows(node, node.get("kernel_shape"), size)
@@ -131,21 +138,42 @@ def pool(graph: Graph, node: Node) -> Value:
     filled = [(0, 0), *((low, end) for (low, _), end in zip(around, ends, strict=True)), (0, 0)]
     own = Value(x.text, x.own_shape())
     if node.op == "MaxPool":
-        if any(low >= k or end >= k for (low, end), k in zip(filled[1:3], reach, strict=True)):
-            raise Unsupported("a window lies in the padding alone")
-        if dilations != [1, 1] and any(low or end for low, end in filled):
-            raise Unsupported("it is dilated and padded")
+        for axis, (k, dilation) in enumerate(zip(kernel, dilations, strict=True)):
+            if dilation > 1 or max(filled[1 + axis]) >= k:
+                _counts(size[axis], around[axis], k, dilation, strides[axis], out[axis])
         # An entry of a window that stands in it twice does not change its largest.
-        own = edge_padded(graph, own, filled)
+        own = edge_padded(graph, own, filled, (1, *dilations, 1))
     else:
         own = zero_padded(graph, own, filled)
-    function = "max_pool" if node.op == "MaxPool" else "avg_pool"
-    more = "" if dilations == [1, 1] else f", dilation = {tuple_text(dilations)}"
-    text = f"{function}({own.text}, {tuple_text(kernel)}, {tuple_text(strides)}{more})"
-    result = graph.bind(text, (*x.shape[:2], *out), CHANNELS_LAST)
+    pooled = _pooled(graph, node, own, (kernel, strides, dilations), out)
+    result = Value(pooled.text, (*x.shape[:2], *out), x.order)
     if node.op == "AveragePool":
         result = _counted(graph, node, result, kernel, dilations, strides, around, size)
     return graph.reshaped(result, (*result.shape[:2], out[1])) if flat else result
+
+
+Window = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""The kernel, the strides and the dilations."""
+
+
+def _pooled(graph: Graph, node: Node, x: Value, window: Window, out: Sequence[int]) -> Value:
+    """Pool a tensor with its channels last; with a depth in two steps.
+
+    The largest of the largest of each slice is the largest, and so for means.
+    """
+    if x.rank == 5:
+        batch, depth, *_, channels = x.shape
+        flat = graph.reshaped(x, (batch * depth, *x.shape[2:]))
+        inner = _pooled(graph, node, flat, (window[0][1:], window[1][1:], window[2][1:]), out[1:])
+        columns = graph.reshaped(inner, (batch, depth, out[1] * out[2], channels))
+        first = tuple((each[0], 1) for each in window)
+        outer = _pooled(graph, node, columns, (first[0], first[1], first[2]), (out[0], out[1] * out[2]))
+        return graph.reshaped(outer, (batch, *out, channels))
+    kernel, strides, dilations = window
+    function = "max_pool" if node.op == "MaxPool" else "avg_pool"
+    more = "" if list(dilations) == [1, 1] else f", dilation = {tuple_text(dilations)}"
+    text = f"{function}({x.text}, {tuple_text(kernel)}, {tuple_text(strides)}{more})"
+    return graph.bind(text, (x.shape[0], *out, x.shape[3]))
 
 
 def _positions(node: Node, size: int, around: tuple[int, int], reach: int, stride: int) -> int:
@@ -156,6 +184,35 @@ def _positions(node: Node, size: int, around: tuple[int, int], reach: int, strid
         return whole
     more = -(-(size + sum(around) - reach) // stride) + 1
     return more if (more - 1) * stride < size + around[0] else more - 1
+
+
+def _counts(
+    size: int,
+    around: tuple[int, int],
+    kernel: int,
+    dilation: int,
+    stride: int,
+    windows: int,
+    counted: tuple[int, int] = (0, 0),
+) -> list[int]:
+    """Return how many entries of each window along an axis count: those inside, and ``counted`` around it.
+
+    The list is empty where that is all of them without a look.
+
+    Raises:
+        Unsupported: if a window has none.
+    """
+    reach = (windows - 1) * stride + (kernel - 1) * dilation + 1
+    if around[0] == 0 and reach <= size:
+        return []
+    if windows > MAX_COUNTED:
+        raise Unsupported("it pads an axis that is open or too long", "give that dimension a fixed size")
+    starts = np.arange(windows) * stride - around[0]
+    places = starts[:, None] + np.arange(kernel) * dilation
+    counts = ((places >= -counted[0]) & (places < size + counted[1])).sum(axis=1)
+    if np.any(counts == 0):
+        raise Unsupported("a window lies in the padding alone")
+    return [int(each) for each in counts]
 
 
 def _counted(
@@ -169,15 +226,14 @@ def _counted(
     size: Sequence[int],
 ) -> Value:
     """Scale means of whole windows to means over the entries that count, which are fewer at the borders."""
-    for axis in (0, 1):
-        low, high = around[axis] if node.get("count_include_pad", 0) else (0, 0)
-        starts = np.arange(result.shape[2 + axis]) * strides[axis] - around[axis][0]
-        places = starts[:, None] + np.arange(kernel[axis]) * dilations[axis]
-        counts = ((places >= -low) & (places < size[axis] + high)).sum(axis=1)
-        if np.any(counts == 0):
-            raise Unsupported("a window lies in the padding alone")
-        runs = [(key, len(list(group))) for key, group in groupby(counts.tolist())]
-        if runs == [(kernel[axis], len(counts))]:
+    for axis in range(len(kernel)):
+        counted = around[axis] if node.get("count_include_pad", 0) else (0, 0)
+        counts = _counts(
+            size[axis], around[axis], kernel[axis], dilations[axis], strides[axis], result.shape[2 + axis],
+            counted,
+        )  # fmt: skip
+        runs = [(key, len(list(group))) for key, group in groupby(counts)]
+        if not runs or runs == [(kernel[axis], len(counts))]:
             continue
         parts, at = [], 0
         for entries, length in runs:

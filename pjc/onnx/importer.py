@@ -12,7 +12,7 @@ import onnx
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends.emitter import MAX_OPS
-from pjc.onnx import elementwise, images, products, quantizers, views  # noqa: F401  they enter their handlers
+from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
 from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
 from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
 from pjc.onnx.images import folded_normalization

@@ -1,8 +1,6 @@
-"""Matrix products and what stands on them: MatMul, Gemm, and the recurrent cell."""
+"""Matrix products and what stands on them: MatMul and Gemm."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from pjc.dialects import shapes
 from pjc.onnx.elementwise import number
@@ -55,50 +53,3 @@ def gemm(graph: Graph, node: Node) -> Value:
             raise Unsupported(f"it adds {list(c.shape)} to {list(shape)}")
         text = f"{text} + {c.text}" if beta == 1 else f"{text} + {number(beta)} * {c.text}"
     return graph.bind(text, shape)
-
-
-@handles("RNN")
-def rnn(graph: Graph, node: Node) -> Sequence[Value]:
-    """``h = relu(x[t] @ W' + h @ R' + b)``, as a loop of the language."""
-    activations = [each.decode() if isinstance(each, bytes) else each for each in node.get("activations", [])]
-    if [each.lower() for each in activations] != ["relu"]:
-        found = ", ".join(activations) or "Tanh"
-        raise Unsupported(
-            f"its activation is {found}", "Relu has a projection: torch.nn.RNN(.., nonlinearity='relu')"
-        )
-    if node.get("direction", "forward") != "forward" or node.get("clip") or node.input(4):
-        raise Unsupported("it runs backwards, clips, or takes sequences of several lengths")
-    names = [node.input(index) for index in (0, 1, 2)]
-    x, weight, recurrent = (graph.plain(name) for name in names)
-    layout = node.get("layout", 0)
-    time, batch = (x.shape[1], x.shape[0]) if layout else (x.shape[0], x.shape[1])
-    hidden = recurrent.shape[-1]
-    state = (batch, hidden)
-    if graph.sizes.is_open(time):
-        raise Unsupported("the number of its time steps is open", "give that dimension a fixed size")
-    h = graph.name(f"{graph.title or 'h'}_state")
-    if node.input(5):
-        start = graph.plain(node.input(5)).text + ("[:, 0]" if layout else "[0]")
-    else:
-        start = f"full({graph.sizes.shape(state)}, 0)"
-    step, y = graph.name("t"), graph.name(graph.title or "y")
-    graph.line(f"{h} = {start}")
-    terms = [
-        f"{x.text}[{':, ' if layout else ''}{step}] @ transpose({weight.text}[0])",
-        f"{h} @ transpose({recurrent.text}[0])",
-    ]
-    if node.input(3):
-        bias = graph.plain(node.input(3)).text
-        terms += [f"{bias}[0, :{hidden}]", f"{bias}[0, {hidden}:]"]
-    graph.line(f"for {step} in 0..{time} {{")
-    graph.line(f"  {h} = sum_relu({', '.join(terms)})")
-    graph.line(f"  {y} = {h}")
-    graph.line("}")
-    # y is [time, batch, hidden]; the model has an axis for the directions.
-    every, last = (time, 1, *state), (1, *state)
-    rows = Value(y, (time, *state))
-    graph.title = f"{y}_all"
-    if layout:
-        every, last = (batch, time, 1, hidden), (batch, 1, hidden)
-        rows = Value(f"transpose({y}, (1, 0, 2))", (batch, time, hidden))
-    return [graph.reshaped(rows, every), graph.reshaped(Value(h, state), last)]

@@ -37,7 +37,7 @@ SMALL_FLOATS = {
     onnx.TensorProto.FLOAT4E2M1,
 }
 """Types that numbers are quantized to; as tensors they are float32."""
-BITS = {
+BITS: dict[int, int] = {
     onnx.TensorProto.INT2: 2,
     onnx.TensorProto.UINT2: 2,
     onnx.TensorProto.INT4: 4,
@@ -205,7 +205,7 @@ def _bytes_of(tensor: onnx.TensorProto) -> int:
     """Return how many bytes hold the numbers of a tensor."""
     kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
     bits = BITS.get(tensor.data_type, 8 * kind.itemsize)
-    return -(-prod(tensor.dims) * bits // 8)
+    return -(-int(prod(tensor.dims)) * bits // 8)
 
 
 def _listed(tensor: onnx.TensorProto) -> int:

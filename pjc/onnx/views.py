@@ -300,15 +300,24 @@ def zero_padded(graph: Graph, x: Value, around: Sequence[tuple[int, int]]) -> Va
     return graph.bind(f"pad({x.text}, {tuple_text([tuple_text(pair) for pair in around])})", shape)
 
 
-def edge_padded(graph: Graph, x: Value, around: Sequence[tuple[int, int]]) -> Value:
-    """Return a value with its outermost entries repeated around it.
+def edge_padded(graph: Graph, x: Value, around: Sequence[tuple[int, int]], dilations: Sequence[int]) -> Value:
+    """Return a value with its outermost entries repeated around it, as windows of these dilations need it.
 
-    Shapes here are those of the expression.
+    An entry outside is the nearest one inside at a multiple of the dilation, which all windows that hold
+    the one and any entry inside hold too. Shapes here are those of the expression.
     """
     if sum(low + high for low, high in around) > MAX_PIECES:
         raise Unsupported(f"it pads by more than {MAX_PIECES} entries")
-    for axis, (low, high) in enumerate(around):
-        first, last = slice_text(graph, x, axis, 0, 1), "[" + ", ".join([":"] * axis + ["-1:"]) + "]"
-        before, after = ([f"{x.text}{end}"] * n for end, n in ((first, low), (last, high)))
+    for axis, ((low, high), step) in enumerate(zip(around, dilations, strict=True)):
+        if (low or high) and x.shape[axis] < step:
+            raise Unsupported(f"its dilation {step} is larger than its input")
+        lead = "[" + ":, " * axis
+        before = [f"{x.text}{lead}{_one(at % step)}]" for at in range(-low, 0)]
+        after = [f"{x.text}{lead}{_one(-1 - (-1 - at) % step)}]" for at in range(high)]
         x = _joined(graph, x, axis, ", ".join(before), ", ".join(after), low + high)
     return x
+
+
+def _one(at: int) -> str:
+    """Return the slice that holds one entry."""
+    return f"{at}:" if at == -1 else f"{at}:{at + 1}"

@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from random_networks import BATCH, RandomNetwork
 from safetensors.numpy import save_file
 
@@ -51,7 +52,8 @@ def made(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in initializers.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     model = onnx.shape_inference.infer_shapes(model)
     for output in model.graph.output:
         output.type.tensor_type.shape.dim.extend([])  # the checker wants a shape, if only an empty one
@@ -61,6 +63,10 @@ def made(
 
 def drawn(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def integers(*values: int) -> Array:
+    return np.array(values, np.int64)
 
 
 def run(model: onnx.ModelProto | Path, *inputs: Array) -> list[Any]:
@@ -109,6 +115,33 @@ def test_models_of_other_software_compute_what_onnxruntime_does(path: Path, tmp_
     scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     own = {"sklearn_mlp": np.exp(scores)}.get(path.stem, scores if "cnn" in path.stem else logits)
     np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", range(13, onnx.defs.onnx_opset_version() + 1))
+def test_every_opset_from_13(opset: int, tmp_path: Path) -> None:
+    """Axes and numbers of parts moved between attributes and inputs over the years."""
+    axes = [] if opset < 18 else ["axes"]
+    given = {"axes": [1]} if opset < 18 else {}
+    parts = {} if opset < 18 else {"num_outputs": 2}
+    nodes = [
+        helper.make_node("Split", ["x"], ["p", "q"], axis=2, **parts),
+        helper.make_node("ReduceMean", ["p", *axes], ["m"], keepdims=0, **given),
+        helper.make_node("ReduceMax", ["q", *axes], ["n"], keepdims=0, **given),
+        helper.make_node("ReduceSum", ["q", "axes"], ["s"], keepdims=0),
+        helper.make_node("Clip", ["s", "low", "high"], ["c"]),
+        helper.make_node("Sum", ["m", "n", "c"], ["h"]),
+        helper.make_node("Dropout", ["h"], ["d"]),
+        helper.make_node("Pad", ["d", "widths"], ["w"]),
+        helper.make_node("Unsqueeze", ["w", "axes"], ["u"]),
+        helper.make_node("Reshape", ["u", "shape"], ["z"]),
+    ]
+    lists = {"axes": integers(1), "widths": integers(0, 1, 0, 1), "shape": integers(-1, 2, 2)}
+    bounds = {"low": np.float32(-1), "high": np.float32(2)}
+    model = made(nodes, {"x": ["n", 3, 4]}, opset=opset, **lists, **bounds)
+    x = drawn(5, 3, 4)
+    (expected,) = ReferenceEvaluator(model).run(None, {"x": x})
+    program = compiled(model, tmp_path)
+    np.testing.assert_allclose(program.apply({}, x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_layers_may_be_wide_where_the_batch_is_open(tmp_path: Path) -> None:
@@ -315,6 +348,13 @@ def test_quantizers_with_scales_along_an_axis_and_in_blocks(tmp_path: Path) -> N
     x = 300 * drawn(50, 4)
     expected = np.clip(x, -448, 448).astype(ml_dtypes.float8_e4m3fn).astype(np.float32)
     np.testing.assert_array_equal(program.apply({}, x), expected)
+
+
+def test_scalers_of_features(tmp_path: Path) -> None:
+    values = {"offset": [1.0, 2.0, 0.0], "scale": [0.5, 2.0, -1.0]}
+    scaler = helper.make_node("Scaler", ["x"], ["h"], domain="ai.onnx.ml", **values)
+    model = made([scaler, helper.make_node("Relu", ["h"], ["z"])], {"x": ["n", 3]})
+    check_both_ways(model, tmp_path, drawn(6, 3))
 
 
 def test_division_by_constants_and_dropout_of_nothing(tmp_path: Path) -> None:
@@ -633,10 +673,6 @@ def test_huge_constants_are_not_made(tmp_path: Path) -> None:
     numbers = {"shape": [2**40], "start": 0, "limit": 2**40, "delta": 1}
     text = refusal(made(nodes, {"x": [2, 3]}, **{k: np.asarray(v, np.int64) for k, v in numbers.items()}))
     assert "node (Range, number 2): its inputs are too large" in text
-
-
-def integers(*values: int) -> Array:
-    return np.array(values, np.int64)
 
 
 REPEATED = {

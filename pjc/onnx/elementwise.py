@@ -163,6 +163,23 @@ def div(graph: Graph, node: Node) -> Value:
     return graph.bind(f"{a.text} / {signed(known)}", shape, a.order)
 
 
+@handles("ai.onnx.ml.Scaler")
+def scaler(graph: Graph, node: Node) -> Value:
+    """``(x - offset) * scale`` for each feature, which scikit-learn's scalers become."""
+    x = graph.plain(node.input(0))
+    _numeric(x)
+    offset, scale = (np.asarray(node.get(name, [default]), np.float64) for name, default in SCALING)
+    if not x.rank or any(each.size not in (1, x.shape[-1]) for each in (offset, scale)):
+        raise Unsupported(f"its {offset.size} offsets and {scale.size} scales do not fit {list(x.shape)}")
+    stem = node.proto.name or "scaler"
+    a = graph.parameter(f"{stem}_factor", scale, start="ones").text
+    b = graph.parameter(f"{stem}_shift", -offset * scale, start="zeros").text
+    return graph.bind(f"{x.text} * {a} + {b}", x.shape)
+
+
+SCALING = (("offset", 0.0), ("scale", 1.0))
+
+
 def _numeric(*values: Value) -> None:
     if any(value.integer for value in values):
         raise Unsupported("it computes with an input of whole numbers")

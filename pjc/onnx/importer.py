@@ -358,10 +358,10 @@ class _Importer:
         if node.op == "DequantizeLinear" and all(name in statics or name in graph.initial for name in names):
             self._dequantize(node, names)
             return
-        handler = HANDLERS.get(node.op) if proto.domain in ("", "ai.onnx") else None
+        kind = node.op if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{node.op}"
+        handler = HANDLERS.get(kind)
         if handler is None:
-            domain = f"{proto.domain}." if proto.domain else ""
-            raise Unsupported(f"operator {domain}{node.op} is not supported", _advice(node.op))
+            raise Unsupported(f"operator {kind} is not supported", _advice(node.op))
         made = handler(graph, node)
         values = [made] if isinstance(made, Value) else list(made)
         for name, value in zip(proto.output, values, strict=False):

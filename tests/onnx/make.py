@@ -65,6 +65,19 @@ class Recurrent(nn.Module):
         return self.out(y[:, -1])
 
 
+class Bidirectional(nn.Module):
+    """Two recurrent layers that go through a sequence both ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 4, 2, nonlinearity="relu", bidirectional=True)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = self.rnn(x.transpose(0, 1))
+        return self.out(y[-1] + y.mean(0))
+
+
 def networks() -> dict[str, tuple[nn.Module, torch.Tensor]]:
     """Return each network and an input."""
     torch.manual_seed(0)
@@ -89,6 +102,7 @@ def networks() -> dict[str, tuple[nn.Module, torch.Tensor]]:
         "torch_residual": (Residual(), torch.randn(5, 12)),
         "torch_unrolled": (Unrolled(), torch.randn(5, 6, 3)),
         "torch_recurrent": (Recurrent(), torch.randn(5, 6, 3)),
+        "torch_bidirectional": (Bidirectional(), torch.randn(5, 6, 3)),
     }
 
 
@@ -106,7 +120,7 @@ def main() -> None:
     for name, (network, x) in networks().items():
         network.eval()
         for dynamo in (False, True):
-            if dynamo and name == "torch_recurrent":
+            if dynamo and name in ("torch_recurrent", "torch_bidirectional"):
                 continue  # that exporter takes the operator apart
             more = (
                 {"dynamic_shapes": ({0: torch.export.Dim("batch")},)}

@@ -591,7 +591,7 @@ BROKEN = {
     "cycle": (lambda m: m.graph.node[0].input.__setitem__(0, "z"), "no valid model"),
     "missing value": (lambda m: m.graph.node[1].input.__setitem__(0, "nothing"), "no valid model"),
     "absurd shape": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 2**40), "has the shape"),
-    "short tensor": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 7), "112 numbers, and holds 256"),
+    "short tensor": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 7), "448 bytes, and holds 1024"),
     "negative shape": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -1), "has the shape"),
     "no nodes": (lambda m: m.graph.Clear(), "holds no network"),
 }  # fmt: skip

@@ -55,13 +55,15 @@ data:
 
 The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
 the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
-there to the same numbers as a run that was never stopped.
+there, or from the last checkpoint of a run that was killed, to the same numbers as a run that was
+never stopped. --distributed is explained in docs/parallel.md.
 
 examples:
   pjc train digits_mlp.pjn --data digits --epochs 10 --seed 0
   pjc train digits_mlp.pjn --data digits --epochs 20 --seed 0 --resume
   pjc train mnist.pjn --data train-images-idx3-ubyte.gz --test-data t10k-images-idx3-ubyte.gz
   pjc train iris.pjn --data iris.csv --target species --normalize standard -o runs/iris
+  srun pjc train mnist.pjn --data npy:mnist --distributed
 """
 
 
@@ -84,6 +86,9 @@ def _number(
 
 _count = _number(int, lambda n: 1 <= n < 2**31, "a whole number from 1")
 _seed = _number(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
+_index = _number(int, lambda n: 0 <= n < 2**31, "a whole number from 0")
+_seconds = _number(float, lambda v: 0 < v < 1e9, "a number of seconds above 0")
+_heartbeat = _number(int, lambda n: 5 <= n <= 3600, "a whole number of seconds from 5 to 3600")
 _fraction = _number(float, lambda v: 0 <= v < 1, "a fraction from 0 to below 1")
 _relaxation = _number(float, lambda v: 0 < v <= 1, "a number above 0, at most 1")
 _step = _number(float, lambda v: 0 < v <= 2, "a number above 0, at most 2")
@@ -101,6 +106,14 @@ def _split(text: str) -> tuple[float, float, float]:
             f"expected three fractions that add up to 1, as in 0.8,0.1,0.1, got {text!r}"
         )
     return parts[0], parts[1], parts[2]
+
+
+def _address(text: str) -> str:
+    """An argparse type: a host and a port."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, as in 10.0.0.1:9876, got {text!r}")
+    return text
 
 
 def _copies(text: str) -> str:
@@ -257,11 +270,36 @@ def train_parser() -> argparse.ArgumentParser:
     add("--params", metavar="FILE", help="safetensors with parameters to start from")
     add("--resume", action="store_true", help="go on from what an earlier run wrote")
     add(
+        *("--checkpoint-every",),
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds between checkpoints in an epoch, after which there is always one (default: 60)",
+    )
+    add(
         "-o",
         dest="output",
         default=".",
         metavar="WHERE",
         help="a directory to write to, or a path to put before .params.safetensors and the others",
+    )
+    several = parser.add_argument_group("several processes, on one host or many")
+    add = several.add_argument
+    add(
+        *("--distributed",),
+        action="store_true",
+        help="train together with the other processes that get the same command; who they are is as the "
+        "cluster sets it (Slurm, Open MPI, Kubernetes, Cloud TPU), or as these three say",
+    )
+    add("--coordinator", type=_address, metavar="HOST:PORT", help="where process 0 listens")
+    add("--processes", type=_count, metavar="N", help="how many processes there are")
+    add("--process", type=_index, metavar="I", help="which one this is, from 0; 0 writes the files")
+    add(
+        *("--heartbeat",),
+        type=_heartbeat,
+        default=30,
+        metavar="S",
+        help="seconds without a sign of life after which a process is given up (default: 30)",
     )
     _add_compile_options(parser)
     return parser

@@ -46,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except Exception as error:
-        return _report(error)
+        return report(error)
 
 
-def _report(error: Exception) -> int:
+def report(error: Exception) -> int:
     """Print what went wrong, in a sentence, and return the exit code."""
     if isinstance(error, DiagnosticError):
         print(error, file=sys.stderr)
@@ -88,7 +88,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command == "train":
         from pjc import train_command
 
-        return train_command.run(train_parser().parse_args(arguments[1:]))
+        return train_command.main(train_parser().parse_args(arguments[1:]), arguments[1:])
     if command == "export":
         from pjc import export_command
 

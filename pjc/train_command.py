@@ -8,11 +8,12 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pjc.command import (
     CommandError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pjc.driver import Compilation
     from pjc.runtime.data.prepare import Parts, Request
+    from pjc.runtime.distributed import Share
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
 
@@ -48,28 +50,96 @@ class _Outputs:
     best: Path
 
     @staticmethod
-    def at(where: str, model: Path) -> _Outputs:
-        """Return the files for ``-o where``, whose directory is made and must take files."""
+    def at(where: str, model: Path, writes: bool) -> _Outputs:
+        """Return the files for ``-o where``, whose directory, where this process ``writes``, is made."""
         folder = Path(where)
         is_folder = folder.is_dir() or where.endswith(("/", os.sep))
         prefix = folder / model.stem if is_folder else folder
-        try:
-            prefix.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"{prefix.parent} cannot be made a directory: {reason(error)}") from None
-        if not os.access(prefix.parent, os.W_OK | os.X_OK):
-            raise CommandError(f"{prefix.parent} cannot be written to; choose another with -o")
         name = prefix.name
-        return _Outputs(
+        outputs = _Outputs(
             prefix.with_name(f"{name}.params.safetensors"),
             prefix.with_name(f"{name}.history.csv"),
             prefix.with_name(f"{name}.pjx"),
             prefix.with_name(f"{name}.best.safetensors"),
         )
+        if writes:
+            outputs._require_folder(prefix.parent)
+        return outputs
+
+    def _require_folder(self, folder: Path) -> None:
+        """Make the folder that takes the files, without what a killed run left half written there."""
+        from pjc.runtime.files import remove_leftovers
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"{folder} cannot be made a directory: {reason(error)}") from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise CommandError(f"{folder} cannot be written to; choose another with -o")
+        for path in (self.params, self.history, self.program, self.best):
+            remove_leftovers(path)
 
 
-def run(given: argparse.Namespace) -> int:
-    """Run ``pjc train``."""
+def main(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run ``pjc train``, alone or as one of several processes; ``arguments`` were parsed to ``given``."""
+    from pjc.runtime import supervisor
+
+    _check_arguments(given)
+    if not given.distributed:
+        return run(given)
+    if not supervisor.is_worker():
+        command = [sys.executable, "-m", "pjc.cli", "train", *arguments]
+        return supervisor.supervise(
+            command, "start all processes again, with --resume once there is a checkpoint, to go on from it"
+        )
+    return _run_worker(given)
+
+
+def _run_worker(given: argparse.Namespace) -> int:
+    """Train as one of several processes, under a supervisor."""
+    from pjc.runtime import supervisor
+
+    supervisor.ignore_signals()
+    with supervisor.Orders() as orders:
+        from pjc.runtime import distributed
+
+        try:
+            distributed.start(given.coordinator, given.processes, given.process, given.heartbeat)
+            supervisor.say_identity(distributed.index(), distributed.count())
+            code = run(given, distributed.MeshShare(distributed.make_mesh()), orders)
+            distributed.stop()
+            return code
+        except Exception as error:
+            supervisor.end_worker(_worker_failed(error, given.heartbeat))
+
+
+def _worker_failed(error: Exception, heartbeat: int) -> int:
+    """Say what went wrong in one of several processes, unless another one is gone; return the exit code."""
+    from pjc import cli
+    from pjc.runtime import distributed, supervisor
+
+    if distributed.is_lost_peer(error):
+        # JAX's runtime ends this process, and tells which one is gone, once that has missed its heartbeats.
+        time.sleep(heartbeat + 10)
+        return supervisor.LOST_PEER
+    if isinstance(error, distributed.DistributedError):
+        error = CommandError(str(error))
+    return cli.report(error)
+
+
+def _check_arguments(given: argparse.Namespace) -> None:
+    """Raise CommandError for arguments that do not go together."""
+    several = (given.coordinator, given.processes, given.process)
+    if not given.distributed and any(each is not None for each in several):
+        raise CommandError("--coordinator, --processes and --process go with --distributed")
+    if any(each is None for each in several) and any(each is not None for each in several):
+        raise CommandError(
+            "--coordinator, --processes and --process go together; without all three the cluster says"
+        )
+    if given.processes is not None and given.process >= given.processes:
+        raise CommandError(
+            f"--process {given.process} is none of {given.processes} processes; they are counted from 0"
+        )
     if given.resume and given.params:
         raise CommandError("--resume goes on from what was written, so it takes no --params")
     if given.split and (given.test is not None or given.validation is not None):
@@ -78,14 +148,27 @@ def run(given: argparse.Namespace) -> int:
         raise CommandError("--test-data is the test part, so the third number of --split must be 0")
     if given.test_data and given.test is not None:
         raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
+    if Path(given.model).suffix == ".onnx" and given.loss is None:
+        raise CommandError(
+            f"{given.model} does not say what training is to reach; give --loss, as in --loss cross_entropy"
+        )
+
+
+class Stopper(Protocol):
+    """Within it, calling it says whether training was asked to stop."""
+
+    def __call__(self) -> bool: ...
+    def __enter__(self) -> Stopper: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def run(given: argparse.Namespace, share: Share | None = None, stopper: Stopper | None = None) -> int:
+    """Compile and train, as this process's ``share`` of a run if there are several."""
     model = Path(given.model)
     require_source(model)
-    if model.suffix == ".onnx" and given.loss is None:
-        raise CommandError(
-            f"{model} does not say what training is to reach; give --loss, as in --loss cross_entropy"
-        )
-    outputs = _Outputs.at(given.output, model)
+    outputs = _Outputs.at(given.output, model, writes=share is None or share.process == 0)
     with precision(given):
+        from pjc.runtime.distributed import ALONE
         from pjc.runtime.program import ProgramError
         from pjc.runtime.train import TrainError
 
@@ -93,28 +176,39 @@ def run(given: argparse.Namespace) -> int:
         program = compilation.program()
         dumps.check()
         try:
-            return _train_program(given, compilation, program, outputs)
+            return _train_program(given, compilation, program, outputs, share or ALONE, stopper)
         except (TrainError, ProgramError) as error:
             raise CommandError(str(error)) from error
 
 
 def _train_program(
-    given: argparse.Namespace, compilation: Compilation, program: Program, outputs: _Outputs
+    given: argparse.Namespace,
+    compilation: Compilation,
+    program: Program,
+    outputs: _Outputs,
+    share: Share,
+    stopper: Stopper | None,
 ) -> int:
     """Train a compiled program and write what comes of it."""
-    from pjc.runtime import train
+    from pjc.runtime import distributed, train
 
     console = console_of_stdout()
     parts = _load_parts(given, program)
     settings = _settings(given, compilation, program, parts)
-    start = _start(given, program, outputs, settings)
+    writes = share.process == 0
+    if share.processes > 1:
+        distributed.require_same({**settings, "number of epochs": given.epochs, "way to start": given.resume})
+    start = _start(given, program, outputs, settings, share)
     if given.keep_best and not parts.validation:
         raise CommandError("--keep-best needs samples to validate with; give --validation or --split")
-    save_program(program, outputs.program)
+    if writes:
+        save_program(program, outputs.program)
     sizes = [f"{len(parts.train)} to train on"]
     sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
     sizes += [f"{len(parts.test)} to test"] if parts.test else []
     say(console, f"{parts.train.name}: {', '.join(sizes)}; batches of {program.batch}")
+    if share.processes > 1:
+        say(console, distributed.describe())
     metric = train.metric(program)
     view = _View(console, given.epochs, len(parts.train) // (program.batch or 1), metric, start)
 
@@ -123,17 +217,19 @@ def _train_program(
     revision = _Revision(console, compilation)
 
     def save(result: Result) -> None:
-        _save(outputs, result, settings, parts.notes, metric)
+        if writes:
+            _save(outputs, result, settings, parts.notes, metric)
 
-    best = _Best(outputs.best, metric, settings, parts.notes, start)
+    best = _Best(outputs.best, metric, settings, parts.notes, start) if given.keep_best and writes else None
 
     def after_epoch(result: Result) -> None:
-        save(result)
-        if given.keep_best:
+        # In this order: killed in between, the run that is resumed does the epoch again.
+        if best is not None:
             best(result)
+        save(result)
         view.epoch(result.history[-1])
 
-    with view, _Interrupt(console) as interrupt:
+    with view, stopper or _Interrupt(console) as interrupt:
         result = train.train(
             program,
             parts.train,
@@ -145,20 +241,26 @@ def _train_program(
             progress=view.progress,
             stop=interrupt,
             revise=revision,
+            checkpoint=save if writes else None,
+            every=given.checkpoint_every,
+            share=share,
         )
         save(result)
-    params = best.params(result) if given.keep_best else result.params
+    params = result.params if best is None else best.params(result)
     for path in (outputs.params, outputs.history, outputs.program):
         say(console, f"wrote {path}")
-    if given.keep_best and best.epoch is not None:
+    if best is not None and best.epoch is not None:
         say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best")
-    if interrupt.asked:
+    stopped = interrupt() or result.epoch < given.epochs
+    if stopped:
         done = f"{result.epoch} epochs" + (f" and {result.batch} batches" if result.batch else "")
         say(console, f"stopped after {done} of {given.epochs} epochs; --resume goes on from here")
     if parts.test is not None:
-        score = train.evaluate(program, params, parts.test)
+        if share.processes > 1:
+            params = share.local(share.everywhere(params))
+        score = train.evaluate(program, params, parts.test, share)
         say(console, f"test {metric}: {_score(score, metric)}", "bold")
-    return 130 if interrupt.asked else 0
+    return 130 if stopped else 0
 
 
 class _Best:
@@ -297,9 +399,10 @@ def _settings(
 
 
 def _start(
-    given: argparse.Namespace, program: Program, outputs: _Outputs, settings: Settings
+    given: argparse.Namespace, program: Program, outputs: _Outputs, settings: Settings, share: Share
 ) -> Result | None:
     """Return what training starts from: a checkpoint, given parameters, or None for fresh ones."""
+    from pjc.runtime.distributed import file_of_writer
     from pjc.runtime.history import Result, read_checkpoint, read_parameters
     from pjc.runtime.train import check_parameters
 
@@ -307,9 +410,11 @@ def _start(
         return Result(check_parameters(program, read_parameters(Path(given.params))))
     if not given.resume:
         return None
-    if not outputs.params.exists():
+    if share.process == 0 and not outputs.params.exists():
         raise CommandError(f"there is nothing to resume: no {outputs.params}; run without --resume")
-    checkpoint = read_checkpoint(outputs.params)
+    one = nullcontext(outputs.params) if share.processes == 1 else file_of_writer(outputs.params)
+    with one as path:
+        checkpoint = read_checkpoint(path)
     for name, ours in settings.items():
         theirs = checkpoint.settings.get(name)
         if theirs != ours:

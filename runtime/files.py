@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -23,10 +25,27 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     temporary = Path(name)
     try:
         write(temporary)
+        _flush(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of ``path`` that :func:`replace_file` left where it was killed."""
+    path = path.resolve()
+    named = re.compile(re.escape(path.name) + r"\.[a-z0-9_]{8}" + re.escape(path.suffix))
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            if named.fullmatch(other.name):
+                other.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk, so that what is renamed is never empty after a power cut."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def _umask() -> int:

@@ -11,16 +11,16 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from .data.dataset import Dataset
 from .data.fit import Spec, fit
+from .distributed import ALONE, DistributedError, Share
 from .history import Result, Row
 
 _TICK = 0.1
@@ -62,6 +62,9 @@ def train(
     progress: Callable[[int, float], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     revise: Callable[[Result], tuple[Trainable, tuple[str, ...]] | None] | None = None,
+    checkpoint: Callable[[Result], None] | None = None,
+    every: float = math.inf,
+    share: Share = ALONE,
 ) -> Result:
     """Train until ``epochs`` whole epochs are done, or ``stop()`` is true after a batch.
 
@@ -71,15 +74,25 @@ def train(
     ``callback`` gets the result after every epoch; ``progress`` gets the number of batches done in
     this epoch and their mean gap, at most ten times a second. ``iterations`` an update, by default
     the program's own. ``revise`` gets the result of every whole epoch, with the multipliers of its dots,
-    and may return a program to go on with and the labels of the dots that are held in it.
+    and may return a program to go on with and the labels of the dots that are held in it. ``checkpoint`` gets
+    the result within an epoch whenever ``every`` seconds have gone by since the last one, or since an epoch
+    began.
+
+    Where several processes train together, each calls this with its ``share`` and else with the same; it
+    reads its rows of every batch, all get the same result, and all stop within two batches of a ``stop()`` in
+    any of them.
 
     Raises DataError where the data does not fit the program, TrainError when it is less than a
-    batch or the gap stops being finite.
+    batch, the gap stops being finite, or a batch cannot be split evenly over the devices.
     """
     source, target = specs(program)
     data = fit(data, source, target)
     size = batch_size(program)
     batches = len(data) // size
+    try:
+        share.check(size)
+    except DistributedError as error:
+        raise TrainError(str(error)) from None
     if batches == 0:
         raise TrainError(
             f"{data.name} leaves {len(data)} samples to train on, fewer than one batch of "
@@ -89,10 +102,11 @@ def train(
         start = Result(program.init(jax.random.key(seed)))
     result = replace(start, params=check_parameters(program, start.params))
     check_parameters(program, {**start.params, **start.latent})
-    step = _step(program, iterations)
-    score = evaluator(program)
+    step = _step(program, iterations, share)
+    score = evaluator(program, share)
+    watch = _Watch(progress, stop, checkpoint, every, share)
     while result.epoch < epochs:
-        result = _epoch(program, step, result, data, size, seed, progress, stop)
+        result, stopping = _epoch(program, step, result, data, size, seed, watch)
         if result.batch < batches:
             return result
         validated = None if validation is None else score(result.params, validation)
@@ -103,7 +117,7 @@ def train(
         revised = None if revise is None else revise(result)
         if revised is not None:
             program, held = revised
-            step = _step(program, iterations)
+            step = _step(program, iterations, share)
             result = replace(result, held=held)
         result = Result(
             result.params,
@@ -115,20 +129,32 @@ def train(
         )
         if callback is not None:
             callback(result)
-        if stop():
+        if stopping:
             return result
     return result
 
 
-Step = Callable[[Any, Any, NDArray[Any], NDArray[Any]], tuple[Any, Any]]
-"""(params, sums, x, y) -> (params, sums), with sums the sum of gaps, the largest |t| by dot, and the sum of
-the largest violations."""
+Step = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any, Any]]
+"""(params, sums, wishes, x, y) -> (params, sums, wish), with sums the sum of gaps, the largest |t| by dot,
+and the sum of the largest violations; ``wish`` is whether there is one among ``wishes``, see
+Share.question."""
 
 
-def _step(program: Trainable, iterations: int | None) -> Step:
+@dataclass(frozen=True)
+class _Watch:
+    """Who is told of training while it runs, and who may stop it; see :func:`train`."""
+
+    progress: Callable[[int, float], None] | None
+    stop: Callable[[], bool]
+    checkpoint: Callable[[Result], None] | None
+    every: float
+    share: Share
+
+
+def _step(program: Trainable, iterations: int | None, share: Share) -> Step:
     """Return the jitted step, which takes over the arrays that it is given."""
 
-    def step(params: Any, sums: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    def step(params: Any, sums: Any, wishes: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         batch = (x, y) if program.targets else (x,)
         params, info = program.update(params, *batch, iterations=iterations, finish=False)
         total, largest, away = sums
@@ -136,9 +162,9 @@ def _step(program: Trainable, iterations: int | None) -> Step:
         largest = {label: jnp.maximum(largest.get(label, 0), found[label]) for label in found}
         farthest = functools.reduce(jnp.maximum, info.get("violation", {}).values(), jnp.float32(0))
         sums = total + info["gap"].astype(jnp.float32), largest, away + farthest.astype(jnp.float32)
-        return params, sums
+        return params, sums, wishes.max()
 
-    jitted: Step = jax.jit(step, donate_argnums=(0, 1))
+    jitted: Step = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
     return jitted
 
 
@@ -149,67 +175,79 @@ def _epoch(
     data: Dataset,
     size: int,
     seed: int,
-    progress: Callable[[int, float], None] | None,
-    stop: Callable[[], bool],
-) -> Result:
-    """Run the rest of the epoch after ``start``, in batches of ``size``.
+    watch: _Watch,
+) -> tuple[Result, bool]:
+    """Run the rest of the epoch after ``start``, in batches of ``size``; return the result and whether to
+    stop.
 
-    The result's ``batch`` tells how many are done, which is all of them unless ``stop()``.
+    The result's ``batch`` tells how many are done, which is all of them unless training is to stop.
     Batches are queued on the device without waiting for them, except for a look at the sum of gaps
     every ``_TICK`` seconds, which also bounds the queue.
     """
-    began = looked = time.monotonic()
+    began = looked = saved = time.monotonic()
+    share = watch.share
     order = np.random.default_rng([seed, start.epoch]).permutation(len(data))
     if size == len(data):  # a batch of all samples: each may have parameters of its own
         order = np.arange(size)
     batches = len(data) // size
+    rows = share.rows(size)
     # The step takes its arrays over, and the caller keeps those of the start.
-    params = _copied(program, {**start.params, **start.latent})
-    batch = start.batch
-    sums = (
-        jnp.float32(start.gap_sum),
-        _largest(step, params, start, data, size),
-        jnp.float32(start.violation_sum),
-    )
-    while batch < batches:
-        chosen = order[batch * size : (batch + 1) * size]
-        params, sums = step(params, sums, data.x[chosen], data.y[chosen])
+    params = share.everywhere(program.stacked({**start.params, **start.latent}))
+    sums = _sums(step, params, start, data, size, share)
+    batch, wish, stopping = start.batch, False, False
+
+    def result() -> Result:
+        seconds = start.seconds + time.monotonic() - began
+        return _result(program, share.local(params), sums, replace(start, batch=batch, seconds=seconds))
+
+    while batch < batches and not stopping:
+        chosen = order[batch * size : (batch + 1) * size][rows]
+        x, y = share.batch(data.x[chosen], size), share.batch(data.y[chosen], size)
+        params, sums, answer = step(params, sums, share.question(wish), x, y)
         batch += 1
-        if time.monotonic() - looked >= _TICK:
+        now = time.monotonic()
+        if now - looked >= _TICK:
             gap = _finite(float(sums[0]), start.epoch) / batch
-            if progress is not None:
-                progress(batch, gap)
-            looked = time.monotonic()
-        if stop():
-            break
+            if watch.progress is not None:
+                watch.progress(batch, gap)
+            looked = now
+        if watch.checkpoint is not None and now - saved >= watch.every and batch < batches:
+            watch.checkpoint(result())
+            saved = time.monotonic()
+        wish = watch.stop()
+        stopping = share.agreed(wish, answer)
     gap_sum = _finite(float(sums[0]), start.epoch)
-    if progress is not None:
-        progress(batch, gap_sum / max(batch, 1))
+    if watch.progress is not None:
+        watch.progress(batch, gap_sum / max(batch, 1))
+    return result(), stopping
+
+
+def _result(program: Trainable, params: Mapping[str, Any], sums: Any, at: Result) -> Result:
+    """Return where training stands with ``params``, as the program holds them; the rest is as in ``at``."""
     latent, finished = program.separate(params), program.separate(program.finish(params))
-    return Result(
-        dict(finished),
-        start.history,
-        start.epoch,
-        batch,
-        gap_sum,
-        start.seconds + time.monotonic() - began,
-        {label: float(value) for label, value in sums[1].items()},
-        start.held,
-        {name: value for name, value in latent.items() if not np.array_equal(value, finished[name])},
-        float(sums[2]),
+    return replace(
+        at,
+        params=dict(finished),
+        gap_sum=_finite(float(sums[0]), at.epoch),
+        multipliers={label: float(value) for label, value in sums[1].items()},
+        latent={name: value for name, value in latent.items() if not np.array_equal(value, finished[name])},
+        violation_sum=float(sums[2]),
     )
 
 
-def _copied(program: Trainable, params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: jnp.copy(value) for name, value in program.stacked(params).items()}
-
-
-def _largest(step: Step, params: Any, start: Result, data: Dataset, size: int) -> dict[str, Any]:
-    """Return the largest |t| of each factored dot so far, 0 for those that have none yet."""
-    labels = jax.eval_shape(step, params, (np.float32(0), {}, np.float32(0)), data.x[:size], data.y[:size])[
-        1
-    ][1]
-    return {label: jnp.float32(start.multipliers.get(label, 0)) for label in labels}
+def _sums(
+    step: Step, params: Any, start: Result, data: Dataset, size: int, share: Share
+) -> tuple[Any, Any, Any]:
+    """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""
+    x, y = (jax.ShapeDtypeStruct((size, *each.shape[1:]), each.dtype) for each in (data.x, data.y))
+    nothing = np.float32(0), dict[str, Any](), np.float32(0)
+    labels = jax.eval_shape(step, params, nothing, np.zeros(1, np.int32), x, y)[1][1]
+    largest = {label: np.float32(start.multipliers.get(label, 0)) for label in labels}
+    total, away = np.float32(start.gap_sum), np.float32(start.violation_sum)
+    found = share.everywhere(
+        {"total": total, "away": away, **{f"t {label}": t for label, t in largest.items()}}
+    )
+    return found["total"], {label: found[f"t {label}"] for label in largest}, found["away"]
 
 
 def _finite(total: float, epoch: int) -> float:
@@ -221,12 +259,12 @@ def _finite(total: float, epoch: int) -> float:
     return total
 
 
-def evaluator(program: Trainable) -> Callable[[Mapping[str, Any], Dataset], float]:
+def evaluator(program: Trainable, share: Share = ALONE) -> Callable[[Mapping[str, Any], Dataset], float]:
     """Return a function of (params, data) that scores the network, compiled once.
 
     The score is the accuracy: the fraction of sites where the largest logit is the label's, or of labels that
     are told right where there are several; for numeric targets it is the root mean square error. Samples
-    are run in chunks of ``program.batch``.
+    are run in chunks of ``program.batch``, of which several processes take turns: all call the function.
     """
     source, target = specs(program)
     size = batch_size(program)
@@ -235,7 +273,7 @@ def evaluator(program: Trainable) -> Callable[[Mapping[str, Any], Dataset], floa
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
         total = 0.0
-        for first in range(0, len(data), size):
+        for first in range(share.process * size, len(data), share.processes * size):
             x, y = data.x[first : first + size], data.y[first : first + size]
             padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
             result = apply(params, padded)
@@ -248,15 +286,15 @@ def evaluator(program: Trainable) -> Callable[[Mapping[str, Any], Dataset], floa
                 total += float(np.square(output - y.reshape(output.shape)).sum())
             else:
                 total += int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())
-        mean = total / data.y.size
+        mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
 
-def evaluate(program: Trainable, params: Mapping[str, Any], data: Dataset) -> float:
-    """Return the accuracy (or root mean square error) of the network on ``data``."""
-    return evaluator(program)(params, data)
+def evaluate(program: Trainable, params: Mapping[str, Any], data: Dataset, share: Share = ALONE) -> float:
+    """Return the accuracy (or root mean square error) of the network on ``data``; see :func:`evaluator`."""
+    return evaluator(program, share)(params, data)
 
 
 def metric(program: Trainable) -> str:

@@ -173,8 +173,8 @@ class Share:
         return {name: jnp.copy(value) for name, value in values.items()}
 
     def local(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arrays that are on every device as arrays of this process alone."""
-        return dict(values)
+        """Return what is on every device as new arrays of this process alone."""
+        return {name: jnp.copy(value) for name, value in values.items()}
 
     def replicated(self) -> Any:
         """Return the sharding of what is on every device; None leaves that to JAX."""

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
 
@@ -27,7 +28,7 @@ _WORKER = "PJC_WORKER"
 """The environment variable that tells a worker from a supervisor."""
 _IDENTITY = "\x1epjc worker "
 """What the line on stderr begins with by which the worker says which process it is."""
-_STOP = "stop\n"
+_STOP = b"s"
 STOPPED = 130
 LOST_PEER = 75
 """The exit code of a worker whose collective failed, and that was not told which process is gone."""
@@ -69,13 +70,12 @@ class Orders:
         pass
 
     def _listen(self) -> None:
-        # Not through sys.stdin: Python waits for its lock when it ends.
-        with os.fdopen(os.dup(0), "rb", buffering=0) as orders:
-            while orders.readline() == _STOP.encode():
-                if self.asked:
-                    break
-                self.asked = True
-                self.on_stop()
+        # Not through sys.stdin, for whose lock Python would wait at its end.
+        while os.read(0, 1):
+            if self.asked:
+                break
+            self.asked = True
+            self.on_stop()
         os._exit(STOPPED if self.asked else 1)
 
 
@@ -104,33 +104,31 @@ def supervise(command: Sequence[str], resume: str, stderr: TextIO | None = None)
         stderr=subprocess.PIPE,
         env={**os.environ, _WORKER: str(os.getpid())},
         start_new_session=True,
-        encoding="utf-8",
-        errors="replace",
     )
     assert worker.stdin is not None and worker.stderr is not None
-    orders = worker.stdin
+    orders = worker.stdin.fileno()
     asked = 0
 
     def ask(*_: object) -> None:
+        # Not through files of Python's, which a signal may find in use.
         nonlocal asked
         asked += 1
         if asked == 1:
-            out.write("\nstopping after this batch; Ctrl-C again aborts\n")
-        try:
-            orders.write(_STOP)
-            orders.flush()
-        except (OSError, ValueError):
-            pass  # it has ended
+            os.write(2, b"\nstopping after this batch; Ctrl-C again aborts\n")
+        with suppress(OSError):  # it has ended
+            os.write(orders, _STOP)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     said = Speech(out)
     try:
         for line in worker.stderr:
-            said.hear(line)
+            said.hear(line.decode(errors="replace"))
         code = worker.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        worker.stdin.close()
+        worker.stderr.close()
     return said.verdict(code, resume)
 
 

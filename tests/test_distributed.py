@@ -1,0 +1,409 @@
+"""Several processes that train together: what they compute, how they stop, and what becomes of a dead one."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from test_train import Means, parts, same
+
+from pjc import cli
+from pjc.runtime.distributed import DistributedError, MeshShare, is_lost_peer, make_mesh
+from pjc.runtime.files import remove_leftovers, replace_file
+from pjc.runtime.history import Checkpoint, Result, read_checkpoint, write_checkpoint
+from pjc.runtime.supervisor import LOST_PEER, Speech
+from pjc.runtime.train import TrainError, train
+
+ROOT = Path(__file__).parent.parent
+MODEL = """\
+input x: f32[batch, 64]
+target y: class[batch, 10]
+param w: f32[64, 16] = he_normal
+param b: f32[16] = zeros
+param v: f32[16, 10] = he_normal
+
+output logits = relu(x @ w + b) @ v
+require margin(logits, y)
+"""
+HEARTBEAT = 6
+LIMIT = 240
+"""Seconds after which a test gives up on a process."""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Run:
+    """Some processes that train together in ``folder``, each with ``devices`` CPU devices."""
+
+    def __init__(self, folder: Path, *options: object, processes: int = 2, devices: int = 2) -> None:
+        (folder / "net.pjn").write_text(MODEL)
+        self.folder = folder
+        self.logs: list[Path] = []
+        command = [sys.executable, "-m", "pjc.cli", "train", "net.pjn", "--data", "digits"]
+        command += ["--iterations", "3", "--batch", "32", *map(str, options)]
+        address = f"127.0.0.1:{free_port()}"
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+        for index in range(processes):
+            one = ["--distributed", "--coordinator", address, "--processes", processes, "--process", index]
+            one += ["--heartbeat", HEARTBEAT]
+            self.logs.append(folder / f"log{index}")
+            with self.logs[-1].open("wb") as log:
+                more = map(str, one if processes > 1 else ())
+                self.processes.append(
+                    subprocess.Popen([*command, *more], stdout=log, stderr=log, cwd=folder, env=env)
+                )
+
+    def wait(self, timeout: float = LIMIT) -> list[int]:
+        """Return the exit codes; what does not end is killed, and fails the test."""
+        deadline = time.monotonic() + timeout
+        try:
+            return [each.wait(max(0.1, deadline - time.monotonic())) for each in self.processes]
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"no end after {timeout} s:\n{self.said()}")
+
+    def wait_for(self, name: str) -> None:
+        """Wait until there is a file."""
+        deadline = time.monotonic() + LIMIT
+        while not (self.folder / name).exists():
+            if time.monotonic() > deadline or any(each.poll() is not None for each in self.processes):
+                self.kill()
+                pytest.fail(f"no {name}:\n{self.said()}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        for each in self.processes:
+            each.kill()
+        for each in self.processes:
+            each.wait(10)
+
+    def said(self) -> str:
+        return "\n".join(log.read_text() for log in self.logs)
+
+
+def difference(folder: Path, other: Path) -> float:
+    """Return the largest relative difference of two runs' parameters, in the Euclidean norm of each."""
+    found = [load_file(each / "net.params.safetensors") for each in (folder, other)]
+    assert found[0].keys() == found[1].keys()
+    pairs = [(value, found[1][name]) for name, value in found[0].items()]
+    return max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs)
+
+
+def folders(tmp_path: Path, *names: str) -> list[Path]:
+    for name in names:
+        (tmp_path / name).mkdir()
+    return [tmp_path / name for name in names]
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_processes_of_two_devices_equal_one(tmp_path: Path) -> None:
+    """And a run of the two is resumed by one, and the other way round."""
+    one, two, down, up = folders(tmp_path, "one", "two", "down", "up")
+    assert Run(one, "--epochs", 2, processes=1, devices=1).wait() == [0]
+    run = Run(two, "--epochs", 2, "--keep-best")
+    assert run.wait() == [0, 0], run.said()
+    assert run.logs[1].read_text() == "" and "2 processes, 4 devices" in run.logs[0].read_text()
+    assert "test accuracy: " in run.logs[0].read_text() and "Gloo" not in run.said()
+    assert difference(one, two) < 1e-5
+    for folder, before, after in ((down, 2, 1), (up, 1, 2)):
+        assert set(Run(folder, "--epochs", 1, processes=before).wait()) == {0}
+        assert set(Run(folder, "--epochs", 2, "--resume", processes=after).wait()) == {0}
+        assert difference(one, folder) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_dead_process_ends_the_other_with_a_sentence(tmp_path: Path, victim: int) -> None:
+    run = Run(tmp_path, "--epochs", 1000, "--checkpoint-every", 1)
+    run.wait_for("net.params.safetensors")
+    run.processes[victim].kill()
+    assert run.wait(60)[1 - victim] == 1
+    said = run.logs[1 - victim].read_text()
+    assert f"process {victim} of 2 stopped answering; training stops; start all" in said
+    assert "Traceback" not in said and "stack trace" not in said and "    @ " not in said
+    read_checkpoint(tmp_path / "net.params.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [0, 1])
+def test_ctrl_c_in_one_process_stops_both_and_resume_goes_on(tmp_path: Path, asked: int) -> None:
+    whole, parted = folders(tmp_path, "whole", "parted")
+    run = Run(parted, "--epochs", 2, "--checkpoint-every", 1)
+    run.wait_for("net.params.safetensors")
+    run.processes[asked].send_signal(signal.SIGINT)
+    assert run.wait() == [130, 130], run.said()
+    assert "--resume goes on from here" in run.logs[0].read_text()
+    assert Run(parted, "--epochs", 2, "--resume").wait() == [0, 0]
+    assert Run(whole, "--epochs", 2).wait() == [0, 0]
+    assert difference(whole, parted) < 1e-5
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(tmp_path: Path) -> None:
+    """A random one of two processes is killed at a random moment, then the other."""
+    whole, parted = folders(tmp_path, "whole", "parted")
+    epochs, draw = 24, random.Random(0)
+    began = time.monotonic()
+    assert Run(whole, "--epochs", epochs).wait(600) == [0, 0]
+    took = time.monotonic() - began
+    print(f"uninterrupted: {took:.0f} s")
+    for kill in range(20):
+        resume = ["--resume"] if (parted / "net.params.safetensors").exists() else []
+        run = Run(parted, "--epochs", epochs, "--checkpoint-every", 0.2, *resume)
+        time.sleep(draw.uniform(0, took / 5))
+        assert [each.poll() for each in run.processes] == [None, None], run.said()
+        run.processes[draw.randrange(2)].kill()
+        time.sleep(draw.uniform(0, 0.5))
+        run.kill()
+        if resume:
+            found = read_checkpoint(parted / "net.params.safetensors").result
+            print(f"kill {kill + 1}: after {found.epoch} epochs and {found.batch} batches")
+    assert Run(parted, "--epochs", epochs, "--resume").wait(600) == [0, 0]
+    print(f"difference: {difference(whole, parted):.3g}")
+    assert difference(whole, parted) < 1e-5
+    assert {entry.name for entry in parted.iterdir()} == {entry.name for entry in whole.iterdir()}
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_agree(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pjc.runtime import distributed as d; i = int(sys.argv[2]);"
+        "d.start(sys.argv[1], 2, i); d.require_same({'seed': 1, 'network': 'a'});"
+        "print(d.MeshShare(d.make_mesh()).total(i + 0.5));"
+        "d.require_same({'seed': i, 'network': 'a'})"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    address = f"127.0.0.1:{free_port()}"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, address, str(index)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+        for index in range(2)
+    ]
+    for process in started:
+        _, err = process.communicate(timeout=LIMIT)
+        assert process.returncode and "process 1 was given another seed than process 0" in err
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+def test_checkpoints_within_an_epoch_change_nothing_and_are_gone_on_from(tmp_path: Path) -> None:
+    rest, _ = parts()
+    whole = train(Means(), rest, epochs=2, seed=1)
+    seen: list[Result] = []
+    watched = train(Means(), rest, epochs=2, seed=1, checkpoint=seen.append, every=0)
+    assert same(watched, whole)
+    assert [(each.epoch, each.batch) for each in seen] == [(e, b) for e in (0, 1) for b in range(1, 44)]
+    for middle in (seen[0], seen[50], seen[-1]):
+        path = tmp_path / "a.safetensors"
+        write_checkpoint(path, Checkpoint(middle), {})
+        resumed = train(Means(), rest, epochs=2, seed=1, start=read_checkpoint(path).result)
+        assert same(resumed, whole)
+
+
+def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "net.params.safetensors"
+    replace_file(path, lambda temporary: temporary.write_text("whole"))
+    left = tmp_path / "net.params.safetensors.ab12_xyz.safetensors"
+    others = [tmp_path / "net.params.safetensors.backup.safetensors", tmp_path / "other.ab12_xyz.safetensors"]
+    for each in (left, *others):
+        each.write_text("half")
+    remove_leftovers(path)
+    assert path.exists() and not left.exists() and all(each.exists() for each in others)
+
+
+# --- shares, in one process -----------------------------------------------------------------------
+
+
+def test_share_of_a_mesh_of_one_process_is_all_of_it() -> None:
+    rest, test = parts()
+    share = MeshShare(make_mesh())
+    assert share.rows(32).tolist() == list(range(32)) and share.total(1.5) == 1.5
+    mine = train(Means(), rest, epochs=2, seed=1, validation=test, share=share)
+    whole = train(Means(), rest, epochs=2, seed=1, validation=test)
+    np.testing.assert_allclose(mine.params["means"], whole.params["means"], rtol=1e-5, atol=1e-6)
+    assert [row.validation for row in mine.history] == [row.validation for row in whole.history]
+
+
+def test_wish_to_stop_is_heard_a_batch_later() -> None:
+    rest, _ = parts()
+    asked = iter([False] * 9 + [True] * 9)
+    stopped = train(Means(), rest, epochs=2, stop=lambda: next(asked), share=MeshShare(make_mesh()))
+    assert stopped.batch == 12
+
+
+def test_batch_that_cannot_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = MeshShare(make_mesh())
+    monkeypatch.setattr(share, "mesh", type("Mesh", (), {"shape": {"sample": 5}})())
+    with pytest.raises(
+        DistributedError, match=r"32 samples .* over 5 devices; compile with --batch 30 or 35"
+    ):
+        share.check(32)
+    with pytest.raises(TrainError, match="--batch 30 or 35"):
+        train(Means(), parts()[0], epochs=1, share=share)
+
+
+# --- the supervisor -------------------------------------------------------------------------------
+
+_DEAD_PEER = """\
+E1124 15:21:33.076917 5342 coordination_service.cc:1549] [14] Use error polling to propagate: UNAVAILABLE: \
+The following tasks are unhealthy (stopped sending heartbeats):
+3
+The tasks have crashed. Check the task logs for an earlier error
+F1124 15:21:33.077470 5353 client.h:80] Terminating process because the JAX distributed service detected
+*** Check failure stack trace: ***
+    @     0x7f590ca40634  absl::lts_20260107::log_internal::LogMessage::SendToLog()
+"""
+_DEAD_LEADER = """\
+F1124 15:34:47.787591 7987 client.h:80] Terminating process because the JAX distributed service detected
+:UNKNOWN:Error received from peer  {grpc_message:"Socket closed", grpc_status:14}
+*** Check failure stack trace: ***
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "count", "expected", "result"),
+    [
+        (_DEAD_PEER, -signal.SIGABRT, 4, "process 3 of 4 stopped answering; training stops; go on", 1),
+        (_DEAD_LEADER, -signal.SIGABRT, 4, "process 0 of 4 stopped answering; training stops; go on", 1),
+        ("", LOST_PEER, 4, "another process of 4 stopped answering; training stops; go on", 1),
+        ("", LOST_PEER, 2, "process 0 of 2 stopped answering; training stops; go on", 1),
+        ("", -signal.SIGKILL, 4, "process 1 of 4 was ended by SIGKILL; training stops; go on", 137),
+    ],
+)
+def test_what_a_worker_died_of(text: str, code: int, count: int, expected: str, result: int) -> None:
+    out = io.StringIO()
+    speech = Speech(out)
+    speech.hear(f"\x1epjc worker 1 {count}\n")
+    for line in text.splitlines(keepends=True):
+        speech.hear(line)
+    assert speech.verdict(code, "go on") == result
+    assert out.getvalue() == f"process 1: pjc: error: {expected}\n"
+
+
+def test_what_a_worker_says_is_passed_on() -> None:
+    out = io.StringIO()
+    speech = Speech(out)
+    speech.hear("early\n")
+    speech.hear("\x1epjc worker 2 4\n")
+    speech.hear("later\n")
+    for line in _DEAD_PEER.splitlines(keepends=True):
+        speech.hear(line)
+    assert out.getvalue() == "early\nprocess 2: later\n"
+    assert speech.verdict(3, "") == 3  # it ended by itself, so nothing is kept back
+    assert out.getvalue().count("process 2: ") == 1 + _DEAD_PEER.count("\n")
+
+
+WORKER = """
+import sys, time
+from pjc.runtime import supervisor
+if not supervisor.is_worker():
+    sys.exit(supervisor.supervise([sys.executable, *sys.argv], "go on"))
+supervisor.ignore_signals()
+with supervisor.Orders() as stop:
+    supervisor.say_identity(0, 2)
+    print("ready", flush=True)
+    while not stop() or sys.argv[1] == "stubborn":
+        time.sleep(0.01)
+    print("wrote", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("kind", "signals", "code"), [("willing", 1, 0), ("stubborn", 2, 130)])
+def test_orders_reach_the_worker(tmp_path: Path, kind: str, signals: int, code: int) -> None:
+    process = _started(tmp_path, kind)
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code and err.count("stopping after this batch") == 1
+    assert ("wrote" in out) == (kind == "willing")
+
+
+def test_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
+    process = _started(tmp_path, "stubborn")
+    process.kill()
+    assert process.communicate(timeout=30)[0] == ""  # until the worker has closed it, too
+
+
+def _started(folder: Path, kind: str) -> subprocess.Popen[str]:
+    script = folder / "worker.py"
+    script.write_text(WORKER)
+    process = subprocess.Popen(
+        [sys.executable, str(script), kind],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_errors_of_a_lost_peer() -> None:
+    assert is_lost_peer(jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection closed"))
+    assert not is_lost_peer(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"))
+    assert not is_lost_peer(ValueError("Gloo"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--coordinator", "a:1"], "--coordinator, --processes and --process go with --distributed"),
+        (["--distributed", "--processes", "2"], "go together; without all three the cluster says"),
+        (
+            ["--distributed", "--coordinator", "a:1", "--processes", "2", "--process", "2"],
+            "--process 2 is none of 2 processes",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert cli.main(["train", "net.pjn", "--data", "digits", *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_no_cluster(tmp_path: Path) -> None:
+    (tmp_path / "net.pjn").write_text(MODEL)
+    clean: dict[str, Any] = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "OMPI"))}
+    found = subprocess.run(
+        [sys.executable, "-m", "pjc.cli", "train", "net.pjn", "--data", "digits", "--distributed"],
+        cwd=tmp_path,
+        env={**clean, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 1 and not found.stdout
+    assert found.stderr.startswith("pjc: error: no cluster was found")
+    assert "give --coordinator HOST:PORT" in found.stderr and "Traceback" not in found.stderr

@@ -407,3 +407,63 @@ def test_no_cluster(tmp_path: Path) -> None:
     assert found.returncode == 1 and not found.stdout
     assert found.stderr.startswith("pjc: error: no cluster was found")
     assert "give --coordinator HOST:PORT" in found.stderr and "Traceback" not in found.stderr
+
+
+# --- Slurm ----------------------------------------------------------------------------------------
+
+SRUN = """\
+#!/bin/bash
+# Stands for srun: two tasks on this host, with what Slurm sets for them.
+shift
+export SLURM_STEP_NODELIST=127.0.0.1 SLURM_NTASKS=2
+for task in 0 1; do
+  SLURM_PROCID=$task SLURM_LOCALID=$task "$@" --heartbeat 6 &
+  tasks[task]=$!
+done
+[[ -n $KILL ]] && { while [[ ! -e runs/net.params.safetensors ]]; do sleep 0.1; done; kill -9 ${tasks[1]}; }
+wait ${tasks[0]} || code=$?
+wait ${tasks[1]} || code=$?
+exit ${code:-0}
+"""
+
+
+@pytest.mark.slow
+def test_the_slurm_script(tmp_path: Path) -> None:
+    """A task dies and the job is put in the queue again; then it goes on, and ends."""
+    (tmp_path / "net.pjn").write_text(MODEL)
+    commands = {
+        "srun": SRUN,
+        "scontrol": '#!/bin/bash\necho "$@" >> requeued\n',
+        "pjc": f'#!/bin/bash\nexec {sys.executable} -m pjc.cli "$@"\n',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, text in commands.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+
+    def job(restarts: int, epochs: int, kill: str) -> subprocess.CompletedProcess[str]:
+        options = ["--data", "digits", "--iterations", "3", "--batch", "32", "--epochs", str(epochs)]
+        return subprocess.run(
+            [str(ROOT / "examples" / "slurm_train.sh"), "net.pjn", *options, "--checkpoint-every", "1"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+                "SLURM_JOB_ID": str(random.randrange(4096)),
+                "SLURM_RESTART_COUNT": str(restarts),
+                "KILL": kill,
+            },
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+
+    first = job(0, 3, "yes")
+    assert first.returncode and "process 1 of 2 stopped answering" in first.stderr, first.stderr
+    assert (tmp_path / "requeued").read_text().startswith("requeue ")
+    second = job(1, 3, "")
+    assert second.returncode == 0 and "2 processes, 4 devices" in second.stdout, second.stderr
+    assert "epoch 3/3" in second.stdout
+    assert read_checkpoint(tmp_path / "runs" / "net.params.safetensors").result.epoch == 3

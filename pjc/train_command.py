@@ -88,9 +88,11 @@ def main(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     if not given.distributed:
         return run(given)
     if not supervisor.is_worker():
-        command = [sys.executable, "-m", "pjc.cli", "train", *arguments]
+        # The worker finds modules as this process does: in the current directory only if this one does.
+        here = [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
         return supervisor.supervise(
-            command, "start all processes again, with --resume once there is a checkpoint, to go on from it"
+            [sys.executable, *here, "-m", "pjc.cli", "train", *arguments],
+            "start all processes again, with --resume once there is a checkpoint, to go on from it",
         )
     return _run_worker(given)
 
@@ -203,10 +205,7 @@ def _train_program(
         raise CommandError("--keep-best needs samples to validate with; give --validation or --split")
     if writes:
         save_program(program, outputs.program)
-    sizes = [f"{len(parts.train)} to train on"]
-    sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
-    sizes += [f"{len(parts.test)} to test"] if parts.test else []
-    say(console, f"{parts.train.name}: {', '.join(sizes)}; batches of {program.batch}")
+    _say_sizes(console, parts, program)
     if share.processes > 1:
         say(console, distributed.describe())
     metric = train.metric(program)
@@ -247,20 +246,35 @@ def _train_program(
         )
         save(result)
     params = result.params if best is None else best.params(result)
-    for path in (outputs.params, outputs.history, outputs.program):
-        say(console, f"wrote {path}")
-    if best is not None and best.epoch is not None:
-        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best")
     stopped = interrupt() or result.epoch < given.epochs
-    if stopped:
-        done = f"{result.epoch} epochs" + (f" and {result.batch} batches" if result.batch else "")
-        say(console, f"stopped after {done} of {given.epochs} epochs; --resume goes on from here")
+    _say_end(console, outputs, best, result if stopped else None, given.epochs)
     if parts.test is not None:
         if share.processes > 1:
             params = share.local(share.everywhere(params))
         score = train.evaluate(program, params, parts.test, share)
         say(console, f"test {metric}: {_score(score, metric)}", "bold")
     return 130 if stopped else 0
+
+
+def _say_sizes(console: Console, parts: Parts, program: Program) -> None:
+    """Say how many samples there are in each part."""
+    sizes = [f"{len(parts.train)} to train on"]
+    sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
+    sizes += [f"{len(parts.test)} to test"] if parts.test else []
+    say(console, f"{parts.train.name}: {', '.join(sizes)}; batches of {program.batch}")
+
+
+def _say_end(
+    console: Console, outputs: _Outputs, best: _Best | None, stopped: Result | None, epochs: int
+) -> None:
+    """Say what was written and, if training was ``stopped`` before all ``epochs``, where."""
+    for path in (outputs.params, outputs.history, outputs.program):
+        say(console, f"wrote {path}")
+    if best is not None and best.epoch is not None:
+        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best")
+    if stopped is not None:
+        done = f"{stopped.epoch} epochs" + (f" and {stopped.batch} batches" if stopped.batch else "")
+        say(console, f"stopped after {done} of {epochs} epochs; --resume goes on from here")
 
 
 class _Best:

@@ -173,13 +173,16 @@ def test_ctrl_c_in_one_process_stops_both_and_resume_goes_on(tmp_path: Path, ask
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "epochs", "tolerance"), [(1, 400, 0), (2, 24, 1e-5)])
+@pytest.mark.parametrize(
+    ("processes", "epochs", "latest", "tolerance"), [(1, 400, 0.8, 0), (2, 24, 0.25, 1e-5)]
+)
 def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
-    tmp_path: Path, processes: int, epochs: int, tolerance: float
+    tmp_path: Path, processes: int, epochs: int, latest: float, tolerance: float
 ) -> None:
     """A random one of the processes is killed at a random moment, then the others.
 
-    A run that ends before all kills have been made is compared, too, and another one begun.
+    The moment is at most the fraction ``latest`` of the time that a run takes. A run that ends before all kills
+    have been made is compared, too, and another one begun.
     """
     whole, parted = folders(tmp_path, "whole", "parted")
     draw = random.Random(0)
@@ -187,14 +190,14 @@ def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
     assert set(Run(whole, "--epochs", epochs, processes=processes).wait(600)) == {0}
     took = time.monotonic() - began
     print(f"uninterrupted: {took:.0f} s")
-    kills = 0
+    kills, moments = 0, set[tuple[int, int]]()
     checkpoint = parted / "net.params.safetensors"
     ended = False
     while kills < 20 or not ended:
         resume = ["--resume"] if checkpoint.exists() else []
         run = Run(parted, "--epochs", epochs, "--checkpoint-every", 0.2, *resume, processes=processes)
         if kills < 20:
-            time.sleep(draw.uniform(0, took / 4))
+            time.sleep(draw.uniform(0, latest * took))
         ended = run.processes[0].poll() is not None or kills == 20
         if ended:
             assert set(run.wait(600)) == {0}, run.said()
@@ -209,7 +212,9 @@ def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
         run.kill()
         if checkpoint.exists():
             found = read_checkpoint(checkpoint).result
+            moments.add((found.epoch, found.batch))
             print(f"kill {kills}: after {found.epoch} epochs and {found.batch} batches")
+    assert len(moments) > 3, "the kills came before training had begun"
 
 
 TWO = """

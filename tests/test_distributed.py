@@ -181,8 +181,8 @@ def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
 ) -> None:
     """A random one of the processes is killed at a random moment, then the others.
 
-    The moment is at most the fraction ``latest`` of the time that a run takes. A run that ends before all kills
-    have been made is compared, too, and another one begun.
+    The moment is at most the fraction ``latest`` of the time that a run takes. A run that ends before all
+    kills have been made is compared, too, and another one begun.
     """
     whole, parted = folders(tmp_path, "whole", "parted")
     draw = random.Random(0)

@@ -174,7 +174,7 @@ def test_ctrl_c_in_one_process_stops_both_and_resume_goes_on(tmp_path: Path, ask
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("processes", "epochs", "latest", "tolerance"), [(1, 400, 0.8, 0), (2, 24, 0.25, 1e-5)]
+    ("processes", "epochs", "latest", "tolerance"), [(1, 800, 0.4, 0), (2, 24, 0.25, 1e-5)]
 )
 def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
     tmp_path: Path, processes: int, epochs: int, latest: float, tolerance: float

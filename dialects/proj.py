@@ -9,6 +9,7 @@ the writes do not overlap, so the order of its operations cannot matter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import ClassVar
 
 from xdsl.dialects.builtin import (
@@ -121,21 +122,117 @@ class PathAttr(ParametrizedAttribute):
 
 PATHS = ArrayAttr[PathAttr]
 
+MESH_AXES = ("sample", "feature", "stack")
+"""What the axes of a mesh of devices split: batch rows, output columns, the iterations of loops."""
+
+
+@irdl_attr_definition
+class MeshAttr(ParametrizedAttribute):
+    """How many devices each axis of the mesh has: ``#proj.mesh<sample = 4, feature = 2, stack = 1>``."""
+
+    name = "proj.mesh"
+
+    sample: IntAttr
+    feature: IntAttr
+    stack: IntAttr
+
+    def __init__(self, sample: int = 1, feature: int = 1, stack: int = 1) -> None:
+        super().__init__(IntAttr(sample), IntAttr(feature), IntAttr(stack))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of devices along each axis."""
+        return {"sample": self.sample.data, "feature": self.feature.data, "stack": self.stack.data}
+
+    def verify(self) -> None:
+        for axis, size in self.sizes().items():
+            if size < 1:
+                raise VerifyException(f"mesh axis '{axis}' has at least one device, found {size}")
+
+    def print_parameters(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(", ".join(f"{axis} = {size}" for axis, size in self.sizes().items()))
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        found: list[Attribute] = []
+        with parser.in_angle_brackets():
+            for axis in MESH_AXES:
+                if found:
+                    parser.parse_punctuation(",")
+                parser.parse_keyword(axis)
+                parser.parse_punctuation("=")
+                found.append(IntAttr(parser.parse_integer()))
+        return found
+
+
+@irdl_attr_definition
+class ShardingAttr(ParametrizedAttribute):
+    """The mesh axes that split each dimension of a tensor: ``<[stack, sample], [], [feature]>``.
+
+    A dimension with two axes is laid out as the loops lay out theirs: iterations are the outer part of it,
+    batch rows the inner one, and each is split by its own axis.
+    """
+
+    name = "proj.sharding"
+
+    dims: ArrayAttr[ArrayAttr[StringAttr]]
+
+    def __init__(self, dims: Sequence[Sequence[str]]) -> None:
+        super().__init__(ArrayAttr([ArrayAttr([StringAttr(axis) for axis in axes]) for axes in dims]))
+
+    def axes(self) -> tuple[tuple[str, ...], ...]:
+        """Return the axes of each dimension."""
+        return tuple(tuple(axis.data for axis in dim) for dim in self.dims)
+
+    def where(self, axis: str) -> int | None:
+        """Return the dimension that an axis of the mesh splits; None if none."""
+        return next((index for index, found in enumerate(self.axes()) if axis in found), None)
+
+    def show(self) -> str:
+        """Return the sharding as it is printed between angle brackets."""
+        return ", ".join(f"[{', '.join(axes)}]" for axes in self.axes())
+
+    def verify(self) -> None:
+        found = [axis for axes in self.axes() for axis in axes]
+        for axis in found:
+            if axis not in MESH_AXES:
+                raise VerifyException(f"the axes of a mesh are {', '.join(MESH_AXES)}, found '{axis}'")
+            if found.count(axis) > 1:
+                raise VerifyException(f"mesh axis '{axis}' splits two dimensions of one tensor")
+
+    def print_parameters(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(self.show())
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        def axis() -> StringAttr:
+            return StringAttr(parser.parse_identifier())
+
+        def dim() -> ArrayAttr[StringAttr]:
+            return ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, axis))
+
+        return [ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, dim))]
+
 
 @irdl_op_definition
 class ProgramOp(IRDLOperation):
-    """A solver for one problem: ``proj.program @mlp parts ["A", "B"] dims {batch = 128} { ... }``."""
+    """A solver for one problem: ``proj.program @mlp parts ["A", "B"] dims {batch = 128} { ... }``.
+
+    With ``mesh <..>`` its tensors say how they are split over devices: ``sharded <..>``.
+    """
 
     name = "proj.program"
 
     sym_name = prop_def(SymbolNameConstraint())
     parts = prop_def(ArrayAttr[StringAttr])
     dims = prop_def(DictionaryAttr)
+    mesh = opt_prop_def(MeshAttr)
     body = region_def("single_block")
 
     traits = traits_def(NoTerminator(), SymbolOpInterface())
 
-    assembly_format = "$sym_name `parts` $parts `dims` $dims attr-dict-with-keyword $body"
+    assembly_format = "$sym_name `parts` $parts `dims` $dims (`mesh` $mesh^)? attr-dict-with-keyword $body"
 
     def __init__(self, name: str, parts: Sequence[str], dims: DictionaryAttr, body: Region) -> None:
         super().__init__(
@@ -182,6 +279,8 @@ class ProgramOp(IRDLOperation):
                 op.verify_variables(variables)
             if isinstance(op, GatherOp | WriteOp):
                 _verify_indices(op.paths, data)
+            if isinstance(op, SHARDED) and op.sharding is not None:
+                _verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
 
 
 @irdl_op_definition
@@ -199,10 +298,15 @@ class VariableOp(IRDLOperation):
     kind = prop_def(StringAttr)
     node = prop_def(StringAttr)
     type = prop_def(TensorType)
+    sharding = opt_prop_def(ShardingAttr)
 
     KINDS: ClassVar[tuple[str, ...]] = ("copies", "slot", "mean", "factor")
 
-    assembly_format = "$sym_name $kind `of` $node `:` $type attr-dict"
+    assembly_format = "$sym_name $kind `of` $node (`sharded` $sharding^)? `:` $type attr-dict"
+
+    def sharded_type(self) -> Attribute:
+        """Return the type of the tensor that the sharding is of."""
+        return self.type
 
     def __init__(self, name: str, kind: str, node: str, type: Attribute) -> None:
         super().__init__(
@@ -259,11 +363,16 @@ class DatumOp(IRDLOperation):
     name = "proj.datum"
 
     label = prop_def(StringAttr)
+    sharding = opt_prop_def(ShardingAttr)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$label attr-dict `:` type($result)"
+    assembly_format = "$label (`sharded` $sharding^)? attr-dict `:` type($result)"
+
+    def sharded_type(self) -> Attribute:
+        """Return the type of the tensor that the sharding is of."""
+        return self.result.type
 
     def __init__(self, label: str, type: Attribute) -> None:
         super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
@@ -283,11 +392,19 @@ class ParameterOp(IRDLOperation):
     init = prop_def(InitAttr)
     family = opt_prop_def(IntegerAttr.constr(i64))
     members = opt_prop_def(ArrayAttr[StringAttr])
+    sharding = opt_prop_def(ShardingAttr)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$label $init (`family` $family^)? (`members` $members^)? attr-dict `:` type($result)"
+    assembly_format = (
+        "$label $init (`family` $family^)? (`members` $members^)? (`sharded` $sharding^)? attr-dict "
+        "`:` type($result)"
+    )
+
+    def sharded_type(self) -> Attribute:
+        """Return the type of the tensor that the sharding is of."""
+        return self.result.type
 
     def __init__(
         self,
@@ -503,11 +620,16 @@ class GatherOp(IRDLOperation):
 
     node = prop_def(StringAttr)
     paths = prop_def(PATHS)
+    sharding = opt_prop_def(ShardingAttr)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$node `from` $paths attr-dict `:` type($result)"
+    assembly_format = "$node `from` $paths (`sharded` $sharding^)? attr-dict `:` type($result)"
+
+    def sharded_type(self) -> Attribute:
+        """Return the type of the tensor that the sharding is of."""
+        return self.result.type
 
     def __init__(self, node: str, paths: Sequence[PathAttr], type: Attribute) -> None:
         super().__init__(
@@ -936,6 +1058,25 @@ class YieldOp(IRDLOperation):
         super().__init__(operands=[state, one, other])
 
 
+SHARDED = VariableOp | DatumOp | ParameterOp | GatherOp
+"""The ops that say how their tensor is split over a mesh."""
+
+
+def _verify_sharding(sharding: ShardingAttr, shape: Shape, mesh: MeshAttr | None) -> None:
+    """Raise if a tensor cannot be split so over the program's mesh."""
+    if mesh is None:
+        raise VerifyException("a tensor is sharded, but the program has no mesh")
+    if len(sharding.axes()) != len(shape):
+        raise VerifyException(
+            f"sharding <{sharding.show()}> is not of a tensor of shape {shapes.show(shape)}"
+        )
+    sizes_of = mesh.sizes()
+    for size, axes in zip(shape, sharding.axes(), strict=True):
+        pieces = prod(sizes_of[axis] for axis in axes)
+        if size % pieces:
+            raise VerifyException(f"{size} entries cannot be split evenly over {pieces} devices")
+
+
 def _declared(name: str, variables: dict[str, VariableOp]) -> VariableOp:
     if name not in variables:
         raise VerifyException(f"variable '@{name}' is not declared")
@@ -997,5 +1138,5 @@ PROJ = Dialect(
         CombineOp,
         YieldOp,
     ],
-    [PathAttr, StateType],
+    [PathAttr, StateType, MeshAttr, ShardingAttr],
 )

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 
 from pjc import __version__
+from pjc.diagnostics import DiagnosticError
+from pjc.mesh import parse_mesh
 
 SOLVERS = ("ap", "ar", "dr", "rrr", "dm", "cp", "cdr")
 STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
@@ -124,6 +126,15 @@ def _copies(text: str) -> str:
     return text
 
 
+def _mesh(text: str) -> str:
+    """An argparse type: the sizes of a mesh's axes, or auto."""
+    try:
+        parse_mesh(text)
+    except DiagnosticError as error:
+        raise argparse.ArgumentTypeError(error.diagnostics[0].message) from None
+    return text
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as written; gives option names room."""
 
@@ -179,6 +190,16 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         choices=PRODUCTS,
         help="what matrix products round their factors to, on GPUs and TPUs (default: f32)",
     )
+    devices = parser.add_argument_group("devices")
+    add = devices.add_argument
+    add(
+        *("--mesh",),
+        type=_mesh,
+        metavar="AXES",
+        help="sample=N,feature=N,stack=N, any of them: devices that split batch rows, output columns, the "
+        "iterations of loops; or auto (default: one device; see docs/parallel.md)",
+    )
+    add("--devices", type=_count, metavar="N", help="treat this computer's CPU as so many devices")
     network = parser.add_argument_group("network")
     add = network.add_argument
     add("--batch", type=_count, metavar="N", help="samples in a batch (default: the file's, or 64)")

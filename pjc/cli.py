@@ -22,6 +22,7 @@ from pjc.command import (
     require_source,
     save_program,
     say,
+    shown_bytes,
 )
 from pjc.diagnostics import DiagnosticError
 
@@ -115,6 +116,7 @@ def _refuse_misspelt_command(word: str) -> None:
 
 def _compile(given: argparse.Namespace) -> int:
     """Run ``pjc MODEL.pjn``."""
+    from pjc import mesh_report
     from pjc.runtime.history import replace_file
 
     source = Path(given.model)
@@ -136,6 +138,8 @@ def _compile(given: argparse.Namespace) -> int:
             explained = compilation.explain()
             dumps.check()
             _print_explanations(console_of_stdout(), explained)
+            if compilation.mesh is not None:
+                mesh_report.show(console_of_stdout(), compilation)
             return 0
         program = compilation.program()
         dumps.check()
@@ -162,7 +166,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
         table.add_row(kind, *(str(count) if count else "-" for count in counts))
     console.print(table)
     say(console, f"parameters    {summary.parameters:,}")
-    say(console, f"copies        {_bytes(summary.copies_bytes)}")
+    say(console, f"copies        {shown_bytes(summary.copies_bytes)}")
     times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary.seconds.items())
     say(console, f"seconds       {times}")
 
@@ -181,24 +185,14 @@ def _print_explanations(console: Console, explained: Sequence[Explanation]) -> N
             each.part,
             each.size,
             each.choice.form,
-            _bytes(each.cost.bytes),
-            _bytes(each.exact.bytes),
+            shown_bytes(each.cost.bytes),
+            shown_bytes(each.exact.bytes),
             f"{each.cost.operations / 1e6:.1f}",
             f"{each.exact.operations / 1e6:.1f}",
         )
     console.print(table)
     for each in explained:
         say(console, f"{each.label} is {each.choice.form}: {each.choice.reason}")
-
-
-def _bytes(count: int) -> str:
-    """Return a number of bytes in the unit that reads best."""
-    value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def options_of(given: argparse.Namespace) -> Options:
     from pjc.driver import Options
     from pjc.frontends.elaborate import parse_define
 
-    words = "solver batch dtype relaxation step beta iterations level copies products"
+    words = "solver batch dtype relaxation step beta iterations level copies products mesh"
     names = words.split()
     chosen = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     return Options(**chosen, defines=dict(parse_define(text) for text in given.defines))
@@ -43,6 +43,21 @@ def precision(given: argparse.Namespace) -> Iterator[None]:
 
     with jax.enable_x64(True):
         yield
+
+
+def use_devices(count: int | None) -> None:
+    """Make JAX treat the CPU as so many devices, where that was asked for and can still be done."""
+    if count is None:
+        return
+    import jax
+
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+        found = len(jax.devices("cpu"))
+    except RuntimeError as error:  # XLA_FLAGS says another number, or JAX has looked at its devices
+        raise CommandError(f"--devices {count} cannot be had: {error}") from None
+    if found != count:
+        raise CommandError(f"--devices {count} cannot be had: there are {found} CPU devices")
 
 
 @dataclass
@@ -70,6 +85,7 @@ def open_model(given: argparse.Namespace) -> tuple[Compilation, Dumps]:
     """Return the model's compilation and the dumps that go with it."""
     from pjc.driver import compile_file
 
+    use_devices(given.devices)
     if given.operators:
         from pjc.own_operators import load_operators
 
@@ -125,3 +141,13 @@ def console_of_stdout() -> Console:
 def say(console: Console, text: str, style: str | None = None) -> None:
     """Print a line as it is, however long."""
     console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def shown_bytes(count: int) -> str:
+    """Return a number of bytes in the unit that reads best."""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"

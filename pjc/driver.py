@@ -24,6 +24,7 @@ from pjc.dialects.loops import ForOp
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries, needs_onnx, read_source
+from pjc.mesh import AUTO, check_devices, factorizations, parse_mesh
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
@@ -32,14 +33,18 @@ from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
 from pjc.passes.levels import LevelsPass
+from pjc.passes.mesh_cost import MACHINES, CostModel, Machine, Prediction
 from pjc.passes.net_to_feas import NetToFeasPass
+from pjc.passes.partition import Partition, PartitionPass, partition
 from pjc.passes.roll import RollPass
+from pjc.passes.samples import batch_of, different_sizes
 from pjc.passes.solvers import CYCLIC
 from pjc.passes.solvers import SOLVERS as SOLVER_FORMULAS
 from pjc.passes.unroll import UnrollPass
 from pjc.universe import context
 
 if TYPE_CHECKING:
+    from pjc.runtime.collectives import Collective
     from pjc.runtime.program import Program, Signature
 
 SOLVERS = tuple(SOLVER_FORMULAS)
@@ -73,6 +78,10 @@ class Options:
             and "LABEL=FORM" for single dots. One word, or several.
         products: "f32", or "bf16": matrix products take factors that are rounded to bfloat16, and add up in
             float32. For GPUs and TPUs; CPUs compute them in float32 all the same.
+        mesh: how many devices split the samples, the features, and the iterations of loops, as in
+            "sample=4,feature=2" or ``{"sample": 4, "feature": 2}``; the sizes multiply to the number
+            of devices. "auto" takes the mesh of all devices that costs least (docs/parallel.md). None: one
+            device.
     """
 
     solver: str = "dr"
@@ -86,6 +95,7 @@ class Options:
     level: int = 2
     copies: str | Sequence[str] = ("auto",)
     products: str = "f32"
+    mesh: str | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -109,6 +119,7 @@ class Options:
         for word in words:
             if word.rpartition("=")[2] not in COPIES or word.endswith("=auto"):
                 raise _mistake(f"unknown copies '{word}'", f"known are {', '.join(COPIES)} and LABEL=FORM")
+        object.__setattr__(self, "mesh", parse_mesh(self.mesh))
         if self.batch is not None and self.batch < 1:
             raise _mistake(f"batch must be at least 1, found {self.batch}")
 
@@ -122,6 +133,14 @@ class Summary:
     parameters: int
     copies_bytes: int
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The program that runs on each share of a batch's samples, and how many shares there are."""
+
+    program: proj.ProgramOp
+    count: int
 
 
 def _mistake(message: str, hint: str | None = None) -> DiagnosticError:
@@ -280,9 +299,79 @@ class Compilation:
     @cached_property
     def proj(self) -> ModuleOp:
         """The solver's program."""
+        return self.whole if self.mesh is None else self._split_over(self.mesh)
+
+    @cached_property
+    def whole(self) -> ModuleOp:
+        """The solver's program for one device."""
         options = self.options
         lower = FeasToProjPass(options.solver, options.relaxation, options.step, options.beta)
         return self._run("proj", self.feas, [self.chooser(), FormConvolutionsPass(), lower])
+
+    def _split_over(self, mesh: Mapping[str, int]) -> ModuleOp:
+        """Return the solver's program with its tensors split over a mesh."""
+        return self._run("proj", self.whole, [_partition_pass(mesh)])
+
+    @cached_property
+    def mesh(self) -> dict[str, int] | None:
+        """The devices along each axis of the mesh; None for one device."""
+        asked = self.options.mesh
+        if asked != AUTO:
+            return dict(asked) if isinstance(asked, Mapping) else None
+        import jax
+
+        meshes = factorizations(len(jax.devices()))
+        return min(meshes, key=lambda mesh: self.predict(mesh).seconds)
+
+    def predict(self, mesh: Mapping[str, int] | None = None, machine: Machine | None = None) -> Prediction:
+        """Return what an iteration is predicted to cost on a mesh, by default the chosen one.
+
+        ``machine`` is what each device is taken for; by default the kind that JAX runs on.
+        """
+        if machine is None:
+            import jax
+
+            machine = MACHINES.get(jax.default_backend(), MACHINES["gpu"])
+        module = self.proj if mesh is None else self._split_over(mesh)
+        explained = explain(only(self.feas, feas.ProblemOp), self.chooser())
+        operations = {each.label: each.cost.operations for each in explained}
+        program = only(module, proj.ProgramOp)
+        return CostModel(program, operations, machine, self.options.iterations).predict()
+
+    @cached_property
+    def partition(self) -> Partition:
+        """How the program's tensors are split over the mesh, and why an axis does not split some."""
+        program = only(self.proj, proj.ProgramOp)
+        assert program.mesh is not None, "there is no mesh"
+        return partition(program, program.mesh)
+
+    def collectives(self) -> list[Collective]:
+        """Return what devices send each other in an iteration, read from the compiled program."""
+        from pjc.runtime.collectives import iteration_collectives
+
+        return iteration_collectives(self.program().lowered("update").compile().as_text())
+
+    @cached_property
+    def share(self) -> Share:
+        """What runs on each share of the samples, annotated for the other axes; and the number of shares.
+
+        It is the program for a smaller batch, if that differs from the whole in nothing but sizes.
+        """
+        whole = only(self.proj, proj.ProgramOp)
+        assert self.mesh is not None
+        count, batch = self.mesh["sample"], batch_of(whole)
+        if count > 1 and batch is not None and batch % count == 0 and _is_cut(whole):
+            chosen = {each.label: each.choice.form for each in self.explain()}
+            copies = tuple(f"{label}={form}" for label, form in chosen.items())
+            smaller = self.for_batch(batch // count)
+            options = replace(smaller.options, copies=copies or ("auto",), mesh=None)
+            module = replace(smaller, options=options).proj
+            part = only(module, proj.ProgramOp)
+            if (reason := different_sizes(whole, part, count)) is None:
+                _partition_pass(self.mesh, share=True).apply(context(), module)
+                return Share(part, count)
+            raise _mistake(f"the samples cannot be split: {reason}", "take a mesh without sample")
+        return Share(whole, 1)
 
     def chooser(self) -> ChooseRepresentationPass:
         """Return the pass that chooses how copies are represented, by the options."""
@@ -305,19 +394,30 @@ class Compilation:
         """Return the compiled solver."""
         from pjc.runtime.artifact import save
         from pjc.runtime.emit import Emitter
+        from pjc.runtime.mesh import make_mesh
         from pjc.runtime.program import Program, entry_points
 
         emitter = Emitter(only(self.proj, proj.ProgramOp))
         self._check_precision()
+        on_mesh = None
+        if self.mesh is not None:
+            check_devices(self.mesh)
+            on_mesh = Emitter(self.share.program, make_mesh(self.mesh), self.share.count)
         return Program(
             self.signature(),
-            entry_points(emitter, self.options.products),
+            entry_points(emitter, self.options.products, on_mesh),
             {stage: str(getattr(self, stage)) for stage in ("net", "feas", "proj")},
             for_batch=lambda size: self.for_batch(size).program(),
-            saver=lambda program, path: save(program, path, self.source_record()),
+            saver=lambda program, path: save(self._portable(program), path, self.source_record()),
             exporter=self.export,
             initial=self.initial,
         )
+
+    def _portable(self, program: Program) -> Program:
+        """Return the program as files hold it: for one device."""
+        if self.mesh is None:
+            return program
+        return replace(self, options=replace(self.options, mesh=None)).program()
 
     def export(self, params: Mapping[str, Any], path: Path) -> None:
         """Write the network with these parameters as an ONNX model; the file appears whole or not at all.
@@ -396,6 +496,7 @@ class Compilation:
     def source_record(self) -> dict[str, object]:
         """Return what is needed to compile the source again, as JSON data."""
         options = {**vars(self.options), "defines": dict(self.options.defines)}
+        del options["mesh"]  # a file holds the program for one device
         return {
             "text": self.text,
             "name": self.name,
@@ -486,6 +587,18 @@ class Compilation:
         start = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _partition_pass(mesh: Mapping[str, int], *, share: bool = False) -> PartitionPass:
+    return PartitionPass(mesh["sample"], mesh["feature"], mesh["stack"], share)
+
+
+def _is_cut(program: proj.ProgramOp) -> bool:
+    """Whether some tensor of a program is split over the samples."""
+    return any(
+        isinstance(op, proj.SHARDED) and op.sharding is not None and op.sharding.where("sample") is not None
+        for op in program.walk()
+    )
 
 
 def _class_count(op: Operation) -> int | None:

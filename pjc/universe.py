@@ -32,6 +32,7 @@ PASSES = {
     "feas-choose-representation": ("choose_representation", "ChooseRepresentationPass"),
     "feas-form-convolutions": ("form_convolutions", "FormConvolutionsPass"),
     "feas-to-proj": ("feas_to_proj", "FeasToProjPass"),
+    "proj-partition": ("partition", "PartitionPass"),
 }
 """Each pass's module in pjc.passes and its class there, in the order of the pipeline."""
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh, PartitionSpec
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
@@ -34,6 +35,8 @@ from pjc.dialects import proj
 from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
+from pjc.runtime.collectives import SCOPE
+from pjc.runtime.mesh import constrained, in_range, scan, shifted, stages
 from pjc.runtime.projections import constraint_set, loss, operator
 from pjc.runtime.projections.bilinear import BILINEAR, Bilinear, bilinear
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
@@ -55,9 +58,16 @@ class Fixed:
 
 @dataclass
 class Emitter:
-    """The functions of a program, each pure and traceable."""
+    """The functions of a program, each pure and traceable.
+
+    With a mesh, training functions are for :func:`pjc.runtime.mesh.on_mesh`: they run on one share of the
+    samples, and split the other axes as the program's shardings say.
+    """
 
     program: proj.ProgramOp
+    mesh: Mesh | None = None
+    shares: int = 1
+    """How many shares of the samples there are, of which the program takes one."""
     parts: list[str] = field(init=False)
     variables: dict[str, proj.VariableOp] = field(init=False)
     kept: frozenset[str] = field(init=False)
@@ -90,6 +100,9 @@ class Emitter:
 
     def start(self, params: Tensors, data: Tensors) -> tuple[State, Fixed]:
         """Return the state in which all copies agree with the forward pass."""
+        if self.mesh is not None:
+            shardings = {op.label.data: op.sharding for op in self._parameters()}
+            params = {name: self._placed(shardings[name], value) for name, value in params.items()}
         _, state, fixed = self._run_forward(params, data)
         return state, fixed
 
@@ -107,7 +120,8 @@ class Emitter:
                     run.evaluate(op)
         for name, variable in self.variables.items():
             if name not in state:
-                state[name] = jnp.zeros(shape_of(variable.type), dtype_of(variable.type))
+                zeros = jnp.zeros(shape_of(variable.type), dtype_of(variable.type))
+                state[name] = self._placed(variable.sharding, zeros)
         return outputs, state, Fixed(data, {name: run.by_node[name] for name in sorted(self.kept)})
 
     def project(self, part: str, state: State, fixed: Fixed, given: State | None = None) -> State:
@@ -122,7 +136,8 @@ class Emitter:
                 match op:
                     case proj.ReadOp():
                         source = state if op.given is None or given is None else given
-                        values[op.result] = source[op.variable.data]
+                        name = op.variable.data
+                        values[op.result] = self._placed(self.variables[name].sharding, source[name])
                     case ViewOp():
                         values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
                     case proj.DatumOp():
@@ -131,20 +146,31 @@ class Emitter:
                         values[op.result] = _constant(op)
                     case proj.GatherOp():
                         with jax.named_scope(op.node.data):
-                            values[op.result] = self._gather(op, state, fixed)
+                            gathered = self._gather(op, state, fixed)
+                            sources = [self.variables[path.variable.data] for path in op.paths]
+                            if not all(self._is_shared(each.sharding) for each in sources):
+                                gathered = self._over_samples(op.sharding, gathered)
+                            values[op.result] = self._placed(op.sharding, gathered)
                     case proj.ProjectOp() | proj.ProjectLossOp():
                         with jax.named_scope(op.node.data):
                             _project(op, values)
+                            if isinstance(op, proj.ProjectOp):
+                                self._place_value(op, values)
                     case proj.ProjectSetOp():
                         with jax.named_scope(op.node.data):
                             values[op.new_copies] = _set_of(op).project(values[op.copies])
                     case proj.ProjectSharedOp() | proj.ProjectHalfwayOp():
                         with jax.named_scope(op.node.data):
                             _project_compressed(op, values)
+                            for index, mean in zip(op.wanted.get_values(), op.new_means, strict=True):
+                                held = self.variables[f"{op.node.data}.{index}"]
+                                values[mean] = self._over_samples(held.sharding, values[mean])
+                            self._place_value(op, values)
                     case proj.WriteOp():
                         self._write(new, op, values[op.value], fixed.data)
             return new
 
+    @jax.named_scope(SCOPE)
     def iterate(self, state: State, fixed: Fixed) -> tuple[State, State, State]:
         """Return the state after one iteration of the solver, and the two whose distance is the gap."""
         iteration = self.program.iterate_op()
@@ -173,38 +199,76 @@ class Emitter:
     def _is_factor(self, name: str) -> bool:
         return self.variables[name].kind.data == "factor"
 
+    def _is_shared(self, sharding: proj.ShardingAttr | None) -> bool:
+        """Whether each device has the same of a tensor, rather than its share of the samples."""
+        return self.shares == 1 or sharding is None or sharding.where("sample") is None
+
+    def _placed(self, sharding: proj.ShardingAttr | None, value: Array) -> Array:
+        """Return a tensor split over the mesh as annotated."""
+        if self.mesh is None or sharding is None:
+            return value
+        return constrained(value, sharding.axes())
+
+    def _place_value(
+        self,
+        op: proj.ProjectOp | proj.ProjectSharedOp | proj.ProjectHalfwayOp,
+        values: dict[SSAValue, Array],
+    ) -> None:
+        """Split the new value of a node as what was gathered for it."""
+        if isinstance(op.value.owner, proj.GatherOp):
+            values[op.new_value] = self._placed(op.value.owner.sharding, values[op.new_value])
+
+    def _over_samples(self, sharding: proj.ShardingAttr | None, mean: Array) -> Array:
+        """Return the mean over all samples, from the means over each share; what has samples stays."""
+        if self.shares == 1 or not self._is_shared(sharding):
+            return mean
+        return jnp.asarray(jax.lax.pmean(mean, "sample"))
+
     def square_gaps(self, one: State, other: State) -> dict[str, Array]:
-        """Return the square distance of two states, by the node that holds the variables."""
+        """Return the square distance of two states, by the node that holds the variables.
+
+        On a mesh it is that of a device's share: the sum over the shares is the whole.
+        """
         squares: dict[str, Array] = {}
         for name, variable in self.variables.items():
             node = variable.node.data
             if not self._is_factor(name):
-                squares[node] = squares.get(node, 0) + jnp.sum((one[name] - other[name]) ** 2)
+                square = jnp.sum((one[name] - other[name]) ** 2)
+                square = square / self.shares if self._is_shared(variable.sharding) else square
+                squares[node] = squares.get(node, 0) + square
         return squares
+
+    def _size(self, variable: proj.VariableOp) -> int:
+        """Return the number of entries of a variable, over all shares of the samples."""
+        size = prod(shape_of(variable.type))
+        return size if self._is_shared(variable.sharding) else size * self.shares
+
+    def _total(self, square: Array) -> Array:
+        """Return the sum over all shares of the samples."""
+        return square if self.shares == 1 else jnp.asarray(jax.lax.psum(square, "sample"))
 
     def node_gaps(self, squares: Mapping[str, Array]) -> dict[str, Array]:
         """Return the root mean squares of what :meth:`square_gaps` gives."""
         sizes: Counter[str] = Counter()
         for name, variable in self.variables.items():
             if not self._is_factor(name):
-                sizes[variable.node.data] += prod(shape_of(variable.type))
-        return {node: jnp.sqrt(square / sizes[node]) for node, square in squares.items()}
+                sizes[variable.node.data] += self._size(variable)
+        return {node: jnp.sqrt(self._total(square) / sizes[node]) for node, square in squares.items()}
 
     def total_gap(self, squares: Mapping[str, Array]) -> Array:
         """Return the root mean square over all variables."""
         size = sum(
-            prod(shape_of(variable.type))
-            for name, variable in self.variables.items()
-            if not self._is_factor(name)
+            self._size(variable) for name, variable in self.variables.items() if not self._is_factor(name)
         )
-        return jnp.sqrt(sum(squares.values()) / size)
+        return jnp.sqrt(self._total(jnp.asarray(sum(squares.values()))) / size)
 
     def multipliers(self, state: State) -> dict[str, Array]:
         """Return the largest |alpha| of each factored dot, by node: at rest it is |t| (dot_halfway.py).
 
         Before that it is about |t| where t is small, and may exceed 1 where t is not.
         """
-        return {node: jnp.max(jnp.abs(state[f"{node}.alpha"])) for node in self.factored}
+        found = {node: jnp.max(jnp.abs(state[f"{node}.alpha"])) for node in self.factored}
+        return found if self.shares == 1 else jax.lax.pmax(found, "sample")
 
     def dropped(self, state: State) -> dict[str, Array]:
         """Return the size of what each factored dot dropped in the last iteration, by node.
@@ -215,8 +279,18 @@ class Emitter:
         for node in self.factored:
             held = {name: state.get(f"{node}.{name}", jnp.zeros(())) for name in "cfde"}
             moved = jnp.mean((held["f"] - held["c"]) ** 2) + jnp.mean((held["e"] - held["d"]) ** 2)
-            sizes[node] = jnp.sqrt(jnp.mean(state[f"{node}.alpha"] ** 4) * moved)
+            own = jnp.mean(state[f"{node}.alpha"] ** 4)
+            sizes[node] = jnp.sqrt(self._over_samples(None, own) * self._over_samples(None, moved))
         return sizes
+
+    def data_specs(self) -> dict[str, PartitionSpec]:
+        """Return how inputs and targets are cut into the shares of the samples, by name."""
+        specs = {}
+        for op in self.program.walk():
+            if isinstance(op, proj.DatumOp):
+                whole = self._is_shared(op.sharding)
+                specs[op.label.data] = PartitionSpec() if whole else PartitionSpec("sample")
+        return specs
 
     def read_slots(self, params: Tensors, state: State) -> State:
         """Return the parameters that the slots hold; those without a slot stay as they are."""
@@ -268,7 +342,8 @@ class Emitter:
     def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
         shape = shape_of(op.result)
         if _reads_by_number(op):
-            return gathered_mean(_groups(op, self, fixed.data), state, fixed.forward[op.node.data])
+            over = self._total if self._is_shared(op.sharding) else (lambda found: found)
+            return gathered_mean(_groups(op, self, fixed.data), state, fixed.forward[op.node.data], over)
         means, weights = [], []
         for nodes, paths in _groups(op, self, {}):
             found = sum(collect(state[name], path, shape) for name, path in paths)
@@ -285,7 +360,8 @@ class Emitter:
         for path in op.paths:
             name = path.variable.data
             shape = shape_of(self.variables[name].type)
-            state[name] = write(state.get(name), value, steps_of(path.steps, data), shape)
+            written = write(state.get(name), value, steps_of(path.steps, data), shape)
+            state[name] = self._placed(self.variables[name].sharding, written)
 
 
 def _weighted(name: str, weights: Sequence[float], states: Sequence[State]) -> Array:
@@ -375,6 +451,8 @@ def _viewed(op: Operation, inputs: list[Array]) -> Array:
     if isinstance(op, ViewGatherOp):
         return jnp.asarray(spread(inputs[0], [("gather", (inputs[1],))]))
     if isinstance(op, ShiftOp):
+        if stages() > 1:
+            return jnp.where(in_range(inputs[1], 0, 1), inputs[0], shifted(inputs[1], 1))
         return jnp.concatenate([inputs[0], inputs[1][:-1]])
     if len(inputs) > 1:
         assert isinstance(op, ConcatOp)
@@ -527,8 +605,12 @@ class _Forward:
         count, end = loop.count.value.data, block.last_op
         assert isinstance(end, proj.NextOp)
 
-        def body(carried: list[Array], slices: list[Array]) -> tuple[list[Array], list[Array]]:
-            inner = _Forward(self.params, self.data, dict(self.values))
+        outer = _read_from_outside(block, self.values)
+
+        def body(
+            carried: list[Array], slices: list[Array], common: list[Array]
+        ) -> tuple[list[Array], list[Array]]:
+            inner = _Forward(self.params, self.data, dict(zip(outer, common, strict=True)))
             inner.values |= zip(block.args, [*carried, *slices], strict=True)
             for op in block.ops:
                 inner.evaluate(op)
@@ -538,8 +620,14 @@ class _Forward:
         scanned = [self.values[value] for value in loop.scanned]
         cut = [x.reshape(count, x.shape[0] // count, *x.shape[1:]) for x in scanned]
         with jax.named_scope(loop.label.data):
-            _, stacked = jax.lax.scan(body, inits, cut, length=count)
+            stacked = scan(body, inits, cut, [self.values[value] for value in outer], count)
         for result, inside, rows in zip(loop.collected, end.collected, stacked, strict=True):
             self.values[result] = rows.reshape(-1, *rows.shape[2:])
             if isinstance(inside.owner, proj.EvaluateOp):
                 self.by_node[inside.owner.node.data] = self.values[result]
+
+
+def _read_from_outside(block: Block, values: Mapping[SSAValue, Array]) -> list[SSAValue]:
+    """Return the values from outside that the ops of a block read."""
+    read = dict.fromkeys(operand for op in block.ops for operand in op.operands)
+    return [value for value in read if value in values and value not in block.args]

@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import PartitionSpec
 
 from pjc.runtime.emit import Emitter, Tensors
+from pjc.runtime.mesh import on_mesh
 
 Functions = Mapping[str, Callable[..., Any]]
 """The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
@@ -64,11 +66,35 @@ PRODUCTS = {"f32": "highest", "bf16": "BF16_BF16_F32"}
 """The precision of matrix products, by JAX's names. By JAX's default, GPUs and TPUs round float32 factors."""
 
 
-def entry_points(emitter: Emitter, products: str = "f32") -> dict[str, Callable[..., Any]]:
+def entry_points(
+    emitter: Emitter, products: str = "f32", on: Emitter | None = None
+) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a program, each pure and traceable; training ones if it has a loss.
 
-    ``products`` is one of :data:`PRODUCTS`.
+    ``products`` is one of :data:`PRODUCTS`; ``on`` emits what trains on a mesh of devices, if it does.
     """
+
+    def init(key_data: Array) -> Any:
+        return emitter.init(jax.random.wrap_key_data(key_data))
+
+    found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
+    if emitter.parts:
+        found |= _training(emitter) if on is None else _on_mesh(on)
+    if emitter.has_sets():
+        found["finish"] = lambda params: emitter.constrained(params)[0]
+    return {name: _with_products(function, products) for name, function in found.items()}
+
+
+def _on_mesh(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+    """Return the training entry points, over the emitter's mesh."""
+    mesh = emitter.mesh
+    assert mesh is not None
+    specs = PartitionSpec(), emitter.data_specs(), PartitionSpec()
+    return {name: on_mesh(function, mesh, specs) for name, function in _training(emitter).items()}
+
+
+def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+    """Return the training entry points."""
 
     def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         """Return the state after the iterations, and each node's square gap in the last one."""
@@ -102,15 +128,7 @@ def entry_points(emitter: Emitter, products: str = "f32") -> dict[str, Callable[
             "dropped": emitter.dropped(state),
         }
 
-    def init(key_data: Array) -> Any:
-        return emitter.init(jax.random.wrap_key_data(key_data))
-
-    found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
-    if emitter.parts:
-        found |= {"update": update, "gap": gap}
-    if emitter.has_sets():
-        found["finish"] = lambda params: emitter.constrained(params)[0]
-    return {name: _with_products(function, products) for name, function in found.items()}
+    return {"update": update, "gap": gap}
 
 
 def _with_products(function: Callable[..., Any], products: str) -> Callable[..., Any]:

@@ -7,13 +7,15 @@ the program runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+
+from pjc.runtime.mesh import in_range, shifted, shifted_back, stages
 
 Step = tuple[str, tuple[Any, ...]]
 
@@ -42,8 +44,7 @@ def spread(value: Any, path: Sequence[Step], fill: int = 0) -> Any:
             case "gather", (indices,):
                 value = jnp.take(value, indices, axis=0)  # a number out of range gives NaN
             case "shift", ((by,),):
-                rest = [0] * (value.ndim - 1)
-                value = _padded(value[:-by], [by, *rest], [0, *rest], 0)
+                value = shifted(value, by)
             case _:
                 raise ValueError(f"unknown view step '{kind}'")
     return value
@@ -67,9 +68,13 @@ def write(copies: Array | None, value: Array, path: Sequence[Step], shape: tuple
         case "transpose", (permutation,):
             back = [int(axis) for axis in np.argsort(permutation)]
             return jnp.transpose(write(jnp.transpose(copies, back), value, before, inner), permutation)
+        case "place", ((0, offset, _),) if stages() > 1 and owns_all(before):
+            return jnp.where(in_range(copies, offset, offset + inner[0]), spread(value, path), copies)
         case "place", ((axis, offset, _),):
             own = lax.slice_in_dim(copies, offset, offset + inner[axis], axis=axis)
             return lax.dynamic_update_slice_in_dim(copies, write(own, value, before, inner), offset, axis)
+        case "shift", ((by,),) if stages() > 1 and owns_all(before):
+            return jnp.where(in_range(copies, by, shape[0]), spread(value, path), copies)
         case "shift", ((by,),) if owns_all(before):
             return lax.dynamic_update_slice_in_dim(copies, spread(value, before)[:-by], by, 0)
     mine = spread(jnp.ones_like(value), path, fill=1) > 0
@@ -113,7 +118,7 @@ def _collected(
         case "gather", (indices,):
             return jnp.zeros(before, copies.dtype).at[indices].add(copies)
         case "shift", ((by,),):
-            return _padded(copies[by:], [0] * len(before), [by, *[0] * (len(before) - 1)], 0)
+            return jnp.asarray(shifted_back(copies, by))
     raise ValueError(f"unknown view step '{kind}'")
 
 
@@ -143,17 +148,19 @@ def gathered_mean(
     readers: Sequence[tuple[int, Sequence[tuple[str, Sequence[Step]]]]],
     copies: Mapping[str, Array],
     forward: Array,
+    over: Callable[[Array], Array] = lambda found: found,
 ) -> Array:
     """Return the mean, over the readers of each entry, of each reader's mean over its copies of it.
 
     A reader is (how many nodes it stands for, its paths by the name of the copies at their end). Entries
-    without a reader keep their ``forward`` value. For paths of which some gather.
+    without a reader keep their ``forward`` value. For paths of which some gather. ``over`` adds up what
+    several devices found.
     """
     total = jnp.zeros(forward.shape, forward.dtype)
     count = jnp.zeros((), jnp.int32)
     for nodes, paths in readers:
-        found = sum(collect(copies[name], path, forward.shape) for name, path in paths)
-        made = jnp.asarray(sum(gathered_counts(path, forward.shape) for _, path in paths))
+        found = over(jnp.asarray(sum(collect(copies[name], path, forward.shape) for name, path in paths)))
+        made = over(jnp.asarray(sum(gathered_counts(path, forward.shape) for _, path in paths)))
         total = total + nodes * found / jnp.maximum(made, 1).astype(forward.dtype)
         count = count + nodes * jnp.minimum(made, 1)
     return jnp.where(count > 0, total / jnp.maximum(count, 1).astype(forward.dtype), forward)

@@ -48,6 +48,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -135,5 +136,10 @@ def reflected(now: Array, before: Array) -> Array:
 
 
 def _written_out(x: Array) -> Array:
-    """Return x as XLA keeps it in memory: else its CPU compiler reads a transpose with strides, K times."""
+    """Return x as XLA keeps it in memory: else its CPU compiler reads a transpose with strides, K times.
+
+    On a mesh that would be a product over an axis that devices split.
+    """
+    if not jax.sharding.get_abstract_mesh().empty:
+        return x
     return jnp.matmul(jnp.eye(x.shape[-2], dtype=x.dtype), x, precision=lax.Precision.HIGHEST)

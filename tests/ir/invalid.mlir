@@ -363,3 +363,63 @@ net.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : t
 %x = "test.op"() : () -> tensor<2x3xf32>
 %s = net.apply "winner" "[n] -> []" %x : tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK: 'net.apply' gives a tensor of shape [2], 
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.variable @z.0 "copies" of "z" sharded <[sample], []> : tensor<4x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: a tensor is sharded, but the program has no mesh
+
+// -----
+
+proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
+  proj.variable @z.0 "copies" of "z" sharded <[sample]> : tensor<4x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: sharding <[sample]> is not of a tensor of shape [4, 3]
+
+// -----
+
+proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
+  proj.variable @z.0 "copies" of "z" sharded <[sample], [feature]> : tensor<4x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: 3 entries cannot be split evenly over 2 devices
+
+// -----
+
+proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
+  proj.variable @z.0 "copies" of "z" sharded <[sample], [sample]> : tensor<4x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: mesh axis 'sample' splits two dimensions of one tensor
+
+// -----
+
+proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
+  proj.variable @z.0 "copies" of "z" sharded <[batch], []> : tensor<4x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: the axes of a mesh are sample, feature, stack, found 'batch'
+
+// -----
+
+proj.program @p parts [] dims {} mesh <sample = 0, feature = 2, stack = 1> {
+  proj.variable @z.0 "copies" of "z" sharded <[], []> : tensor<4x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: mesh axis 'sample' has at least one device, found 0

@@ -2,12 +2,12 @@
 
 // Every op of proj, printed and parsed back.
 
-proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
-  proj.variable @z.0 "copies" of "z" : tensor<4x3xf32>
+proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 2> {
+  proj.variable @z.0 "copies" of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
   proj.variable @loss.0 "copies" of "loss" : tensor<4x3xf32>
   proj.variable @w.slot "slot" of "w" : tensor<3xf32>
   proj.forward {
-    %w = proj.parameter "w" <1.0 * he_normal> : tensor<3xf32>
+    %w = proj.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
     %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
     %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
     %k = proj.constant 0.5 : tensor<1x3xf32>
@@ -90,12 +90,12 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 }
 
 // CHECK: builtin.module {
-// CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
-// CHECK-NEXT:     proj.variable @z.0 "copies" of "z" : tensor<4x3xf32>
+// CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 2> {
+// CHECK-NEXT:     proj.variable @z.0 "copies" of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3xf32>
 // CHECK-NEXT:     proj.forward {
-// CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> : tensor<3xf32>
+// CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
 // CHECK-NEXT:       %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
 // CHECK-NEXT:       %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
 // CHECK-NEXT:       %k = proj.constant 5.000000e-01 : tensor<1x3xf32>

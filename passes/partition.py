@@ -1,0 +1,207 @@
+"""Say for each tensor of a program how it is split over a mesh of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException, VerifyException
+
+from pjc.dialects import proj
+from pjc.dialects.proj import MeshAttr, ShardingAttr
+from pjc.dialects.shapes import Shape
+from pjc.dialects.view import shape_of
+from pjc.passes.samples import Mixed, Rows, Samples, batch_of
+
+HELD_BY_OPERAND = {"0": 0, "c": 0, "f": 0, "1": 1, "d": 1, "e": 1}
+"""Which operand of a dot a variable is of, by the last part of its name."""
+COPIES_OF_DOTS = ("sigma", "delta")
+
+
+@dataclass(frozen=True)
+class PartitionPass(ModulePass):
+    """Say for each tensor of a program how it is split over a mesh of devices.
+
+    The mesh has three axes. `sample` splits batch rows, `stack` the iterations of loops (time or depth), and
+    `feature` output columns: the last dimension of what an operation gives, and of a dot's copies the one
+    that counts outputs. A dot has whole rows of its first operand, and a loss all columns of a row. An axis
+    splits a dimension only where it divides it evenly, and the sample axis only where no operation reads two
+    samples at once. Where a loop lays its iterations one after another, one dimension is split by two axes:
+    iterations are its outer part, batch rows the inner one.
+
+    ```
+    proj.variable @h.0 "copies" of "h" : tensor<64x128xf32>
+    ```
+    becomes, with `sample=4 feature=2`,
+    ```
+    proj.variable @h.0 "copies" of "h" sharded <[sample], [feature]> : tensor<64x128xf32>
+    ```
+    """
+
+    name = "proj-partition"
+
+    sample: int = 1
+    """Devices along the sample axis."""
+    feature: int = 1
+    """Devices along the feature axis."""
+    stack: int = 1
+    """Devices along the stack axis."""
+    share: bool = False
+    """Whether the program's batch is already one device's share of the samples."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        try:
+            mesh = MeshAttr(self.sample, self.feature, self.stack)
+        except VerifyException as error:
+            raise PassFailedException(str(error)) from error
+        for program in op.ops:
+            if isinstance(program, proj.ProgramOp):
+                partition(program, mesh, share=self.share)
+
+
+@dataclass
+class Partition:
+    """The shardings of a program's tensors, and where an axis of the mesh could not be used."""
+
+    program: proj.ProgramOp
+    mesh: MeshAttr
+    share: bool = False
+    samples: Samples | None = field(init=False, default=None)
+    notes: list[str] = field(init=False, default_factory=list)
+    """A sentence for each reason not to use an axis."""
+
+    def __post_init__(self) -> None:
+        self.sizes = self.mesh.sizes()
+        self.stacked = _families(self.program)
+        self.common = _common(self.program)
+        self.dots = _dots(self.program)
+        self.losses = _losses(self.program)
+        batch = batch_of(self.program)
+        if self.sizes["sample"] == 1 and not self.share:
+            return
+        if batch is None:
+            self.notes.append("sample splits nothing: the network has no dimension 'batch'")
+        elif not self.share and batch % self.sizes["sample"]:
+            self.notes.append(f"sample splits nothing: {self.sizes['sample']} does not divide batch {batch}")
+        else:
+            try:
+                self.samples = Samples(self.program, batch)
+            except Mixed as error:
+                self.notes.append(f"sample splits nothing: {error}")
+
+    def sharding(self, op: proj.VariableOp | proj.DatumOp | proj.ParameterOp | proj.GatherOp) -> ShardingAttr:
+        """Return how the tensor of an op is split."""
+        shape = shape_of(op.sharded_type())
+        dims: list[list[str]] = [[] for _ in shape]
+        rows = None if self.samples is None else self.samples.rows_of(op)
+        if rows is not None:
+            dims[rows.axis].append("sample")
+        if not isinstance(op, proj.DatumOp):
+            self._stack(op, shape, dims)
+            self._feature(op, shape, dims, rows)
+        return ShardingAttr(dims)
+
+    def _stack(
+        self, op: proj.VariableOp | proj.ParameterOp | proj.GatherOp, shape: Shape, dims: list[list[str]]
+    ) -> None:
+        name = _node_of(op)
+        count = self.stacked.get(name)
+        if count is None or (isinstance(op, proj.VariableOp) and op.sym_name.data in self.common):
+            return
+        if not shape or shape[0] % count:
+            return
+        if count % self.sizes["stack"]:
+            self._note("stack", op, f"{count} iterations")
+        elif self.sizes["stack"] > 1:
+            dims[0].insert(0, "stack")
+
+    def _feature(
+        self,
+        op: proj.VariableOp | proj.ParameterOp | proj.GatherOp,
+        shape: Shape,
+        dims: list[list[str]],
+        rows: Rows | None,
+    ) -> None:
+        if self.sizes["feature"] == 1 or not shape:
+            return
+        axis = len(shape) - 1
+        if isinstance(op, proj.VariableOp) and axis >= self.losses.get(op.node.data, len(shape)):
+            return  # a loss looks at all columns again and again
+        if isinstance(op, proj.VariableOp) and op.node.data in self.dots:
+            last = op.sym_name.data.rpartition(".")[2]
+            if op.kind.data != "copies" and HELD_BY_OPERAND.get(last) == 0:
+                return  # every column reads all entries of a row
+            axis -= last in COPIES_OF_DOTS or op.kind.data == "copies"
+        if axis < 0 or dims[axis] or (rows is not None and rows.axis == axis):
+            return
+        if shape[axis] % self.sizes["feature"]:
+            self._note("feature", op, f"{shape[axis]} columns")
+        else:
+            dims[axis].append("feature")
+
+    def _note(self, axis: str, op: proj.VariableOp | proj.ParameterOp | proj.GatherOp, found: str) -> None:
+        note = f"{axis} does not split '{_node_of(op)}': {self.sizes[axis]} does not divide {found}"
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def partition(program: proj.ProgramOp, mesh: MeshAttr, *, share: bool = False) -> Partition:
+    """Annotate a program's tensors with how they are split over a mesh; return the reasons with it."""
+    found = Partition(program, mesh, share)
+    # One device's share of the samples is not cut again: its axis has one device in this program.
+    kept = MeshAttr(1, mesh.feature.data, mesh.stack.data) if share else mesh
+    for op in _sharded(program):
+        op.sharding = found.sharding(op)
+    program.mesh = kept
+    return found
+
+
+def _sharded(
+    program: proj.ProgramOp,
+) -> Iterator[proj.VariableOp | proj.DatumOp | proj.ParameterOp | proj.GatherOp]:
+    for op in program.walk():
+        if isinstance(op, proj.SHARDED):
+            yield op
+
+
+def _node_of(op: proj.VariableOp | proj.ParameterOp | proj.GatherOp) -> str:
+    return op.label.data if isinstance(op, proj.ParameterOp) else op.node.data
+
+
+def _families(program: proj.ProgramOp) -> dict[str, int]:
+    """Return the nodes that stand for all iterations of a loop, or for a parameter of each, and how many."""
+    found: dict[str, int] = {}
+    for op in program.forward_op().body.block.ops:
+        if isinstance(op, proj.ParameterOp) and op.family is not None:
+            found[op.label.data] = op.family.value.data
+        if isinstance(op, proj.ForOp):
+            for inner in op.body.block.ops:
+                if isinstance(inner, proj.EvaluateOp):
+                    found[inner.node.data] = op.count.value.data
+    return found
+
+
+def _common(program: proj.ProgramOp) -> set[str]:
+    """Return the variables in which all iterations of a loop hold one thing together."""
+    names = set()
+    for op in program.walk():
+        if isinstance(op, proj.ProjectSharedOp | proj.ProjectHalfwayOp) and len(shape_of(op.inputs[1])) == 2:
+            names |= {f"{op.node.data}.{name}" for name, operand in HELD_BY_OPERAND.items() if operand == 1}
+    return names
+
+
+def _losses(program: proj.ProgramOp) -> dict[str, int]:
+    """Return for each loss how many axes count its sites; it reads those behind them together."""
+    return {
+        op.node.data: len(shape_of(op.target)) for op in program.walk() if isinstance(op, proj.ProjectLossOp)
+    }
+
+
+def _dots(program: proj.ProgramOp) -> set[str]:
+    """Return the nodes that are dots."""
+    return {
+        op.node.data for op in program.walk() if isinstance(op, proj.EvaluateOp) and op.operator.data == "dot"
+    }

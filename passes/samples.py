@@ -1,0 +1,369 @@
+"""Where the samples of a batch are in each tensor of a program, and whether anything mixes them.
+
+Devices can each take a share of the samples only if no operation reads two samples at once. A tensor's
+*rows* are the axis along which the sample changes, and how many entries of it follow each other with one
+sample: entry ``i`` of the axis belongs to sample ``(i // inner) % batch``, so that a loop that lays its
+iterations one after another, ``[T * batch, N]``, has them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from pjc.dialects import proj
+from pjc.dialects.shapes import Shape
+from pjc.dialects.view import GatherOp, StepAttr, ViewOp, shape_of
+
+ELEMENTWISE = ("identity", "quantize", "round", "piecewise", "product")
+REDUCTIONS = ("sum", "sum_relu", "max", "min")
+ELEMENTWISE_SETS = ("box", "nonneg", "levels")
+
+
+class Mixed(Exception):
+    """Something reads several samples at once; the text says what."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Entry ``i`` of ``axis`` belongs to sample ``(i // inner) % batch``."""
+
+    axis: int
+    inner: int = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows of a tensor: those it has, or those that it may have because it is the same along them."""
+
+    rows: Rows | None = None
+    perhaps: frozenset[Rows] = frozenset()
+
+    def resolved(self) -> Rows | None:
+        """Return the rows, once nothing more can be learned."""
+        return self.rows or (next(iter(self.perhaps)) if len(self.perhaps) == 1 else None)
+
+
+def joined(layouts: Iterable[Layout], where: str) -> Layout:
+    """Return the layout of tensors that are read entry by entry together.
+
+    Raises:
+        Mixed: if they have samples in different places.
+    """
+    layouts = list(layouts)
+    certain = {each.rows for each in layouts if each.rows is not None}
+    if len(certain) > 1:
+        raise Mixed(f"{where} reads values whose samples are along different axes")
+    if not certain:
+        return Layout(None, frozenset.intersection(*(each.perhaps for each in layouts)))
+    (rows,) = certain
+    if any(each.rows is None and rows not in each.perhaps for each in layouts):
+        raise Mixed(f"{where} reads a value that is not the same for all samples, and of no sample")
+    return Layout(rows)
+
+
+def after_step(rows: Rows, step: StepAttr, shape: Shape, batch: int) -> Rows:
+    """Return the rows after a view's step on a tensor of the given shape.
+
+    Raises:
+        Mixed: if the step takes samples apart, or puts entries of several side by side.
+    """
+    axis, block = rows.axis, rows.inner * batch
+    match step.kind.data, step.lists():
+        case "reshape", (target,):
+            return _after_reshape(rows, shape, target, batch)
+        case "transpose", (permutation,):
+            return replace(rows, axis=permutation.index(axis))
+        case "broadcast", (_, dims):
+            return replace(rows, axis=dims[axis])
+        case "slice", (starts, limits, strides):
+            whole = starts[axis] % block == 0 == limits[axis] % block and strides[axis] == 1
+            if whole:
+                return rows
+        case "pad", (low, high):
+            if low[axis] % block == 0 == high[axis] % block:
+                return rows
+        case "place", ((placed, offset, size),):
+            if placed != axis or offset % block == 0 == size % block:
+                return rows
+        case "patches", (axes, window, _) if axis not in axes:
+            return replace(rows, axis=axis + len(window)) if axis > max(axes, default=-1) else rows
+        case "shift", ((by,),):
+            if axis or by % block == 0:
+                return rows
+    raise Mixed(f"view '{step}' takes samples apart")
+
+
+def _after_reshape(rows: Rows, before: Shape, after: Shape, batch: int) -> Rows:
+    """Return the axis in which a sample's entries, all that follow it in memory, end up."""
+    following = rows.inner * prod(before[rows.axis + 1 :])
+    for axis in range(len(after)):
+        inner = prod(after[axis + 1 :])
+        if following % inner == 0 and (inner * after[axis]) % (following * batch) == 0:
+            return Rows(axis, following // inner)
+    raise Mixed(f"a reshape of {list(before)} to {list(after)} takes samples apart")
+
+
+@dataclass
+class Samples:
+    """The rows of a program's values, nodes and variables; making one raises Mixed where samples mix."""
+
+    program: proj.ProgramOp
+    batch: int
+    values: dict[SSAValue, Layout] = field(default_factory=dict)
+    nodes: dict[str, Layout] = field(default_factory=dict)
+    variables: dict[str, Layout] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for op in self.program.forward_op().body.block.ops:
+            if isinstance(op, proj.WriteOp):
+                self._write(op)
+            else:
+                self._evaluate(op)
+        for part in self.program.part_ops().values():
+            for op in part.body.block.ops:
+                self._project(op)
+
+    def rows_of(self, op: Operation) -> Rows | None:
+        """Return the rows of the tensor of an op that can be sharded."""
+        match op:
+            case proj.VariableOp():
+                layout = self.variables.get(op.sym_name.data, Layout())
+            case proj.ParameterOp():
+                layout = self.nodes[op.label.data]
+            case proj.GatherOp():
+                layout = self.nodes[op.node.data]
+            case proj.DatumOp():
+                layout = self._leaf(op)
+            case _:
+                raise TypeError(f"{op.name} has no sharding")
+        return layout.resolved()
+
+    def _leaf(self, op: Operation) -> Layout:
+        shape = shape_of(op.results[0])
+        if isinstance(op, proj.DatumOp):
+            return Layout(Rows(0) if shape and shape[0] == self.batch else None)
+        return self._same_along(range(len(shape)), shape)
+
+    def _same_along(self, axes: Iterable[int], shape: Shape) -> Layout:
+        """Return the layout of a tensor that is the same along some axes."""
+        return Layout(None, frozenset(Rows(axis) for axis in axes if shape[axis] == self.batch))
+
+    def _evaluate(self, op: Operation) -> None:
+        match op:
+            case proj.DatumOp() | proj.ConstantOp():
+                self.values[op.results[0]] = self._leaf(op)
+            case proj.ParameterOp():
+                self.values[op.result] = self.nodes[op.label.data] = Layout()
+            case proj.EvaluateOp():
+                self.values[op.result] = self.nodes[op.node.data] = self._evaluated(op)
+            case ViewOp():
+                self.values[op.results[0]] = self._viewed(op)
+            case proj.ForOp():
+                self._repeat(op)
+
+    def _repeat(self, loop: proj.ForOp) -> None:
+        """Follow a loop until what it carries has the same rows in every iteration.
+
+        Cutting the first axis into iterations, and laying them one after another, changes no rows.
+        """
+        block, end = loop.body.block, loop.body.block.last_op
+        assert isinstance(end, proj.NextOp)
+        count = loop.count.value.data
+        for value in loop.scanned:
+            rows = self.values[value].rows
+            if rows is not None and rows.axis == 0 and shape_of(value)[0] % (count * rows.inner * self.batch):
+                raise Mixed(f"loop '{loop.label.data}' runs over samples")
+        carried = [self.values[each] for each in loop.inits]
+        for _ in range(len(carried) + 2):
+            given = [*carried, *(self.values[each] for each in loop.scanned)]
+            self.values.update(zip(block.args, given, strict=True))
+            for op in block.ops:
+                self._evaluate(op)
+            new = [
+                joined([one, self.values[value]], f"loop '{loop.label.data}'")
+                for one, value in zip(carried, end.carried, strict=True)
+            ]
+            if new == carried:
+                break
+            carried = new
+        for result, value in zip(loop.collected, end.collected, strict=True):
+            self.values[result] = self.values[value]
+
+    def _viewed(self, op: ViewOp) -> Layout:
+        if isinstance(op, GatherOp):
+            return _looked_up(self.values[op.table], self.values[op.indices], f"'{op.name}'")
+        steps = [(op.step(index), value) for index, value in enumerate(op.operands)]
+        return joined((self._along(self.values[v], [s], shape_of(v)) for s, v in steps), f"'{op.name}'")
+
+    def _along(self, layout: Layout, steps: Sequence[StepAttr], shape: Shape) -> Layout:
+        """Return the layout at the end of a path."""
+        for step in steps:
+            if step.kind.data == "gather":
+                layout = _looked_up(layout, self._datum(step.indices.data), str(step))
+            elif layout.rows is not None:
+                layout = Layout(after_step(layout.rows, step, shape, self.batch))
+            else:
+                layout = self._perhaps_after(layout, step, shape)
+            shape = step.result_shape(shape)
+        return layout
+
+    def _perhaps_after(self, layout: Layout, step: StepAttr, shape: Shape) -> Layout:
+        found = set()
+        for rows in layout.perhaps:
+            try:
+                found.add(after_step(rows, step, shape, self.batch))
+            except Mixed:
+                continue
+        if step.kind.data == "broadcast":
+            target, dims = step.lists()
+            added = [axis for axis in range(len(target)) if axis not in dims]
+            added += [d for d, size in zip(dims, shape, strict=True) if size < target[d]]
+            found |= self._same_along(added, target).perhaps
+        return Layout(None, frozenset(found))
+
+    def _datum(self, label: str) -> Layout:
+        ops = self.program.forward_op().body.block.ops
+        return next(self._leaf(op) for op in ops if isinstance(op, proj.DatumOp) and op.label.data == label)
+
+    def _evaluated(self, op: proj.EvaluateOp) -> Layout:
+        operator, where = op.operator.data, f"'{op.node.data}'"
+        layouts = [self.values[each] for each in op.inputs]
+        if operator == "dot":
+            return dot_layout(layouts[0], layouts[1], len(shape_of(op.result)), where)
+        layout = joined(layouts, where)
+        if operator in ELEMENTWISE:
+            return layout
+        if operator in REDUCTIONS:
+            axes = op.fields.data["axes"]
+            assert isinstance(axes, DenseArrayBase)
+            return _without(layout, [int(axis) for axis in axes.get_values()], where)
+        if layout.resolved() is None:
+            return Layout()
+        raise Mixed(f"{where} is an operator of one's own, which might read several samples at once")
+
+    def _write(self, op: proj.WriteOp) -> None:
+        for path in op.paths:
+            name = path.variable.data
+            layout = self._along(self.values[op.value], path.steps.data, shape_of(op.value))
+            known = self.variables.get(name)
+            layouts = [layout] if known is None else [known, layout]
+            self.variables[name] = joined(layouts, f"'@{name}'")
+
+    def _project(self, op: Operation) -> None:
+        """Look at what the forward pass does not show: losses, sets, and factors that start from zero."""
+        match op:
+            case proj.ProjectHalfwayOp():
+                for name in op.held:
+                    self.variables.setdefault(f"{op.node.data}.{name.data}", self.nodes[op.node.data])
+            case proj.ProjectLossOp():
+                rows = self.variables[f"{op.node.data}.0"].resolved()
+                sites = len(shape_of(op.target))  # further axes of the value are read together
+                if rows is not None and rows.axis >= max(sites, 1):
+                    raise Mixed(f"'{op.node.data}' reads several samples at once")
+            case proj.ProjectSetOp():
+                self._check_set(op)
+
+    def _check_set(self, op: proj.ProjectSetOp) -> None:
+        rows = self.variables[f"{op.node.data}.0"].resolved()
+        if rows is None or op.kind.data in ELEMENTWISE_SETS:
+            return
+        axes = op.fields.data.get("axes")
+        if isinstance(axes, DenseArrayBase) and rows.axis not in axes.get_values():
+            return
+        raise Mixed(f"'{op.node.data}' is a set of values of several samples")
+
+
+def dot_layout(lhs: Layout, rhs: Layout, rank: int, where: str) -> Layout:
+    """Return the layout of ``[.., K, N] @ [.., N, M]``: at most one of K and M may count samples."""
+    k, m = rank - 2, rank - 1
+    if (lhs.rows is not None and lhs.rows.axis == m) or (rhs.rows is not None and rhs.rows.axis == k):
+        raise Mixed(f"{where} sums over samples")
+    along_k = _only(lhs, lambda axis: axis == k)
+    along_m = _only(rhs, lambda axis: axis == m)
+    outer = joined([_only(lhs, lambda axis: axis < k), _only(rhs, lambda axis: axis < k)], where)
+    certain = [each for each in (along_k, along_m, outer) if each.rows is not None]
+    if len(certain) > 1:
+        raise Mixed(f"{where} multiplies samples by samples")
+    return certain[0] if certain else Layout(None, along_k.perhaps | along_m.perhaps | outer.perhaps)
+
+
+def _only(layout: Layout, accept: Callable[[int], bool]) -> Layout:
+    """Return the layout of those rows along axes that are accepted."""
+    rows = layout.rows if layout.rows is not None and accept(layout.rows.axis) else None
+    return Layout(rows, frozenset(each for each in layout.perhaps if accept(each.axis)))
+
+
+def _without(layout: Layout, axes: Sequence[int], where: str) -> Layout:
+    """Return the layout after a reduction along axes."""
+
+    def moved(rows: Rows) -> Rows:
+        return replace(rows, axis=rows.axis - sum(axis < rows.axis for axis in axes))
+
+    if layout.rows is not None and layout.rows.axis in axes:
+        raise Mixed(f"{where} reduces over samples")
+    kept = frozenset(moved(rows) for rows in layout.perhaps if rows.axis not in axes)
+    return Layout(None if layout.rows is None else moved(layout.rows), kept)
+
+
+def _looked_up(table: Layout, indices: Layout, where: str) -> Layout:
+    """Return the layout of a table's rows, looked up by number."""
+    if table.rows is not None:
+        raise Mixed(f"{where} looks up samples by number")
+    return indices
+
+
+def batch_of(program: proj.ProgramOp) -> int | None:
+    """Return the size of the dimension called ``batch``; None if the program has none."""
+    size = program.dims.data.get("batch")
+    return size.value.data if isinstance(size, IntegerAttr) else None
+
+
+def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> str | None:
+    """Return what one share of the samples does differently from the whole; None if only sizes differ.
+
+    ``whole`` is annotated; ``part`` is the program for ``1 / count`` of its batch. Where a tensor is split
+    over samples its size is so much smaller, and all else is equal.
+    """
+    ops, others = list(whole.walk()), list(part.walk())
+    if [op.name for op in ops] != [op.name for op in others]:
+        return "the program for a share of the batch has other operations"
+    for op, other in zip(ops[1:], others[1:], strict=True):
+        for one, two in zip(op.results, other.results, strict=True):
+            if not _fits(one.type, two.type, count):
+                return f"'{op.name}' gives {one.type} for the whole batch, and {two.type} for a share of it"
+        for key in ("fields", "value", "weights", "operator", "node", "label", "sym_name", "family", "form"):
+            if op.properties.get(key) != other.properties.get(key):
+                return f"'{op.name}' has another {key} for a share of the batch"
+        if isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
+            shape, smaller = shape_of(op.sharded_type()), shape_of(other.sharded_type())
+            axes = op.sharding.axes() if op.sharding is not None else ((),) * len(shape)
+            expected = tuple(
+                size // count if "sample" in each else size for size, each in zip(shape, axes, strict=True)
+            )
+            if smaller != expected:
+                return f"a tensor of shape {list(shape)} has shape {list(smaller)} for a share of the batch"
+        if (
+            isinstance(op, proj.GatherOp)
+            and isinstance(other, proj.GatherOp)
+            and _readers(op) != _readers(other)
+        ):
+            return f"'{op.node.data}' has other readers for a share of the batch"
+    return None
+
+
+def _readers(op: proj.GatherOp) -> list[tuple[str, int, int]]:
+    return [(path.variable.data, path.nodes.data, path.group.data) for path in op.paths]
+
+
+def _fits(one: Attribute, two: Attribute, count: int) -> bool:
+    """Whether one type is another with at most one dimension so much smaller."""
+    if not isinstance(one, TensorType) or not isinstance(two, TensorType):
+        return one == two
+    sizes = list(zip(one.get_shape(), two.get_shape(), strict=True))
+    differ = [(a, b) for a, b in sizes if a != b]
+    return len(differ) <= 1 and all(a == b * count for a, b in differ)

@@ -1,0 +1,112 @@
+"""What ``--explain`` says about a mesh: how tensors are split, and what devices send each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+from pjc.command import say, shown_bytes
+from pjc.dialects import proj
+from pjc.dialects.view import shape_of
+from pjc.mesh import show as show_mesh
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pjc.driver import Compilation
+    from pjc.runtime.collectives import Collective
+
+TIMES = {
+    "iteration": "an iteration",
+    "step": "each step of a loop in it",
+    "last": "the last iteration only",
+}
+
+
+def show(console: Console, compilation: Compilation) -> None:
+    """Print for each constraint and tensor its sharding, and the collectives of an iteration."""
+    assert compilation.mesh is not None
+    say(console, "")
+    say(console, f"mesh {show_mesh(compilation.mesh)}")
+    console.print(shardings(compilation))
+    for note in compilation.partition.notes:
+        say(console, note)
+    say(console, "")
+    found = compilation.collectives()
+    if found:
+        console.print(collectives(found))
+    for line in totals(found):
+        say(console, line)
+    predicted = compilation.predict()
+    say(
+        console,
+        f"predicted: {shown_bytes(predicted.bytes)} in {len(predicted.messages)} collectives; "
+        f"{predicted.compute * 1e6:.0f} us to compute, {predicted.communication * 1e6:.0f} us to communicate",
+    )
+
+
+def shardings(compilation: Compilation) -> Table:
+    """Return a table of what each node gives and holds: its shape, sharding, and bytes on one device."""
+    from rich.markup import escape
+
+    table = _table(("constraint", "tensor", "shape", "split by", "a device"), right=("a device",))
+    program = compilation.partition.program
+    nodes: dict[str, list[proj.GatherOp | proj.VariableOp]] = {}
+    for op in program.walk():
+        if isinstance(op, proj.GatherOp):
+            nodes.setdefault(op.node.data, []).insert(0, op)
+        elif isinstance(op, proj.VariableOp):
+            nodes.setdefault(op.node.data, []).append(op)
+    for node, ops in nodes.items():
+        for index, op in enumerate(ops):
+            name = "value" if isinstance(op, proj.GatherOp) else op.sym_name.data.removeprefix(f"{node}.")
+            shape = shape_of(op.sharded_type())
+            split = "" if op.sharding is None else op.sharding.show()
+            width = 8 if compilation.options.dtype == "f64" else 4
+            table.add_row(
+                "" if index else node,
+                name,
+                "x".join(map(str, shape)) or "1",
+                escape(split),
+                shown_bytes(width * prod(shape) // _pieces(program, op)),
+            )
+    return table
+
+
+def _pieces(program: proj.ProgramOp, op: proj.GatherOp | proj.VariableOp) -> int:
+    assert program.mesh is not None
+    sizes = program.mesh.sizes()
+    return 1 if op.sharding is None else prod(sizes[axis] for axes in op.sharding.axes() for axis in axes)
+
+
+def collectives(found: Sequence[Collective]) -> Table:
+    """Return a table of the collectives of an iteration."""
+    from rich.markup import escape
+
+    table = _table(("collective", "bytes", "gives", "runs in", "for"), right=("bytes",))
+    for each in found:
+        table.add_row(
+            each.kind, f"{each.bytes:,}", escape(each.shapes), TIMES[each.when], escape(each.source)
+        )
+    return table
+
+
+def totals(found: Sequence[Collective]) -> list[str]:
+    """Return a line for each of the times at which collectives run, with their number and bytes."""
+    lines = []
+    for when, words in TIMES.items():
+        sizes = [each.bytes for each in found if each.when == when]
+        if sizes or when == "iteration":
+            lines.append(f"{len(sizes)} collectives of {sum(sizes):,} bytes a device in {words}")
+    return lines
+
+
+def _table(titles: Sequence[str], right: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+    return table

@@ -49,8 +49,6 @@ class PartitionPass(ModulePass):
     """Devices along the feature axis."""
     stack: int = 1
     """Devices along the stack axis."""
-    share: bool = False
-    """Whether the program's batch is already one device's share of the samples."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         try:
@@ -59,7 +57,7 @@ class PartitionPass(ModulePass):
             raise PassFailedException(str(error)) from error
         for program in op.ops:
             if isinstance(program, proj.ProgramOp):
-                partition(program, mesh, share=self.share)
+                partition(program, mesh)
 
 
 @dataclass
@@ -68,7 +66,6 @@ class Partition:
 
     program: proj.ProgramOp
     mesh: MeshAttr
-    share: bool = False
     samples: Samples | None = field(init=False, default=None)
     notes: list[str] = field(init=False, default_factory=list)
     """A sentence for each reason not to use an axis."""
@@ -80,11 +77,11 @@ class Partition:
         self.dots = _dots(self.program)
         self.losses = _losses(self.program)
         batch = batch_of(self.program)
-        if self.sizes["sample"] == 1 and not self.share:
+        if self.sizes["sample"] == 1:
             return
         if batch is None:
             self.notes.append("sample splits nothing: the network has no dimension 'batch'")
-        elif not self.share and batch % self.sizes["sample"]:
+        elif batch % self.sizes["sample"]:
             self.notes.append(f"sample splits nothing: {self.sizes['sample']} does not divide batch {batch}")
         else:
             try:
@@ -148,14 +145,12 @@ class Partition:
             self.notes.append(note)
 
 
-def partition(program: proj.ProgramOp, mesh: MeshAttr, *, share: bool = False) -> Partition:
+def partition(program: proj.ProgramOp, mesh: MeshAttr) -> Partition:
     """Annotate a program's tensors with how they are split over a mesh; return the reasons with it."""
-    found = Partition(program, mesh, share)
-    # One device's share of the samples is not cut again: its axis has one device in this program.
-    kept = MeshAttr(1, mesh.feature.data, mesh.stack.data) if share else mesh
+    found = Partition(program, mesh)
     for op in _sharded(program):
         op.sharding = found.sharding(op)
-    program.mesh = kept
+    program.mesh = mesh
     return found
 
 
@@ -201,7 +196,9 @@ def _losses(program: proj.ProgramOp) -> dict[str, int]:
 
 
 def _dots(program: proj.ProgramOp) -> set[str]:
-    """Return the nodes that are dots."""
+    """Return the nodes that are dots or convolutions."""
     return {
-        op.node.data for op in program.walk() if isinstance(op, proj.EvaluateOp) and op.operator.data == "dot"
+        op.node.data
+        for op in program.walk()
+        if isinstance(op, proj.EvaluateOp) and op.operator.data in ("dot", "convolution")
     }

@@ -117,6 +117,8 @@ class Samples:
     values: dict[SSAValue, Layout] = field(default_factory=dict)
     nodes: dict[str, Layout] = field(default_factory=dict)
     variables: dict[str, Layout] = field(default_factory=dict)
+    copies: dict[str, Layout] = field(default_factory=dict)
+    """The rows of all copies that a node holds: those of its inputs, read together."""
 
     def __post_init__(self) -> None:
         for op in self.program.forward_op().body.block.ops:
@@ -124,6 +126,11 @@ class Samples:
                 self._write(op)
             else:
                 self._evaluate(op)
+        for name, variable in self.program.variables().items():
+            node = variable.node.data
+            if variable.kind.data == "copies" and node in self.copies:
+                layouts = self.variables.get(name, Layout()), self.copies[node]
+                self.variables[name] = joined(layouts, f"'{node}'")
         for part in self.program.part_ops().values():
             for op in part.body.block.ops:
                 self._project(op)
@@ -234,8 +241,12 @@ class Samples:
         operator, where = op.operator.data, f"'{op.node.data}'"
         layouts = [self.values[each] for each in op.inputs]
         if operator == "dot":
-            return dot_layout(layouts[0], layouts[1], len(shape_of(op.result)), where)
-        layout = joined(layouts, where)
+            found = dot_layout(layouts[0], layouts[1], len(shape_of(op.result)), where)
+            self.copies[op.node.data] = found  # [.., K, M, N] where the value is [.., K, M]
+            return found
+        if operator == "convolution":
+            return convolution_layout(layouts[0], layouts[1], where)
+        layout = self.copies[op.node.data] = joined(layouts, where)
         if operator in ELEMENTWISE:
             return layout
         if operator in REDUCTIONS:
@@ -290,6 +301,14 @@ def dot_layout(lhs: Layout, rhs: Layout, rank: int, where: str) -> Layout:
     if len(certain) > 1:
         raise Mixed(f"{where} multiplies samples by samples")
     return certain[0] if certain else Layout(None, along_k.perhaps | along_m.perhaps | outer.perhaps)
+
+
+def convolution_layout(image: Layout, kernel: Layout, where: str) -> Layout:
+    """Return the layout of a convolution: images ``[batch, height, width, N]`` may be of several samples."""
+    rows = image.rows
+    if (rows is not None and rows.axis > 0) or kernel.rows is not None:
+        raise Mixed(f"{where} sums over samples")
+    return _only(image, lambda axis: axis == 0)
 
 
 def _only(layout: Layout, accept: Callable[[int], bool]) -> Layout:
@@ -354,6 +373,18 @@ def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> 
         ):
             return f"'{op.node.data}' has other readers for a share of the batch"
     return None
+
+
+def share_shardings(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
+    """Annotate one share of the samples as the whole is, of which it differs in sizes alone.
+
+    It is not cut again: the sample axis of its mesh has one device.
+    """
+    assert whole.mesh is not None
+    for op, other in zip(whole.walk(), part.walk(), strict=True):
+        if isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
+            other.sharding = op.sharding
+    part.mesh = proj.MeshAttr(1, whole.mesh.feature.data, whole.mesh.stack.data)
 
 
 def _readers(op: proj.GatherOp) -> list[tuple[str, int, int]]:

@@ -37,7 +37,7 @@ from pjc.passes.mesh_cost import MACHINES, CostModel, Machine, Prediction
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.partition import Partition, PartitionPass, partition
 from pjc.passes.roll import RollPass
-from pjc.passes.samples import batch_of, different_sizes
+from pjc.passes.samples import batch_of, different_sizes, share_shardings
 from pjc.passes.solvers import CYCLIC
 from pjc.passes.solvers import SOLVERS as SOLVER_FORMULAS
 from pjc.passes.unroll import UnrollPass
@@ -365,10 +365,10 @@ class Compilation:
             copies = tuple(f"{label}={form}" for label, form in chosen.items())
             smaller = self.for_batch(batch // count)
             options = replace(smaller.options, copies=copies or ("auto",), mesh=None)
-            module = replace(smaller, options=options).proj
-            part = only(module, proj.ProgramOp)
+            part = only(replace(smaller, options=options).proj, proj.ProgramOp)
             if (reason := different_sizes(whole, part, count)) is None:
-                _partition_pass(self.mesh, share=True).apply(context(), module)
+                share_shardings(whole, part)
+                part.verify()
                 return Share(part, count)
             raise _mistake(f"the samples cannot be split: {reason}", "take a mesh without sample")
         return Share(whole, 1)
@@ -589,8 +589,8 @@ class Compilation:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def _partition_pass(mesh: Mapping[str, int], *, share: bool = False) -> PartitionPass:
-    return PartitionPass(mesh["sample"], mesh["feature"], mesh["stack"], share)
+def _partition_pass(mesh: Mapping[str, int]) -> PartitionPass:
+    return PartitionPass(mesh["sample"], mesh["feature"], mesh["stack"])
 
 
 def _is_cut(program: proj.ProgramOp) -> bool:

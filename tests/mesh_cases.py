@@ -37,8 +37,9 @@ NETWORKS = {
     + HEAD
     + """
 param kernel: f32[3, 3, 1, 8] = he_normal
-z = relu(conv2d(x, kernel))
-pooled = max(z, axis = [1, 2])
+param second: f32[3, 3, 8, 8] = he_normal
+z = relu(conv2d(relu(conv2d(x, kernel)), second))
+pooled = mean(z, axis = [1, 2])
 output logits = out(pooled, 8)"""
     + LOSS,
     "recurrent": "input x: f32[batch, 16, 4]"

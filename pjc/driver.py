@@ -25,6 +25,7 @@ from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries, needs_onnx, read_source
 from pjc.mesh import AUTO, check_devices, factorizations, parse_mesh
+from pjc.passes.assign import Assignment, assign, distinct_graph
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
@@ -333,10 +334,17 @@ class Compilation:
 
             machine = MACHINES.get(jax.default_backend(), MACHINES["gpu"])
         module = self.proj if mesh is None else self._split_over(mesh)
-        explained = explain(only(self.feas, feas.ProblemOp), self.chooser())
-        operations = {each.label: each.cost.operations for each in explained}
         program = only(module, proj.ProgramOp)
-        return CostModel(program, operations, machine, self.options.iterations).predict()
+        return CostModel(program, self._operations(), machine, self.options.iterations).predict()
+
+    def _operations(self) -> dict[str, int]:
+        """Return the operations of each dot in an iteration, by its label."""
+        explained = explain(only(self.feas, feas.ProblemOp), self.chooser())
+        return {each.label: each.cost.operations for each in explained}
+
+    def assignment(self, devices: int) -> Assignment:
+        """Return the device that a graph partitioner gives each constraint that no loop stacks."""
+        return assign(distinct_graph(only(self.feas, feas.ProblemOp), self._operations()), devices)
 
     @cached_property
     def partition(self) -> Partition:

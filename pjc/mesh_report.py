@@ -33,6 +33,8 @@ def show(console: Console, compilation: Compilation) -> None:
     console.print(shardings(compilation))
     for note in compilation.partition.notes:
         say(console, note)
+    for line in assigned(compilation):
+        say(console, line)
     say(console, "")
     found = compilation.collectives()
     if found:
@@ -73,6 +75,24 @@ def shardings(compilation: Compilation) -> Table:
                 shown_bytes(width * prod(shape) // _pieces(program, op)),
             )
     return table
+
+
+def assigned(compilation: Compilation) -> list[str]:
+    """Return what a graph partitioner would give to each device of the stack axis of what no loop stacks."""
+    assert compilation.mesh is not None
+    count = compilation.mesh["stack"]
+    if count == 1:
+        return []
+    found = compilation.assignment(count)
+    lines = [""] + [
+        f"device {index} of stack could take {', '.join(labels) or 'nothing'}: {load / 1e6:.1f} MFlop"
+        for index, (labels, load) in enumerate(zip(found.devices, found.loads, strict=True))
+    ]
+    return [
+        *lines,
+        f"cut {shown_bytes(found.cut)} of {shown_bytes(found.total)} an iteration, largest load "
+        f"{found.balance:.2f} times the mean; now every device of stack computes these constraints",
+    ]
 
 
 def _pieces(program: proj.ProgramOp, op: proj.GatherOp | proj.VariableOp) -> int:

@@ -17,6 +17,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
 from mesh_cases import NETWORKS
 from xdsl.parser import Parser
@@ -27,6 +28,7 @@ from pjc.dialects import proj
 from pjc.dialects.view import shape_of
 from pjc.driver import Options, compile_text, only
 from pjc.mesh import factorizations, parse_mesh, show
+from pjc.passes.assign import assign
 from pjc.runtime.collectives import iteration_collectives
 from pjc.universe import context
 
@@ -59,7 +61,9 @@ def check(found: dict[str, Any]) -> None:
     """What every case must hold."""
     scale = max(1.0, found["largest"])
     assert found["moved"] > 0.1, "the parameters did not move, so that nothing was compared"
-    assert found["difference"] < (TOLERANCE if found["case"][3] == "f32" else 1e-10) * scale
+    rounding = 10 * found["one_bit"]  # what another rounding of the parameters does to one device
+    allowed = TOLERANCE if found["case"][3] == "f64" else max(TOLERANCE * scale, rounding)
+    assert found["difference"] <= allowed
     assert found["gaps"][0] == pytest.approx(found["gaps"][1], rel=1e-3)
     collectives = iteration_collectives(found["hlo"])
     expected = collectives_of(base64.b64decode(found["module"]))
@@ -307,3 +311,47 @@ def test_samples_are_split_only_where_nothing_mixes_them(body: str, reason: str 
     assert any(axis is not None for axis in split) == (reason is None)
     notes = compilation.partition.notes
     assert notes == [] if reason is None else any(reason in note for note in notes), notes
+
+
+def weighted(work: dict[str, int], edges: dict[tuple[str, str], int]) -> nx.Graph[str]:
+    graph: nx.Graph[str] = nx.Graph()
+    for node, each in work.items():
+        graph.add_node(node, work=each)
+    for (one, other), size in edges.items():
+        graph.add_edge(one, other, bytes=size)
+    return graph
+
+
+def test_constraints_are_assigned_in_balance_where_the_cut_is_small() -> None:
+    chain = weighted(
+        dict.fromkeys("abcdef", 10),
+        {("a", "b"): 9, ("b", "c"): 9, ("c", "d"): 1, ("d", "e"): 9, ("e", "f"): 9},
+    )
+    found = assign(chain, 2)
+    assert found.devices == (("a", "b", "c"), ("d", "e", "f"))
+    assert (found.cut, found.total, found.balance) == (1, 37, 1.0)
+
+
+def test_a_constraint_moves_to_the_device_that_it_talks_to() -> None:
+    work = {"a": 10, "b": 10, "c": 10, "light": 1, "d": 29}
+    edges = {("a", "b"): 5, ("b", "c"): 5, ("a", "light"): 8, ("c", "d"): 1, ("light", "d"): 50}
+    found = assign(weighted(work, edges), 2)
+    assert found.devices == (("a", "b", "c"), ("light", "d"))
+    assert found.cut == 9
+
+
+def test_more_devices_than_constraints_leave_some_without_any() -> None:
+    found = assign(weighted({"a": 3, "b": 3}, {("a", "b"): 1}), 4)
+    assert sorted(found.loads) == [0, 0, 3, 3]
+
+
+def test_distinct_layers_of_a_network_are_assigned_and_stacked_ones_are_not() -> None:
+    found = compile_text(NETWORKS["mlp"], Options(batch=16)).assignment(2)
+    assert found.devices[0][0] == "dense_0.matmul" and found.devices[1][-1] == "cross_entropy"
+    assert 1 <= found.balance < 1.3
+    labels = [
+        label
+        for each in compile_text(NETWORKS["deep"], Options(batch=16)).assignment(2).devices
+        for label in each
+    ]
+    assert labels == ["cell.matmul", "relu_0.sum_relu", "out.matmul", "cross_entropy"]

@@ -1,8 +1,10 @@
 """Iterations on meshes of devices: their time, and what devices send each other, predicted and compiled.
 
-``python benchmarks/meshes.py --devices 8 [MESH ..]`` prints a table for networks that are split along each axis.
-All meshes of that many devices are taken if none is named. The devices are those of one CPU, so that times
-say what splitting costs, not what it gains.
+``python benchmarks/meshes.py --devices 8 [MESH ..]`` prints a table for networks that are split along each
+axis. All meshes of that many devices are taken if none is named. The devices are those of one CPU: there are
+no more cores with more of them, so that times say what splitting costs.
+
+``python benchmarks/meshes.py --predict`` prints what the cost model says for up to thousands of GPUs.
 """
 
 from __future__ import annotations
@@ -82,11 +84,50 @@ def milliseconds(step: object, *arguments: object, short: int = 2, long: int = 2
     return (best[long] - best[short]) / (long - short) * 1e3
 
 
+DEEP = """
+input x: f32[batch, 4096]
+target y: class[batch, 1024]
+h = x
+for layer in 0..256 {
+  param weight: f32[4096, 4096] = he_normal
+  param bias: f32[4096] = zeros
+  h = sum_relu(bias, h @ weight)
+}
+param last: f32[4096, 1024] = he_normal
+logits = h @ last
+output logits
+require cross_entropy(logits, y, strength = 1.0)
+"""
+
+
+def predict() -> None:
+    """Print the best mesh for more and more GPUs, and the best that leaves the stack axis out."""
+    from pjc.driver import Options, compile_text
+    from pjc.mesh import factorizations, show
+    from pjc.passes.mesh_cost import MACHINES
+
+    compilation = compile_text(DEEP, Options(batch=4096, solver="ap"))
+    alone = compilation.predict({"sample": 1, "feature": 1, "stack": 1}, MACHINES["gpu"]).seconds
+    print(f"{'devices':>7}  {'best mesh':32} {'ms':>9} {'efficiency':>10}   without stack: efficiency")
+    for devices in (1, 8, 64, 512, 4096):
+        meshes = factorizations(devices)
+        costs = [(compilation.predict(mesh, MACHINES["gpu"]).seconds, mesh) for mesh in meshes]
+        best, mesh = min(costs, key=lambda each: each[0])
+        flat, other = min((each for each in costs if each[1]["stack"] == 1), key=lambda each: each[0])
+        share, flat_share = alone / devices / best, alone / devices / flat
+        print(f"{devices:7}  {show(mesh):32} {best * 1e3:9.2f} {share:10.0%}", end="   ")
+        print(f"{show(other)}: {flat_share:.0%}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--devices", type=int, default=8)
     parser.add_argument("meshes", nargs="*")
+    parser.add_argument("--predict", action="store_true")
     given = parser.parse_args()
+    if given.predict:
+        predict()
+        return
     import jax
 
     jax.config.update("jax_num_cpu_devices", given.devices)
@@ -98,9 +139,8 @@ def main() -> None:
 
     meshes = given.meshes or [show(mesh) for mesh in factorizations(given.devices)]
     for name, (text, options) in NETWORKS.items():
-        print(
-            f"\n{name}\n{'mesh':28} {'ms':>8} {'predicted':>9} {'collectives':>11} {'bytes':>10} {'predicted':>10}"
-        )
+        print(f"\n{name}\n{'mesh':28} {'ms':>8} {'predicted':>9}", end=" ")
+        print(f"{'collectives':>11} {'bytes':>10} {'predicted':>10}")
         for mesh in (None, *meshes):
             compilation = compile_text(text, Options(mesh=mesh, **options))
             program = compilation.program()

@@ -97,9 +97,6 @@ class ForOp(IRDLOperation):
         stacked = [(self.iterations, *shape_of(value)) for value in end.collected]
         if [shape_of(value) for value in self.collected] != stacked:
             raise VerifyException("a collected value has a first axis of the number of iterations")
-        for op in self.body.block.ops:
-            if isinstance(op, ForOp):
-                raise VerifyException("loops are not nested")
 
 
 @irdl_op_definition

@@ -77,6 +77,8 @@ class PathAttr(ParametrizedAttribute):
     ``#proj.path<@dense.matmul.rhs via transpose [1, 0] then broadcast [4, 3, 5] [1, 2]>``. The node that
     holds the variable may be a family: with ``for 16`` each entry at the start of the path is read by
     sixteen of its nodes, and ``group 1`` tells paths apart by which entries are read by one and the same.
+    With ``for 16 apart`` sixteen nodes, which share the first axis of the copies evenly, each read rows of
+    their own choice, by number.
     """
 
     name = "proj.path"
@@ -85,9 +87,18 @@ class PathAttr(ParametrizedAttribute):
     steps: ArrayAttr[StepAttr]
     nodes: IntAttr
     group: IntAttr
+    apart: IntAttr
 
-    def __init__(self, variable: str, steps: Sequence[StepAttr] = (), nodes: int = 1, group: int = 0) -> None:
-        super().__init__(StringAttr(variable), ArrayAttr(list(steps)), IntAttr(nodes), IntAttr(group))
+    def __init__(
+        self,
+        variable: str,
+        steps: Sequence[StepAttr] = (),
+        nodes: int = 1,
+        group: int = 0,
+        apart: bool = False,
+    ) -> None:
+        numbers = (IntAttr(nodes), IntAttr(group), IntAttr(int(apart)))
+        super().__init__(StringAttr(variable), ArrayAttr(list(steps)), *numbers)
 
     def result_shape(self, shape: Shape) -> Shape:
         """Return the shape at the end of the path, for a value of the given shape."""
@@ -103,6 +114,8 @@ class PathAttr(ParametrizedAttribute):
                 step.print_body(printer)
             if self.nodes.data != 1:
                 printer.print_string(f" for {self.nodes.data}")
+            if self.apart.data:
+                printer.print_string(" apart")
             if self.group.data != 0:
                 printer.print_string(f" group {self.group.data}")
 
@@ -116,8 +129,9 @@ class PathAttr(ParametrizedAttribute):
                 steps.append(StepAttr.parse_body(parser))
                 separator = "then"
             nodes = parser.parse_integer() if parser.parse_optional_keyword("for") else 1
+            apart = parser.parse_optional_keyword("apart") is not None
             group = parser.parse_integer() if parser.parse_optional_keyword("group") else 0
-        return [variable, ArrayAttr(steps), IntAttr(nodes), IntAttr(group)]
+        return [variable, ArrayAttr(steps), IntAttr(nodes), IntAttr(group), IntAttr(int(apart))]
 
 
 PATHS = ArrayAttr[PathAttr]

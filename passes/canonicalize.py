@@ -20,7 +20,7 @@ from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
 from pjc.dialects import view
 from pjc.dialects.view import ViewOp, shape_of
-from pjc.passes.index_views import MoveIndexViewsBehindGather
+from pjc.passes.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class CanonicalizePass(ModulePass):
     """Fold views into views, merge equal operations and drop dead ones.
 
     Views that do nothing vanish, a view of a view of the same kind becomes one view, views of indices move
-    behind the gathers that read them. Equal operations and operations that nobody reads are left to xDSL's
-    own passes.
+    behind the gathers that read them, gathers from a table above a loop out of it. Equal operations and
+    operations that nobody reads are left to xDSL's own passes.
 
     ```
     %a = view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>
@@ -52,6 +52,7 @@ class CanonicalizePass(ModulePass):
             FoldSlices(),
             FoldPads(),
             MoveIndexViewsBehindGather(),
+            MoveGatherOutOfLoop(),
         ]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
         CommonSubexpressionElimination().apply(ctx, op)

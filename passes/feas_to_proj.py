@@ -90,6 +90,14 @@ def iterate_op(options: FeasToProjPass, parts: list[str], halfway: bool) -> proj
     return proj.IterateOp(options.solver, Region([iteration.block]))
 
 
+def check_families(problem: feas.ProblemOp) -> None:
+    """Raise FamilyError if what the iterations of a loop read makes them no family of constraints."""
+    lowering = _Lowering(problem)
+    for node in lowering.trained():
+        if node.results:
+            lowering.paths(node)
+
+
 @dataclass
 class _Lowering:
     problem: feas.ProblemOp
@@ -126,7 +134,10 @@ class _Lowering:
         found: list[proj.PathAttr] = []
         for reader, same in groupby(readers, key=lambda each: each[0]):
             ways = [(index, (*steps, *spread_steps(reader, index))) for _, index, steps in same]
-            found += _family_paths(reader, ways, shape_of(node.results[0]))
+            if isinstance(node, feas.GivenOp):  # data are only written
+                found += [proj.PathAttr(held_name(reader, index), steps) for index, steps in ways]
+            else:
+                found += _family_paths(reader, ways, shape_of(node.results[0]))
         return found
 
     def targets(self, node: feas.NodeOp) -> list[proj.PathAttr]:
@@ -251,6 +262,6 @@ def _family_paths(
     ]
     groups = grouped(reader.label.data, found)
     return [
-        proj.PathAttr(name, steps, count if each.axis is None else 1, group)
+        proj.PathAttr(name, steps, count if each.axis is None else 1, group, each.by_number)
         for name, (_, steps), each, group in zip(names, ways, found, groups, strict=True)
     ]

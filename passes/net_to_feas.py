@@ -9,11 +9,13 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, NameLoc, i32
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriteWalker
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, net
 from pjc.dialects.loops import ForOp
 from pjc.dialects.view import Sizes, ViewOp, element_of, sizes
+from pjc.passes.index_views import MoveIndexViewsBehindGather
 from pjc.passes.lift import Lifting, liftable
 from pjc.passes.unroll import unroll
 
@@ -58,6 +60,7 @@ class _Conversion:
         for loop in [op for op in network.body.block.ops if isinstance(op, ForOp)]:
             if not liftable(loop):
                 unroll(loop)
+        PatternRewriteWalker(MoveIndexViewsBehindGather()).rewrite_region(network.body)
         for op in network.body.block.ops:
             if isinstance(op, ForOp):
                 name = self.unused(op.label.data)

@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from pjc.dialects import net, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.view import shape_of
+from pjc.passes.loop_parameters import family, lift_parameters
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class UnrollPass(ModulePass):
     name = "net-unroll"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for loop in [each for each in op.walk() if isinstance(each, ForOp)]:
-            unroll(loop)
+        for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
+            lift_parameters(network)
+            for loop in reversed([each for each in network.walk() if isinstance(each, ForOp)]):
+                unroll(loop)
 
 
 def unroll(loop: ForOp) -> None:
@@ -68,15 +71,6 @@ def unroll(loop: ForOp) -> None:
         old.replace_all_uses_with(new)
     loop.detach()
     loop.erase()
-
-
-def family(op: net.ParamOp, count: int) -> net.ParamOp:
-    """Return the parameters that a loop's parameter has in all iterations, as one."""
-    kind = view.tensor_like(op.result, (count, *shape_of(op.result)))
-    made = net.ParamOp(op.label.data, op.init, kind, count)
-    made.location = op.location
-    made.result.name_hint = op.result.name_hint
-    return made
 
 
 def _repeated(

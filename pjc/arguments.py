@@ -190,6 +190,12 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         choices=PRODUCTS,
         help="what matrix products round their factors to, on GPUs and TPUs (default: f32)",
     )
+    add(
+        "--unroll",
+        action="store_const",
+        const=True,
+        help="unroll loops, rather than project all their iterations at once",
+    )
     devices = parser.add_argument_group("devices")
     add = devices.add_argument
     add(

@@ -20,7 +20,7 @@ from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects import feas, net, proj
-from pjc.dialects.loops import ForOp
+from pjc.dialects.loops import AtOp
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries, needs_onnx, read_source
@@ -29,11 +29,13 @@ from pjc.passes.assign import Assignment, assign, distinct_graph
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
-from pjc.passes.feas_to_proj import FeasToProjPass
+from pjc.passes.families import FamilyError
+from pjc.passes.feas_to_proj import FeasToProjPass, check_families
 from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
 from pjc.passes.levels import LevelsPass
+from pjc.passes.loop_parameters import loops_around
 from pjc.passes.mesh_cost import MACHINES, CostModel, Machine, Prediction
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.partition import Partition, PartitionPass, partition
@@ -41,6 +43,7 @@ from pjc.passes.roll import RollPass
 from pjc.passes.samples import batch_of, different_sizes, share_shardings
 from pjc.passes.solvers import CYCLIC
 from pjc.passes.solvers import SOLVERS as SOLVER_FORMULAS
+from pjc.passes.unnest import UnnestPass
 from pjc.passes.unroll import UnrollPass
 from pjc.universe import context
 
@@ -77,6 +80,7 @@ class Options:
         level: 0 holds every copy, 1 uses only forms that change nothing, 2 also the factored form.
         copies: "auto", or the one form to use wherever it applies: "exact", "held", "shared" or "factored";
             and "LABEL=FORM" for single dots. One word, or several.
+        unroll: whether loops are unrolled, rather than all their iterations projected at once.
         products: "f32", or "bf16": matrix products take factors that are rounded to bfloat16, and add up in
             float32. For GPUs and TPUs; CPUs compute them in float32 all the same.
         mesh: how many devices split the samples, the features, and the iterations of loops, as in
@@ -96,6 +100,7 @@ class Options:
     level: int = 2
     copies: str | Sequence[str] = ("auto",)
     products: str = "f32"
+    unroll: bool = False
     mesh: str | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
@@ -279,23 +284,34 @@ class Compilation:
                 label = op.label.data
                 array = given.get(file, {}).get(label.rpartition(".")[2])
                 if array is not None:
-                    loop = op.parent_op()
-                    count = (loop.iterations,) if isinstance(loop, ForOp) else ()
-                    found[label] = np.broadcast_to(array, (*count, *array.shape))
+                    counts = [loop.iterations for loop in loops_around(op)]
+                    family = (prod(counts),) if counts else ()
+                    found[label] = np.broadcast_to(array, (*family, *array.shape))
         return found
 
     @cached_property
     def feas(self) -> ModuleOp:
-        """The feasibility problem, split into parts."""
-        loops: list[ModulePass]
-        split: list[ModulePass]
-        if self.options.solver in CYCLIC:
-            loops, split = [UnrollPass(), CanonicalizePass()], [LevelsPass()]
-        else:
-            loops = [CanonicalizePass(), *([RollPass()] if self.options.level else [])]
-            split = [LegalizeBipartitePass(), BipartitionPass()]
-        passes = [*loops, NetToFeasPass(), FusePass(), *split]
-        return self._run("feas", self.net, passes)
+        """The feasibility problem, split into parts.
+
+        Its loops are families of constraints, unless the solver or the options want them unrolled, or what
+        the iterations read makes them none.
+        """
+        unrolled = self.options.unroll or self.options.solver in CYCLIC
+        found = self._run("feas", self.net, self._to_feas(unrolled))
+        try:
+            check_families(only(found, feas.ProblemOp))
+        except FamilyError:
+            found = self._run("feas", self.net, self._to_feas(unrolled=True))
+        return found
+
+    def _to_feas(self, unrolled: bool) -> list[ModulePass]:
+        """Return the passes from the network to the problem."""
+        cyclic, level = self.options.solver in CYCLIC, self.options.level
+        loops: list[ModulePass] = [UnrollPass() if unrolled else UnnestPass(), CanonicalizePass()]
+        if level and not unrolled:
+            loops.append(RollPass())
+        split: list[ModulePass] = [LevelsPass()] if cyclic else [LegalizeBipartitePass(), BipartitionPass()]
+        return [*loops, NetToFeasPass(), FusePass(), *split]
 
     @cached_property
     def proj(self) -> ModuleOp:
@@ -635,7 +651,7 @@ def _tables_of(indices: SSAValue) -> list[int]:
         reader = use.operation
         if isinstance(reader, GatherOp) and reader.indices is indices:
             found.append(shape_of(reader.table)[0])
-        elif isinstance(reader, ViewOp):
+        elif isinstance(reader, ViewOp | AtOp):
             found += _tables_of(reader.results[0])
     return found
 

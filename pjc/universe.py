@@ -21,6 +21,7 @@ DIALECTS = {
 
 PASSES = {
     "net-infer-shapes": ("infer_shapes", "InferShapesPass"),
+    "net-unnest": ("unnest", "UnnestPass"),
     "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
     "net-roll": ("roll", "RollPass"),

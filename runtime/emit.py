@@ -42,7 +42,7 @@ from pjc.runtime.projections.bilinear import BILINEAR, Bilinear, bilinear
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
 from pjc.runtime.projections.sets import ConstraintSet
-from pjc.runtime.views import Step, collect, counts, gathered_mean, spread, write
+from pjc.runtime.views import Reader, Step, collect, counts, gathered_mean, spread, write
 
 State = dict[str, Array]
 Tensors = Mapping[str, Array]
@@ -345,7 +345,7 @@ class Emitter:
             over = self._total if self._is_shared(op.sharding) else (lambda found: found)
             return gathered_mean(_groups(op, self, fixed.data), state, fixed.forward[op.node.data], over)
         means, weights = [], []
-        for nodes, paths in _groups(op, self, {}):
+        for nodes, paths, _ in _groups(op, self, {}):
             found = sum(collect(state[name], path, shape) for name, path in paths)
             made = np.asarray(sum(counts(path, shape) for _, path in paths))
             means.append(found / np.maximum(made, 1).astype(dtype_of(op.result)))
@@ -535,15 +535,14 @@ def _reads_by_number(op: proj.GatherOp) -> bool:
     return any(step.indices.data for path in op.paths for step in path.steps)
 
 
-def _groups(
-    op: proj.GatherOp, emitter: Emitter, data: Tensors
-) -> list[tuple[int, list[tuple[str, list[Step]]]]]:
-    """Return the paths to what each reader holds, and how many nodes the reader stands for."""
-    found: dict[tuple[str, int], tuple[int, list[tuple[str, list[Step]]]]] = {}
+def _groups(op: proj.GatherOp, emitter: Emitter, data: Tensors) -> list[Reader]:
+    """Return the readers of a value."""
+    found: dict[tuple[str, int], Reader] = {}
     for path in op.paths:
         name = path.variable.data
         key = emitter.variables[name].node.data, path.group.data
-        found.setdefault(key, (path.nodes.data, []))[1].append((name, steps_of(path.steps, data)))
+        reader = found.setdefault(key, Reader(path.nodes.data, [], bool(path.apart.data)))
+        reader.paths.append((name, steps_of(path.steps, data)))
     return list(found.values())
 
 
@@ -561,7 +560,7 @@ def _readers(op: proj.GatherOp, emitter: Emitter) -> np.ndarray:
     """Return how many nodes read each entry."""
     shape = shape_of(op.result)
     found = np.zeros((), np.int64)
-    for nodes, paths in _groups(op, emitter, {}):
+    for nodes, paths, _ in _groups(op, emitter, {}):
         made = sum(counts(path, shape) for _, path in paths)
         found = found + nodes * np.minimum(made, 1)
     return found

@@ -339,7 +339,14 @@ LOOP_MISTAKES = {
     "n = 3\nfor t in 0..2 {\n  n = 4\n}": (
         "a loop carries tensors from one iteration to the next, but 'n' is the number 3"
     ),
-    "for t in 0..2 {\n  for s in 0..2 {\n    z = h\n  }\n}": "loops cannot be nested",
+    "for t in 0..2 {\n  for s in 0..2 {\n    z = x[s, t] + x[t, t]\n  }\n}": (
+        "one axis of a tensor can follow a loop, found two"
+    ),
+    "for t in 0..2 {\n  z = relu(x)\n  for s in 0..2 {\n    g = z[t, s]\n  }\n}": (
+        "'t' indexes tensors from above the loop; f32[batch=64, 64] is made in it"
+    ),
+    "for t in 0..2 {\n  for t in 0..2 {\n    z = h\n  }\n}": "'t' is already declared in line 4",
+    "def f(x) {\n  return relu(x)\n}\nfor t in 0..2 {\n  g = f\n  h = g(h)\n}\nh = g(h)": "unknown name 'g'",
     "for t in 0..2 {\n  output h\n}": "'output' belongs outside of loops",
     "for t in 0..2 {\n  z = t\n}": "an index that follows 't' is no value of its own",
 }
@@ -700,10 +707,16 @@ def test_an_error_in_a_block_says_which_call() -> None:
     )
 
 
-def test_a_block_with_a_loop_is_not_called_in_a_loop() -> None:
+def test_a_block_with_a_loop_is_called_in_a_loop() -> None:
     text = (
-        "def deep(h) {\n  for t in 0..2 {\n    h = relu(h)\n  }\n  return h\n}\n"
-        "h = x\nfor s in 0..2 {\n  h = deep(h)\n}\noutput h\n"
+        "def deep(h, n) {\n  for t in 0..n {\n    param w: f32[64] = zeros\n    h = relu(h + w)\n  }\n"
+        "  return h\n}\nboth = deep\nh = x\nfor s in 0..2 {\n  h = both(deep(h, 3), 4)\n}\noutput h\n"
     )
-    assert "loops cannot be nested" in errors(HEAD + text)
-    assert output_type(compile_(HEAD + text.replace("for s in 0..2 {\n  h = deep(h)\n}", "h = deep(h)")))
+    network = compile_(HEAD + text)
+    params = {
+        op.label.data: op.result.type.get_shape() for op in network.walk() if isinstance(op, net.ParamOp)
+    }
+    assert params == {"both.w": (4, 64), "deep_0.w": (64,)}  # shared by the iterations of s, and each its own
+    assert "'both.w' is shared, but this call needs it as" in errors(
+        HEAD + text.replace("deep(h, 3)", "both(h, 3)")
+    )

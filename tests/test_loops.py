@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ def relu(x) {
 }
 cell = dense
 out = dense
+"""
+TABLE = """
+input tokens: int[batch, 5]
+param table: f32[4, 3] = normal(1)
+param mix: f32[3, 3] = normal(1)
+h = full((batch, 3), 0.5)
 """
 BODIES = {
     "a recurrent cell": """
@@ -123,6 +130,63 @@ for t in 0..5 {
 }
 output logits = dense(g, 3)
 """,
+    "layers in a loop over time": """
+h = full((batch, 3), 0)
+for t in 0..5 {
+    inside = concat(x[:, t], h)
+    for layer in 0..2 {
+        inside = concat(x[:, t], relu(dense(inside, 3)))
+    }
+    h = inside[:, 2:]
+}
+output logits = out(h, 3)
+""",
+    "a loop over time in layers": """
+h = transpose(x, (1, 0, 2))
+for layer in 0..2 {
+    state = full((batch, 2), 0)
+    one = dense
+    for t in 0..5 {
+        state = relu(one(concat(h[t], state), 2) + dense(x[:, t], 2))
+        states = state
+    }
+    h = states
+}
+output logits = out(h[4], 3)
+""",
+    "a bound block with a loop in it": """
+def deep(x) {
+    h = x
+    for layer in 0..3 {
+        h = relu(dense(h, 2))
+    }
+    return h
+}
+both = deep
+output logits = out(both(x[:, 0]) + both(x[:, 1]), 3)
+""",
+    "rows by number, read outside too": TABLE
+    + """
+for t in 0..4 {
+    h = relu(cell(concat(embedding(table, tokens[:, t]), h), 3))
+}
+output logits = out(h + sum(table @ mix, axis = 0), 3)
+""",
+    "rows by number of two steps": TABLE
+    + """
+e = embedding(table, tokens)
+for t in 0..4 {
+    h = relu(cell(concat(e[:, t + 1], h[:, :2], e[:, t]), 3))
+}
+output logits = out(h, 3)
+""",
+    "rows by number of what is carried": TABLE
+    + """
+for t in 0..2 {
+    h = relu(cell(concat(embedding(h, tokens[:, t]), x[:, t]), 3))
+}
+output logits = out(h, 3)
+""",
 }
 LOSS = "require margin(logits, y)\n"
 
@@ -139,6 +203,7 @@ def iterates(compilation: Compilation, counts: tuple[int, ...] = (1, 2, 7)) -> l
     shapes = jax.eval_shape(emitter.init, jax.random.key(0))
     params = {name: generator.normal(size=shapes[name].shape) for name in sorted(shapes)}
     data = {"x": generator.normal(size=(2, 5, 2)), "y": generator.integers(0, 3, 2).astype(np.int32)}
+    data["tokens"] = np.array([[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]], np.int32)
     lowered = jax.jit(entry_points(emitter)["update"]).lower(params, data, 0)
     update = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
     return [params, *(update(params, data, count)[0] for count in counts)]
@@ -171,6 +236,28 @@ def test_optimized_loops_equal_the_oracle(name: str, solver: str) -> None:
     for one, other in zip(*results, strict=True):
         for key in one:
             np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-9, err_msg=key)
+
+
+def test_what_can_be_a_family_is_one_and_the_rest_is_unrolled() -> None:
+    options = Options(solver="ap", batch=2)
+    rows = compile_text(HEAD + BODIES["rows by number of two steps"] + LOSS, options)
+    assert str(rows.proj).count("for 4 apart") >= 2
+    carried = compile_text(HEAD + BODIES["rows by number of what is carried"] + LOSS, options)
+    mixed = (
+        HEAD
+        + """
+e = relu(dense(x, 3))
+h = full((batch, 3), 0)
+for t in 0..3 {
+    h = relu(cell(concat(e[:, t], e[:, 1], h), 3))
+}
+output logits = out(h, 3)
+"""
+    )
+    overlapping = compile_text(mixed + LOSS, options)
+    asked = compile_text(HEAD + BODIES["a recurrent cell"] + LOSS, replace(options, unroll=True))
+    for unrolled in (carried, overlapping, asked):
+        assert "loop<" not in str(unrolled.feas)
 
 
 def test_a_program_has_the_parameters_of_all_iterations_as_one(tmp_path: Path) -> None:

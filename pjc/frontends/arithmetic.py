@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pjc.frontends.values import Init, LoopIndex, Mistake, Value, describe, finite, joined
 
 
@@ -42,11 +44,11 @@ def _moved(operator: str, index: LoopIndex, by: int) -> LoopIndex:
     """Return an index that follows a loop in other steps, or from elsewhere."""
     match operator:
         case "+":
-            return LoopIndex(index.name, index.first + by, index.step)
+            return replace(index, first=index.first + by)
         case "-":
-            return LoopIndex(index.name, index.first - by, index.step)
+            return replace(index, first=index.first - by)
         case "*" if by > 0:
-            return LoopIndex(index.name, index.first * by, index.step * by)
+            return replace(index, first=index.first * by, step=index.step * by)
     raise Mistake(
         f"'{operator} {by}' of {index} is no index", "an index follows a loop as t, t + 1, t - 1 or 2 * t"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from xdsl.dialects.builtin import TensorType, f32, f64, i32
 from xdsl.ir import Attribute
+from xdsl.ir import Block as IrBlock
 
 from pjc.diagnostics import Span
-from pjc.dialects import net, shapes
+from pjc.dialects import net, shapes, view
+from pjc.dialects.loops import AtOp
 from pjc.dialects.net import InitAttr
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
@@ -199,40 +202,67 @@ class Declarations:
             raise Mistake(str(error), error.hint, node.type.span) from None
         label = scope.label(node.name.id)
         kind = TensorType(self.element, sizes)
+        counts = [self.evaluator.emitter.loops[loop] for loop in self._own_loops(scope)]
+        family = prod(counts) if counts else None
         if scope.shared is not None and label in scope.shared:
-            scope.bind(node.name, self._same_param(scope.shared[label], kind, init, node, label))
+            same = self._same_param(scope.shared[label], kind, init, family, node, label)
+            scope.bind(node.name, self._own_param(same, node, scope))
             return
         if label in self.labels:
             line = self.labels[label].line
             raise Mistake(f"a second parameter '{label}'; the first is in line {line}",
                           "choose another name", node.name.span)  # fmt: skip
         self.labels[label] = node.name.span
-        ssa = self.evaluator.emitter.add(net.ParamOp(label, init, kind), label, node.span, scope.home)
+        whole = kind if family is None else TensorType(self.element, shapes.checked([family, *sizes]))
+        op = net.ParamOp(label, init, whole, family)
+        ssa = self.evaluator.emitter.add(op, label, node.span, scope.home)
         assert ssa is not None
-        scope.bind(node.name, Tensor(ssa, names))
+        shared = SharedParam(ssa, kind, names, init, scope.called or node.span, family)
+        scope.bind(node.name, self._own_param(shared, node, scope))
         if scope.shared is not None:
-            place = scope.called or node.span
-            scope.shared[label] = SharedParam(ssa, kind, names, init, place)
+            scope.shared[label] = shared
+
+    def _own_loops(self, scope: Scope) -> list[IrBlock]:
+        """Return the loops that a shared parameter is declared above, but has one of for each iteration."""
+        if scope.home is None:
+            return []
+        return [*scope.own, *list(self.evaluator.emitter.loops)[scope.depth :]]
+
+    def _own_param(self, shared: SharedParam, node: ast.Param, scope: Scope) -> Tensor:
+        """Return what an iteration reads of a shared parameter: all of it, or what is its own."""
+        loops, site = self._own_loops(scope), self.evaluator.site(node, scope)
+        value = Tensor(shared.ssa, shared.names)
+        if len(loops) > 1:
+            counts = [self.evaluator.emitter.loops[loop] for loop in loops]
+            parted = view.ReshapeOp(shared.ssa, (*counts, *shared.type.get_shape()))
+            above = self.evaluator.emitter.around(loops[0])
+            value = site.op(parted, (*[None] * len(counts), *shared.names), block=above)
+        for loop in loops:
+            value = site.op(AtOp(value.ssa, 0, 0, 1), shared.names, block=loop)
+        return Tensor(value.ssa, shared.names)
 
     def _same_param(
         self,
         old: SharedParam,
         kind: TensorType[Attribute],
         init: InitAttr,
+        family: int | None,
         node: ast.Param,
         label: str,
-    ) -> Tensor:
+    ) -> SharedParam:
         """Return the shared parameter; raise if this call needs it otherwise."""
-        if (old.type, old.init) != (kind, init):
-            now = f"{_type_text(kind)} = {_init_text(init)}"
-            before = f"{_type_text(old.type)} = {_init_text(old.init)}"
+        if (old.type, old.init, old.family) != (kind, init, family):
+            now, before = (
+                f"{_type_text(type)} = {_init_text(first)}" + (f", {count} of them" if count else "")
+                for type, first, count in ((kind, init, family), (old.type, old.init, old.family))
+            )
             raise Mistake(
                 f"'{label}' is shared, but this call needs it as {now}; "
                 f"the call in line {old.span.line} made it {before}",
                 "calls of a block that is bound to a name share its parameters",
                 node.name.span,
             )
-        return Tensor(old.ssa, old.names)
+        return old
 
     def _init(self, node: ast.Node, scope: Scope) -> InitAttr | None:
         value = self.evaluator.evaluate(node, scope)

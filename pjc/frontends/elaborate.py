@@ -205,9 +205,10 @@ class Elaborator:
         if found is None:
             return POISON
         values = {name: each[0].value for name, each in found.items()}
-        shared, home = scope.shared, scope.home
+        shared, home, depth, own = scope.shared, scope.home, scope.depth, scope.own
         if isinstance(target, Instance):
             path, shared, home = target.path, target.params, home or target.home
+            depth, own = len(self.evaluator.emitter.loops), target.own
         else:
             path = scope.next_call(block.tree.name.id)
         trace = f"in {path}, called in line {span.line}"
@@ -215,7 +216,7 @@ class Elaborator:
             trace += f" of {span.file}"
         if scope.trace and span.file != self.tree.span.file:
             trace += f"; {scope.trace}"
-        inner = Scope(path, shared=shared, trace=trace, called=span, home=home)
+        inner = Scope(path, shared=shared, trace=trace, called=span, home=home, depth=depth, own=own)
         return self._run_block(block, values, inner)
 
     def _run_block(self, block: Block, values: Mapping[str, Value], inner: Scope) -> Value:
@@ -279,7 +280,9 @@ class Elaborator:
         if isinstance(value, Block):
             path = scope.label(target.id)
             shared = {} if scope.shared is None else scope.shared
-            value = Instance(value, path, shared, scope.home or self.evaluator.emitter.block)
+            emitter = self.evaluator.emitter
+            own = () if scope.home is None else (*scope.own, *list(emitter.loops)[scope.depth :])
+            value = Instance(value, path, shared, scope.home or emitter.block, own)
         elif isinstance(value, Tensor):
             self._hint(value, scope.label(target.id))
         scope.bind(target, value)

@@ -13,6 +13,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.diagnostics import Span
 from pjc.dialects import net, shapes, view
+from pjc.dialects.loops import AtOp
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.view import element_of, shape_of
 from pjc.frontends.report import Report
@@ -25,20 +26,32 @@ MAX_OPS = 10_000
 class Emitter:
     """The block that ops go to, the network's or that of a loop, and the number of ops in all.
 
-    ``iterations`` is how often the loop repeats, 0 outside of loops.
+    ``loops`` holds the bodies of the loops that are being read, the outermost first, and how often each
+    repeats.
     """
 
     def __init__(self, report: Report) -> None:
-        self.block = Block()
+        self.network = self.block = Block()
         self.element: Attribute = f32
-        self.iterations = 0
+        self.loops: dict[Block, int] = {}
         self.report = report
         self.count = 0
 
-    def made_here(self, value: SSAValue) -> bool:
-        """Whether a value is made in the current block, or carried by its loop."""
+    def made_in(self, value: SSAValue, body: Block) -> bool:
+        """Whether a value is made in the body of a loop that is being read, or carried by that loop."""
         owner = value.owner
-        return (owner if isinstance(owner, Block) else owner.parent_block()) is self.block
+        block = owner if isinstance(owner, Block) else owner.parent_block()
+        return block in self.inside(body)
+
+    def inside(self, body: Block) -> list[Block]:
+        """Return the bodies of the loops being read from a loop inwards, its own first."""
+        bodies = list(self.loops)
+        return bodies[bodies.index(body) :]
+
+    def around(self, body: Block) -> Block:
+        """Return the block that a loop stands in."""
+        at = list(self.loops).index(body)
+        return list(self.loops)[at - 1] if at else self.network
 
     def add(self, op: Operation, label: str, span: Span, block: Block | None = None) -> SSAValue | None:
         """Append an op, to another block if one is given; return its result, if it has one."""
@@ -58,7 +71,8 @@ class Emitter:
 
 def _check_indices(op: Operation) -> None:
     """Raise Mistake if the op takes indices for numbers, or numbers for indices."""
-    made = [value for value in op.operands if isinstance(value.owner, net.InputOp | view.ViewOp)]
+    moves = net.InputOp | view.ViewOp | AtOp
+    made = [value for value in op.operands if isinstance(value.owner, moves)]
     indices = [value for value in made if element_of(value) == i32]
     if isinstance(op, view.GatherOp):
         if op.indices not in indices:
@@ -69,7 +83,7 @@ def _check_indices(op: Operation) -> None:
         raise Mistake("indices cannot be padded", "pad the rows that they name")
     elif isinstance(op, view.ConcatOp) and 0 < len(indices) < len(op.operands):
         raise Mistake("indices and numbers cannot be joined in one tensor")
-    elif indices and not isinstance(op, view.ViewOp):
+    elif indices and not isinstance(op, moves):
         raise Mistake(
             "indices are no numbers to compute with", "embedding(table, indices) gives rows of a table"
         )
@@ -89,11 +103,16 @@ class Site:
     scope: str
     span: Span
 
-    def op(self, op: Operation, names: Names, written: str | None = None) -> Tensor:
-        """Append an op and return its result; it is labelled as it was written, or by its kind."""
+    def op(
+        self, op: Operation, names: Names, written: str | None = None, block: Block | None = None
+    ) -> Tensor:
+        """Append an op and return its result; it is labelled as it was written, or by its kind.
+
+        It goes to another block than the current one if one is given.
+        """
         kind = written or op.name.split(".")[1]
         label = f"{self.scope}.{kind}" if self.scope else kind
-        result = self.emitter.add(op, label, self.span)
+        result = self.emitter.add(op, label, self.span, block)
         assert result is not None
         return Tensor(result, names)
 

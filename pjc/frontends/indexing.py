@@ -42,11 +42,7 @@ def index_tuple(value: tuple[Value, ...], items: Sequence[Item]) -> Value:
 def index_tensor(site: Site, x: Tensor, items: Sequence[Item]) -> Tensor:
     """Take a loop's slice, then slice the tensor, then drop the axes that an integer indexes."""
     given = _spread(x, items)
-    followed = [axis for axis, item in enumerate(given) if isinstance(item, LoopIndex)]
-    if len(followed) > 1:
-        raise Mistake("one axis of a tensor can follow a loop, found two")
-    for axis in followed:
-        x = _at(site, x, axis, given[axis])
+    x = _followed(site, x, given)
     starts, limits, strides, kept = [], [], [], []
     for axis, item in enumerate(item for item in given if not isinstance(item, LoopIndex)):
         size = x.shape[axis]
@@ -69,17 +65,29 @@ def index_tensor(site: Site, x: Tensor, items: Sequence[Item]) -> Tensor:
     return Tensor(result.ssa, tuple(cut.names[axis] for axis in kept))
 
 
-def _at(site: Site, x: Tensor, axis: int, item: int | Range | LoopIndex) -> Tensor:
+def _followed(site: Site, x: Tensor, given: Sequence[int | Range | LoopIndex]) -> Tensor:
+    """Return the slice that an iteration reads, of the outermost loop first."""
+    axes = {axis: item for axis, item in enumerate(given) if isinstance(item, LoopIndex)}
+    loops = list(site.emitter.loops)
+    order = sorted(axes, key=lambda axis: loops.index(axes[axis].body))
+    if len({axes[axis].body for axis in order}) < len(order):
+        raise Mistake("one axis of a tensor can follow a loop, found two")
+    for at, axis in enumerate(order):
+        gone = sum(before < axis for before in order[:at])
+        x = _at(site, x, axis - gone, axes[axis])
+    return x
+
+
+def _at(site: Site, x: Tensor, axis: int, item: LoopIndex) -> Tensor:
     """Return the slice of a tensor that an iteration of a loop reads."""
-    assert isinstance(item, LoopIndex)
-    if site.emitter.made_here(x.ssa):
+    if site.emitter.made_in(x.ssa, item.body):
         raise Mistake(f"'{item.name}' indexes tensors from above the loop; {x} is made in it",
                       "a loop carries what an iteration needs of the one before")  # fmt: skip
-    last = item.first + (site.emitter.iterations - 1) * item.step
+    last = item.first + (item.count - 1) * item.step
     if item.first < 0 or last >= x.shape[axis]:
         raise Mistake(f"the loop reads entries {item.first} to {last} of axis {axis} of {x}")
     names = (*x.names[:axis], *x.names[axis + 1 :])
-    return site.op(AtOp(x.ssa, axis, item.first, item.step), names)
+    return site.op(AtOp(x.ssa, axis, item.first, item.step), names, block=item.body)
 
 
 def _step(item: Range) -> int:

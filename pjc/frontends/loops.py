@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from xdsl.ir import Block as IrBlock
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import SSAValue
 
 from pjc.dialects.loops import ForOp, YieldOp
 from pjc.frontends import ast
@@ -13,6 +13,7 @@ from pjc.frontends.expressions import Evaluator
 from pjc.frontends.scope import Scope
 from pjc.frontends.values import (
     POISON,
+    Instance,
     LoopIndex,
     Mistake,
     Tensor,
@@ -37,9 +38,6 @@ class LoopReader:
         """Put a loop into the network, and bind what it leaves: last and collected values."""
         start, count = self._range(node, scope)
         scope.claim(node.name, declares=True)
-        if self.emitter.iterations:
-            hint = "write the inner iterations one after another"
-            raise Mistake("loops cannot be nested", hint, node.name.span)
         before = dict(scope.values)
         carried = self._carried(node, scope)
         inits = [tensor.ssa for tensor in carried.values()]
@@ -48,14 +46,15 @@ class LoopReader:
             argument.name_hint = name
             scope.values[name] = Tensor(argument, tensor.names)
         above, self.emitter.block = self.emitter.block, body
-        self.emitter.iterations = count
-        scope.bind(node.name, LoopIndex(node.name.id, start))
-        scope.loop = body
+        self.emitter.loops[body] = count
+        scope.bind(node.name, LoopIndex(node.name.id, start, body, count))
+        outer, scope.loop = scope.loop, body
         try:
             for statement in node.body:
                 self.run(statement, scope)
         finally:
-            scope.loop, self.emitter.block, self.emitter.iterations = None, above, 0
+            scope.loop, self.emitter.block = outer, above
+            del self.emitter.loops[body]
             del scope.values[node.name.id], scope.places[node.name.id]
         after = {name: self._carried_on(name, tensor, node, scope) for name, tensor in carried.items()}
         fresh = {name: value for name, value in scope.values.items() if name not in before}
@@ -67,7 +66,10 @@ class LoopReader:
         self.emitter.add(loop, scope.label(node.name.id), node.span)
         stacks = iter(loop.collected)
         for name, value in fresh.items():
-            scope.values[name] = _stacked(value, stacks) if fine else POISON
+            if isinstance(value, Instance):
+                del scope.values[name], scope.places[name]  # its parameters are in the body
+            else:
+                scope.values[name] = _stacked(value, stacks) if fine else POISON
         for (name, tensor), final in zip(carried.items(), loop.finals, strict=True):
             scope.values[name] = Tensor(final, tensor.names) if fine else POISON
 
@@ -125,7 +127,12 @@ class LoopReader:
 
 
 def _assigned(body: Sequence[ast.Node]) -> Iterable[ast.Name]:
-    return (name for node in body if isinstance(node, ast.Assign) for name in node.targets)
+    """Return the names that statements bind, those in loops among them too."""
+    for node in body:
+        if isinstance(node, ast.Assign):
+            yield from node.targets
+        elif isinstance(node, ast.For):
+            yield from _assigned(node.body)
 
 
 def _stacked(value: Value, stacks: Iterable[SSAValue]) -> Value:
@@ -140,11 +147,11 @@ def _stacked(value: Value, stacks: Iterable[SSAValue]) -> Value:
 def drop_unread(block: IrBlock) -> None:
     """Let loops collect only what is read."""
     for op in list(block.ops):
-        if isinstance(op, ForOp) and any(not value.uses for value in op.collected):
-            _rebuilt(op)
+        if isinstance(op, ForOp):
+            drop_unread((_rebuilt(op) if any(not value.uses for value in op.collected) else op).body.block)
 
 
-def _rebuilt(loop: ForOp) -> Operation:
+def _rebuilt(loop: ForOp) -> ForOp:
     """Replace a loop by one that collects what is read."""
     body, end = loop.body.block, loop.yield_op()
     read = [index for index, value in enumerate(loop.collected) if value.uses]

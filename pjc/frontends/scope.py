@@ -42,7 +42,9 @@ class Scope:
 
     ``visible`` are the constants and blocks that stand above the block. ``shared`` holds the
     parameters of the shared instance that the call belongs to, if there is one, which are declared in
-    ``home``. ``loop`` is the body of the loop that is being read.
+    ``home``. ``loop`` is the body of the loop that is being read, ``depth`` the number of loops around the
+    instance's call; of the loops further in, and of those in ``own``, each iteration has shared parameters of
+    its own.
     """
 
     path: str = ""
@@ -57,6 +59,8 @@ class Scope:
     calls: dict[str, int] = field(default_factory=dict)
     loop: IrBlock | None = None
     home: IrBlock | None = None
+    depth: int = 0
+    own: tuple[IrBlock, ...] = ()
 
     def label(self, name: str) -> str:
         """Return the dotted name of something that belongs to this scope."""

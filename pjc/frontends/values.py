@@ -77,10 +77,15 @@ class TargetValue:
 
 @dataclass(frozen=True)
 class LoopIndex:
-    """The name of a loop, or ``step`` times it plus a number; ``first`` is its value at the start."""
+    """The name of a loop, or ``step`` times it plus a number; ``first`` is its value at the start.
+
+    ``body`` is that of the loop, which has ``count`` iterations.
+    """
 
     name: str
     first: int
+    body: IrBlock = field(compare=False)
+    count: int
     step: int = 1
 
     def __str__(self) -> str:
@@ -144,6 +149,8 @@ class SharedParam:
     names: Names
     init: InitAttr
     span: Span
+    family: int | None = None
+    """How many it is, along a first axis, if it is declared above loops whose iterations have one each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +162,8 @@ class Instance:
     params: dict[str, SharedParam] = field(default_factory=dict)
     home: IrBlock | None = None
     """Where its parameters are declared: beside the loop, if it is bound above one and called in it."""
+    own: tuple[IrBlock, ...] = ()
+    """The loops between its home and where it is bound, whose iterations have parameters of their own."""
 
 
 Value: TypeAlias = (

@@ -1,0 +1,60 @@
+"""The parameters that a loop has in all iterations, as one tensor above it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from xdsl.ir import Operation
+
+from pjc.dialects import net, view
+from pjc.dialects.loops import AtOp, ForOp
+from pjc.dialects.view import shape_of
+
+
+def family(op: net.ParamOp, count: int) -> net.ParamOp:
+    """Return the parameters that a loop's parameter has in all iterations, as one."""
+    kind = view.tensor_like(op.result, (count, *shape_of(op.result)))
+    made = net.ParamOp(op.label.data, op.init, kind, count)
+    made.location = op.location
+    made.result.name_hint = op.result.name_hint
+    return made
+
+
+def lift_parameters(network: net.NetworkOp) -> None:
+    """Declare the parameters of loops in loops above them all, and let iterations read their slices."""
+    for op in [each for each in network.walk() if isinstance(each, net.ParamOp)]:
+        loops = loops_around(op)
+        if len(loops) < 2:
+            continue
+        counts = [loop.iterations for loop in loops]
+        whole = family(op, prod(counts))
+        parted = view.ReshapeOp(whole.result, (*counts, *shape_of(op.result)))
+        _insert([whole, parted], loops[0])
+        value = parted.result
+        for inner in [*loops[1:], op]:
+            at = AtOp(value, 0, 0, 1)
+            _insert([at], inner)
+            value = at.result
+        for made in (parted, value.owner):
+            assert isinstance(made, Operation)
+            made.location = op.location
+        op.result.replace_all_uses_with(value)
+        op.detach()
+        op.erase()
+
+
+def loops_around(op: Operation) -> list[ForOp]:
+    """Return the loops that an op is in, the outermost first."""
+    found: list[ForOp] = []
+    above = op.parent_op()
+    while isinstance(above, ForOp):
+        found.insert(0, above)
+        above = above.parent_op()
+    return found
+
+
+def _insert(ops: Sequence[Operation], before: Operation) -> None:
+    block = before.parent_block()
+    assert block is not None
+    block.insert_ops_before(ops, before)

@@ -23,6 +23,8 @@ ACCURACY = {
     "mlp_residual_digits": 95.0,
     "binary_csv": 95.0,
     "mnist_mlp": 91.0,
+    "mnist_deep": 80.0,
+    "mnist_deep_skip": 90.0,
     "char_rnn": 25.0,
     "multiplication": 100.0,
     "sparse_digits": 90.0,
@@ -40,6 +42,8 @@ TERNARY = {"ternary_digits": ("w", "v")}
 
 SHORTER = {
     "mnist_mlp": ["--epochs", "3"],
+    "mnist_deep": ["--epochs", "2"],
+    "mnist_deep_skip": ["--epochs", "2"],
     "cnn_mnist": ["--epochs", "2"],
     "char_rnn": ["--epochs", "1", "--stride", "96"],
 }

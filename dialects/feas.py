@@ -417,8 +417,14 @@ class ConvolutionOp(BilinearOp):
             )
 
     def infer(self) -> Shape:
-        numbers = {name: each.get_values() for name, each in self.fields().items()}
-        return shapes.convolution(shape_of(self.lhs), shape_of(self.rhs), **numbers)
+        return shapes.convolution(
+            shape_of(self.lhs),
+            shape_of(self.rhs),
+            strides=self.strides.get_values(),
+            dilation=self.dilation.get_values(),
+            low=self.low.get_values(),
+            high=self.high.get_values(),
+        )
 
 
 class ReductionOp(ConstraintOp, ABC):

@@ -7,7 +7,7 @@ from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -116,26 +116,11 @@ def _all_read(found: Windows) -> bool:
 
 def _replace(node: feas.DotOp, found: Windows) -> None:
     """Put the convolution in the place of the dot."""
-    image, weight = found.image, node.rhs
-    added = []
-    if min(found.high) < 0:
-        limits = list(shape_of(image))
-        for axis in range(2):
-            limits[1 + axis] += min(found.high[axis], 0)
-        cut = view.SliceOp(image, [0] * 4, limits, [1] * 4)
-        added.append(cut)
-        image = cut.result
-    kernel = (*found.shape[3:], shape_of(weight)[1])
-    if isinstance(weight.owner, view.ReshapeOp) and shape_of(weight.owner.operand) == kernel:
-        weight = weight.owner.operand
-    else:
-        columns = view.ReshapeOp(weight, kernel)
-        added.append(columns)
-        weight = columns.result
+    added: list[Operation] = []
     new = feas.ConvolutionOp(
         node.label.data,
-        image,
-        weight,
+        _cut(found, added),
+        _kernel(found, node.rhs, added),
         strides=found.strides,
         dilation=found.dilation,
         low=found.low,
@@ -145,9 +130,10 @@ def _replace(node: feas.DotOp, found: Windows) -> None:
     new.part = node.part
     new.result.name_hint = node.result.name_hint
     flat = view.ReshapeOp(new.result, shape_of(node.result))
-    for op in (*added, new, flat):
+    added += [new, flat]
+    for op in added:
         op.location = node.location
-    Rewriter.insert_op([*added, new, flat], InsertPoint.before(node))
+    Rewriter.insert_op(added, InsertPoint.before(node))
     for use in list(node.result.uses):
         reader = use.operation
         if isinstance(reader, view.ReshapeOp) and shape_of(reader.result) == shape_of(new.result):
@@ -155,6 +141,28 @@ def _replace(node: feas.DotOp, found: Windows) -> None:
     node.result.replace_all_uses_with(flat.result)
     node.detach()
     node.erase()
+
+
+def _cut(found: Windows, added: list[Operation]) -> SSAValue:
+    """Return the image without the rows and columns behind those that windows read."""
+    if min(found.high) >= 0:
+        return found.image
+    limits = list(shape_of(found.image))
+    for axis in range(2):
+        limits[1 + axis] += min(found.high[axis], 0)
+    cut = view.SliceOp(found.image, [0] * 4, limits, [1] * 4)
+    added.append(cut)
+    return cut.result
+
+
+def _kernel(found: Windows, weight: SSAValue, added: list[Operation]) -> SSAValue:
+    """Return the dot's weight as ``[window height, window width, N, M]``."""
+    shape = (*found.shape[3:], shape_of(weight)[1])
+    if isinstance(weight.owner, view.ReshapeOp) and shape_of(weight.owner.operand) == shape:
+        return weight.owner.operand
+    kernel = view.ReshapeOp(weight, shape)
+    added.append(kernel)
+    return kernel.result
 
 
 def _erase_unread_views(problem: feas.ProblemOp) -> None:

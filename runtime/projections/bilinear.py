@@ -137,8 +137,9 @@ class Convolution:
         """Return the sums over windows."""
         zero = np.zeros((), x.dtype)
         steps, dilation = (1, *strides, 1), (1, *self.dilation, 1)
-        return lax.reduce_window(
-            x, zero, lax.add, (1, *self.window, 1), steps, padding, window_dilation=dilation
+        window = (1, *self.window, 1)
+        return jnp.asarray(
+            lax.reduce_window(x, zero, lax.add, window, steps, padding, window_dilation=dilation)
         )
 
     def _spread_out(self, axis: int, sites: int) -> tuple[int, int, int]:
@@ -160,13 +161,22 @@ class Convolution:
         return np.bincount(inside, minlength=self.image[axis])
 
 
-def _convolved(x: Array, kernel: Array, strides: Pair, padding: Sequence[Pair], **dilation: Pair) -> Array:
+def _convolved(
+    x: Array,
+    kernel: Array,
+    strides: Pair,
+    padding: Sequence[Pair],
+    *,
+    lhs_dilation: Pair = (1, 1),
+    rhs_dilation: Pair = (1, 1),
+) -> Array:
     """Return a convolution in the one layout that XLA's CPU compiler is fast at inside of a loop.
 
     In the entry computation it brings others to this one; in a loop they take ten to thirty times as long.
     """
-    layout = ("NHWC", "HWIO", "NHWC")
-    made = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=layout, **dilation)
+    made = lax.conv_general_dilated(
+        x, kernel, strides, padding, lhs_dilation, rhs_dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     return jnp.asarray(made)
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import numpy as np
 import pytest
 from mesh_cases import NETWORKS
+from safetensors.numpy import load_file
 from xdsl.parser import Parser
 
 from pjc import cli
@@ -355,3 +357,30 @@ def test_distinct_layers_of_a_network_are_assigned_and_stacked_ones_are_not() ->
         for label in each
     ]
     assert labels == ["cell.matmul", "relu_0.sum_relu", "out.matmul", "cross_entropy"]
+
+
+@pytest.mark.slow
+def test_the_command_line_explains_and_trains_on_a_mesh(tmp_path: Path) -> None:
+    source = tmp_path / "net.pjn"
+    source.write_text(NETWORKS["mlp"])
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(64, 16)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=generator.integers(0, 8, 64))
+
+    def pjc(*words: str) -> str:
+        command = [sys.executable, "-m", "pjc.cli", *words]
+        environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    words = ["--mesh", "sample=2,feature=2", "--devices", "4", "--batch", "16"]
+    explained = pjc(str(source), "--explain", *words)
+    assert "mesh sample=2,feature=2" in explained and "[sample], [feature]" in explained
+    assert re.search(r"\d+ collectives of [\d,]+ bytes a device in an iteration", explained)
+    training = ["train", str(source), "--data", "data.npz", "--epochs", "2", "--batch", "16"]
+    pjc(*training, "-o", "one")
+    pjc(*training, *words[:4], "-o", "split")
+    one, split = (load_file(tmp_path / f"{name}.params.safetensors") for name in ("one", "split"))
+    for name, value in one.items():
+        np.testing.assert_allclose(split[name], value, rtol=0, atol=1e-3, err_msg=name)

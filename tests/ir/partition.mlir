@@ -47,7 +47,7 @@ proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
     %14 = proj.gather "matmul" from [#proj.path<@matmul.identity.0>, #proj.path<@margin.0 via slice [3, 0, 0] [4, 4, 3] [1, 1, 1] then reshape [4, 3]>] : tensor<4x4x3xf32>
     %15 = proj.read @matmul.0 : tensor<4x4x3xf32>
     %16 = proj.read @matmul.1 : tensor<4x3x3xf32>
-    %17, %18, %19 = proj.project_shared "dot"(%15, %16) to %14 of "matmul" wanted [0, 1] : tensor<4x4x3xf32>, tensor<4x3x3xf32> to tensor<4x4x3xf32> -> tensor<4x4x3xf32>, tensor<4x3x3xf32> to tensor<4x4x3xf32>
+    %17, %18, %19 = proj.project_shared "dot" {}(%15, %16) to %14 of "matmul" wanted [0, 1] : tensor<4x4x3xf32>, tensor<4x3x3xf32> to tensor<4x4x3xf32> -> tensor<4x4x3xf32>, tensor<4x3x3xf32> to tensor<4x4x3xf32>
     proj.write %17 to [#proj.path<@matmul.0>] : tensor<4x4x3xf32>
     proj.write %18 to [#proj.path<@matmul.1>] : tensor<4x3x3xf32>
     proj.write %19 to [#proj.path<@matmul.identity.0>, #proj.path<@margin.0 via slice [3, 0, 0] [4, 4, 3] [1, 1, 1] then reshape [4, 3]>] : tensor<4x4x3xf32>
@@ -62,10 +62,10 @@ proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
 
 // CHECK: proj.program @small parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 4> {
 // CHECK: proj.variable @weight.slot "slot" of "weight" sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
-// CHECK: proj.variable @matmul.0 "mean" of "matmul" sharded <[stack], [sample], [feature]> : tensor<4x4x3xf32>
+// CHECK: proj.variable @matmul.0 "mean" of "matmul" sharded <[stack], [sample], []> : tensor<4x4x3xf32>
 // CHECK: proj.variable @matmul.1 "mean" of "matmul" sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
 // CHECK: proj.variable @matmul.identity.0 "copies" of "matmul.identity" sharded <[stack], [sample], [feature]> : tensor<4x4x3xf32>
-// CHECK: proj.variable @margin.0 "copies" of "margin" sharded <[sample], [feature]> : tensor<4x3xf32>
+// CHECK: proj.variable @margin.0 "copies" of "margin" sharded <[sample], []> : tensor<4x3xf32>
 // CHECK: %x = proj.datum "x" sharded <[sample], []> : tensor<4x3xf32>
 // CHECK: %weight = proj.parameter "weight" <1.0 * he_normal> family 4 sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
 // CHECK: %5 = proj.datum "x" sharded <[sample], []> : tensor<4x3xf32>

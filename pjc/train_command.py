@@ -27,6 +27,7 @@ from pjc.command import (
 )
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
     from rich.console import Console
 
     from pjc.driver import Compilation
@@ -108,11 +109,26 @@ def _run_worker(given: argparse.Namespace) -> int:
         try:
             distributed.start(given.coordinator, given.processes, given.process, given.heartbeat)
             supervisor.say_identity(distributed.index(), distributed.count())
-            code = run(given, distributed.MeshShare(distributed.make_mesh()), orders)
+            code = run(given, distributed.MeshShare(_mesh_of_all(given)), orders)
             distributed.stop()
             return code
         except Exception as error:
             supervisor.end_worker(_worker_failed(error, given.heartbeat))
+
+
+def _mesh_of_all(given: argparse.Namespace) -> Mesh:
+    """Return the mesh of the devices of all processes, as asked for; by default each takes samples."""
+    from pjc.mesh import check_devices, parse_mesh
+    from pjc.runtime import distributed
+    from pjc.runtime.mesh import make_mesh
+
+    sizes = parse_mesh(given.mesh)
+    if sizes is None:
+        return distributed.sample_mesh()
+    if isinstance(sizes, str):
+        raise CommandError("--mesh auto is for one process; with --distributed say the axes, as in sample=4")
+    check_devices(sizes)
+    return make_mesh(sizes)
 
 
 def _worker_failed(error: Exception, heartbeat: int) -> int:

@@ -25,9 +25,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
+
+from pjc.runtime.mesh import make_mesh
 
 SAMPLE = "sample"
 """The axis of a mesh over which the rows of a batch are split."""
@@ -113,9 +115,9 @@ def is_lost_peer(error: BaseException) -> bool:
     )
 
 
-def make_mesh() -> Mesh:
-    """Return the mesh of the devices of all processes: one axis, over which batches are split."""
-    return jax.make_mesh((len(jax.devices()),), (SAMPLE,), axis_types=(AxisType.Auto,))
+def sample_mesh() -> Mesh:
+    """Return the mesh of the devices of all processes in which each takes a share of the samples."""
+    return make_mesh({"sample": len(jax.devices()), "feature": 1, "stack": 1})
 
 
 def require_same(facts: Mapping[str, object]) -> None:
@@ -265,7 +267,7 @@ def _quiet() -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     multihost_utils.sync_global_devices("start")  # one device of each process
-    everywhere = MeshShare(make_mesh())
+    everywhere = MeshShare(sample_mesh())
     total = jax.jit(jnp.sum, out_shardings=everywhere.replicated())
     total(everywhere.question(True)).block_until_ready()  # all devices
     if is_writer():

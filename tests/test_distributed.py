@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from test_train import Means, parts, same
 
 from pjc import cli
-from pjc.runtime.distributed import DistributedError, MeshShare, is_lost_peer, make_mesh
+from pjc.runtime.distributed import DistributedError, MeshShare, is_lost_peer, sample_mesh
 from pjc.runtime.files import remove_leftovers, replace_file
 from pjc.runtime.history import Checkpoint, Result, read_checkpoint, write_checkpoint
 from pjc.runtime.supervisor import LOST_PEER, Speech
@@ -37,6 +37,19 @@ param v: f32[16, 10] = he_normal
 output logits = relu(x @ w + b) @ v
 require margin(logits, y)
 """
+DEEP = """\
+input x: f32[batch, 64]
+target y: class[batch, 10]
+param w: f32[64, 16] = he_normal
+param v: f32[16, 10] = he_normal
+h = relu(x @ w)
+for layer in 0..4 {
+  param inner: f32[16, 16] = he_normal
+  h = relu(h @ inner)
+}
+output logits = h @ v
+require margin(logits, y)
+"""
 HEARTBEAT = 6
 LIMIT = 240
 """Seconds after which a test gives up on a process."""
@@ -51,8 +64,10 @@ def free_port() -> int:
 class Run:
     """Some processes that train together in ``folder``, each with ``devices`` CPU devices."""
 
-    def __init__(self, folder: Path, *options: object, processes: int = 2, devices: int = 2) -> None:
-        (folder / "net.pjn").write_text(MODEL)
+    def __init__(
+        self, folder: Path, *options: object, processes: int = 2, devices: int = 2, model: str = MODEL
+    ) -> None:
+        (folder / "net.pjn").write_text(model)
         self.folder = folder
         self.logs: list[Path] = []
         command = [sys.executable, "-m", "pjc.cli", "train", "net.pjn", "--data", "digits"]
@@ -133,6 +148,19 @@ def test_two_processes_of_two_devices_equal_one(tmp_path: Path) -> None:
         assert set(Run(folder, "--epochs", 1, processes=before).wait()) == {0}
         assert set(Run(folder, "--epochs", 2, "--resume", processes=after).wait()) == {0}
         assert difference(one, folder) < 1e-5
+
+
+@pytest.mark.slow
+def test_the_layers_of_a_network_are_spread_over_processes(tmp_path: Path) -> None:
+    one, *split = folders(tmp_path, "one", "stack", "both")
+    assert Run(one, "--epochs", 1, processes=1, devices=1, model=DEEP).wait() == [0]
+    for folder, mesh in zip(split, ("stack=4", "sample=2,stack=2"), strict=True):
+        run = Run(folder, "--epochs", 1, "--mesh", mesh, model=DEEP)
+        assert run.wait() == [0, 0], run.said()
+        assert difference(one, folder) < 1e-5
+    run = Run(one, "--epochs", 1, "--mesh", "sample=2,stack=4", model=DEEP)
+    assert run.wait() == [1, 1]
+    assert "mesh sample=2,stack=4 is for 8 devices, and there are 4" in run.said()
 
 
 @pytest.mark.slow
@@ -227,7 +255,7 @@ from test_train import Means, parts
 address, index, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 distributed.start(address, 2, index)
 distributed.require_same({"seed": 1, "network": "a"})
-share = distributed.MeshShare(distributed.make_mesh())
+share = distributed.MeshShare(distributed.sample_mesh())
 rest, test = parts()
 few = rest.take(np.arange(320), "few")
 assert share.rows(32).tolist() == list(range(16 * index, 16 * index + 16))
@@ -303,7 +331,7 @@ def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:
 
 def test_share_of_a_mesh_of_one_process_is_all_of_it() -> None:
     rest, test = parts()
-    share = MeshShare(make_mesh())
+    share = MeshShare(sample_mesh())
     assert share.rows(32).tolist() == list(range(32)) and share.total(1.5) == 1.5
     mine = train(Means(), rest, epochs=2, seed=1, validation=test, share=share)
     whole = train(Means(), rest, epochs=2, seed=1, validation=test)
@@ -314,12 +342,12 @@ def test_share_of_a_mesh_of_one_process_is_all_of_it() -> None:
 def test_wish_to_stop_is_heard_a_batch_later() -> None:
     rest, _ = parts()
     asked = iter([False] * 9 + [True] * 9)
-    stopped = train(Means(), rest, epochs=2, stop=lambda: next(asked), share=MeshShare(make_mesh()))
+    stopped = train(Means(), rest, epochs=2, stop=lambda: next(asked), share=MeshShare(sample_mesh()))
     assert stopped.batch == 12
 
 
 def test_batch_that_cannot_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = MeshShare(make_mesh())
+    share = MeshShare(sample_mesh())
     monkeypatch.setattr(share, "mesh", type("Mesh", (), {"shape": {"sample": 5}})())
     with pytest.raises(
         DistributedError, match=r"32 samples .* over 5 devices; compile with --batch 30 or 35"

@@ -42,11 +42,11 @@ z = relu(conv2d(relu(conv2d(x, kernel)), second))
 pooled = mean(z, axis = [1, 2])
 output logits = out(pooled, 8)"""
     + LOSS,
-    "recurrent": "input x: f32[batch, 16, 4]"
+    "recurrent": "input x: f32[batch, 24, 4]"
     + HEAD
     + """
 h = full((batch, 12), 0)
-for t in 0..16 {
+for t in 0..24 {
     h = relu(cell(concat(x[:, t], h), 12))
 }
 output logits = out(h, 8)"""
@@ -55,7 +55,7 @@ output logits = out(h, 8)"""
     + HEAD
     + """
 h = relu(cell(x, 16))
-for layer in 0..8 {
+for layer in 0..24 {
     h = relu(dense(h, 16))
 }
 output logits = out(h, 8)"""

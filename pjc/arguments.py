@@ -194,7 +194,7 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         "--unroll",
         action="store_const",
         const=True,
-        help="unroll loops, rather than project all their iterations at once",
+        help="unroll loops, rather than project all their iterations at once (default: False)",
     )
     devices = parser.add_argument_group("devices")
     add = devices.add_argument

@@ -53,8 +53,9 @@ MACHINES = {
     "gpu": Machine(operations=1e13, bandwidth=2e11, latency=5e-6),
     "tpu": Machine(operations=1e13, bandwidth=1e11, latency=2e-6),
 }
-"""By JAX's platforms. CPU: virtual devices of one computer, measured (docs/parallel.md). GPU and TPU:
-assumed, a fifth of an accelerator's float32 peak, and links as NVLink 4 and TPU interconnects have them."""
+"""By JAX's platforms. CPU: virtual devices of one computer, set by hand so that the tables of
+docs/parallel.md are roughly met. GPU and TPU: assumed, a fifth of an accelerator's float32 peak, and links as
+NVLink 4 and TPU interconnects have them."""
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ from pjc.runtime.projections.bilinear import MATRIX, Bilinear
 
 STEPS = {32: 2, 64: 8}
 """Halley's steps by the bits of a float. Measured on 300,000 sites with |t| from 1e-6 to 1 - 1e-6: eight are
-exact to rounding for squared norms from 1e-6 to 1e6; two leave t wrong by at most 7e-7, which is rounding,
-for those from 1e-3 to 1e4, and by at most 3e-4 for others."""
+exact to rounding for squared norms from 1e-6 to 1e6; two leave t wrong by at most 2e-6 for those from 1e-3 to
+1e4, and by at most 1.4e-3 for others."""
 
-TANGENTS = (0.0, 0.35, 1.2, 4.0, 20.0, 200.0)
+TANGENTS = (0.0, 0.4, 1.5, 6.0, 40.0)
 """Where tangents bound what is concave in the equation for w; chosen so that STEPS could be so few."""
 
 
@@ -70,15 +70,15 @@ def multiplier(p: Array, plus: Array, minus: Array, z: Array) -> Array:
     a tangent in their place the equation, now quadratic, has a root below w. From the largest of these roots
     Halley's steps converge with third order.
     """
-    below = z < p
-    r = jnp.abs(z - p)
-    big, small = jnp.where(below, minus, plus), jnp.where(below, plus, minus)
+    # By the sign's arithmetic rather than by selection: XLA would make the comparison a pass of its own.
+    sign, r = jnp.sign(z - p), jnp.abs(z - p)
+    above, below = (1 + sign) / 2, (1 - sign) / 2
+    big, small = above * plus + below * minus, above * minus + below * plus
     w = functools.reduce(jnp.maximum, (_bound(big, small, r, at) for at in TANGENTS))
     w = jnp.minimum(w, 1 / jnp.finfo(z.dtype).eps)
     for _ in range(STEPS[jnp.finfo(z.dtype).bits]):
         w = _advanced(big, small, r, w)
-    t = w / (1 + w)
-    return jnp.where(below, -t, t)
+    return sign * (w / (1 + w))
 
 
 def _bound(big: Array, small: Array, r: Array, at: float) -> Array:

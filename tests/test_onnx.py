@@ -95,6 +95,7 @@ def check_both_ways(model: onnx.ModelProto, folder: Path, *inputs: Array) -> Non
     np.testing.assert_allclose(run(folder / "out.onnx", *inputs)[0], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_table_of_node_tests_is_what_the_document_says() -> None:
     assert onnx_nodes.table() == onnx_nodes.written()
 

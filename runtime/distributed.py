@@ -52,9 +52,8 @@ def start(
     """Join the other processes of a run; must come before anything is computed.
 
     Args:
-        coordinator: ``HOST:PORT`` of the process 0, at which it listens. What is None is as the cluster sets
-        it,
-            where JAX knows the cluster: Slurm, Open MPI, Kubernetes, Cloud TPU.
+        coordinator: ``HOST:PORT`` of the process 0, at which it listens. What is None is as the cluster
+            sets it, where JAX knows the cluster: Slurm, Open MPI, Kubernetes, Cloud TPU.
         processes: how many there are.
         process: the index of this one, from 0.
         heartbeat: seconds without a sign of life after which a process counts as dead.

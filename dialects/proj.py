@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     DictionaryAttr,
+    FixedBitwidthType,
     FloatAttr,
     IntAttr,
     IntegerAttr,
@@ -261,6 +262,15 @@ class ProgramOp(IRDLOperation):
     def variables(self) -> dict[str, VariableOp]:
         """Return the variables by name, in the order of the text."""
         return {op.sym_name.data: op for op in self.body.block.ops if isinstance(op, VariableOp)}
+
+    def state_bytes(self) -> int:
+        """Return the size of a state, with all that is held beside the copies."""
+        total = 0
+        for variable in self.variables().values():
+            element = variable.type.get_element_type()
+            assert isinstance(element, FixedBitwidthType)
+            total += prod(shape_of(variable.type)) * element.size
+        return total
 
     def part_ops(self) -> dict[str, PartOp]:
         """Return the parts' regions by name."""
@@ -768,11 +778,11 @@ class ProjectHalfwayOp(CompressedOp):
     """The projection of a dot or a convolution in Douglas-Rachford at relaxation 1/2.
 
     It goes from this iteration's copies to the next's:
-    ``%a, %w, .., %f = proj.project_halfway "dot" {} "factored" (%x, %y) means (%r, %s) factors ["c", ..]
-    (%c, ..) to %z of "dense" wanted [0, 1] : ...``: ``form`` says what the factors are, all copies ("held")
-    or rank-one corrections ("factored"); ``inputs`` are what the nodes that it reads have just written,
-    ``means`` those of the reflected copies of the wanted operands; results are their new means, the new
-    factors, and the new value.
+    ``%a, %w, .., %f = proj.project_halfway "dot" {} "factored" (%x, %y) factors ["c", ..] (%c, ..) to %z of
+    "dense" wanted [0, 1] : ...``: ``form`` says what the factors are, all copies ("held") or rank-one
+    corrections ("factored"); ``inputs`` are what the nodes that it reads have just written; the
+    results are the means of the next iteration's copies of the wanted operands, the next factors, and the new
+    value. A part's projection has instead what these means are beyond what was agreed on (:class:`WriteOp`).
     """
 
     name = "proj.project_halfway"
@@ -784,7 +794,6 @@ class ProjectHalfwayOp(CompressedOp):
     wanted = prop_def(SIZES)
     held = prop_def(ArrayAttr[StringAttr])
     inputs = var_operand_def(TensorType)
-    means = var_operand_def(TensorType)
     factors = var_operand_def(TensorType)
     value = operand_def(TensorType)
     new_means = var_result_def(TensorType)
@@ -796,9 +805,9 @@ class ProjectHalfwayOp(CompressedOp):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator $fields $form `(` $inputs `)` `means` `(` $means `)` `factors` $held `(` $factors `)` "
+        "$operator $fields $form `(` $inputs `)` `factors` $held `(` $factors `)` "
         "`to` $value `of` $node `wanted` $wanted attr-dict "
-        "`:` type($inputs) `means` type($means) `factors` type($factors) "
+        "`:` type($inputs) `factors` type($factors) "
         "`to` type($value) `->` type($new_means) `factors` type($new_factors) `to` type($new_value)"
     )
 
@@ -809,13 +818,12 @@ class ProjectHalfwayOp(CompressedOp):
         form: str,
         node: str,
         inputs: Sequence[SSAValue],
-        means: Sequence[SSAValue],
         factors: dict[str, SSAValue],
         value: SSAValue,
         wanted: Sequence[int],
     ) -> None:
         super().__init__(
-            operands=[list(inputs), list(means), list(factors.values()), value],
+            operands=[list(inputs), list(factors.values()), value],
             properties={
                 "operator": StringAttr(operator),
                 "fields": DictionaryAttr(fields),
@@ -825,7 +833,7 @@ class ProjectHalfwayOp(CompressedOp):
                 "held": ArrayAttr([StringAttr(name) for name in factors]),
             },
             result_types=[
-                [each.type for each in means],
+                [inputs[index].type for index in wanted],
                 [each.type for each in factors.values()],
                 value.type,
             ],
@@ -957,17 +965,22 @@ class WriteOp(IRDLOperation):
 
     ``proj.write %f to [#proj.path<@out.lhs via ...>] : tensor<4x3xf32>``. Entries of the variables that
     the paths do not reach keep what they hold.
+
+    ``proj.write %f beyond %a : tensor<3xf32> to ..`` adds ``%f - %a`` to what whole variables hold. A halfway
+    form gives the f of the iteration's result ``x + P y - a`` with ``y = 2 a - x``, where a is what the other
+    part agreed on; its own projection P y is then ``y + f - a``.
     """
 
     name = "proj.write"
 
     value = operand_def(TensorType)
+    agreed = opt_operand_def(TensorType)
     paths = prop_def(PATHS)
 
-    assembly_format = "$value `to` $paths attr-dict `:` type($value)"
+    assembly_format = "$value (`beyond` $agreed^ `:` type($agreed))? `to` $paths attr-dict `:` type($value)"
 
-    def __init__(self, value: SSAValue, paths: Sequence[PathAttr]) -> None:
-        super().__init__(operands=[value], properties={"paths": ArrayAttr(list(paths))})
+    def __init__(self, value: SSAValue, paths: Sequence[PathAttr], agreed: SSAValue | None = None) -> None:
+        super().__init__(operands=[value, agreed], properties={"paths": ArrayAttr(list(paths))})
 
     def verify_variables(self, variables: dict[str, VariableOp]) -> None:
         """Raise if a path does not lead from the value's shape to its variable's."""

@@ -23,6 +23,9 @@ LOSS_FACTOR = 16
 """How many more bytes may be held of a short dot that a loss reads: its multipliers are the largest, and a
 factored one of length 64 made Douglas-Rachford diverge on a recurrent cell."""
 
+MEMORY_SHARE = 16
+"""The part of a device's memory that the copies of one dot may take: an iteration has about four states."""
+
 SHORT = 256
 """The length up to which a dot is short. Multipliers fall with the norms of the two vectors, and so with
 their length; holding an output layer that reads 32 layers of 128 would take most of an iteration.
@@ -60,6 +63,8 @@ class ChooseRepresentationPass(ModulePass):
     held_bytes: int = 2**23
     """Copies of at most so many bytes are held rather than factored; 16 times as many of a short dot that a
     loss reads."""
+    memory: int = 0
+    """The bytes of a device's memory, of which the copies of a dot may take a sixteenth; 0 for no limit."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         nodes = {node.label.data: node for problem in problems(op) for node in trained_dots(problem)}
@@ -106,6 +111,9 @@ class ChooseRepresentationPass(ModulePass):
         )
         bytes_ = self.held_bytes * (LOSS_FACTOR if asked_by_loss else 1)
         limit = f"{bytes_ / 2**20:g} MiB" + (", and a loss reads it" if asked_by_loss else "")
+        if 0 < self.memory < MEMORY_SHARE * bytes_:
+            bytes_ = self.memory // MEMORY_SHARE
+            limit = f"{bytes_ / 2**20:.3g} MiB, a sixteenth of the device's memory"
         if held(node, "held") <= bytes_:
             return Choice("held", f"its copies fit in {limit}")
         return Choice("factored", f"its copies do not fit in {limit}")

@@ -84,7 +84,6 @@ def compressed_projection(node: feas.BilinearOp, z: SSAValue) -> tuple[list[Oper
     if not halfway:
         shared = proj.ProjectSharedOp(node.operator, node.fields(), node.label.data, inputs, z, wanted)
         return [*ops, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
-    means = [proj.ReadOp(held_name(node, index), held_type(node, index)) for index in wanted]
     types = factor_types(node)
     if is_told(node):  # then nothing is reflected: see runtime/projections/dot_halfway.py
         types = {name: type for name, type in types.items() if name not in "cd"}
@@ -95,7 +94,6 @@ def compressed_projection(node: feas.BilinearOp, z: SSAValue) -> tuple[list[Oper
         node.form,
         node.label.data,
         inputs,
-        [read.result for read in means],
         {name: read.result for name, read in held.items()},
         z,
         wanted,
@@ -104,8 +102,8 @@ def compressed_projection(node: feas.BilinearOp, z: SSAValue) -> tuple[list[Oper
         proj.WriteOp(value, [proj.PathAttr(f"{node.label.data}.{name}")])
         for name, value in zip(types, project.new_factors, strict=True)
     ]
-    writes = writes_of(node, wanted, project.new_means)
-    return [*ops, *means, *held.values(), project, *writes, *keep], project.new_value
+    writes = writes_of(node, wanted, project.new_means, [inputs[index] for index in wanted])
+    return [*ops, *held.values(), project, *writes, *keep], project.new_value
 
 
 def _data_value(value: SSAValue, ops: list[Operation]) -> SSAValue:

@@ -65,9 +65,15 @@ def held_type(node: feas.NodeOp, operand: int) -> TensorType[Attribute]:
     return TensorType(element_of(value), list(shape))
 
 
-def writes_of(node: feas.NodeOp, operands: Sequence[int], values: Sequence[SSAValue]) -> list[proj.WriteOp]:
-    """Return the writes of new values into what the node holds of its operands."""
+def writes_of(
+    node: feas.NodeOp,
+    operands: Sequence[int],
+    values: Sequence[SSAValue],
+    agreed: Sequence[SSAValue] | None = None,
+) -> list[proj.WriteOp]:
+    """Return the writes of new values, or what they are beyond others, into what a node holds of operands."""
+    others: Sequence[SSAValue | None] = [None] * len(values) if agreed is None else agreed
     return [
-        proj.WriteOp(value, [proj.PathAttr(held_name(node, index))])
-        for index, value in zip(operands, values, strict=True)
+        proj.WriteOp(value, [proj.PathAttr(held_name(node, index))], other)
+        for index, value, other in zip(operands, values, others, strict=True)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from math import nan
 
 from pjc import __version__
 from pjc.diagnostics import DiagnosticError
@@ -126,6 +127,19 @@ def _copies(text: str) -> str:
     return text
 
 
+def _bytes(text: str) -> int:
+    """An argparse type: a number of bytes, with K, M, G or T for powers of 1024."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    digits, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
+    try:
+        size = float(digits) * unit
+    except ValueError:
+        size = nan
+    if not 0 <= size < 2**63:
+        raise argparse.ArgumentTypeError(f"expected a number of bytes such as 8G, got {text!r}")
+    return int(size)
+
+
 def _mesh(text: str) -> str:
     """An argparse type: the sizes of a mesh's axes, or auto."""
     try:
@@ -189,6 +203,13 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
         "--products",
         choices=PRODUCTS,
         help="what matrix products round their factors to, on GPUs and TPUs (default: f32)",
+    )
+    add(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="of the device that runs the solver, such as 8G: copies are held where they fit "
+        "(default: that of the first device here)",
     )
     add(
         "--unroll",

@@ -27,7 +27,7 @@ def options_of(given: argparse.Namespace) -> Options:
     from pjc.driver import Options
     from pjc.frontends.elaborate import parse_define
 
-    words = "solver batch dtype relaxation step beta iterations level copies products unroll mesh"
+    words = "solver batch dtype relaxation step beta iterations level copies products unroll mesh memory"
     names = words.split()
     chosen = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     return Options(**chosen, defines=dict(parse_define(text) for text in given.defines))

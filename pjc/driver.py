@@ -87,6 +87,8 @@ class Options:
             "sample=4,feature=2" or ``{"sample": 4, "feature": 2}``; the sizes multiply to the number
             of devices. "auto" takes the mesh of all devices that costs least (docs/parallel.md). None: one
             device.
+        memory: the bytes of the memory of the device that will run the solver; 0 for any. None: of the first
+            device here.
     """
 
     solver: str = "dr"
@@ -102,6 +104,7 @@ class Options:
     products: str = "f32"
     unroll: bool = False
     mesh: str | Mapping[str, int] | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -126,6 +129,8 @@ class Options:
             if word.rpartition("=")[2] not in COPIES or word.endswith("=auto"):
                 raise _mistake(f"unknown copies '{word}'", f"known are {', '.join(COPIES)} and LABEL=FORM")
         object.__setattr__(self, "mesh", parse_mesh(self.mesh))
+        if self.memory is not None and self.memory < 0:
+            raise _mistake(f"memory must not be negative, found {self.memory}")
         if self.batch is not None and self.batch < 1:
             raise _mistake(f"batch must be at least 1, found {self.batch}")
 
@@ -406,8 +411,31 @@ class Compilation:
             else ("exact", *(word for word in options.copies if word != "auto"))
         )
         return ChooseRepresentationPass(
-            options.solver, options.relaxation, options.step, copies, options.level > 1
+            options.solver,
+            options.relaxation,
+            options.step,
+            copies,
+            options.level > 1,
+            memory=self.memory,
         )
+
+    @cached_property
+    def memory(self) -> int:
+        """The bytes of the memory of the device that will run the solver; 0 if that is not known."""
+        from pjc.runtime.device import device_memory
+
+        return device_memory() if self.options.memory is None else self.options.memory
+
+    def require_memory(self) -> None:
+        """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between."""
+        devices = prod(self.mesh.values()) if self.mesh else 1
+        needed = 2 * only(self.proj, proj.ProgramOp).state_bytes() / devices
+        if 0 < self.memory < needed:
+            raise _mistake(
+                f"the solver's copies take {needed / 2**30:.1f} GiB on each device, and there are "
+                f"{self.memory / 2**30:.1f}",
+                "give a smaller --batch; --explain shows what holds them, and --copies or -O2 may hold less",
+            )
 
     def explain(self) -> list[Explanation]:
         """Return, for each dot, the form of its copies, why, and what that costs."""

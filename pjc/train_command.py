@@ -193,6 +193,7 @@ def run(given: argparse.Namespace, share: Share | None = None, stopper: Stopper 
         compilation, dumps = open_model(given)
         program = compilation.program()
         dumps.check()
+        compilation.require_memory()
         try:
             return _train_program(given, compilation, program, outputs, share or ALONE, stopper)
         except (TrainError, ProgramError) as error:

@@ -36,13 +36,20 @@ from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
 from pjc.runtime.collectives import SCOPE
+from pjc.runtime.combination import Lazy, LazyState, added, combined, equal, is_zero
 from pjc.runtime.mesh import constrained, in_range, scan, shifted, stages
 from pjc.runtime.projections import constraint_set, loss, operator
 from pjc.runtime.projections.bilinear import BILINEAR, Bilinear, bilinear
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
 from pjc.runtime.projections.sets import ConstraintSet
-from pjc.runtime.views import Reader, Step, collect, counts, gathered_mean, spread, write
+from pjc.runtime.views import Reader, Step, collect, counts, gathered_mean, owns_all, spread, write
+
+PAIRED_BYTES = 3 * 2**22
+"""From states of so many bytes on, each turn of the loop does two iterations. XLA copies what an iteration
+both reads and writes, for 18% of the time with 32 layers; of two, the first writes elsewhere than it reads.
+Compiling takes up to twice as long, and states that stay in a processor's cache gain little. Networks with
+loops are left out: how long those take to compile is not to depend on how often they repeat."""
 
 State = dict[str, Array]
 Tensors = Mapping[str, Array]
@@ -109,7 +116,7 @@ class Emitter:
     def _run_forward(self, params: Tensors, data: Tensors) -> tuple[dict[str, Array], State, Fixed]:
         run = _Forward(params, data)
         outputs: dict[str, Array] = {}
-        state: State = {}
+        state: dict[str, Lazy] = {}
         for op in self.program.forward_op().body.block.ops:
             match op:
                 case proj.OutputOp():
@@ -122,9 +129,10 @@ class Emitter:
             if name not in state:
                 zeros = jnp.zeros(shape_of(variable.type), dtype_of(variable.type))
                 state[name] = self._placed(variable.sharding, zeros)
-        return outputs, state, Fixed(data, {name: run.by_node[name] for name in sorted(self.kept)})
+        whole = {name: added(value) for name, value in state.items()}
+        return outputs, whole, Fixed(data, {name: run.by_node[name] for name in sorted(self.kept)})
 
-    def project(self, part: str, state: State, fixed: Fixed, given: State | None = None) -> State:
+    def project(self, part: str, state: LazyState, fixed: Fixed, given: LazyState | None = None) -> LazyState:
         """Return the projection of the state onto a part.
 
         ``given`` is the second state that a part with halfway forms needs.
@@ -137,7 +145,7 @@ class Emitter:
                     case proj.ReadOp():
                         source = state if op.given is None or given is None else given
                         name = op.variable.data
-                        values[op.result] = self._placed(self.variables[name].sharding, source[name])
+                        values[op.result] = added(source[name])
                     case ViewOp():
                         values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
                     case proj.DatumOp():
@@ -166,17 +174,21 @@ class Emitter:
                                 held = self.variables[f"{op.node.data}.{index}"]
                                 values[mean] = self._over_samples(held.sharding, values[mean])
                             self._place_value(op, values)
+                    case proj.WriteOp() if op.agreed is not None:
+                        value, agreed = values[op.value], values[op.agreed]
+                        for name in (path.variable.data for path in op.paths):
+                            new[name] = combined((1, 1, -1), (value, new[name], agreed))
                     case proj.WriteOp():
                         self._write(new, op, values[op.value], fixed.data)
             return new
 
     @jax.named_scope(SCOPE)
-    def iterate(self, state: State, fixed: Fixed) -> tuple[State, State, State]:
-        """Return the state after one iteration of the solver, and the two whose distance is the gap."""
+    def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
+        """Return the state after one iteration of the solver, and the difference whose size is the gap."""
         iteration = self.program.iterate_op()
         assert iteration is not None
         block: Block = iteration.body.block
-        states: dict[SSAValue, State] = {block.args[0]: state}
+        states: dict[SSAValue, LazyState] = {block.args[0]: self._all_placed(state)}
         for op in block.ops:
             match op:
                 case proj.OntoOp():
@@ -186,15 +198,24 @@ class Emitter:
                     terms = [states[each] for each in op.states]
                     states[op.result] = self.combine(op.weights.get_values(), terms)
                 case proj.YieldOp():
-                    return states[op.state], states[op.one], states[op.other]
+                    lazy = states[op.state]
+                    after = self._all_placed({name: added(value) for name, value in lazy.items()})
+                    gap = {
+                        name: combined((1, -1), (states[op.one][name], states[op.other][name]))
+                        for name in lazy
+                    }
+                    return after, _by_move(gap, states[block.args[0]], lazy, after)
         raise AssertionError("verified iterations end in a yield")
 
-    def combine(self, weights: Sequence[float], states: Sequence[State]) -> State:
+    def combine(self, weights: Sequence[float], states: Sequence[LazyState]) -> LazyState:
         """Return the sum of weight times state; factors are those of the first state."""
         return {
-            name: states[0][name] if self._is_factor(name) else _weighted(name, weights, states)
-            for name in states[0]
+            name: value if self._is_factor(name) else combined(weights, [each[name] for each in states])
+            for name, value in states[0].items()
         }
+
+    def _all_placed(self, state: State) -> State:
+        return {name: self._placed(self.variables[name].sharding, value) for name, value in state.items()}
 
     def _is_factor(self, name: str) -> bool:
         return self.variables[name].kind.data == "factor"
@@ -224,18 +245,29 @@ class Emitter:
             return mean
         return jnp.asarray(jax.lax.pmean(mean, "sample"))
 
-    def square_gaps(self, one: State, other: State) -> dict[str, Array]:
-        """Return the square distance of two states, by the node that holds the variables.
+    def in_pairs(self) -> bool:
+        """Return whether iterations should be done two at a time: see :data:`PAIRED_BYTES`."""
+        loops = any(isinstance(op, proj.ForOp) for op in self.program.walk())
+        return self.mesh is None and not loops and self.program.state_bytes() >= PAIRED_BYTES
 
-        On a mesh it is that of a device's share: the sum over the shares is the whole.
+    def _measured(self) -> list[str]:
+        """Return the variables that the gap is over."""
+        return [name for name in self.variables if not self._is_factor(name)]
+
+    def square_gaps(self, differences: LazyState) -> dict[str, Array]:
+        """Return the square size of a difference of states, by the node that holds the variables.
+
+        Of variables that are missing it is zero. On a mesh it is that of a device's share: the sum over the
+        shares is the whole.
         """
         squares: dict[str, Array] = {}
-        for name, variable in self.variables.items():
-            node = variable.node.data
-            if not self._is_factor(name):
-                square = jnp.sum((one[name] - other[name]) ** 2)
-                square = square / self.shares if self._is_shared(variable.sharding) else square
-                squares[node] = squares.get(node, 0) + square
+        for name in self._measured():
+            variable = self.variables[name]
+            square = jnp.zeros((), dtype_of(variable.type))
+            if name in differences and not is_zero(differences[name]):
+                square = jnp.sum(added(differences[name]) ** 2)
+            square = square / self.shares if self._is_shared(variable.sharding) else square
+            squares[variable.node.data] = squares.get(variable.node.data, 0) + square
         return squares
 
     def _size(self, variable: proj.VariableOp) -> int:
@@ -250,16 +282,13 @@ class Emitter:
     def node_gaps(self, squares: Mapping[str, Array]) -> dict[str, Array]:
         """Return the root mean squares of what :meth:`square_gaps` gives."""
         sizes: Counter[str] = Counter()
-        for name, variable in self.variables.items():
-            if not self._is_factor(name):
-                sizes[variable.node.data] += self._size(variable)
+        for name in self._measured():
+            sizes[self.variables[name].node.data] += self._size(self.variables[name])
         return {node: jnp.sqrt(self._total(square) / sizes[node]) for node, square in squares.items()}
 
     def total_gap(self, squares: Mapping[str, Array]) -> Array:
         """Return the root mean square over all variables."""
-        size = sum(
-            self._size(variable) for name, variable in self.variables.items() if not self._is_factor(name)
-        )
+        size = sum(self._size(self.variables[name]) for name in self._measured())
         return jnp.sqrt(self._total(jnp.asarray(sum(squares.values()))) / size)
 
     def multipliers(self, state: State) -> dict[str, Array]:
@@ -339,7 +368,8 @@ class Emitter:
         ops = self.program.forward_op().body.block.ops
         return [op for op in ops if isinstance(op, proj.ParameterOp)]
 
-    def _gather(self, op: proj.GatherOp, state: State, fixed: Fixed) -> Array:
+    def _gather(self, op: proj.GatherOp, lazy: LazyState, fixed: Fixed) -> Array:
+        state = {path.variable.data: added(lazy[path.variable.data]) for path in op.paths}
         shape = shape_of(op.result)
         if _reads_by_number(op):
             over = self._total if self._is_shared(op.sharding) else (lambda found: found)
@@ -356,19 +386,23 @@ class Emitter:
             return jnp.where(readers > 0, mean, fixed.forward[op.node.data])
         return jnp.asarray(mean)
 
-    def _write(self, state: State, op: proj.WriteOp, value: Array, data: Tensors) -> None:
+    def _write(self, state: dict[str, Lazy], op: proj.WriteOp, value: Array, data: Tensors) -> None:
         for path in op.paths:
             name = path.variable.data
             shape = shape_of(self.variables[name].type)
-            written = write(state.get(name), value, steps_of(path.steps, data), shape)
+            steps = steps_of(path.steps, data)
+            held = None if owns_all(steps) or name not in state else added(state[name])
+            written = write(held, value, steps, shape)
             state[name] = self._placed(self.variables[name].sharding, written)
 
 
-def _weighted(name: str, weights: Sequence[float], states: Sequence[State]) -> Array:
-    total = weights[0] * states[0][name]
-    for weight, state in zip(weights[1:], states[1:], strict=True):
-        total = total + weight * state[name]
-    return total
+def _by_move(gap: LazyState, before: LazyState, after: LazyState, added_up: State) -> LazyState:
+    """Return the gap as what the state moves by, where it is that: then no more is computed for it."""
+    found = dict(gap)
+    for name, value in gap.items():
+        if equal(value, combined((1, -1), (after[name], before[name]))):
+            found[name] = combined((1, -1), (added_up[name], before[name]))
+    return found
 
 
 def steps_of(steps: ArrayAttr[StepAttr], data: Tensors) -> list[Step]:
@@ -501,13 +535,7 @@ def _project_compressed(
         means, value = project_shared(one, other, z, wanted, product)
     else:
         held = {name.data: values[each] for name, each in zip(op.held, op.factors, strict=True)}
-        after, new, value, _ = _halfway(op.form.data, (one, other), held, z, wanted, product)
-        # The means of the projection itself: x after the iteration is projection + x - agreed.
-        agreed = [(one, other)[index] for index in wanted]
-        means = tuple(
-            mean + values[reflected] - consensus
-            for mean, reflected, consensus in zip(after, op.means, agreed, strict=True)
-        )
+        means, new, value, _ = _halfway(op.form.data, (one, other), held, z, wanted, product)
         for name, each in zip(op.held, op.new_factors, strict=True):
             values[each] = getattr(new, name.data)
     values.update(zip(op.new_means, means, strict=True))

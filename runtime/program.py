@@ -95,20 +95,26 @@ def _on_mesh(emitter: Emitter) -> dict[str, Callable[..., Any]]:
 
 def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     """Return the training entry points."""
+    paired = emitter.in_pairs()
 
     def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         """Return the state after the iterations, and each node's square gap in the last one."""
         state, fixed = emitter.start(params, data)
 
-        def advance(index: Array, carry: Any) -> Any:
+        turns = (iterations + 1) // 2 if paired else iterations
+
+        def advance(turn: Array, carry: Any) -> Any:
             state, squares = carry
-            state, one, other = emitter.iterate(state, fixed)
-            last = index == iterations - 1
-            squares = jax.lax.cond(last, lambda: emitter.square_gaps(one, other), lambda: squares)
+            if paired:
+                odd = (turn == 0) & (iterations % 2 == 1)
+                state = jax.lax.cond(odd, lambda x: x, lambda x: emitter.iterate(x, fixed)[0], state)
+            state, differences = emitter.iterate(state, fixed)
+            last = turn == turns - 1
+            squares = jax.lax.cond(last, lambda: emitter.square_gaps(differences), lambda: squares)
             return state, squares
 
-        start = state, emitter.square_gaps(state, state)
-        return jax.lax.fori_loop(0, iterations, advance, start)
+        start = state, emitter.square_gaps({})
+        return jax.lax.fori_loop(0, turns, advance, start)
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         start = emitter.constrained(params)[0]

@@ -95,6 +95,9 @@ class FakeCompilation:
         self.emit("hlo")
         return FakeProgram(batch=self.options.batch or 32)
 
+    def require_memory(self) -> None:
+        pass
+
     def summary(self) -> Any:
         return SimpleNamespace(
             name="net",
@@ -734,5 +737,7 @@ def test_explain_names_every_dot_its_form_and_why(pjc_run: Run, tmp_path: Path) 
         code, out, _ = pjc_run(model, "--batch", 8, "--explain", *options)
         assert code == 0 and wanted in out and "8x4 @ 4x3" in out, (options, out)
         assert not model.with_suffix(".pjx").exists()
+    for size, form in (("1G", "held"), ("16K", "factored")):
+        assert f"matmul is {form}" in pjc_run(model, "--explain", "--memory", size)[1]
     code, _, err = pjc_run(model, "--explain", "--copies", "matmull=held")
     assert code == 1 and "there is no dot 'matmull'; there are matmul" in err

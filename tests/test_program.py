@@ -16,6 +16,7 @@ import pytest
 import pjc
 from pjc.diagnostics import DiagnosticError
 from pjc.runtime.artifact import ArtifactError
+from pjc.runtime.combination import added, combined, is_zero
 from pjc.runtime.program import Program, ProgramError
 
 NETWORK = """
@@ -102,6 +103,34 @@ def test_update_works_inside_the_callers_jit(program: Program, batch: tuple[np.n
 def test_no_iterations_change_nothing(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:
     params = program.init(0)
     assert equal(program.update(params, *batch, iterations=0)[0], params)
+
+
+@pytest.mark.parametrize("solver", ["ap", "dr"])
+def test_two_iterations_a_turn_do_what_one_does(
+    solver: str, batch: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with jax.enable_x64(True):
+        single = pjc.compile(NETWORK, batch=6, solver=solver, dtype="f64")
+        params = single.init(0)
+        expected = [single.update(params, *batch, iterations=count) for count in range(6)]
+        monkeypatch.setattr(pjc.runtime.emit, "PAIRED_BYTES", 0)
+        paired = pjc.compile(NETWORK, batch=6, solver=solver, dtype="f64")
+        for count, (after, info) in enumerate(expected):
+            found, found_info = paired.update(params, *batch, iterations=count)
+            for name, value in after.items():
+                np.testing.assert_allclose(found[name], value, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(found_info["gap"], info["gap"], rtol=1e-12, atol=1e-14)
+
+
+def test_equal_terms_of_sums_cancel_before_they_are_added() -> None:
+    x, y = jnp.ones(3), jnp.full(3, 2.0)
+    reflected = combined((2, -1), (y, x))
+    assert combined((1, 1, -1), (reflected, x, y)) is y
+    np.testing.assert_array_equal(added(reflected), 3 * np.ones(3))
+    nothing = combined((1, -1), (reflected, reflected))
+    assert is_zero(nothing)
+    with pytest.raises(ValueError, match="no shape"):
+        added(nothing)
 
 
 def test_training_lowers_the_gap(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:

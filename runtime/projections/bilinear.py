@@ -52,11 +52,11 @@ class MatrixProduct:
 
     def lhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[.., K, 1]``."""
-        return jnp.sum(one * other, axis=-1)[..., :, None]
+        return _apart(jnp.sum(one * other, axis=-1))[..., :, None]
 
     def rhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[.., 1, M]``."""
-        return jnp.sum(one * other, axis=-2)[..., None, :]
+        return _apart(jnp.sum(one * other, axis=-2))[..., None, :]
 
     def lhs_mean(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
@@ -195,3 +195,11 @@ def bilinear(operator: str, fields: dict[str, Any], a: Array, w: Array) -> Bilin
 def transposed(x: Array) -> Array:
     """Return x with its last two axes swapped."""
     return jnp.swapaxes(x, -1, -2)
+
+
+def _apart(sums: Array) -> Array:
+    """Return sums as they are, in a way that keeps XLA's CPU compiler from adding others to them as it sums.
+
+    It would write the sums of all rows and columns out, ``[.., K, M]``: an eighth of the time of 32 layers.
+    """
+    return jnp.maximum(sums, jnp.finfo(sums.dtype).min)

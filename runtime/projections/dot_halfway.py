@@ -54,6 +54,7 @@ from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, transposed
 from pjc.runtime.projections.dot_shared import multiplier
+from pjc.runtime.projections.select import larger
 
 
 class Held(NamedTuple):
@@ -118,7 +119,7 @@ def project_factored(
     plus = plus - 2 * old.alpha * (overlap + crossed) + old.alpha**2 * (old_norms + 2 * old.product)
     minus = norms - 2 * value
     minus = minus - 2 * old.beta * (overlap - crossed) + old.beta**2 * (old_norms - 2 * old.product)
-    plus, minus = jnp.maximum(plus, 0) / 4, jnp.maximum(minus, 0) / 4
+    plus, minus = larger(plus, 0) / 4, larger(minus, 0) / 4
     t = multiplier(plus - minus, plus, minus, z)
     alpha, beta = t / (1 - t) * (1 - old.alpha), -t / (1 + t) * (1 - old.beta)
     along, across = (alpha + beta) / 2, (alpha - beta) / 2

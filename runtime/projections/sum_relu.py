@@ -6,9 +6,14 @@ convex: a flat side ``z = 0, s <= 0`` and a linear side ``z = s >= 0``, each con
 Projection: argmin over ``(x', z')`` in the set of ``|x' - x|^2 + (z' - z)^2``.
 
 Solution: the nearer of the nearest points of the two sides. With ``N = sum c_i^2`` (for plain sums the number
-of terms) every term moves by ``c_i t``: on the flat side ``t = -max(s, 0) / N``; on the linear side
-``t = max((z - s) / (N + 1), -s / N)``, which stops at ``s(x') = 0``. Each is scored by its true distance, for
-negative targets too.
+of terms) every term moves by ``c_i t``. On the flat side ``t = -max(s, 0) / N`` and ``z' = 0``; on the linear
+side ``t = (z - s) / (N + 1)`` and ``z' = z - t``, where that is at least 0, which is ``s + N z >= 0``. There
+the distances have the squares ``max(s, 0)^2 / N + z^2`` and ``(z - s)^2 / (N + 1)``, so that the linear side
+is nearer where
+
+    s + N z > 0   for s >= 0,        s + (sqrt(N + 1) - 1) z > 0   for s < 0;
+
+the second implies z > 0 and the first. Elsewhere the linear side ends at its corner, a point of the flat one.
 
 Ties: the flat side.
 
@@ -16,7 +21,8 @@ Source: the union of two convex sets; A. Bergmeister et al., arXiv 2506.05878.
 
 Shapes: n inputs of one shape; z of that shape without the axes.
 
-Exact: to rounding, relative to the largest of |x_i|, |z| and |o|, by which a site is scaled.
+Exact: to rounding, relative to the largest of |x_i|, |z| and |o|. Nothing is squared, and terms are divided
+by N + 1 before they are added, so that no partial sum overflows where the result does not.
 
 Cost: O(n) a site.
 """
@@ -24,12 +30,13 @@ Cost: O(n) a site.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
 
-from pjc.runtime.projections.scale import site_scale
+from pjc.runtime.projections.select import larger
 from pjc.runtime.projections.sum import Weighted
 
 
@@ -46,19 +53,14 @@ class SumRelu(Weighted):
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         n = self.norm(inputs)
-        scale = site_scale(inputs, z, self.axes)
+        # Products with reciprocals: XLA makes a pass of its own for a division.
+        part = 1 / (n + 1)
+        s = self.total(tuple(x * part for x in inputs))
         if self.offset:
-            scale = jnp.maximum(scale, abs(self.offset))
-        target = z / scale
-        wide = jnp.expand_dims(scale, self.axes)
-        s = self.total(tuple(x / wide for x in inputs))
-        if self.offset:
-            s = s + self.offset / scale
-        flat = -jnp.maximum(s, 0) / n
-        linear = jnp.maximum((target - s) / (n + 1), -s / n)
-        value = jnp.maximum(s + n * linear, 0)
-        flat_score = n * flat**2 + target**2
-        linear_score = n * linear**2 + (value - target) ** 2
-        move = jnp.where(linear_score < flat_score, linear, flat)
-        value = jnp.where(linear_score < flat_score, value, 0)
-        return self.moved(inputs, move * scale), value * scale
+            s = s + self.offset * part
+        target = z * part
+        steepness = jnp.where(s < 0, sqrt(n + 1) - 1, n)
+        linear = s + steepness * target > 0
+        move = jnp.where(linear, target - s, -larger(s, 0) * ((n + 1) / n))
+        value = jnp.where(linear, larger(z - (target - s), 0), 0)
+        return self.moved(inputs, move), value

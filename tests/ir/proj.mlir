@@ -70,13 +70,11 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
     proj.write %v to [#proj.path<@a.1>] : tensor<3x2xf32>
     %h = proj.read @b.0 of given : tensor<4x2xf32>
     %u = proj.read @b.1 of given : tensor<2x5xf32>
-    %r = proj.read @b.0 : tensor<4x2xf32>
-    %s = proj.read @b.1 : tensor<2x5xf32>
     %c = proj.read @b.c : tensor<4x2xf32>
     %y = proj.datum "y" : tensor<4x5xf32>
-    %m, %n, %f, %b = proj.project_halfway "dot" {} "factored" (%h, %u) means (%r, %s) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
-    proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
-    proj.write %n to [#proj.path<@b.1>] : tensor<2x5xf32>
+    %m, %n, %f, %b = proj.project_halfway "dot" {} "factored" (%h, %u) factors ["c"] (%c) to %y of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+    proj.write %m beyond %h : tensor<4x2xf32> to [#proj.path<@b.0>] : tensor<4x2xf32>
+    proj.write %n beyond %u : tensor<2x5xf32> to [#proj.path<@b.1>] : tensor<2x5xf32>
     proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>
   }
   proj.iterate "rrr" {
@@ -157,20 +155,18 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:       proj.write %v_1 to [#proj.path<@a.1>] : tensor<3x2xf32>
 // CHECK-NEXT:       %h = proj.read @b.0 of given : tensor<4x2xf32>
 // CHECK-NEXT:       %u = proj.read @b.1 of given : tensor<2x5xf32>
-// CHECK-NEXT:       %r_1 = proj.read @b.0 : tensor<4x2xf32>
-// CHECK-NEXT:       %s_2 = proj.read @b.1 : tensor<2x5xf32>
 // CHECK-NEXT:       %c_2 = proj.read @b.c : tensor<4x2xf32>
 // CHECK-NEXT:       %y_1 = proj.datum "y" : tensor<4x5xf32>
-// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" {} "factored"(%h, %u) means(%r_1, %s_2) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> means tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
-// CHECK-NEXT:       proj.write %m to [#proj.path<@b.0>] : tensor<4x2xf32>
-// CHECK-NEXT:       proj.write %n_3 to [#proj.path<@b.1>] : tensor<2x5xf32>
+// CHECK-NEXT:       %m, %n_3, %f, %b_2 = proj.project_halfway "dot" {} "factored"(%h, %u) factors ["c"](%c_2) to %y_1 of "b" wanted [0, 1] : tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32> -> tensor<4x2xf32>, tensor<2x5xf32> factors tensor<4x2xf32> to tensor<4x5xf32>
+// CHECK-NEXT:       proj.write %m beyond %h : tensor<4x2xf32> to [#proj.path<@b.0>] : tensor<4x2xf32>
+// CHECK-NEXT:       proj.write %n_3 beyond %u : tensor<2x5xf32> to [#proj.path<@b.1>] : tensor<2x5xf32>
 // CHECK-NEXT:       proj.write %f to [#proj.path<@b.c>] : tensor<4x2xf32>
 // CHECK-NEXT:     }
 // CHECK-NEXT:     proj.iterate "rrr" {
 // CHECK-NEXT:     ^bb0(%x_2: !proj.state):
 // CHECK-NEXT:       %a_2 = proj.onto "A" %x_2
-// CHECK-NEXT:       %r_2 = proj.combine [2.000000e+00, -1.000000e+00] %a_2, %x_2 : !proj.state, !proj.state
-// CHECK-NEXT:       %b_3 = proj.onto "B" %r_2 given %a_2
+// CHECK-NEXT:       %r_1 = proj.combine [2.000000e+00, -1.000000e+00] %a_2, %x_2 : !proj.state, !proj.state
+// CHECK-NEXT:       %b_3 = proj.onto "B" %r_1 given %a_2
 // CHECK-NEXT:       %n_4 = proj.combine [1.000000e+00, 1.000000e+00, -1.000000e+00] %b_3, %x_2, %a_2 : !proj.state, !proj.state, !proj.state
 // CHECK-NEXT:       proj.yield %n_4 gap %b_3, %a_2
 // CHECK-NEXT:     }

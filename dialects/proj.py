@@ -234,7 +234,8 @@ class ShardingAttr(ParametrizedAttribute):
 class ProgramOp(IRDLOperation):
     """A solver for one problem: ``proj.program @mlp parts ["A", "B"] dims {batch = 128} { ... }``.
 
-    With ``mesh <..>`` its tensors say how they are split over devices: ``sharded <..>``.
+    With ``mesh <..>`` its tensors say how they are split over devices: ``sharded <..>``. With ``assigned
+    {"dense.matmul" = 1}`` one device along the stack axis projects each constraint, for the others too.
     """
 
     name = "proj.program"
@@ -243,11 +244,15 @@ class ProgramOp(IRDLOperation):
     parts = prop_def(ArrayAttr[StringAttr])
     dims = prop_def(DictionaryAttr)
     mesh = opt_prop_def(MeshAttr)
+    assigned = opt_prop_def(DictionaryAttr)
     body = region_def("single_block")
 
     traits = traits_def(NoTerminator(), SymbolOpInterface())
 
-    assembly_format = "$sym_name `parts` $parts `dims` $dims (`mesh` $mesh^)? attr-dict-with-keyword $body"
+    assembly_format = (
+        "$sym_name `parts` $parts `dims` $dims (`mesh` $mesh^)? (`assigned` $assigned^)? "
+        "attr-dict-with-keyword $body"
+    )
 
     def __init__(self, name: str, parts: Sequence[str], dims: DictionaryAttr, body: Region) -> None:
         super().__init__(
@@ -262,6 +267,16 @@ class ProgramOp(IRDLOperation):
     def variables(self) -> dict[str, VariableOp]:
         """Return the variables by name, in the order of the text."""
         return {op.sym_name.data: op for op in self.body.block.ops if isinstance(op, VariableOp)}
+
+    def device_of(self) -> dict[str, int]:
+        """Return which device along the stack axis projects each constraint; empty if all project all."""
+        if self.assigned is None:
+            return {}
+        found = {}
+        for name, device in self.assigned.data.items():
+            assert isinstance(device, IntegerAttr)
+            found[name] = device.value.data
+        return found
 
     def state_bytes(self) -> int:
         """Return the size of a state, with all that is held beside the copies."""

@@ -26,6 +26,7 @@ from math import ceil, log2, prod
 from xdsl.dialects.builtin import Float32Type, Float64Type, TensorType
 
 from pjc.dialects import proj
+from pjc.dialects.assigned import Assigned
 from pjc.dialects.proj import ShardingAttr
 from pjc.dialects.view import shape_of
 
@@ -140,15 +141,22 @@ class CostModel:
         return sent / self.machine.bandwidth + messages * self.machine.latency
 
     def compute(self) -> float:
-        """Return the operations of an iteration on one device."""
+        """Return the operations of an iteration on one device: on that which has the most."""
         values = self._values()
-        total = 0.0
+        work: dict[str, float] = {}
         for label, count in self.operations.items():
-            total += count / self._pieces(_axes(values.get(label)))
+            work[label] = count / self._pieces(_axes(values.get(label)))
         for variable in self.program.variables().values():
-            if variable.node.data not in self.operations and variable.kind.data == "copies":
-                total += ENTRY_OPERATIONS * self._local(variable)
-        return total
+            node = variable.node.data
+            if node not in self.operations and variable.kind.data == "copies":
+                work[node] = work.get(node, 0) + ENTRY_OPERATIONS * self._local(variable)
+        assigned = Assigned.of(self.program)
+        if assigned is None:
+            return sum(work.values())
+        loads = [0.0] * assigned.devices
+        for node, count in work.items():
+            loads[assigned.device_of.get(node, 0)] += count
+        return max(loads)
 
     def forward(self) -> float:
         """Return the operations of a forward pass on one device: those of its products."""
@@ -166,7 +174,11 @@ class CostModel:
     def messages(self) -> Iterator[Message]:
         """Yield the collectives of an iteration."""
         variables = self.program.variables()
+        assigned = Assigned.of(self.program)
         for name, part in self.program.part_ops().items():
+            for told in [] if assigned is None else assigned.told(name):
+                size = self._local(variables[told]) * self._width(variables[told])
+                yield Message("all-reduce", ("stack",), size, name, variables[told].node.data)
             for op in part.body.block.ops:
                 match op:
                     case proj.GatherOp():

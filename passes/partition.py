@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, IntegerType, ModuleOp, i64
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
@@ -30,7 +30,8 @@ class PartitionPass(ModulePass):
     that counts outputs. A dot has whole rows of its first operand, and a loss all columns of a row. An axis
     splits a dimension only where it divides it evenly, and the sample axis only where no operation reads two
     samples at once. Where a loop lays its iterations one after another, one dimension is split by two axes:
-    iterations are its outer part, batch rows the inner one.
+    iterations are its outer part, batch rows the inner one. In a program without loops the devices of `stack`
+    may each take some of the constraints instead.
 
     ```
     proj.variable @h.0 "copies" of "h" : tensor<64x128xf32>
@@ -49,6 +50,8 @@ class PartitionPass(ModulePass):
     """Devices along the feature axis."""
     stack: int = 1
     """Devices along the stack axis."""
+    assigned: tuple[str, ...] = ()
+    """LABEL=N for each constraint of a program without loops: the device along stack that projects it."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         try:
@@ -58,6 +61,14 @@ class PartitionPass(ModulePass):
         for program in op.ops:
             if isinstance(program, proj.ProgramOp):
                 partition(program, mesh)
+                if self.assigned:
+                    program.assigned = DictionaryAttr(dict(map(self._device, self.assigned)))
+
+    def _device(self, word: str) -> tuple[str, IntegerAttr[IntegerType]]:
+        label, _, device = word.rpartition("=")
+        if not (label and device.isdigit() and int(device) < self.stack):
+            raise PassFailedException(f"expected LABEL=N with N below {self.stack}, found '{word}'")
+        return label, IntegerAttr(int(device), i64)
 
 
 @dataclass

@@ -385,6 +385,7 @@ def share_shardings(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
         if isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
             other.sharding = op.sharding
     part.mesh = proj.MeshAttr(1, whole.mesh.feature.data, whole.mesh.stack.data)
+    part.assigned = whole.assigned
 
 
 def _readers(op: proj.GatherOp) -> list[tuple[str, int, int]]:

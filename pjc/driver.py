@@ -331,8 +331,22 @@ class Compilation:
         return self._run("proj", self.feas, [self.chooser(), FormConvolutionsPass(), lower])
 
     def _split_over(self, mesh: Mapping[str, int]) -> ModuleOp:
-        """Return the solver's program with its tensors split over a mesh."""
-        return self._run("proj", self.whole, [_partition_pass(mesh)])
+        """Return the solver's program with its tensors split over a mesh, or its constraints."""
+        words: tuple[str, ...] = ()
+        if self.can_assign(mesh):
+            found = self.assignment(mesh["stack"]).devices
+            words = tuple(f"{label}={device}" for device, labels in enumerate(found) for label in labels)
+        lower = PartitionPass(mesh["sample"], mesh["feature"], mesh["stack"], words)
+        return self._run("proj", self.whole, [lower])
+
+    def can_assign(self, mesh: Mapping[str, int]) -> bool:
+        """Return whether the devices of the stack axis can take constraints, rather than parts of loops.
+
+        In a network without loops; and with one device along the feature axis, where XLA exchanges what all
+        devices must compute at once.
+        """
+        loops = any(isinstance(op, proj.ForOp) for op in self.whole.walk())
+        return mesh["stack"] > 1 and mesh["feature"] == 1 and not loops
 
     @cached_property
     def mesh(self) -> dict[str, int] | None:
@@ -639,10 +653,6 @@ class Compilation:
         start = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-def _partition_pass(mesh: Mapping[str, int]) -> PartitionPass:
-    return PartitionPass(mesh["sample"], mesh["feature"], mesh["stack"])
 
 
 def _is_cut(program: proj.ProgramOp) -> bool:

@@ -78,20 +78,25 @@ def shardings(compilation: Compilation) -> Table:
 
 
 def assigned(compilation: Compilation) -> list[str]:
-    """Return what a graph partitioner would give to each device of the stack axis of what no loop stacks."""
+    """Return what a graph partitioner gives, or would give, to each device of the stack axis."""
     assert compilation.mesh is not None
     count = compilation.mesh["stack"]
     if count == 1:
         return []
     found = compilation.assignment(count)
+    taken = compilation.can_assign(compilation.mesh)
+    takes = "takes" if taken else "could take"
     lines = [""] + [
-        f"device {index} of stack could take {', '.join(labels) or 'nothing'}: {load / 1e6:.1f} MFlop"
+        f"device {index} of stack {takes} {', '.join(labels) or 'nothing'}: {load / 1e6:.1f} MFlop"
         for index, (labels, load) in enumerate(zip(found.devices, found.loads, strict=True))
     ]
     return [
         *lines,
         f"cut {shown_bytes(found.cut)} of {shown_bytes(found.total)} an iteration, largest load "
-        f"{found.balance:.2f} times the mean; now every device of stack computes these constraints",
+        f"{found.balance:.2f} times the mean"
+        + (
+            "" if taken else "; beside loops, or with feature, all devices of stack compute these constraints"
+        ),
     ]
 
 

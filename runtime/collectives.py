@@ -104,6 +104,8 @@ def _collectives(module: _Module, computation: str, when: str) -> Iterator[Colle
             continue  # what these call works on numbers
         for called in instruction.called():
             inner = {"conditional": "last", "while": "step"}.get(instruction.opcode, when)
+            if instruction.opcode == "conditional" and f"/{SCOPE}/" in instruction.attributes:
+                inner = when  # a device's own constraints
             yield from _collectives(module, called, inner if when == "iteration" else when)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod, sqrt
 from typing import Any
 
@@ -32,12 +33,14 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.dialects import proj
+from pjc.dialects.assigned import Assigned
 from pjc.dialects.net import InitAttr
 from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
+from pjc.runtime.assigned import from_device, own_branch, told
 from pjc.runtime.collectives import SCOPE
 from pjc.runtime.combination import Lazy, LazyState, added, combined, equal, is_zero
-from pjc.runtime.mesh import constrained, in_range, scan, shifted, stages
+from pjc.runtime.mesh import STACK, constrained, in_range, scan, shifted, stages
 from pjc.runtime.projections import constraint_set, loss, operator
 from pjc.runtime.projections.bilinear import BILINEAR, Bilinear, bilinear
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
@@ -83,7 +86,11 @@ class Emitter:
     factored: tuple[str, ...] = field(init=False)
     """The nodes whose copies are held as rank-one terms."""
 
+    assigned: Assigned | None = field(init=False)
+    """Which device projects which constraints, where they do not all project all."""
+
     def __post_init__(self) -> None:
+        self.assigned = None if self.mesh is None else Assigned.of(self.program)
         halfway = [op for op in self.program.walk() if isinstance(op, proj.ProjectHalfwayOp)]
         self.factored = tuple(op.node.data for op in halfway if op.form.data == "factored")
         self.parts = [part.data for part in self.program.parts]
@@ -138,49 +145,69 @@ class Emitter:
         ``given`` is the second state that a part with halfway forms needs.
         """
         with jax.named_scope(f"part_{part}"):
-            values: dict[SSAValue, Array] = {}
+            if self.assigned is None:
+                return self._run(self.program.part_ops()[part].body.block.ops, state, fixed, given)
+            written = self.assigned.written(part)
+
+            def branch(device: int) -> list[Array]:
+                assert self.assigned is not None
+                found = self._run(self.assigned.ops(part, device), state, fixed, given)
+                return [added(found[name]) for name in written]
+
             new = dict(state)
-            for op in self.program.part_ops()[part].body.block.ops:
-                match op:
-                    case proj.ReadOp():
-                        source = state if op.given is None or given is None else given
-                        name = op.variable.data
-                        values[op.result] = added(source[name])
-                    case ViewOp():
-                        values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
-                    case proj.DatumOp():
-                        values[op.result] = fixed.data[op.label.data]
-                    case proj.ConstantOp():
-                        values[op.result] = _constant(op)
-                    case proj.GatherOp():
-                        with jax.named_scope(op.node.data):
-                            gathered = self._gather(op, state, fixed)
-                            sources = [self.variables[path.variable.data] for path in op.paths]
-                            if not all(self._is_shared(each.sharding) for each in sources):
-                                gathered = self._over_samples(op.sharding, gathered)
-                            values[op.result] = self._placed(op.sharding, gathered)
-                    case proj.ProjectOp() | proj.ProjectLossOp():
-                        with jax.named_scope(op.node.data):
-                            _project(op, values)
-                            if isinstance(op, proj.ProjectOp):
-                                self._place_value(op, values)
-                    case proj.ProjectSetOp():
-                        with jax.named_scope(op.node.data):
-                            values[op.new_copies] = _set_of(op).project(values[op.copies])
-                    case proj.ProjectSharedOp() | proj.ProjectHalfwayOp():
-                        with jax.named_scope(op.node.data):
-                            _project_compressed(op, values)
-                            for index, mean in zip(op.wanted.get_values(), op.new_means, strict=True):
-                                held = self.variables[f"{op.node.data}.{index}"]
-                                values[mean] = self._over_samples(held.sharding, values[mean])
-                            self._place_value(op, values)
-                    case proj.WriteOp() if op.agreed is not None:
-                        value, agreed = values[op.value], values[op.agreed]
-                        for name in (path.variable.data for path in op.paths):
-                            new[name] = combined((1, 1, -1), (value, new[name], agreed))
-                    case proj.WriteOp():
-                        self._write(new, op, values[op.value], fixed.data)
+            branches = [partial(branch, device) for device in range(self.assigned.devices)]
+            for name, value in zip(written, own_branch(branches), strict=True):
+                common = name in self.assigned.common
+                new[name] = told(added(state[name]), value) if common else value
             return new
+
+    def _run(
+        self, ops: Iterable[Operation], state: LazyState, fixed: Fixed, given: LazyState | None
+    ) -> LazyState:
+        """Return the state after ops of a part; see :meth:`project`."""
+        values: dict[SSAValue, Array] = {}
+        new = dict(state)
+        for op in ops:
+            match op:
+                case proj.ReadOp():
+                    source = state if op.given is None or given is None else given
+                    name = op.variable.data
+                    values[op.result] = added(source[name])
+                case ViewOp():
+                    values[op.results[0]] = _viewed(op, [values[each] for each in op.operands])
+                case proj.DatumOp():
+                    values[op.result] = fixed.data[op.label.data]
+                case proj.ConstantOp():
+                    values[op.result] = _constant(op)
+                case proj.GatherOp():
+                    with jax.named_scope(op.node.data):
+                        gathered = self._gather(op, state, fixed)
+                        sources = [self.variables[path.variable.data] for path in op.paths]
+                        if not all(self._is_shared(each.sharding) for each in sources):
+                            gathered = self._over_samples(op.sharding, gathered)
+                        values[op.result] = self._placed(op.sharding, gathered)
+                case proj.ProjectOp() | proj.ProjectLossOp():
+                    with jax.named_scope(op.node.data):
+                        _project(op, values)
+                        if isinstance(op, proj.ProjectOp):
+                            self._place_value(op, values)
+                case proj.ProjectSetOp():
+                    with jax.named_scope(op.node.data):
+                        values[op.new_copies] = _set_of(op).project(values[op.copies])
+                case proj.ProjectSharedOp() | proj.ProjectHalfwayOp():
+                    with jax.named_scope(op.node.data):
+                        _project_compressed(op, values)
+                        for index, mean in zip(op.wanted.get_values(), op.new_means, strict=True):
+                            held = self.variables[f"{op.node.data}.{index}"]
+                            values[mean] = self._over_samples(held.sharding, values[mean])
+                        self._place_value(op, values)
+                case proj.WriteOp() if op.agreed is not None:
+                    value, agreed = values[op.value], values[op.agreed]
+                    for name in (path.variable.data for path in op.paths):
+                        new[name] = combined((1, 1, -1), (value, new[name], agreed))
+                case proj.WriteOp():
+                    self._write(new, op, values[op.value], fixed.data)
+        return new
 
     @jax.named_scope(SCOPE)
     def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
@@ -226,7 +253,7 @@ class Emitter:
 
     def _placed(self, sharding: proj.ShardingAttr | None, value: Array) -> Array:
         """Return a tensor split over the mesh as annotated."""
-        if self.mesh is None or sharding is None:
+        if self.mesh is None or self.assigned is not None or sharding is None:
             return value
         return constrained(value, sharding.axes())
 
@@ -268,6 +295,9 @@ class Emitter:
                 square = jnp.sum(added(differences[name]) ** 2)
             square = square / self.shares if self._is_shared(variable.sharding) else square
             squares[variable.node.data] = squares.get(variable.node.data, 0) + square
+        if self.assigned is not None:
+            devices = self.assigned.device_of
+            return {node: from_device(devices.get(node, 0), square) for node, square in squares.items()}
         return squares
 
     def _size(self, variable: proj.VariableOp) -> int:
@@ -297,6 +327,8 @@ class Emitter:
         Before that it is about |t| where t is small, and may exceed 1 where t is not.
         """
         found = {node: jnp.max(jnp.abs(state[f"{node}.alpha"])) for node in self.factored}
+        if self.assigned is not None:  # on the others it is still zero
+            found = jax.lax.pmax(found, STACK)
         return found if self.shares == 1 else jax.lax.pmax(found, "sample")
 
     def dropped(self, state: State) -> dict[str, Array]:
@@ -310,7 +342,7 @@ class Emitter:
             moved = jnp.mean((held["f"] - held["c"]) ** 2) + jnp.mean((held["e"] - held["d"]) ** 2)
             own = jnp.mean(state[f"{node}.alpha"] ** 4)
             sizes[node] = jnp.sqrt(self._over_samples(None, own) * self._over_samples(None, moved))
-        return sizes
+        return sizes if self.assigned is None else jax.lax.pmax(sizes, STACK)
 
     def data_specs(self) -> dict[str, PartitionSpec]:
         """Return how inputs and targets are cut into the shares of the samples, by name."""
@@ -327,7 +359,10 @@ class Emitter:
         slots = {v.node.data: name for name, v in self.variables.items() if v.kind.data == "slot"}
         for op in self._parameters():
             if op.label.data in slots:
-                read[op.label.data] = state[slots[op.label.data]]
+                value = state[slots[op.label.data]]
+                if self.assigned is not None:
+                    value = from_device(self.assigned.device_of.get(op.label.data, 0), value)
+                read[op.label.data] = value
         return read
 
     def has_sets(self) -> bool:

@@ -36,16 +36,18 @@ def constrained(value: Array, axes: Sequence[Sequence[str]]) -> Array:
 
 
 def on_mesh(
-    function: Callable[..., Any], mesh: Mesh, in_specs: tuple[Any, ...], out_specs: Any = None
+    function: Callable[..., Any], mesh: Mesh, in_specs: tuple[Any, ...], stacked: bool = True
 ) -> Callable[..., Any]:
-    """Return a function that runs once for each share of the samples."""
-    specs = P() if out_specs is None else out_specs
+    """Return a function that runs once for each share of the samples; all else it returns is the same.
+
+    Where loops are not ``stacked``, it also runs once for each device of the stack axis.
+    """
     return jax.shard_map(
         function,
         mesh=mesh,
         in_specs=in_specs,
-        out_specs=specs,
-        axis_names={"sample"},
+        out_specs=P(),
+        axis_names={"sample"} if stacked else {"sample", STACK},
         check_vma=False,
     )
 

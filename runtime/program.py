@@ -90,7 +90,8 @@ def _on_mesh(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     mesh = emitter.mesh
     assert mesh is not None
     specs = PartitionSpec(), emitter.data_specs(), PartitionSpec()
-    return {name: on_mesh(function, mesh, specs) for name, function in _training(emitter).items()}
+    stacked = emitter.assigned is None
+    return {name: on_mesh(function, mesh, specs, stacked) for name, function in _training(emitter).items()}
 
 
 def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:

@@ -41,6 +41,7 @@ Case = tuple[str, str, str, str]
 QUICK: list[Case] = [
     ("mlp", "dr", "sample=2,feature=2,stack=2", "f32"),
     ("deep", "ap", "stack=8", "f32"),
+    ("mlp", "dr", "sample=2,stack=4", "f64"),
 ]
 ALL: list[Case] = [
     (network, solver, show(mesh), dtype)

@@ -154,8 +154,8 @@ class CostModel:
         if assigned is None:
             return sum(work.values())
         loads = [0.0] * assigned.devices
-        for node, count in work.items():
-            loads[assigned.device_of.get(node, 0)] += count
+        for node, operations in work.items():
+            loads[assigned.device_of.get(node, 0)] += operations
         return max(loads)
 
     def forward(self) -> float:

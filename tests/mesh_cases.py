@@ -60,6 +60,16 @@ for layer in 0..24 {
 }
 output logits = out(h, 8)"""
     + LOSS,
+    "unlike": "input x: f32[batch, 16]"
+    + HEAD
+    + """
+param shared: f32[16, 16] = he_normal
+g = relu(x @ shared)
+h = abs(relu(dense(g @ shared, 24)))
+k = max(reshape(h, (batch, 12, 2)), axis = 2)
+output logits = out(concat(g, h, k * k), 8)
+require shared in box(-0.6, 0.6)"""
+    + LOSS,
 }
 BATCH, ITERATIONS = 16, 50
 

@@ -42,6 +42,8 @@ QUICK: list[Case] = [
     ("mlp", "dr", "sample=2,feature=2,stack=2", "f32"),
     ("deep", "ap", "stack=8", "f32"),
     ("mlp", "dr", "sample=2,stack=4", "f64"),
+    ("unlike", "dr", "stack=8", "f64"),
+    ("unlike", "ap", "sample=2,stack=4", "f64"),
 ]
 ALL: list[Case] = [
     (network, solver, show(mesh), dtype)

@@ -12,7 +12,7 @@ CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def device_memory() -> int:
-    """Return the bytes of the memory of this process's first device, for a CPU the computer's; 0 if unknown."""
+    """Return the bytes of this process's first device's memory, for a CPU the computer's; 0 if unknown."""
     device = jax.local_devices()[0]
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:

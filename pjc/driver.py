@@ -446,8 +446,8 @@ class Compilation:
         needed = 2 * only(self.proj, proj.ProgramOp).state_bytes() / devices
         if 0 < self.memory < needed:
             raise _mistake(
-                f"the solver's copies take {needed / 2**30:.1f} GiB on each device, and there are "
-                f"{self.memory / 2**30:.1f}",
+                f"the solver's states take {needed / 2**20:,.1f} MiB on each device, which has "
+                f"{self.memory / 2**20:,.1f} MiB",
                 "give a smaller --batch; --explain shows what holds them, and --copies or -O2 may hold less",
             )
 

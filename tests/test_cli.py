@@ -666,6 +666,17 @@ def test_wrong_source_for_real(pjc_run: Run, model: Path) -> None:
         assert code == 1 and err == "pjc: error: . is a directory; name a .pjn file in it\n"
 
 
+def test_what_does_not_fit_into_memory_is_refused(pjc_run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "wide.pjn"
+    model.write_text(
+        "input x: f32[batch, 64]\ntarget y: class[batch, 10]\n"
+        "param w: f32[64, 10] = he_normal\nz = x @ w\noutput z\nrequire margin(z, y)\n"
+    )
+    code, _, err = pjc_run("train", model, "--data", "digits", "--memory", "4K", "-o", tmp_path / "made")
+    assert code == 1 and "MiB on each device, which has 0.0 MiB" in err and "--batch" in err
+    assert list(tmp_path.iterdir()) == [model]
+
+
 @pytest.mark.slow
 def test_train_and_resume_for_real(pjc_run: Run, model: Path) -> None:
     small = ["--iterations", 10, "--batch", 32]

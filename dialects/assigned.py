@@ -38,8 +38,12 @@ class Assigned:
             return None
         return cls(program, program.mesh.sizes()["stack"])
 
+    def device(self, node: str) -> int:
+        """Return the device of a node: the first for what nothing is said of."""
+        return self._devices.get(node, 0)
+
     @cached_property
-    def device_of(self) -> dict[str, int]:
+    def _devices(self) -> dict[str, int]:
         """The device of each node; a parameter's is that of the first that reads it."""
         found = dict(self.program.device_of())
         variables = self.program.variables()
@@ -86,7 +90,7 @@ class Assigned:
     def _device_of_op(self, op: Operation) -> int:
         """Return the device of the node whose value or copies an op writes; data are the first device's."""
         owner = op.operands[0].owner
-        return self.device_of.get(owner.node.data, 0) if isinstance(owner, NODE_OPS) else 0
+        return self.device(owner.node.data) if isinstance(owner, NODE_OPS) else 0
 
 
 def _used(op: Operation) -> list[str]:

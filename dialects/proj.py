@@ -16,7 +16,6 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     DictionaryAttr,
-    FixedBitwidthType,
     FloatAttr,
     IntAttr,
     IntegerAttr,
@@ -61,7 +60,7 @@ from pjc.dialects import shapes
 from pjc.dialects.net import FLOATS, InitAttr
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
-from pjc.dialects.view import SIZES, StepAttr, shape_of, sizes
+from pjc.dialects.view import SIZES, StepAttr, element_bytes, shape_of, sizes
 
 
 @irdl_attr_definition
@@ -264,6 +263,15 @@ class ProgramOp(IRDLOperation):
             regions=[body],
         )
 
+    def _verify_assigned(self) -> None:
+        """Raise unless every constraint is assigned to a device of the stack axis."""
+        if self.assigned is None:
+            return
+        count = 1 if self.mesh is None else self.mesh.sizes()["stack"]
+        for name, device in self.assigned.data.items():
+            if not (isinstance(device, IntegerAttr) and 0 <= device.value.data < count):
+                raise VerifyException(f"'{name}' is assigned to {device}; the stack axis has {count} devices")
+
     def variables(self) -> dict[str, VariableOp]:
         """Return the variables by name, in the order of the text."""
         return {op.sym_name.data: op for op in self.body.block.ops if isinstance(op, VariableOp)}
@@ -280,12 +288,12 @@ class ProgramOp(IRDLOperation):
 
     def state_bytes(self) -> int:
         """Return the size of a state, with all that is held beside the copies."""
-        total = 0
-        for variable in self.variables().values():
-            element = variable.type.get_element_type()
-            assert isinstance(element, FixedBitwidthType)
-            total += prod(shape_of(variable.type)) * element.size
-        return total
+        types = [variable.type for variable in self.variables().values()]
+        return sum(prod(shape_of(each)) * element_bytes(each) for each in types)
+
+    def has_loops(self) -> bool:
+        """Return whether the forward pass has a loop: then there are families of constraints."""
+        return any(isinstance(op, ForOp) for op in self.walk())
 
     def part_ops(self) -> dict[str, PartOp]:
         """Return the parts' regions by name."""
@@ -311,6 +319,7 @@ class ProgramOp(IRDLOperation):
         expected = [part.data for part in self.parts]
         if sorted(found) != sorted(expected):
             raise VerifyException(f"the program's parts are {expected}, but it holds {found}")
+        self._verify_assigned()
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():
@@ -1001,6 +1010,12 @@ class WriteOp(IRDLOperation):
         """Raise if a path does not lead from the value's shape to its variable's."""
         for path in self.paths:
             _verify_path(path, shape_of(self.value), variables)
+            if self.agreed is not None and path.steps:
+                raise VerifyException(f"what goes beyond another goes to all of '@{path.variable.data}'")
+
+    def verify_(self) -> None:
+        if self.agreed is not None and self.agreed.type != self.value.type:
+            raise VerifyException(f"a value of {self.value.type} is not beyond one of {self.agreed.type}")
 
 
 @irdl_op_definition

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     ArrayAttr,
     DenseArrayBase,
+    FixedBitwidthType,
     IntegerAttr,
     IntegerType,
     StringAttr,
@@ -62,6 +63,14 @@ def element_of(value: SSAValue) -> Attribute:
     """Return the element type of a tensor value."""
     assert isa(value.type, TensorType[Attribute])
     return value.type.get_element_type()
+
+
+def element_bytes(type_: Attribute) -> int:
+    """Return the bytes of an entry of a tensor of numbers, by the tensor's type."""
+    assert isa(type_, TensorType[Attribute])
+    element = type_.get_element_type()
+    assert isinstance(element, FixedBitwidthType)
+    return element.size
 
 
 def tensor_like(value: SSAValue, shape: Shape) -> TensorType[Attribute]:

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from math import prod
 
 import networkx as nx
-from xdsl.dialects.builtin import Float64Type
 
 from pjc.dialects import feas
-from pjc.dialects.view import element_of, shape_of
+from pjc.dialects.view import element_bytes, shape_of
 from pjc.passes.graph import node_graph, training_nodes
 from pjc.passes.mesh_cost import ENTRY_OPERATIONS
 
@@ -160,4 +159,4 @@ def _readers(node: feas.NodeOp) -> set[str]:
 
 def _bytes(node: feas.NodeOp) -> int:
     value = node.results[0]
-    return prod(shape_of(value)) * (8 if isinstance(element_of(value), Float64Type) else 4)
+    return prod(shape_of(value)) * element_bytes(value.type)

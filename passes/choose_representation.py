@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import Float32Type, Float64Type, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas
-from pjc.dialects.view import element_of, shape_of
+from pjc.dialects.view import element_bytes, shape_of
 from pjc.passes.form_convolutions import FORMS as WITHOUT_WINDOWS
 from pjc.passes.form_convolutions import convolution_of
 from pjc.passes.graph import problems
@@ -209,6 +209,4 @@ def held(node: feas.DotOp, form: str) -> int:
         "shared": means,
         "factored": 3 * means + 3 * result,
     }
-    element = element_of(node.result)
-    assert isinstance(element, Float32Type | Float64Type)
-    return numbers[form] * element.bitwidth // 8
+    return numbers[form] * element_bytes(node.result.type)

@@ -23,12 +23,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2, prod
 
-from xdsl.dialects.builtin import Float32Type, Float64Type, TensorType
-
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
 from pjc.dialects.proj import ShardingAttr
-from pjc.dialects.view import shape_of
+from pjc.dialects.view import element_bytes, shape_of
 
 ENTRY_OPERATIONS = 30
 """Operations of a constraint other than a dot, for each number of its copies in an iteration."""
@@ -155,7 +153,7 @@ class CostModel:
             return sum(work.values())
         loads = [0.0] * assigned.devices
         for node, operations in work.items():
-            loads[assigned.device_of.get(node, 0)] += operations
+            loads[assigned.device(node)] += operations
         return max(loads)
 
     def forward(self) -> float:
@@ -177,7 +175,7 @@ class CostModel:
         assigned = Assigned.of(self.program)
         for name, part in self.program.part_ops().items():
             for told in [] if assigned is None else assigned.told(name):
-                size = self._local(variables[told]) * self._width(variables[told])
+                size = self._bytes(variables[told])
                 yield Message("all-reduce", ("stack",), size, name, variables[told].node.data)
             for op in part.body.block.ops:
                 match op:
@@ -204,7 +202,7 @@ class CostModel:
         own = _axes(made.sharding)
         axes = self._used({axis for source in sources for axis in _axes(source.sharding)} - set(own))
         if axes:
-            yield Message("all-reduce", axes, self._local(made) * self._width(made), part, node)
+            yield Message("all-reduce", axes, self._bytes(made), part, node)
 
     def _writes(
         self, part: str, op: proj.WriteOp, variables: Mapping[str, proj.VariableOp]
@@ -216,7 +214,7 @@ class CostModel:
             target = variables[path.variable.data]
             axes = self._used(set(_axes(source.sharding)) - set(_axes(target.sharding)) - {"stack"})
             if axes:
-                size = self._local(source) * self._width(source)
+                size = self._bytes(source)
                 yield Message("all-gather", axes, size, part, source.node.data)
         yield from self._shifts(part, source.node.data, op, source)
 
@@ -231,7 +229,7 @@ class CostModel:
         if shaped is None or "stack" not in self._used(set(_axes(shaped.sharding))):
             return
         first = shape_of(shaped.sharded_type())[0]
-        local = self._local(shaped) * self._width(shaped) * self._pieces(("stack",))
+        local = self._bytes(shaped) * self._pieces(("stack",))
         for path in op.paths:
             for step in path.steps:
                 if step.kind.data == "shift":
@@ -249,16 +247,13 @@ class CostModel:
     def _used(self, axes: set[str]) -> tuple[str, ...]:
         return tuple(axis for axis in proj.MESH_AXES if axis in axes and self._pieces((axis,)) > 1)
 
+    def _bytes(self, op: proj.VariableOp | proj.GatherOp) -> int:
+        """Return the bytes of a tensor on one device."""
+        return self._local(op) * element_bytes(op.sharded_type())
+
     def _local(self, op: proj.VariableOp | proj.GatherOp) -> int:
         """Return the entries of a tensor on one device."""
         return prod(shape_of(op.sharded_type())) // self._pieces(_axes(op.sharding))
-
-    def _width(self, op: proj.VariableOp | proj.GatherOp) -> int:
-        type_ = op.sharded_type()
-        assert isinstance(type_, TensorType)
-        element = type_.get_element_type()
-        assert isinstance(element, Float32Type | Float64Type)
-        return element.bitwidth // 8
 
 
 def _axes(sharding: ShardingAttr | None) -> tuple[str, ...]:

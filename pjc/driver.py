@@ -345,7 +345,7 @@ class Compilation:
         In a network without loops; and with one device along the feature axis, where XLA exchanges what all
         devices must compute at once.
         """
-        loops = any(isinstance(op, proj.ForOp) for op in self.whole.walk())
+        loops = only(self.whole, proj.ProgramOp).has_loops()
         return mesh["stack"] > 1 and mesh["feature"] == 1 and not loops
 
     @cached_property
@@ -441,12 +441,15 @@ class Compilation:
         return device_memory() if self.options.memory is None else self.options.memory
 
     def require_memory(self) -> None:
-        """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between."""
+        """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between.
+
+        What each holds is at least its share, were every tensor split over all.
+        """
         devices = prod(self.mesh.values()) if self.mesh else 1
         needed = 2 * only(self.proj, proj.ProgramOp).state_bytes() / devices
         if 0 < self.memory < needed:
             raise _mistake(
-                f"the solver's states take {needed / 2**20:,.1f} MiB on each device, which has "
+                f"the solver's states take at least {needed / 2**20:,.1f} MiB on each device, which has "
                 f"{self.memory / 2**20:,.1f} MiB",
                 "give a smaller --batch; --explain shows what holds them, and --copies or -O2 may hold less",
             )

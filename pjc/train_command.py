@@ -217,8 +217,8 @@ def _train_program(
     writes = share.process == 0
     if share.processes > 1:
         forms = " ".join(f"{each.label}={each.choice.form}" for each in compilation.explain())
-        run = {"number of epochs": given.epochs, "way to start": given.resume, "choice of copies": forms}
-        distributed.require_same({**settings, **run})
+        chosen = {"number of epochs": given.epochs, "way to start": given.resume, "choice of copies": forms}
+        distributed.require_same({**settings, **chosen})
     start = _start(given, program, outputs, settings, share)
     if given.keep_best and not parts.validation:
         raise CommandError("--keep-best needs samples to validate with; give --validation or --split")

@@ -46,7 +46,8 @@ class Collective:
 
     Attributes:
         kind: one of ``KINDS``.
-        bytes: of its operands on one device.
+        bytes: of its operands on one device. Where devices have constraints of their own, only those of a
+            constraint take part in its collectives.
         shapes: of what it gives, as HLO writes it.
         source: the parts and nodes that it serves.
         when: one of ``WHEN``.

@@ -145,21 +145,20 @@ class Emitter:
         ``given`` is the second state that a part with halfway forms needs.
         """
         with jax.named_scope(f"part_{part}"):
-            if self.assigned is None:
+            assigned = self.assigned
+            if assigned is None:
                 return self._run(self.program.part_ops()[part].body.block.ops, state, fixed, given)
-            written = self.assigned.written(part)
+            written = assigned.written(part)
 
             def branch(device: int) -> list[Array]:
-                assert self.assigned is not None
-                found = self._run(self.assigned.ops(part, device), state, fixed, given)
+                found = self._run(assigned.ops(part, device), state, fixed, given)
                 return [added(found[name]) for name in written]
 
-            new = dict(state)
-            branches = [partial(branch, device) for device in range(self.assigned.devices)]
-            for name, value in zip(written, own_branch(branches), strict=True):
-                common = name in self.assigned.common
-                new[name] = told(added(state[name]), value) if common else value
-            return new
+            branches = [partial(branch, device) for device in range(assigned.devices)]
+            changed = dict(zip(written, own_branch(branches), strict=True))
+            for name in assigned.told(part):
+                changed[name] = told(added(state[name]), changed[name])
+            return {**state, **changed}
 
     def _run(
         self, ops: Iterable[Operation], state: LazyState, fixed: Fixed, given: LazyState | None
@@ -274,8 +273,8 @@ class Emitter:
 
     def in_pairs(self) -> bool:
         """Return whether iterations should be done two at a time: see :data:`PAIRED_BYTES`."""
-        loops = any(isinstance(op, proj.ForOp) for op in self.program.walk())
-        return self.mesh is None and not loops and self.program.state_bytes() >= PAIRED_BYTES
+        program = self.program
+        return self.mesh is None and not program.has_loops() and program.state_bytes() >= PAIRED_BYTES
 
     def _measured(self) -> list[str]:
         """Return the variables that the gap is over."""
@@ -296,8 +295,8 @@ class Emitter:
             square = square / self.shares if self._is_shared(variable.sharding) else square
             squares[variable.node.data] = squares.get(variable.node.data, 0) + square
         if self.assigned is not None:
-            devices = self.assigned.device_of
-            return {node: from_device(devices.get(node, 0), square) for node, square in squares.items()}
+            device = self.assigned.device
+            return {node: from_device(device(node), square) for node, square in squares.items()}
         return squares
 
     def _size(self, variable: proj.VariableOp) -> int:
@@ -361,7 +360,7 @@ class Emitter:
             if op.label.data in slots:
                 value = state[slots[op.label.data]]
                 if self.assigned is not None:
-                    value = from_device(self.assigned.device_of.get(op.label.data, 0), value)
+                    value = from_device(self.assigned.device(op.label.data), value)
                 read[op.label.data] = value
         return read
 

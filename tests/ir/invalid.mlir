@@ -423,3 +423,41 @@ proj.program @p parts [] dims {} mesh <sample = 0, feature = 2, stack = 1> {
   }
 }
 // CHECK: mesh axis 'sample' has at least one device, found 0
+
+// -----
+
+proj.program @p parts [] dims {} mesh <sample = 1, feature = 1, stack = 2> assigned {a = 2 : i64} {
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+}
+// CHECK: 'a' is assigned to 2 : i64; the stack axis has 2 devices
+
+// -----
+
+proj.program @p parts ["A"] dims {} {
+  proj.variable @z.0 "copies" of "z" : tensor<2x3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+  proj.part "A" {
+    %x = proj.constant 1.0 : tensor<3xf32>
+    proj.write %x beyond %x : tensor<3xf32> to [#proj.path<@z.0 via broadcast [2, 3] [1]>] : tensor<3xf32>
+  }
+}
+// CHECK: what goes beyond another goes to all of '@z.0'
+
+// -----
+
+proj.program @p parts ["A"] dims {} {
+  proj.variable @z.0 "copies" of "z" : tensor<3xf32>
+  proj.forward {
+    %k = proj.constant 0.0 : tensor<1xf32>
+  }
+  proj.part "A" {
+    %x = proj.constant 1.0 : tensor<3xf32>
+    proj.write %x beyond %k : tensor<1xf32> to [#proj.path<@z.0>] : tensor<3xf32>
+    %k = proj.constant 1.0 : tensor<1xf32>
+  }
+}
+// CHECK: a value of tensor<3xf32> is not beyond one of tensor<1xf32>

@@ -162,6 +162,7 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
             pattern = rf"--{field.name} (?:(?! --).)*\(default: {shown}\)"
             assert re.search(pattern, text), (pattern, text)
     assert re.search(r"--mesh (?:(?! --).)*\(default: one device;", text)
+    assert re.search(r"--memory (?:(?! --).)*\(default: that of the first device here\)", text)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.ops import FLOATS, InitAttr
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.view import SIZES, StepAttr, element_bytes, shape_of, sizes

@@ -34,7 +34,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
 from pjc.dialects.view import GatherOp as ViewGatherOp
 from pjc.runtime.assigned import from_device, own_branch, told

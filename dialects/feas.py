@@ -56,7 +56,8 @@ from pjc.dialects.net import (
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
 from pjc.dialects.signature import Signature
-from pjc.dialects.view import SIZES, ShapedOp, StepAttr, ViewOp, shape_of, sizes, tensor_like
+from pjc.dialects.steps import Broadcast, Step, Transpose
+from pjc.dialects.view import SIZES, ShapedOp, ViewOp, shape_of, sizes, tensor_like
 
 
 @irdl_attr_definition
@@ -107,7 +108,7 @@ class NodeOp(IRDLOperation, ABC):
     label = prop_def(StringAttr)
     part = opt_prop_def(StringAttr)
 
-    def operand_path(self, operand: int) -> tuple[StepAttr, ...]:
+    def operand_path(self, operand: int) -> tuple[Step, ...]:
         """Return the steps from an operand's value to the copies of it that the node holds."""
         return ()
 
@@ -343,16 +344,16 @@ class DotOp(BilinearOp):
         """Return ``[.., K, M, N]``, the shape of the copies of either operand."""
         return (*shape_of(self.result), shape_of(self.lhs)[-1])
 
-    def operand_path(self, operand: int) -> tuple[StepAttr, ...]:
+    def operand_path(self, operand: int) -> tuple[Step, ...]:
         target = self.copies_shape()
         batch = range(len(target) - 3)
         last = len(target) - 1
         if operand == 0:
-            return (StepAttr("broadcast", target, (*batch, last - 2, last)),)
+            return (Broadcast(target, (*batch, last - 2, last)),)
         swap = (*batch, last - 1, last - 2)
         return (
-            StepAttr("transpose", swap),
-            StepAttr("broadcast", target, (*batch, last - 1, last)),
+            Transpose(swap),
+            Broadcast(target, (*batch, last - 1, last)),
         )
 
     def infer(self) -> Shape:
@@ -908,7 +909,7 @@ class OutputOp(IRDLOperation):
         super().__init__(operands=[value], properties={"label": StringAttr(label)})
 
 
-Reader = tuple[NodeOp, int, tuple[StepAttr, ...]]
+Reader = tuple[NodeOp, int, tuple[Step, ...]]
 """A node that reads a value, by which operand, and the steps from the value to that operand."""
 
 
@@ -917,7 +918,7 @@ def readers(node: Operation) -> list[Reader]:
     return _readers_of(node.results[0], ()) if node.results else []
 
 
-def _readers_of(value: SSAValue, path: tuple[StepAttr, ...]) -> list[Reader]:
+def _readers_of(value: SSAValue, path: tuple[Step, ...]) -> list[Reader]:
     found: list[Reader] = []
     for use in value.uses:
         op = use.operation

@@ -27,7 +27,8 @@ from xdsl.traits import NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects.ops import LossOp, NodeOp, OperationOp, ParameterOp, SetOp
-from pjc.dialects.view import StepAttr, ViewOp
+from pjc.dialects.steps import Step
+from pjc.dialects.view import ViewOp
 
 
 @irdl_attr_definition
@@ -122,7 +123,7 @@ class ProblemOp(IRDLOperation):
                     )
 
 
-Reader = tuple[NodeOp, int, tuple[StepAttr, ...]]
+Reader = tuple[NodeOp, int, tuple[Step, ...]]
 """A node that reads a value, by which operand, and the steps from the value to that operand."""
 
 
@@ -131,7 +132,7 @@ def readers(node: Operation) -> list[Reader]:
     return _readers_of(node.results[0], ()) if node.results else []
 
 
-def _readers_of(value: SSAValue, path: tuple[StepAttr, ...]) -> list[Reader]:
+def _readers_of(value: SSAValue, path: tuple[Step, ...]) -> list[Reader]:
     found: list[Reader] = []
     for use in value.uses:
         op = use.operation

@@ -2,8 +2,8 @@
 
 In a network (``net.network``) an operation computes; in a problem (``feas.problem``) it is the constraint
 ``{(x, z) : z = f(x)}`` on its operands and its result, and carries the *part* that it is projected in.
-Inputs, parameters and constants are the *nodes* whose values are given or free, losses and sets those that require
-something. Views (:mod:`pjc.dialects.view`) stand between, and impose nothing.
+Inputs, parameters and constants are the *nodes* whose values are given or free, losses and sets those that
+require something. Views (:mod:`pjc.dialects.view`) stand between, and impose nothing.
 
 What passes must know of an operation stands on its class: how it reads its operands (:class:`Reading`), how
 much work it is, whether it is bilinear, which operands the iterations of a loop read together, the function
@@ -53,7 +53,8 @@ from pjc.dialects import shapes
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
 from pjc.dialects.signature import Signature
-from pjc.dialects.view import SIZES, ShapedOp, Sizes, StepAttr, element_of, shape_of, sizes, tensor_like
+from pjc.dialects.steps import Broadcast, Step, Transpose
+from pjc.dialects.view import SIZES, ShapedOp, Sizes, element_of, shape_of, sizes, tensor_like
 
 Floats = DenseArrayBase[Float64Type]
 FLOATS = DenseArrayBase.constr(f64)
@@ -152,7 +153,7 @@ class NodeOp(IRDLOperation, ABC):
         """The name in the registry of projections: the op's own, without that of its dialect."""
         return self.name.removeprefix("op.")
 
-    def operand_path(self, operand: int) -> tuple[StepAttr, ...]:
+    def operand_path(self, operand: int) -> tuple[Step, ...]:
         """Return the steps from an operand's value to the copies of it that the node holds."""
         return ()
 
@@ -394,16 +395,16 @@ class DotOp(BilinearOp):
         """Return ``[.., K, M, N]``, the shape of the copies of either operand."""
         return (*shape_of(self.result), shape_of(self.lhs)[-1])
 
-    def operand_path(self, operand: int) -> tuple[StepAttr, ...]:
+    def operand_path(self, operand: int) -> tuple[Step, ...]:
         target = self.copies_shape()
         batch = range(len(target) - 3)
         last = len(target) - 1
         if operand == 0:
-            return (StepAttr("broadcast", target, (*batch, last - 2, last)),)
+            return (Broadcast(target, (*batch, last - 2, last)),)
         swap = (*batch, last - 1, last - 2)
         return (
-            StepAttr("transpose", swap),
-            StepAttr("broadcast", target, (*batch, last - 1, last)),
+            Transpose(swap),
+            Broadcast(target, (*batch, last - 1, last)),
         )
 
     def is_common(self, operand: int) -> bool:

@@ -14,7 +14,8 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.ops import HALFWAY
 from pjc.dialects.shapes import Shape
-from pjc.dialects.view import StepAttr, shape_of
+from pjc.dialects.steps import Reads, Step
+from pjc.dialects.view import shape_of
 from pjc.passes.compressed import (
     compressed_projection,
     factor_types,
@@ -23,7 +24,7 @@ from pjc.passes.compressed import (
     is_told,
     told_name,
 )
-from pjc.passes.families import Reads, grouped, reads
+from pjc.passes.families import grouped, reads
 from pjc.passes.forward import forward_pass
 from pjc.passes.graph import problems
 from pjc.passes.holding import (
@@ -240,14 +241,14 @@ class _Lowering:
                 if isinstance(source, ops.ParameterOp):
                     ways = [steps for reader, _, steps in feas.readers(source) if reader is node]
                     path = proj.PathAttr(slot_name(source), ways[0])
-                    if any(step.indices.data for step in path.steps):
+                    if path.by_number():
                         continue  # which rows, only a batch tells
                     found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.called))
         return found
 
 
 def _family_paths(
-    reader: ops.NodeOp, ways: list[tuple[int, tuple[StepAttr, ...]]], shape: Shape
+    reader: ops.NodeOp, ways: list[tuple[int, tuple[Step, ...]]], shape: Shape
 ) -> list[proj.PathAttr]:
     """Return the ways to what a reader holds, with which of its nodes read an entry if it is a family."""
     loop = feas.loop_of(reader)

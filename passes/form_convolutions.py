@@ -19,10 +19,6 @@ from pjc.passes.windows import Pair, Windows, as_windows
 FORMS = ("shared", "factored")
 """The forms of copies that ask for no windows."""
 
-KEEPING = ("reshape", "transpose", "slice", "pad", "place")
-"""The steps that copy an entry at most once. Where one is copied more often, its copies may be in different
-numbers of windows, and the mean of their means is not the mean of all."""
-
 
 @dataclass(frozen=True)
 class FormConvolutionsPass(ModulePass):
@@ -74,8 +70,8 @@ def convolution_of(node: ops.DotOp) -> Windows | None:
     ]
     if len(ways) > len(sources):  # one node is twice in the image
         return None
-    if any(step.kind.data not in KEEPING for steps in ways for step in steps):
-        return None
+    if not all(step.copies_once for steps in ways for step in steps):
+        return None  # copies of an entry may be in different numbers of windows: no mean of them all
     found = replace(found, high=_reached(found))
     return found if _all_read(found) else None
 

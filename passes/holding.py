@@ -8,7 +8,8 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, SSAValue
 
 from pjc.dialects import feas, ops, proj
-from pjc.dialects.view import StepAttr, element_of, shape_of
+from pjc.dialects.steps import Step, shape_after
+from pjc.dialects.view import element_of, shape_of
 from pjc.passes.forward import is_common
 
 
@@ -46,7 +47,7 @@ def slot_name(node: ops.ParameterOp) -> str:
     return f"{node.called}.slot"
 
 
-def spread_steps(node: ops.NodeOp, operand: int) -> tuple[StepAttr, ...]:
+def spread_steps(node: ops.NodeOp, operand: int) -> tuple[Step, ...]:
     """Return the steps from an operand to what the node holds of it: one copy for all, or each its own."""
     return node.operand_path(operand) if form_of(node) == "exact" else ()
 
@@ -59,9 +60,7 @@ def held_by_all(node: ops.NodeOp, operand: int) -> bool:
 def held_type(node: ops.NodeOp, operand: int) -> TensorType[Attribute]:
     """Return the type of what the node holds of an operand."""
     value = node.operands[operand]
-    shape = shape_of(value)
-    for step in spread_steps(node, operand):
-        shape = step.result_shape(shape)
+    shape = shape_after(spread_steps(node, operand), shape_of(value))
     return TensorType(element_of(value), list(shape))
 
 

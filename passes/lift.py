@@ -12,16 +12,6 @@ from pjc.dialects import feas, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp, is_inside
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
 
-LIFTED_VIEWS = (
-    view.ReshapeOp,
-    view.TransposeOp,
-    view.BroadcastOp,
-    view.SliceOp,
-    view.PadOp,
-    view.PatchesOp,
-    view.ConcatOp,
-)
-
 
 def liftable(loop: ForOp) -> bool:
     """Whether all iterations of a loop can be one family of constraints; else it is unrolled.
@@ -30,7 +20,7 @@ def liftable(loop: ForOp) -> bool:
     what it was carried itself.
     """
     for op in loop.body.block.ops:
-        if isinstance(op, ViewOp) and not isinstance(op, LIFTED_VIEWS):
+        if isinstance(op, ViewOp) and not op.STEP.can_lift():
             return False
     moved: nx.DiGraph[int] = nx.DiGraph()
     for index, value in enumerate(loop.yield_op().carried):
@@ -135,9 +125,8 @@ class Lifting:
             case AtOp():
                 return self.at(op)
             case ViewOp():
-                return self.inside(
-                    lifted_view(op, [self.lifted(each) for each in op.operands], self.count), op
-                )
+                operands = [self.lifted(each) for each in op.operands]
+                return self.inside(op.changed(operands, lambda step: step.lifted(self.count)), op)
             case ops.DotOp() if len(shape_of(op.rhs)) == 2 and not is_inside(op.rhs, self.loop):
                 return self.product_with_one(op)
         return self.inside(raised(op, [self.lifted(each) for each in op.operands], self.count), op)
@@ -174,28 +163,3 @@ def raised(op: Operation, operands: Sequence[SSAValue], count: int) -> Operation
         attributes=dict(op.attributes),
         result_types=[tensor_like(result, (count, *shape_of(result))) for result in op.results],
     )
-
-
-def lifted_view(op: ViewOp, operands: list[SSAValue], count: int) -> ViewOp:
-    """Return the view of values that have one more axis, the first."""
-    match op:
-        case view.ReshapeOp():
-            return view.ReshapeOp(operands[0], (count, *shape_of(op.result)))
-        case view.TransposeOp():
-            return view.TransposeOp(operands[0], (0, *(axis + 1 for axis in op.permutation.get_values())))
-        case view.BroadcastOp():
-            dims = (0, *(axis + 1 for axis in op.dims.get_values()))
-            return view.BroadcastOp(operands[0], (count, *shape_of(op.result)), dims)
-        case view.SliceOp():
-            rows = (op.starts.get_values(), op.limits.get_values(), op.strides.get_values())
-            return view.SliceOp(
-                operands[0], *((front, *row) for front, row in zip((0, count, 1), rows, strict=True))
-            )
-        case view.PadOp():
-            return view.PadOp(operands[0], (0, *op.low.get_values()), (0, *op.high.get_values()))
-        case view.PatchesOp():
-            axes = [axis + 1 for axis in op.axes.get_values()]
-            return view.PatchesOp(operands[0], axes, op.window.get_values(), op.strides.get_values())
-        case view.ConcatOp():
-            return view.ConcatOp(operands, op.axis.value.data + 1)
-    raise TypeError(f"'{op.name}' cannot be lifted")

@@ -80,6 +80,11 @@ op.cross_entropy %z, %y strength -1.0 : tensor<8x3xf32>, tensor<8xi32>
 
 // -----
 
+"test.op"() {step = #view.step<place [0, 2]>} : () -> ()
+// CHECK: step 'place' takes the list [axis, offset, size], found [0, 2]
+
+// -----
+
 feas.problem @p dims {} parts ["A"] {
   %x = op.input "x" part "B" : tensor<2xf32>
 }

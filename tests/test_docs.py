@@ -6,11 +6,14 @@ import ast
 import json
 import re
 import runpy
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+import pjc
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("pjc", "dialects", "passes", "runtime", "tests", "examples", "docs", "benchmarks")
@@ -160,3 +163,9 @@ def test_the_python_of_the_readme_runs(
     exec(compile(code, "README.md", "exec"), {})
     assert "feas.problem @digits_mlp" in capsys.readouterr().out
     assert (tmp_path / "digits.pjx").stat().st_size > 1000
+
+
+def test_version_and_changelog_agree() -> None:
+    version = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["version"]
+    assert pjc.__version__ == version
+    assert read(ROOT / "CHANGELOG.md").startswith(f"# Changelog\n\n## {version} (")

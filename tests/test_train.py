@@ -20,12 +20,12 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from pjc.runtime.data import DataError, Dataset, load, split
+from pjc.runtime.files import WriteError, replace_file
 from pjc.runtime.history import (
     Checkpoint,
     Result,
     read_checkpoint,
     read_parameters,
-    replace_file,
     write_checkpoint,
     write_history,
 )
@@ -299,10 +299,10 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         temporary.write_text(json.dumps("half"))
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(DataError, match=r"a\.json cannot be written: No space left on device"):
+    with pytest.raises(WriteError, match=r"a\.json cannot be written: No space left on device"):
         replace_file(path, fail)
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(DataError, match="cannot be written: No such file"):
+    with pytest.raises(WriteError, match="cannot be written: No such file"):
         replace_file(tmp_path / "none" / "a", fail)
 
 

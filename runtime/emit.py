@@ -20,7 +20,6 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 from xdsl.dialects.builtin import (
-    ArrayAttr,
     DenseArrayBase,
     FloatAttr,
     IntegerAttr,
@@ -34,19 +33,22 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
-from pjc.dialects.net import InitAttr
-from pjc.dialects.view import ConcatOp, ShiftOp, StepAttr, ViewOp, shape_of
+from pjc.dialects.ops import InitAttr
+from pjc.dialects.steps import Gather
 from pjc.dialects.view import GatherOp as ViewGatherOp
+from pjc.dialects.view import ViewOp, shape_of
 from pjc.runtime.assigned import from_device, own_branch, told
 from pjc.runtime.collectives import SCOPE
 from pjc.runtime.combination import Lazy, LazyState, added, combined, equal, is_zero
-from pjc.runtime.mesh import STACK, constrained, in_range, scan, shifted, stages
+from pjc.runtime.gathered import Reader, gathered_mean
+from pjc.runtime.mesh import STACK, constrained, scan
 from pjc.runtime.projections import constraint_set, loss, operator
 from pjc.runtime.projections.bilinear import BILINEAR, Bilinear, bilinear
 from pjc.runtime.projections.dot_halfway import Factors, Held, Projected, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
 from pjc.runtime.projections.sets import ConstraintSet
-from pjc.runtime.views import Reader, Step, collect, counts, gathered_mean, owns_all, spread, write
+from pjc.runtime.steps import bound
+from pjc.runtime.views import collect, counts, owns_all, spread, write
 
 PAIRED_BYTES = 3 * 2**22
 """From states of so many bytes on, each turn of the loop does two iterations. XLA copies what an iteration
@@ -424,7 +426,7 @@ class Emitter:
         for path in op.paths:
             name = path.variable.data
             shape = shape_of(self.variables[name].type)
-            steps = steps_of(path.steps, data)
+            steps = bound(path.way(), data)
             held = None if owns_all(steps) or name not in state else added(state[name])
             written = write(held, value, steps, shape)
             state[name] = self._placed(self.variables[name].sharding, written)
@@ -437,13 +439,6 @@ def _by_move(gap: LazyState, before: LazyState, after: LazyState, added_up: Stat
         if equal(value, combined((1, -1), (after[name], before[name]))):
             found[name] = combined((1, -1), (added_up[name], before[name]))
     return found
-
-
-def steps_of(steps: ArrayAttr[StepAttr], data: Tensors) -> list[Step]:
-    """Return the steps of a path as the runtime takes them, those that gather with their indices."""
-    return [
-        (step.kind.data, (data[step.indices.data],) if step.indices.data else step.lists()) for step in steps
-    ]
 
 
 def dtype_of(value: SSAValue | Attribute) -> np.dtype[Any]:
@@ -517,27 +512,21 @@ def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
 def _viewed(op: Operation, inputs: list[Array]) -> Array:
     assert isinstance(op, ViewOp)
     if isinstance(op, ViewGatherOp):
-        return jnp.asarray(spread(inputs[0], [("gather", (inputs[1],))]))
-    if isinstance(op, ShiftOp):
-        if stages() > 1:
-            return jnp.where(in_range(inputs[1], 0, 1), inputs[0], shifted(inputs[1], 1))
-        return jnp.concatenate([inputs[0], inputs[1][:-1]])
-    if len(inputs) > 1:
-        assert isinstance(op, ConcatOp)
-        return jnp.concatenate(inputs, axis=op.axis.value.data)
-    step = op.step(0)
-    value: Array = spread(inputs[0], [(step.kind.data, step.lists())])
-    return value
+        table, indices = inputs
+        return jnp.asarray(spread(table, bound([Gather(indices.shape, "")], {"": indices})))
+    if len(inputs) == 1:
+        return jnp.asarray(spread(inputs[0], bound([op.step(0)])))
+    return bound([op.step(len(inputs) - 1)])[0].joined(inputs)
 
 
 def _required_value(op: proj.ConstrainOp, parameter: proj.ParameterOp, params: Tensors) -> Array:
     """Return what is required to be in a set: a parameter, or a view of it."""
-    return jnp.asarray(spread(params[parameter.label.data], steps_of(op.path.steps, {})))
+    return jnp.asarray(spread(params[parameter.label.data], bound(op.path.way())))
 
 
 def _with_required(op: proj.ConstrainOp, parameter: proj.ParameterOp, params: Tensors, value: Array) -> State:
     """Return the parameter of which a view has a new value; what the view does not show stays."""
-    whole, steps = params[parameter.label.data], steps_of(op.path.steps, {})
+    whole, steps = params[parameter.label.data], bound(op.path.way())
     made = np.asarray(counts(steps, whole.shape))
     mean = collect(value, steps, whole.shape) / np.maximum(made, 1).astype(whole.dtype)
     return {parameter.label.data: jnp.where(made > 0, mean, whole) if steps else value}
@@ -594,7 +583,7 @@ def _halfway(
 
 def _reads_by_number(op: proj.GatherOp) -> bool:
     """Whether some reader's copies depend on indices, so that the counts are known only at run time."""
-    return any(step.indices.data for path in op.paths for step in path.steps)
+    return any(path.by_number() for path in op.paths)
 
 
 def _groups(op: proj.GatherOp, emitter: Emitter, data: Tensors) -> list[Reader]:
@@ -604,7 +593,7 @@ def _groups(op: proj.GatherOp, emitter: Emitter, data: Tensors) -> list[Reader]:
         name = path.variable.data
         key = emitter.variables[name].node.data, path.group.data
         reader = found.setdefault(key, Reader(path.nodes.data, [], bool(path.apart.data)))
-        reader.paths.append((name, steps_of(path.steps, data)))
+        reader.paths.append((name, bound(path.way(), data)))
     return list(found.values())
 
 

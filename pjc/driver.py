@@ -461,16 +461,19 @@ class Compilation:
     def program(self) -> Program:
         """Return the compiled solver."""
         from pjc.runtime.artifact import save
-        from pjc.runtime.emit import Emitter
+        from pjc.runtime.emit import Emitter, entry_points
         from pjc.runtime.mesh import make_mesh
-        from pjc.runtime.program import Program, entry_points
+        from pjc.runtime.placement import placement_on
+        from pjc.runtime.program import Program
 
         emitter = Emitter(only(self.proj, proj.ProgramOp))
         self._check_precision()
         on_mesh = None
         if self.mesh is not None:
             check_devices(self.mesh)
-            on_mesh = Emitter(self.share.program, make_mesh(self.mesh), self.share.count)
+            share = self.share
+            placement = placement_on(make_mesh(self.mesh), share.program, share.count)
+            on_mesh = Emitter(share.program, placement)
         return Program(
             self.signature(),
             entry_points(emitter, self.options.products, on_mesh),

@@ -15,8 +15,8 @@ from pjc.dialects import ops, proj
 from pjc.driver import Compilation, Options, compile_text, only
 from pjc.passes.roll import RollPass
 from pjc.passes.unroll import UnrollPass
-from pjc.runtime.emit import Emitter
-from pjc.runtime.program import ProgramError, entry_points
+from pjc.runtime.emit import Emitter, entry_points
+from pjc.runtime.program import ProgramError
 from pjc.universe import context
 
 HEAD = """

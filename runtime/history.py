@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import files
-from .data.dataset import DataError, reason, require_file
+from .data.errors import DataError, reason, require_file
 
 _FORMAT = "pjc-training-1"
 _LATENT = "latent/"

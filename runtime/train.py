@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .data.dataset import Dataset
-from .data.fit import Spec, fit
+from .data.fitting import Spec, fit
 from .distributed import ALONE, DistributedError, Share
 from .history import Result, Row
 

@@ -16,6 +16,12 @@ def test_the_page_of_passes_is_up_to_date() -> None:
     assert (ROOT / "docs" / "passes.md").read_text() == page, "run python docs/reference.py"
 
 
+def test_the_table_of_sources_is_up_to_date() -> None:
+    with_table = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_table"]
+    text = (ROOT / "docs" / "data.md").read_text()
+    assert "| `FILE.npz` |" in text and with_table(text) == text, "run python docs/reference.py"
+
+
 def test_the_example_in_the_readme_is_the_example() -> None:
     example = (ROOT / "examples" / "digits_mlp.pjn").read_text().strip()
     assert example in (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ from typing import Protocol
 from pjc.builder.place import Axes, several
 from pjc.builder.values import Names, Tensor
 from pjc.builder.views import Views, at_least
-from pjc.dialects import net, shapes
+from pjc.dialects import ops, shapes
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
 
@@ -55,7 +55,7 @@ class Arithmetic(Views):
     def _batched(self, lhs: Tensor, rhs: Tensor) -> Tensor:
         if rhs.rank == 2:
             rows = self.reshape(lhs, (-1, lhs.shape[-1]))
-            product = self.op(net.MatmulOp(rows.ssa, rhs.ssa), (rows.names[0], rhs.names[-1]))
+            product = self.op(ops.DotOp(rows.ssa, rhs.ssa), (rows.names[0], rhs.names[-1]), "matmul")
             back = self.reshape(product, (*lhs.shape[:-1], rhs.shape[-1]))
             return Tensor(back.ssa, (*lhs.names[:-1], rhs.names[-1]))
         lead = shapes.broadcast_together([lhs.shape[:-2], rhs.shape[:-2]])
@@ -63,19 +63,19 @@ class Arithmetic(Views):
         right = self.broadcast(rhs, (*lead, *rhs.shape[-2:]))
         both = zip(left.names[:-2], right.names[:-2], strict=True)
         names: Names = (*(a or b for a, b in both), left.names[-2], right.names[-1])
-        return self.op(net.MatmulOp(left.ssa, right.ssa), names)
+        return self.op(ops.DotOp(left.ssa, right.ssa), names, "matmul")
 
     def product(self, a: Tensor, b: Tensor) -> Tensor:
         """Return ``a * b``, entry by entry."""
         one, other = self.together(a, b)
-        return self.op(net.ProductOp(one.ssa, other.ssa), one.names)
+        return self.op(ops.ProductOp(one.ssa, other.ssa), one.names)
 
     # Sums
 
     def add(self, *inputs: Tensor) -> Tensor:
         """Return the sum of tensors."""
         at_least("add", inputs, 2)
-        return self._reduce(net.SumOp, inputs)
+        return self._reduce(ops.SumOp, inputs)
 
     def weighted(
         self, terms: Sequence[Tensor], weights: Sequence[float], offset: float = 0.0, axis: Axes = ()
@@ -86,23 +86,23 @@ class Arithmetic(Views):
         equal = self.together(*terms)
         gone = shapes.axes_of(several(axis), equal[0].rank)
         names = tuple(name for i, name in enumerate(equal[0].names) if i not in gone)
-        return self.op(net.SumOp([term.ssa for term in equal], gone, weights, offset), names)
+        return self.op(ops.SumOp([term.ssa for term in equal], gone, weights, offset), names)
 
     def sum(self, *inputs: Tensor, axis: Axes = ()) -> Tensor:
         """Return the sum of tensors, and along axes; of one tensor an axis is needed."""
         at_least("sum", inputs, 1)
         if len(inputs) == 1 and not several(axis):
             raise ShapeError("sum of one tensor needs an axis", "write sum(x, axis = 0)")
-        return self._reduce(net.SumOp, inputs, axis)
+        return self._reduce(ops.SumOp, inputs, axis)
 
     def relu(self, x: Tensor) -> Tensor:
         """Return ``max(0, x)``."""
-        return self._reduce(net.SumReluOp, [x])
+        return self._reduce(ops.SumReluOp, [x])
 
     def sum_relu(self, *inputs: Tensor, axis: Axes = ()) -> Tensor:
         """Return ``max(0, sum)`` as one operation, the sum also along axes."""
         at_least("sum_relu", inputs, 1)
-        return self._reduce(net.SumReluOp, inputs, axis)
+        return self._reduce(ops.SumReluOp, inputs, axis)
 
     def mean(self, x: Tensor, axis: Axes | None = None) -> Tensor:
         """Return the mean along axes, by default along all."""
@@ -120,12 +120,12 @@ class Arithmetic(Views):
                 "max of one tensor needs an axis",
                 "write max(x, axis = 0); maximum(a, b) compares tensors entry by entry",
             )
-        return self._reduce(net.MaxOp, [x], axis)
+        return self._reduce(ops.MaxOp, [x], axis)
 
     def maximum(self, *inputs: Tensor) -> Tensor:
         """Return the largest of tensors, entry by entry."""
         at_least("maximum", inputs, 2, "max(x, axis = 0) is the largest along an axis")
-        return self._reduce(net.MaxOp, inputs)
+        return self._reduce(ops.MaxOp, inputs)
 
     def min(self, x: Tensor, axis: Axes = ()) -> Tensor:
         """Return the least entries along axes."""
@@ -134,26 +134,26 @@ class Arithmetic(Views):
                 "min of one tensor needs an axis",
                 "write min(x, axis = 0); minimum(a, b) compares tensors entry by entry",
             )
-        return self._reduce(net.MinOp, [x], axis)
+        return self._reduce(ops.MinOp, [x], axis)
 
     def minimum(self, *inputs: Tensor) -> Tensor:
         """Return the least of tensors, entry by entry."""
         at_least("minimum", inputs, 2, "min(x, axis = 0) is the least along an axis")
-        return self._reduce(net.MinOp, inputs)
+        return self._reduce(ops.MinOp, inputs)
 
     # Functions of every entry
 
     def identity(self, x: Tensor) -> Tensor:
         """Return x, by a constraint of its own."""
-        return self.op(net.IdentityOp(x.ssa), x.names)
+        return self.op(ops.IdentityOp(x.ssa), x.names)
 
     def round(self, x: Tensor) -> Tensor:
         """Return the nearest whole numbers."""
-        return self.op(net.RoundOp(x.ssa), x.names)
+        return self.op(ops.RoundOp(x.ssa), x.names)
 
     def quantize(self, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
         """Return the nearest of some levels, which increase."""
-        return self.op(net.QuantizeOp(x.ssa, levels), x.names)
+        return self.op(ops.QuantizeOp(x.ssa, levels), x.names)
 
     def abs(self, x: Tensor) -> Tensor:
         """Return ``|x|``."""
@@ -209,7 +209,7 @@ class Arithmetic(Views):
         if not 0 <= margin <= room:
             wanted = "at least 0" if room == inf else f"from 0 to {room:g}, half of the shortest piece"
             raise ShapeError(f"the margin must be {wanted}, found {margin:g}")
-        return self.op(net.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
+        return self.op(ops.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
 
     def apply(self, operator: Own, *inputs: Tensor) -> Tensor:
         """Return what an operator of the user's own makes of tensors; see docs/operators.md."""
@@ -220,7 +220,7 @@ class Arithmetic(Views):
             raise ShapeError(f"{name} takes {wanted} inputs, {signature}, found {len(given)}")
         if not any(signature.inputs):  # of single numbers, which broadcast as in a sum
             given = self.together(*given)
-        op = net.ApplyOp(name, str(signature), [each.ssa for each in given])
+        op = ops.ApplyOp(name, str(signature), [each.ssa for each in given])
         kept = given[0].names[: len(op.result.type.get_shape()) - len(signature.output)]
         return self.op(op, (*kept, *[None] * len(signature.output)), name)
 
@@ -236,7 +236,7 @@ class Arithmetic(Views):
                     names[axis] = names[axis] or term.names[axis]
         return [self.broadcast(term, shape, tuple(names)) for term in terms]
 
-    def _reduce(self, kind: type[net.ReductionOp], terms: Sequence[Tensor], axis: Axes = ()) -> Tensor:
+    def _reduce(self, kind: type[ops.ReductionOp], terms: Sequence[Tensor], axis: Axes = ()) -> Tensor:
         """Reduce the terms, broadcast to one shape, together and along the axes."""
         equal = self.together(*terms)
         gone = shapes.axes_of(several(axis), equal[0].rank)

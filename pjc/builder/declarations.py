@@ -10,8 +10,8 @@ from xdsl.ir import Block
 
 from pjc.builder.place import Place
 from pjc.builder.values import Names, Target, Tensor
-from pjc.dialects import net, shapes
-from pjc.dialects.net import INITIALIZERS, InitAttr
+from pjc.dialects import ops, shapes
+from pjc.dialects.ops import INITIALIZERS, InitAttr
 from pjc.dialects.shapes import ShapeError
 
 MAX_CLASSES = 2**31 - 1
@@ -25,8 +25,12 @@ class Declarations(Place):
     ) -> Tensor:
         """Return an input of numbers, or of ``integers``, the numbers of rows of a table."""
         known, labels = self._named(name, shape, names)
-        element = i32 if integers else self.emitter.element
-        ssa = self.emitter.add(net.InputOp(name, labels, TensorType(element, list(shape))), name, self.span)
+        op: ops.InputOp | ops.IndexOp
+        if integers:
+            op = ops.IndexOp(name, TensorType(i32, shape), labels)
+        else:
+            op = ops.InputOp(name, TensorType(self.emitter.element, shape), labels)
+        ssa = self.emitter.add(op, name, self.span)
         assert ssa is not None
         return Tensor(ssa, known)
 
@@ -37,8 +41,8 @@ class Declarations(Place):
         if classes is not None and not 1 <= classes <= MAX_CLASSES:
             raise ShapeError(f"a target has 1 to {MAX_CLASSES} classes, found {classes}")
         known, labels = self._named(name, shape, names)
-        kind = TensorType(self.emitter.element if classes is None else i32, list(shape))
-        ssa = self.emitter.add(net.TargetOp(name, labels, kind, classes), name, self.span)
+        kind = TensorType(self.emitter.element if classes is None else i32, shape)
+        ssa = self.emitter.add(ops.TargetOp(name, kind, labels, classes), name, self.span)
         assert ssa is not None
         return Target(name, ssa, known, classes)
 
@@ -61,7 +65,7 @@ class Declarations(Place):
         self.emitter.declare("a parameter", label)
         sizes = shapes.checked([*([] if family is None else [family]), *shape])
         start = initializer(init) if isinstance(init, str) else init
-        op = net.ParamOp(label, start, TensorType(self.emitter.element, sizes), family)
+        op = ops.ParameterOp(label, start, TensorType(self.emitter.element, sizes), family)
         ssa = self.emitter.add(op, label, self.span, block)
         assert ssa is not None
         return Tensor(ssa, _checked_names(shape, names))
@@ -69,7 +73,7 @@ class Declarations(Place):
     def output(self, name: str, value: Tensor) -> None:
         """Let the program return a value under a name."""
         self.emitter.declare("an output", name)
-        self.emitter.add(net.OutputOp(name, value.ssa), name, self.span)
+        self.emitter.add(ops.OutputOp(name, value.ssa), name, self.span)
 
     def _named(self, name: str, shape: Sequence[int], names: Names | None) -> tuple[Names, list[str]]:
         """Declare an input or a target; return the names of its sizes, and what the op calls them."""

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from xdsl.dialects.builtin import FileLineColLoc, IntAttr, ModuleOp, NameLoc, StringAttr, UnknownLoc, f32, i32
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, ModuleOp, StringAttr, f32, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.builder.unread import drop_unread
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
-from pjc.dialects import net, view
+from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.view import element_of
@@ -60,10 +60,9 @@ class Emitter:
             hint = "do blocks call blocks many times over?"
             raise TooManyOperations([Diagnostic(message, span, hint)])
         if span is not None:
-            place = FileLineColLoc(StringAttr(span.file), IntAttr(span.line), IntAttr(span.column))
-            op.location = NameLoc(StringAttr(label), place)
-        else:
-            op.location = NameLoc(StringAttr(label), UnknownLoc())
+            op.location = FileLineColLoc(StringAttr(span.file), IntAttr(span.line), IntAttr(span.column))
+        if isinstance(op, ops.NodeOp) and op.label is None:
+            op.label = StringAttr(label)
         (block or self.block).add_op(op)
         if self.strict:
             _verify(op)
@@ -134,7 +133,7 @@ def _verify(op: Operation) -> None:
 
 def _check_indices(op: Operation) -> None:
     """Raise ShapeError if the op takes indices for numbers, or numbers for indices."""
-    moves = net.InputOp | view.ViewOp | AtOp
+    moves = ops.IndexOp | view.ViewOp | AtOp
     made = [value for value in op.operands if isinstance(value.owner, moves)]
     indices = [value for value in made if element_of(value) == i32]
     if isinstance(op, view.GatherOp):

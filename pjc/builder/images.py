@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pjc.builder.arithmetic import Arithmetic
 from pjc.builder.place import Axes, several
 from pjc.builder.values import Tensor
-from pjc.dialects import net
+from pjc.dialects import ops
 from pjc.dialects.shapes import ShapeError
 
 Padding: TypeAlias = str | Sequence[tuple[int, int]]
@@ -61,7 +61,7 @@ class Images(Arithmetic):
 
     def max_pool(self, x: Tensor, window: Axes, strides: Axes | None = None, dilation: Axes = 1) -> Tensor:
         """Return the largest entries of windows, which do not overlap unless ``strides`` says so."""
-        return self._reduce(net.MaxOp, [self._pool("max_pool", x, window, strides, dilation)], (3, 4))
+        return self._reduce(ops.MaxOp, [self._pool("max_pool", x, window, strides, dilation)], (3, 4))
 
     def avg_pool(self, x: Tensor, window: Axes, strides: Axes | None = None, dilation: Axes = 1) -> Tensor:
         """Return the means of windows, which do not overlap unless ``strides`` says so."""

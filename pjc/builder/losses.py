@@ -5,7 +5,7 @@ from __future__ import annotations
 from pjc.builder.place import Place
 from pjc.builder.sets import Set
 from pjc.builder.values import Target, Tensor
-from pjc.dialects import net
+from pjc.dialects import ops
 from pjc.dialects.shapes import ShapeError
 
 
@@ -19,25 +19,25 @@ class Losses(Place):
     def require_cross_entropy(self, logits: Tensor, target: Target, strength: float = 1.0) -> None:
         """Require a small cross-entropy of the softmax of the logits; ``strength`` is positive."""
         _check_logits("cross_entropy", logits, target)
-        self._require(net.CrossEntropyOp(logits.ssa, target.ssa, strength))
+        self._require(ops.CrossEntropyOp(logits.ssa, target.ssa, strength))
 
     def require_margin(self, logits: Tensor, target: Target, low: float = 0.0, high: float = 1.0) -> None:
         """Require the right logit to be at least ``high``, the others at most ``low``."""
         _check_logits("margin", logits, target)
         _check_bounds("margin", low, high)
-        self._require(net.MarginOp(logits.ssa, target.ssa, low, high))
+        self._require(ops.MarginOp(logits.ssa, target.ssa, low, high))
 
     def require_class_margin(self, logits: Tensor, target: Target, margin: float = 1.0) -> None:
         """Require the right logit to be above the others by ``margin``, which is positive."""
         _check_logits("class_margin", logits, target)
         if not margin > 0:
             raise ShapeError(f"class_margin needs a positive margin, found {margin:g}")
-        self._require(net.ClassMarginOp(logits.ssa, target.ssa, margin))
+        self._require(ops.ClassMarginOp(logits.ssa, target.ssa, margin))
 
     def require_hinge(self, logits: Tensor, target: Target, strength: float = 1.0) -> None:
         """Require a small hinge loss of each class against the rest; ``strength`` is positive."""
         _check_logits("hinge", logits, target)
-        self._require(net.HingeOp(logits.ssa, target.ssa, strength))
+        self._require(ops.HingeOp(logits.ssa, target.ssa, strength))
 
     def require_multi_label(
         self, logits: Tensor, target: Target | Tensor, low: float = 0.0, high: float = 1.0
@@ -45,26 +45,26 @@ class Losses(Place):
         """Require logits of at least ``high`` where the target is 1, of at most ``low`` where it is 0."""
         found = _numbers("multi_label", logits, target)
         _check_bounds("multi_label", low, high)
-        self._require(net.MultiLabelOp(logits.ssa, found.ssa, low, high))
+        self._require(ops.MultiLabelOp(logits.ssa, found.ssa, low, high))
 
     def require_squared_error(self, value: Tensor, target: Target | Tensor, strength: float = 1.0) -> None:
         """Require a small squared distance from the target; ``strength`` is positive."""
         found = _numbers("squared_error", value, target)
-        self._require(net.SquaredErrorOp(value.ssa, found.ssa, strength))
+        self._require(ops.SquaredErrorOp(value.ssa, found.ssa, strength))
 
     def require_equal(self, value: Tensor, target: Target | Tensor) -> None:
         """Require the value to be the target."""
         found = _numbers("equal", value, target)
-        self._require(net.EqualOp(value.ssa, found.ssa))
+        self._require(ops.EqualOp(value.ssa, found.ssa))
 
     def require_in(self, value: Tensor, wanted: Set, called: str | None = None) -> None:
         """Require a value to be in a set of ``pjc.builder.sets``; ``called`` is its name in labels."""
         owner = value.ssa.owner
-        known = owner.label.data if isinstance(owner, net.ParamOp) else self.label("value")
-        op = net.SetOp(value.ssa, wanted.name, wanted.fields(value))
+        known = owner.label.data if isinstance(owner, ops.ParameterOp) else self.label("value")
+        op = ops.SetOp(value.ssa, wanted.name, wanted.fields(value))
         self.emitter.add(op, f"{called or known}.{wanted.name}", self.span)
 
-    def _require(self, op: net.LossOp) -> None:
+    def _require(self, op: ops.LossOp) -> None:
         self.emitter.add(op, self.label(op.name.split(".")[1]), self.span)
 
 
@@ -101,7 +101,7 @@ def _numbers(name: str, value: Tensor, given: Target | Tensor) -> Target:
 
 def as_target(value: object) -> Target | None:
     """Return a target, or an input as one; None for anything else."""
-    if isinstance(value, Tensor) and isinstance(value.ssa.owner, net.InputOp):
+    if isinstance(value, Tensor) and isinstance(value.ssa.owner, ops.InputOp):
         return Target(value.ssa.owner.label.data, value.ssa, value.names, None)
     return value if isinstance(value, Target) else None
 

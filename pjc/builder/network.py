@@ -12,7 +12,7 @@ from pjc.builder.images import Images
 from pjc.builder.loops import Loops
 from pjc.builder.losses import Losses
 from pjc.diagnostics import Diagnostic, DiagnosticError
-from pjc.dialects import net
+from pjc.dialects import ops
 
 ELEMENTS = {"f32": f32, "f64": f64}
 
@@ -42,6 +42,6 @@ class Network(Site):
 
     def module(self) -> ModuleOp:
         """Return a module with a copy of the network so far; raises DiagnosticError without an output."""
-        if not any(isinstance(op, net.OutputOp) for op in self.emitter.network.ops):
+        if not any(isinstance(op, ops.OutputOp) for op in self.emitter.network.ops):
             raise DiagnosticError([Diagnostic("the network has no output", hint="call output(name, tensor)")])
         return self.emitter.module(self.name)

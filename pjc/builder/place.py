@@ -11,7 +11,7 @@ from xdsl.ir import Block, Operation
 from pjc.builder.emitter import Emitter
 from pjc.builder.values import Names, Tensor
 from pjc.diagnostics import Span
-from pjc.dialects import net, shapes
+from pjc.dialects import ops, shapes
 
 Axes = int | Sequence[int]
 """One axis or several; negative ones count from the last."""
@@ -45,7 +45,7 @@ class Place:
         """Return a tensor of one number."""
         sizes = shapes.checked(several(shape))
         kind = TensorType(self.emitter.element, sizes)
-        return self.op(net.ConstantOp(value, kind), (None,) * len(sizes))
+        return self.op(ops.ConstantOp(value, kind), (None,) * len(sizes))
 
 
 def several(numbers: Axes) -> tuple[int, ...]:

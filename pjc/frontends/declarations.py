@@ -15,7 +15,7 @@ from pjc.builder.values import Names, Tensor
 from pjc.diagnostics import Span
 from pjc.dialects import shapes, view
 from pjc.dialects.loops import AtOp
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator

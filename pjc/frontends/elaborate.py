@@ -14,7 +14,7 @@ from pjc.builder.emitter import TooManyOperations, set_hint
 from pjc.builder.sets import Set
 from pjc.builder.values import Target, Tensor
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
-from pjc.dialects import net
+from pjc.dialects import ops
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.binding import bind
@@ -295,7 +295,7 @@ class Elaborator:
     def _hint(self, value: Tensor, label: str) -> None:
         """Name a tensor after the first variable that holds it."""
         owner = value.ssa.owner
-        if not isinstance(owner, IrBlock | net.InputOp | net.ParamOp) and value.ssa not in self.hinted:
+        if not isinstance(owner, IrBlock | ops.SourceOp | ops.ParameterOp) and value.ssa not in self.hinted:
             self.hinted.add(value.ssa)
             set_hint(value.ssa, label)
 

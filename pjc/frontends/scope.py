@@ -9,7 +9,7 @@ from xdsl.ir import Block as IrBlock
 
 from pjc.builder.values import Target
 from pjc.diagnostics import Span
-from pjc.dialects.net import INITIALIZERS
+from pjc.dialects.ops import INITIALIZERS
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.losses import LOSSES

@@ -15,7 +15,7 @@ from xdsl.ir import Block as IrBlock
 from pjc.builder.network import Site
 from pjc.builder.values import LoopIndex, Names, Target, Tensor
 from pjc.diagnostics import Span
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.frontends import ast
 
 

@@ -5,21 +5,14 @@ What sets there are, and what describes them, stands in ``dialects/sets.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pjc.dialects import ops
 from pjc.dialects.sets import SETS as KINDS
-from pjc.dialects.sets import Kind, SetKind, described
-from pjc.frontends.binding import Given, Slot
-from pjc.frontends.builtins import Converter, Function
+from pjc.dialects.sets import Kind, SetKind
+from pjc.frontends.builtins import Converter
 from pjc.frontends.convert import fail, integer, integers, levels, number, positive
-from pjc.frontends.values import Tensor, Value, describe
-
-
-def set_op(name: str, x: Tensor, given: Mapping[str, Any]) -> ops.SetOp:
-    """Return the op that requires a tensor to be in a set; raise ShapeError if the set does not fit it."""
-    return ops.SetOp(x.ssa, name, described(name, given, x.shape))
+from pjc.frontends.values import Function, Given, Slot, Value, describe
 
 
 def _entries(given: Given) -> tuple[list[float], list[int]]:
@@ -57,18 +50,22 @@ CONVERTERS: dict[Kind, Converter] = {
 
 def _function(name: str, kind: SetKind) -> Function:
     """Return the function of a set; its value are the arguments, by name."""
-    several = any(argument.kind is Kind.LEVELS for argument in kind.arguments)
+    several = next((each.name for each in kind.arguments if each.kind is Kind.LEVELS), None)
     slots = tuple(
         Slot(
             argument.name,
-            required=argument.default is ...,
-            rest=argument.kind is Kind.LEVELS,
-            named=several and argument.kind is not Kind.LEVELS,
+            required=argument.required,
+            rest=argument.name == several,
+            named=several is not None and argument.name != several,
         )
         for argument in kind.arguments
     )
     converters = {argument.name: CONVERTERS[argument.kind] for argument in kind.arguments}
-    return Function(name, slots, converters, lambda site, **given: given)
+
+    def build(site: object, *rest: float, **given: Any) -> dict[str, Any]:
+        return given if several is None else {**given, several: list(rest)}
+
+    return Function(name, slots, converters, build)
 
 
 SETS: dict[str, Function] = {name: _function(name, kind) for name, kind in KINDS.items()}

@@ -62,7 +62,7 @@ class Losses(Place):
         found = _numbers("equal", value, target)
         self._require(ops.EqualOp(value.ssa, found.ssa))
 
-    def require_in(self, value: Tensor, kind: str, called: str | None = None, **arguments: Any) -> None:
+    def require_in(self, value: Tensor, kind: str, called: str | None = None, /, **arguments: Any) -> None:
         """Require a value to be in a set: ``net.require_in(w, "box", low=-1, high=1)``.
 
         Args:

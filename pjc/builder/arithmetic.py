@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import inf, prod
 from typing import Protocol
 
+from xdsl.dialects.builtin import FloatAttr, f64
+
 from pjc.builder.place import Axes, several
 from pjc.builder.values import Names, Tensor
 from pjc.builder.views import Views, at_least
@@ -145,11 +147,22 @@ class Arithmetic(Views):
 
     def identity(self, x: Tensor) -> Tensor:
         """Return x, by a constraint of its own."""
-        return self.op(ops.IdentityOp(x.ssa), x.names)
+        return self.elementwise(ops.IdentityOp, x)
 
     def round(self, x: Tensor) -> Tensor:
         """Return the nearest whole numbers."""
-        return self.op(ops.RoundOp(x.ssa), x.names)
+        return self.elementwise(ops.RoundOp, x)
+
+    def elementwise(self, kind: type[ops.ElementwiseOp], x: Tensor, **numbers: float) -> Tensor:
+        """Return a function of :data:`pjc.dialects.ops.FUNCTIONS` of every entry; ``numbers`` are its own."""
+        given = {**kind.NUMBERS, **numbers}
+        for name, value in given.items():
+            if name not in kind.NUMBERS:
+                raise ShapeError(f"{kind.operator_name()} takes no number '{name}'")
+            if value is None:
+                raise ShapeError(f"{kind.operator_name()} needs the number '{name}'")
+        attributes = {name: FloatAttr(float(value or 0.0), f64) for name, value in given.items()}
+        return self.op(kind(x.ssa, None, **attributes), x.names)
 
     def quantize(self, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
         """Return the nearest of some levels, which increase."""

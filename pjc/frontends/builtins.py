@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pjc.builder.network import Site
+from pjc.builder.values import Tensor
+from pjc.dialects.ops import FUNCTIONS as DECLARED
+from pjc.dialects.ops import ElementwiseOp
 from pjc.frontends import convert
 from pjc.frontends.convert import integer, integers, number, operands, tensor, widths
 from pjc.frontends.values import Function, Slot
@@ -52,8 +55,6 @@ _ALL = (
         offsets=convert.numbers,
         margin=number,
     ),
-    function("round", Site.round, x=tensor),
-    function("identity", Site.identity, x=tensor),
     function("quantize", Site.quantize, x=tensor, levels=convert.levels),
     function("full", Site.full, shape=integers, value=number),
     # Views
@@ -94,4 +95,16 @@ _ALL = (
     ),
 )
 
-FUNCTIONS: dict[str, Function] = {each.name: each for each in _ALL}
+
+def _elementwise(kind: type[ElementwiseOp]) -> Function:
+    """Return the function of an operation that works entry by entry: of a tensor and its numbers."""
+    slots = [Slot(name, required=default is None) for name, default in kind.NUMBERS.items()]
+    converters: dict[str, Converter] = {"x": tensor, **dict.fromkeys(kind.NUMBERS, number)}
+
+    def build(site: Site, x: Tensor, **numbers: float) -> Tensor:
+        return site.elementwise(kind, x, **numbers)
+
+    return Function(kind.operator_name(), (Slot("x"), *slots), converters, build)
+
+
+FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(_elementwise, DECLARED))}

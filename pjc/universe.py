@@ -25,6 +25,7 @@ PASSES = {
     "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
     "net-roll": ("roll", "RollPass"),
+    "net-unroll-irregular": ("unroll_irregular", "UnrollIrregularPass"),
     "net-to-feas": ("net_to_feas", "NetToFeasPass"),
     "feas-fuse": ("fuse", "FusePass"),
     "feas-legalize-bipartite": ("legalize_bipartite", "LegalizeBipartitePass"),

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pjc.diagnostics import PjcError
+
 from .data.dataset import Dataset
 from .data.fit import Spec, fit
 from .distributed import ALONE, DistributedError, Share
@@ -27,7 +29,7 @@ _TICK = 0.1
 """Seconds between two looks at the device inside an epoch."""
 
 
-class TrainError(Exception):
+class TrainError(PjcError):
     """Training that cannot start or go on; its text says why and what to do."""
 
 

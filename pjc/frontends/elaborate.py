@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block as IrBlock
 from xdsl.ir import Region, SSAValue
@@ -27,7 +29,6 @@ from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
 from pjc.frontends.sets import SETS, set_op
 from pjc.frontends.values import (
-    MAX_NUMBER,
     POISON,
     Block,
     Init,
@@ -42,6 +43,7 @@ from pjc.frontends.values import (
     describe,
     is_poisoned,
 )
+from pjc.passes.loop_parameters import loops_around
 
 
 def elaborate(
@@ -52,34 +54,29 @@ def elaborate(
     batch: int | None = None,
     dtype: str = "f32",
     libraries: Libraries | None = None,
-) -> ModuleOp:
-    """Return a module with the file's network, or raise with all the mistakes of the file.
+    parameters: Mapping[str, Any] | None = None,
+) -> Network:
+    """Return the file's network, or raise with all the mistakes of the file.
 
     ``defines`` gives values to constants and free dimensions; ``batch`` to the one named batch;
-    ``libraries`` says where ``use`` looks, by default among pjc's own libraries.
+    ``libraries`` says where ``use`` looks, by default among pjc's own libraries; ``parameters`` are arrays
+    that the file's own parameters start from, by their names in it.
     """
     given = dict(defines or {})
     if batch is not None and given.setdefault("batch", batch) != batch:
         message = f"batch is given twice, as {given['batch']} and as {batch}"
         raise DiagnosticError([Diagnostic(message)])
-    return Elaborator(tree, given, dtype, batch is not None, libraries or Libraries()).run(name)
+    elaborator = Elaborator(tree, given, dtype, batch is not None, libraries or Libraries())
+    elaborator.parameters = parameters or {}
+    return elaborator.run(name)
 
 
-def parse_define(text: str) -> tuple[str, int | float]:
-    """Return the name and the number of ``hidden=256``, or raise DiagnosticError."""
-    found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=\s*([-+.\w]+)\s*", text, re.ASCII)
-    value: int | float | None = None
-    if found is not None and len(found[2]) < 40:
-        for kind in (int, float):
-            try:
-                value = kind(found[2])
-                break
-            except ValueError:
-                continue
-    if found is None or value is None or not math.isfinite(value) or abs(value) > MAX_NUMBER:
-        message = f"expected NAME=NUMBER after -D, found '{text[:80]}'"
-        raise DiagnosticError([Diagnostic(message, hint="like -D hidden=256")])
-    return found[1], value
+@dataclass(frozen=True)
+class Network:
+    """A network, and what those of its parameters start from that came with a file, by label."""
+
+    module: ModuleOp
+    initial: Mapping[str, Any]
 
 
 class Elaborator:
@@ -104,9 +101,11 @@ class Elaborator:
         self.blocks: list[Block] = []
         self.called: set[Block] = set()
         self.hinted: set[SSAValue] = set()
+        self.parameters: Mapping[str, Any] = {}
+        """What parameters of the file itself start from, by name."""
 
-    def run(self, name: str) -> ModuleOp:
-        """Return the module, or raise with all the mistakes."""
+    def run(self, name: str) -> Network:
+        """Return the network, or raise with all the mistakes."""
         for statement in self.tree.statements:
             self._statement(statement, self.file)
         self._check_uncalled()
@@ -118,7 +117,28 @@ class Elaborator:
         self.report.finish()
         drop_unread(self.evaluator.emitter.block)
         region = Region([self.evaluator.emitter.block])
-        return ModuleOp([net.NetworkOp(name, self.declarations.dims, region)])
+        module = ModuleOp([net.NetworkOp(name, self.declarations.dims, region)])
+        return Network(module, self._initial(module))
+
+    def _initial(self, module: ModuleOp) -> dict[str, Any]:
+        """Return what parameters start from that the file, or a library that it uses, comes with.
+
+        A loop's parameter, which is one of the file's in every iteration, starts from the same in each.
+        """
+        given = {**self.loader.parameters(), self.tree.span.file: self.parameters}
+        found: dict[str, Any] = {}
+        for op in module.walk() if any(given.values()) else ():
+            if not isinstance(op, net.ParamOp):
+                continue
+            label = op.label.data
+            array = given.get(self.declarations.labels[label].file, {}).get(label.rpartition(".")[2])
+            if array is not None:
+                counts = [loop.iterations for loop in loops_around(op)]
+                if op.family is not None:
+                    counts.append(op.family.value.data)
+                family = (prod(counts),) if counts else ()
+                found[label] = np.broadcast_to(array, (*family, *array.shape))
+        return found
 
     def _statement(self, node: ast.Node, scope: Scope) -> None:
         """Run a statement; note its mistakes."""

@@ -17,6 +17,7 @@ from pjc.dialects.net import InitAttr
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import element_of, shape_of
 from pjc.frontends import ast
+from pjc.options import MAX_NUMBER
 
 if TYPE_CHECKING:
     from pjc.frontends.builtins import Function
@@ -250,9 +251,6 @@ def _extent(value: Value) -> tuple[int, int]:
         return 1, 0
     below = [_extent(item) for item in value]
     return 1 + sum(weight for weight, _ in below), 1 + max((d for _, d in below), default=0)
-
-
-MAX_NUMBER = 2**62
 
 
 def finite(value: int | float) -> int | float:

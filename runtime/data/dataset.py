@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.diagnostics import PjcError
+
 from .rows import Rows, blocks
 
 MAX_BYTES = 4 << 30
 """The most memory that one array of a source may take, in bytes."""
 
 
-class DataError(Exception):
+class DataError(PjcError):
     """Data that training cannot use; its text says what was found and what to do."""
 
 

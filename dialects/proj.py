@@ -1,6 +1,6 @@
 """The proj dialect: a solver as a program over tensors.
 
-A program holds *variables* (copies and slots, together the state ``x`` of DESIGN.md section 2), the
+A program holds *variables* (copies and slots, together the state ``x`` of docs/design.md#meaning), the
 forward pass, one region for each part that projects onto all its constraints at once, and the solver's
 iteration in terms of those projections. Within a part every read is of the state before the part and
 the writes do not overlap, so the order of its operations cannot matter.
@@ -57,9 +57,10 @@ from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.ops import FLOATS, InitAttr
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
+from pjc.dialects.steps import Step, shape_after
 from pjc.dialects.view import SIZES, StepAttr, element_bytes, shape_of, sizes
 
 
@@ -92,19 +93,25 @@ class PathAttr(ParametrizedAttribute):
     def __init__(
         self,
         variable: str,
-        steps: Sequence[StepAttr] = (),
+        steps: Sequence[Step] = (),
         nodes: int = 1,
         group: int = 0,
         apart: bool = False,
     ) -> None:
         numbers = (IntAttr(nodes), IntAttr(group), IntAttr(int(apart)))
-        super().__init__(StringAttr(variable), ArrayAttr(list(steps)), *numbers)
+        super().__init__(StringAttr(variable), ArrayAttr(map(StepAttr, steps)), *numbers)
+
+    def way(self) -> tuple[Step, ...]:
+        """Return the steps."""
+        return tuple(step.data for step in self.steps)
+
+    def by_number(self) -> bool:
+        """Whether only a batch tells which entries are read."""
+        return any(step.datum() is not None for step in self.way())
 
     def result_shape(self, shape: Shape) -> Shape:
         """Return the shape at the end of the path, for a value of the given shape."""
-        for step in self.steps:
-            shape = step.result_shape(shape)
-        return shape
+        return shape_after(self.way(), shape)
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
@@ -126,7 +133,7 @@ class PathAttr(ParametrizedAttribute):
             steps = []
             separator = "via"
             while parser.parse_optional_keyword(separator):
-                steps.append(StepAttr.parse_body(parser))
+                steps.append(StepAttr(StepAttr.parse_body(parser)))
                 separator = "then"
             nodes = parser.parse_integer() if parser.parse_optional_keyword("for") else 1
             apart = parser.parse_optional_keyword("apart") is not None
@@ -977,10 +984,7 @@ class ConstrainOp(IRDLOperation):
         found = variables.get(self.path.variable.data)
         if found is None or found.kind.data != "slot":
             raise VerifyException(f"'@{self.path.variable.data}' is no slot")
-        shape = shape_of(found.type)
-        for step in self.path.steps:
-            shape = step.result_shape(shape)
-        verify_set(self.kind.data, self.fields.data, shape)
+        verify_set(self.kind.data, self.fields.data, self.path.result_shape(shape_of(found.type)))
 
 
 @irdl_op_definition
@@ -1155,9 +1159,12 @@ def _verify_path(path: PathAttr, shape: Shape, variables: dict[str, VariableOp])
 
 def _verify_indices(paths: ArrayAttr[PathAttr], data: dict[str, DatumOp]) -> None:
     """Raise if a gather of a path reads its indices from what is no such datum."""
-    for step in (step for path in paths for step in path.steps if step.indices.data):
-        datum = data.get(step.indices.data)
-        if datum is None or datum.result.type != TensorType(i32, step.lists()[0]):
+    for step in (step for path in paths for step in path.steps):
+        label = step.data.datum()
+        if label is None:
+            continue
+        datum = data.get(label)
+        if datum is None or datum.result.type != TensorType(i32, step.data.lists()[0]):
             found = "there is none" if datum is None else f"it has type {datum.result.type}"
             raise VerifyException(f"step '{step}' needs a datum of that name and shape in i32, but {found}")
 

@@ -231,8 +231,8 @@ class CostModel:
         first = shape_of(shaped.sharded_type())[0]
         local = self._bytes(shaped) * self._pieces(("stack",))
         for path in op.paths:
-            for step in path.steps:
-                if step.kind.data == "shift":
+            for step in path.way():
+                if step.to_neighbours:
                     yield Message("collective-permute", ("stack",), local // first, part, node)
 
     def _values(self) -> dict[str, ShardingAttr | None]:

@@ -13,8 +13,9 @@ from xdsl.utils.exceptions import PassFailedException, VerifyException
 from pjc.dialects import proj
 from pjc.dialects.proj import MeshAttr, ShardingAttr
 from pjc.dialects.shapes import Shape
+from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
-from pjc.passes.samples import Mixed, Rows, Samples, batch_of
+from pjc.passes.samples import Mixed, Samples, batch_of
 
 HELD_BY_OPERAND = {"0": 0, "c": 0, "f": 0, "1": 1, "d": 1, "e": 1}
 """Which operand of a dot a variable is of, by the last part of its name."""

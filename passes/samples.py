@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import proj
-from pjc.dialects.shapes import Shape
-from pjc.dialects.view import GatherOp, StepAttr, ViewOp, shape_of
+from pjc.dialects.shapes import Shape, show
+from pjc.dialects.steps import Rows, Step
+from pjc.dialects.view import GatherOp, ViewOp, shape_of
 
 ELEMENTWISE = ("identity", "quantize", "round", "piecewise", "product")
 REDUCTIONS = ("sum", "sum_relu", "max", "min")
@@ -26,14 +26,6 @@ ELEMENTWISE_SETS = ("box", "nonneg", "levels")
 
 class Mixed(Exception):
     """Something reads several samples at once; the text says what."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Entry ``i`` of ``axis`` belongs to sample ``(i // inner) % batch``."""
-
-    axis: int
-    inner: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,46 +58,16 @@ def joined(layouts: Iterable[Layout], where: str) -> Layout:
     return Layout(rows)
 
 
-def after_step(rows: Rows, step: StepAttr, shape: Shape, batch: int) -> Rows:
+def after_step(rows: Rows, step: Step, shape: Shape, batch: int) -> Rows:
     """Return the rows after a view's step on a tensor of the given shape.
 
     Raises:
         Mixed: if the step takes samples apart, or puts entries of several side by side.
     """
-    axis, block = rows.axis, rows.inner * batch
-    match step.kind.data, step.lists():
-        case "reshape", (target,):
-            return _after_reshape(rows, shape, target, batch)
-        case "transpose", (permutation,):
-            return replace(rows, axis=permutation.index(axis))
-        case "broadcast", (_, dims):
-            return replace(rows, axis=dims[axis])
-        case "slice", (starts, limits, strides):
-            whole = starts[axis] % block == 0 == limits[axis] % block and strides[axis] == 1
-            if whole:
-                return rows
-        case "pad", (low, high):
-            if low[axis] % block == 0 == high[axis] % block:
-                return rows
-        case "place", ((placed, offset, size),):
-            if placed != axis or offset % block == 0 == size % block:
-                return rows
-        case "patches", (axes, window, _) if axis not in axes:
-            return replace(rows, axis=axis + len(window)) if axis > max(axes, default=-1) else rows
-        case "shift", ((by,),):
-            if axis or by % block == 0:
-                return rows
-    raise Mixed(f"view '{step}' takes samples apart")
-
-
-def _after_reshape(rows: Rows, before: Shape, after: Shape, batch: int) -> Rows:
-    """Return the axis in which a sample's entries, all that follow it in memory, end up."""
-    following = rows.inner * prod(before[rows.axis + 1 :])
-    for axis in range(len(after)):
-        inner = prod(after[axis + 1 :])
-        if following % inner == 0 and (inner * after[axis]) % (following * batch) == 0:
-            return Rows(axis, following // inner)
-    raise Mixed(f"a reshape of {list(before)} to {list(after)} takes samples apart")
+    after = step.rows_after(rows, shape, batch)
+    if after is None:
+        raise Mixed(f"view '{step}' of a tensor of shape {show(shape)} takes samples apart")
+    return after
 
 
 @dataclass
@@ -207,11 +169,12 @@ class Samples:
         steps = [(op.step(index), value) for index, value in enumerate(op.operands)]
         return joined((self._along(self.values[v], [s], shape_of(v)) for s, v in steps), f"'{op.name}'")
 
-    def _along(self, layout: Layout, steps: Sequence[StepAttr], shape: Shape) -> Layout:
+    def _along(self, layout: Layout, steps: Sequence[Step], shape: Shape) -> Layout:
         """Return the layout at the end of a path."""
         for step in steps:
-            if step.kind.data == "gather":
-                layout = _looked_up(layout, self._datum(step.indices.data), str(step))
+            label = step.datum()
+            if label is not None:
+                layout = _looked_up(layout, self._datum(label), f"view '{step}'")
             elif layout.rows is not None:
                 layout = Layout(after_step(layout.rows, step, shape, self.batch))
             else:
@@ -219,18 +182,14 @@ class Samples:
             shape = step.result_shape(shape)
         return layout
 
-    def _perhaps_after(self, layout: Layout, step: StepAttr, shape: Shape) -> Layout:
+    def _perhaps_after(self, layout: Layout, step: Step, shape: Shape) -> Layout:
         found = set()
         for rows in layout.perhaps:
             try:
                 found.add(after_step(rows, step, shape, self.batch))
             except Mixed:
                 continue
-        if step.kind.data == "broadcast":
-            target, dims = step.lists()
-            added = [axis for axis in range(len(target)) if axis not in dims]
-            added += [d for d, size in zip(dims, shape, strict=True) if size < target[d]]
-            found |= self._same_along(added, target).perhaps
+        found |= self._same_along(step.repeated(shape), step.result_shape(shape)).perhaps
         return Layout(None, frozenset(found))
 
     def _datum(self, label: str) -> Layout:
@@ -260,7 +219,7 @@ class Samples:
     def _write(self, op: proj.WriteOp) -> None:
         for path in op.paths:
             name = path.variable.data
-            layout = self._along(self.values[op.value], path.steps.data, shape_of(op.value))
+            layout = self._along(self.values[op.value], path.way(), shape_of(op.value))
             known = self.variables.get(name)
             layouts = [layout] if known is None else [known, layout]
             self.variables[name] = joined(layouts, f"'@{name}'")

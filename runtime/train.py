@@ -19,7 +19,7 @@ from .epoch import Batches, Step, run_epoch
 from .evaluate import evaluator
 from .history import Result, Row
 from .listener import Listener, Revision
-from .steps import Stepper, UpdateStepper
+from .stepper import Stepper, UpdateStepper
 from .trainable import Trainable, TrainError, batch_size, specs
 
 __all__ = ["Listener", "Revision", "Run", "TrainError", "train"]

@@ -29,7 +29,7 @@ from pjc.runtime.history import (
     write_checkpoint,
     write_history,
 )
-from pjc.runtime.steps import UpdateStepper
+from pjc.runtime.stepper import UpdateStepper
 from pjc.runtime.train import Listener, Revision, Run, TrainError, train
 from pjc.runtime.trainable import check_parameters
 

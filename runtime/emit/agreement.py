@@ -15,9 +15,10 @@ from pjc.dialects.view import shape_of
 from pjc.runtime.combination import LazyState, added
 from pjc.runtime.emit.values import dtype_of
 from pjc.runtime.emit.variables import Fixed, Variables
-from pjc.runtime.emit.views import steps_of
+from pjc.runtime.gathered import Reader, gathered_mean
 from pjc.runtime.program import Tensors
-from pjc.runtime.views import Reader, collect, counts, gathered_mean
+from pjc.runtime.steps import bound
+from pjc.runtime.views import collect, counts
 
 
 def agreed(op: proj.GatherOp, variables: Variables, lazy: LazyState, fixed: Fixed) -> Array:
@@ -61,7 +62,7 @@ def _gathered(op: proj.GatherOp, variables: Variables, lazy: LazyState, fixed: F
 
 def _reads_by_number(op: proj.GatherOp) -> bool:
     """Whether some reader's copies depend on indices, so that the counts are known only at run time."""
-    return any(step.indices.data for path in op.paths for step in path.steps)
+    return any(path.by_number() for path in op.paths)
 
 
 def _groups(op: proj.GatherOp, variables: Variables, data: Tensors) -> list[Reader]:
@@ -71,7 +72,7 @@ def _groups(op: proj.GatherOp, variables: Variables, data: Tensors) -> list[Read
         name = path.variable.data
         key = variables.node(name), path.group.data
         reader = found.setdefault(key, Reader(path.nodes.data, [], bool(path.apart.data)))
-        reader.paths.append((name, steps_of(path.steps, data)))
+        reader.paths.append((name, bound(path.way(), data)))
     return list(found.values())
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from pjc.dialects import proj
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.dialects.view import shape_of
 from pjc.runtime.emit.values import dtype_of
 from pjc.runtime.emit.variables import State, Variables

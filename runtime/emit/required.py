@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +13,10 @@ from jax import Array
 from pjc.dialects import proj
 from pjc.runtime.emit.values import set_of
 from pjc.runtime.emit.variables import State, Variables
-from pjc.runtime.emit.views import steps_of
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections.sets import ConstraintSet
-from pjc.runtime.views import Step, collect, counts, spread
+from pjc.runtime.steps import View, bound
+from pjc.runtime.views import collect, counts, spread
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Required:
 
     label: str
     parameter: str
-    steps: Sequence[Step]
+    steps: Sequence[View[Any]]
     set: ConstraintSet
 
     def value(self, params: Tensors) -> Array:
@@ -48,7 +49,7 @@ def required_sets(program: proj.ProgramOp, variables: Variables) -> list[Require
     """Return the sets that a program's parameters are required to be in, in the order of the text."""
     parameters = {slot: name for name, slot in variables.slots.items()}
     return [
-        Required(op.node.data, parameters[op.path.variable.data], steps_of(op.path.steps, {}), set_of(op))
+        Required(op.node.data, parameters[op.path.variable.data], bound(op.path.way()), set_of(op))
         for op in program.body.block.ops
         if isinstance(op, proj.ConstrainOp)
     ]

@@ -12,9 +12,9 @@ from pjc.dialects import proj
 from pjc.dialects.view import shape_of
 from pjc.runtime.combination import Lazy, added
 from pjc.runtime.emit.values import dtype_of
-from pjc.runtime.emit.views import steps_of
 from pjc.runtime.placement import Placement
 from pjc.runtime.program import Tensors
+from pjc.runtime.steps import bound
 from pjc.runtime.views import owns_all, write
 
 State = dict[str, Array]
@@ -84,7 +84,7 @@ class Variables:
         """Write a value into the variables at the ends of an op's paths; what they do not reach stays."""
         for path in op.paths:
             name = path.variable.data
-            steps = steps_of(path.steps, data)
+            steps = bound(path.way(), data)
             before = None if owns_all(steps) or name not in state else added(state[name])
             shape = shape_of(self.by_name[name].type)
             state[name] = self.place(name, write(before, value, steps, shape))

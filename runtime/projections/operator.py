@@ -19,7 +19,7 @@ class Operator(ABC):
     """
 
     name: ClassVar[str]
-    """The name shared with the feas op: ``sum_relu`` for ``feas.sum_relu``."""
+    """The name shared with the op: ``sum_relu`` for ``op.sum_relu``."""
 
     @abstractmethod
     def forward(self, *inputs: Array) -> Array:

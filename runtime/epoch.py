@@ -17,7 +17,7 @@ from .data.dataset import Dataset
 from .distributed import Share
 from .history import Result
 from .listener import Listener
-from .steps import Stepper
+from .stepper import Stepper
 from .trainable import TrainError
 
 _TICK = 0.1

@@ -131,6 +131,7 @@ def test_equal_terms_of_sums_cancel_before_they_are_added() -> None:
     assert is_zero(nothing)
     with pytest.raises(ValueError, match="no shape"):
         added(nothing)
+    assert not is_zero(combined((1, -1), (x, jnp.ones(3))))  # the same numbers, but another array
 
 
 def test_training_lowers_the_gap(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:

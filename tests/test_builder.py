@@ -7,22 +7,24 @@ import doctest
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from xdsl.dialects.builtin import FloatAttr, f64
+from xdsl.irdl import irdl_op_definition, prop_def
 from xdsl.parser import Parser
 
 import pjc.builder
-from pjc.builder import LoopIndex, Network, Tensor, sets
-from pjc.diagnostics import DiagnosticError
+from pjc.builder import LoopIndex, Network, Tensor
+from pjc.diagnostics import DiagnosticError, Span
 from pjc.dialects import ops, view
-from pjc.dialects.sets import FIELDS
+from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import ShapeError
-from pjc.frontends.builtins import FUNCTIONS
+from pjc.frontends.builtins import FUNCTIONS, of_operation
 from pjc.frontends.elaborate import elaborate
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.pjn import parse
-from pjc.frontends.sets import SETS
+from pjc.frontends.values import Given
 from pjc.universe import context
 
 ROOT = Path(__file__).parent.parent
@@ -105,7 +107,7 @@ def images(net: Network) -> None:
     p = net.max_pool(net.conv2d(x, w, strides=2), 2)
     m = net.mean(net.avg_pool(net.abs(p), (2, 1)), axis=(1, 2))
     net.output("m", m)
-    net.require_in(w, sets.ball(2, axis=(0, 1)))
+    net.require_in(w, "ball", 2, axis=(0, 1))
     net.require_squared_error(m, y)
 
 
@@ -169,12 +171,13 @@ def test_what_is_built_can_be_written_and_read(name: str) -> None:
 # --- everything is reachable --------------------------------------------------------------------------
 
 
-def test_every_function_loss_and_set_of_the_language_is_the_builders() -> None:
-    for function in FUNCTIONS.values():
-        assert getattr(Network, function.build.__name__) is function.build, function.name
+def test_every_function_and_loss_of_the_language_is_the_builders() -> None:
+    entries = {kind.name for kind in ops.OP.operations}  # for these there is Network.operation
+    for name in FUNCTIONS:
+        method = {"dot": "matmul", "embedding": "gather"}.get(name, name)
+        assert callable(getattr(Network, method, None)) or f"op.{name}" in entries, name
     for name, function in LOSSES.items():
         assert getattr(Network, f"require_{name}") is function.build
-    assert sets.SETS.keys() == SETS.keys() == FIELDS.keys()
 
 
 def test_every_operation_can_be_built() -> None:
@@ -184,8 +187,33 @@ def test_every_operation_can_be_built() -> None:
     made = {op.name for op in net.module().walk()}
     wanted = {op.name for op in (*ops.OP.operations, *view.VIEW.operations)}
     assert wanted - made == {"op.convolution", "op.apply", "view.shift"}
+    assert {op.kind.data for op in net.module().walk() if isinstance(op, ops.SetOp)} == SETS.keys()
     unlabelled = [op for op in net.module().walk() if isinstance(op, ops.NodeOp) and op.label is None]
     assert not unlabelled
+
+
+@irdl_op_definition
+class SoftOp(ops.ElementwiseOp):
+    """An operation as ``dialects/ops.py`` declares one."""
+
+    name = "op.soft"
+    FUNCTION: ClassVar[bool] = True
+
+    slope = prop_def(FloatAttr.constr(f64))
+
+    assembly_format = (
+        "($label^)? $operand $slope (`part` $part^)? attr-dict `:` type($operand) `->` type($result)"
+    )
+
+
+def test_an_operation_is_a_function_by_its_declaration() -> None:
+    function, net = of_operation(SoftOp), Network("m", batch=4)
+    assert function.name == "soft" and [slot.name for slot in function.slots] == ["x", "slope"]
+    x, span = net.input("x", (4, 6)), Span("m.pjn", 1, 1, 1, 2)
+    made = function(net, {"x": [Given(None, x, span)], "slope": [Given(None, 2, span)]})
+    assert str(made) == "f32[batch=4, 6]"
+    net.output("z", made)
+    assert 'op.soft "soft" %x 2.000000e+00 :' in str(net.module())
 
 
 def everything(net: Network) -> None:
@@ -214,10 +242,11 @@ def everything(net: Network) -> None:
     net.require_multi_label(x, numbers)
     net.require_squared_error(values[0], x)
     net.require_equal(x, numbers)
-    found = [sets.box(-1, 1), sets.nonneg(), sets.ball(), sets.sphere(2, axis=0), sets.simplex(axis=1)]
-    found += [sets.sparse(3), sets.levels(-1, 0, 1), sets.equal([0.5]), sets.rank(2)]
-    for wanted in (*found, sets.mask([1, 0, 1, 1], (4,))):
-        net.require_in(table, wanted)
+    for kind, *given in (
+        *(("box", -1, 1), ("nonneg",), ("ball",), ("sphere", 2, 0), ("simplex",), ("sparse", 3)),
+        *(("levels", (-1, 0, 1)), ("equal", 0.5), ("rank", 2), ("mask", [[1, 0, 1, 1]] * 9)),
+    ):
+        net.require_in(table, kind, *given)
 
 
 # --- what it refuses ----------------------------------------------------------------------------------
@@ -244,8 +273,16 @@ def everything(net: Network) -> None:
         (lambda net, x, y: net.require_cross_entropy(x, y), "the last dimension|their dimensions differ"),
         (lambda net, x, y: net.require_equal(x, y), "compares with a target of numbers or with an input"),
         (lambda net, x, y: net.require_squared_error(x, x, -1), "strength must be positive, found -1"),
-        (lambda net, x, y: net.require_in(x, sets.ball(-1)), "radius must be positive, found -1"),
-        (lambda net, x, y: net.require_in(x, sets.rank(9)), "rank needs a number from 1 to 4"),
+        (lambda net, x, y: net.require_in(x, "ball", -1), "radius must be positive, found -1"),
+        (lambda net, x, y: net.require_in(x, "bal"), "there is no set 'bal'"),
+        (lambda net, x, y: net.require_in(x, "box", 1), r"'box' takes low, high; found \[1\]"),
+        (lambda net, x, y: net.require_in(x, "nonneg", 1), r"'nonneg' takes no arguments; found \[1\]"),
+        (
+            lambda net, x, y: net.require_in(x, "ball", radius="a"),
+            "'radius' must be a number above 0, found 'a'",
+        ),
+        (lambda net, x, y: net.require_in(x, "mask", [[1], [1, 2]]), "'entries' must be a number, or nested"),
+        (lambda net, x, y: net.require_in(x, "rank", 9), "rank needs a number from 1 to 4"),
         (lambda net, x, y: net.loop("t", 0, lambda t: ([], [])), "a loop has 1 to .* iterations"),
         (lambda net, x, y: net.loop("t", 2, lambda t, h: ([], []), [x]), "carries f32.* returns nothing"),
         (

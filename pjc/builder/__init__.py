@@ -16,8 +16,7 @@ Each function of docs/language.md is a method of Network, with ``*inputs`` where
 ``product``, ``weighted`` and ``index`` are what ``a * b``, ``2 * a - b`` and ``x[0, 1:3]`` mean there.
 """
 
-from pjc.builder import sets
 from pjc.builder.network import Network, Site
 from pjc.builder.values import LoopIndex, Target, Tensor
 
-__all__ = ["LoopIndex", "Network", "Site", "Target", "Tensor", "sets"]
+__all__ = ["LoopIndex", "Network", "Site", "Target", "Tensor"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf, prod
 from typing import Protocol
+
+from xdsl.dialects.builtin import FloatAttr, f64
 
 from pjc.builder.place import Axes, several
 from pjc.builder.values import Names, Tensor
@@ -145,11 +147,11 @@ class Arithmetic(Views):
 
     def identity(self, x: Tensor) -> Tensor:
         """Return x, by a constraint of its own."""
-        return self.op(ops.IdentityOp(x.ssa), x.names)
+        return self.operation(ops.IdentityOp, x)
 
     def round(self, x: Tensor) -> Tensor:
         """Return the nearest whole numbers."""
-        return self.op(ops.RoundOp(x.ssa), x.names)
+        return self.operation(ops.RoundOp, x)
 
     def quantize(self, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
         """Return the nearest of some levels, which increase."""
@@ -210,6 +212,12 @@ class Arithmetic(Views):
             wanted = "at least 0" if room == inf else f"from 0 to {room:g}, half of the shortest piece"
             raise ShapeError(f"the margin must be {wanted}, found {margin:g}")
         return self.op(ops.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
+
+    def operation(self, kind: Callable[..., ops.OperationOp], *inputs: Tensor, **numbers: float) -> Tensor:
+        """Return an operation on entries, by its class in ``dialects/ops.py``, with the numbers it takes."""
+        given = self.together(*inputs)
+        fields = {name: FloatAttr(float(value), f64) for name, value in numbers.items()}
+        return self.op(kind(*[x.ssa for x in given], **fields), given[0].names)
 
     def apply(self, operator: Own, *inputs: Tensor) -> Tensor:
         """Return what an operator of the user's own makes of tensors; see docs/operators.md."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pjc.builder.place import Place
-from pjc.builder.sets import Set
+from pjc.builder.sets import arguments
 from pjc.builder.values import Target, Tensor
 from pjc.dialects import ops
+from pjc.dialects.sets import described
 from pjc.dialects.shapes import ShapeError
 
 
@@ -57,12 +61,21 @@ class Losses(Place):
         found = _numbers("equal", value, target)
         self._require(ops.EqualOp(value.ssa, found.ssa))
 
-    def require_in(self, value: Tensor, wanted: Set, called: str | None = None) -> None:
-        """Require a value to be in a set of ``pjc.builder.sets``; ``called`` is its name in labels."""
+    def require_in(self, value: Tensor, kind: str, /, *given: Any, **named: Any) -> None:
+        """Require a value to be in a set: ``require_in(w, "box", -1, 1)``, ``require_in(w, "ball", axis=0)``.
+
+        The arguments are those that docs/language.md lists; masks and values are numbers or nested sequences.
+        """
+        self.require_set(value, kind, arguments(kind, given, named))
+
+    def require_set(
+        self, value: Tensor, kind: str, given: Mapping[str, Any], called: str | None = None
+    ) -> None:
+        """Require a value to be in a set that ``dialects/sets.py`` describes; labels call it ``called``."""
         owner = value.ssa.owner
         known = owner.label.data if isinstance(owner, ops.ParameterOp) else self.label("value")
-        op = ops.SetOp(value.ssa, wanted.name, wanted.fields(value))
-        self.emitter.add(op, f"{called or known}.{wanted.name}", self.span)
+        op = ops.SetOp(value.ssa, kind, described(kind, given, value.shape))
+        self.emitter.add(op, f"{called or known}.{kind}", self.span)
 
     def _require(self, op: ops.LossOp) -> None:
         self.emitter.add(op, self.label(op.name.split(".")[1]), self.span)

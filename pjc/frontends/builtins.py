@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pjc.builder.network import Site
+from pjc.builder.values import Tensor
+from pjc.dialects.ops import OP, OperationOp
 from pjc.frontends import convert
 from pjc.frontends.convert import integer, integers, number, operands, tensor, widths
 from pjc.frontends.values import Function, Slot
@@ -52,8 +54,6 @@ _ALL = (
         offsets=convert.numbers,
         margin=number,
     ),
-    function("round", Site.round, x=tensor),
-    function("identity", Site.identity, x=tensor),
     function("quantize", Site.quantize, x=tensor, levels=convert.levels),
     function("full", Site.full, shape=integers, value=number),
     # Views
@@ -94,4 +94,22 @@ _ALL = (
     ),
 )
 
-FUNCTIONS: dict[str, Function] = {each.name: each for each in _ALL}
+
+def of_operation(kind: type[OperationOp]) -> Function:
+    """Return the function of an operation: of its operands, and then of its numbers."""
+    definition = kind.get_irdl_definition()
+    operands = [name for name, _ in definition.operands]
+    numbers = [name for name in definition.properties if name not in ("label", "part")]
+    names = ["x"] if len(operands) == 1 else operands
+
+    def build(site: Site, **given: Any) -> Tensor:
+        inputs = [given.pop(name) for name in names]
+        return site.operation(kind, *inputs, **given)
+
+    converters = {**dict.fromkeys(names, tensor), **dict.fromkeys(numbers, number)}
+    return Function(kind.name.split(".")[1], tuple(map(Slot, converters)), converters, build)
+
+
+_OPERATIONS = [each for each in OP.operations if issubclass(each, OperationOp) and each.FUNCTION]
+
+FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(of_operation, _OPERATIONS))}

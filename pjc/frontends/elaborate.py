@@ -11,7 +11,6 @@ from xdsl.ir import Block as IrBlock
 from xdsl.ir import SSAValue
 
 from pjc.builder.emitter import TooManyOperations, set_hint
-from pjc.builder.sets import Set
 from pjc.builder.values import Target, Tensor
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
 from pjc.dialects import ops
@@ -362,12 +361,12 @@ class Elaborator:
         call = within if isinstance(within, ast.Call) else ast.Call(function.span, function, ())
         given = self.evaluator.given(call, scope)
         site = self.evaluator.site(node, scope)
-        wanted: object = self.evaluator.call_function(SETS[function.id], call, given, site)
-        if is_poisoned(value) or not isinstance(wanted, Set):
+        described: object = self.evaluator.call_function(SETS[function.id], call, given, site)
+        if is_poisoned(value) or not isinstance(described, dict):
             return
         if not isinstance(value, Tensor):
             raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
-        site.require_in(value, wanted, self._named_value(node.loss, scope))
+        site.require_set(value, function.id, described, self._named_value(node.loss, scope))
 
     @staticmethod
     def _named_value(node: ast.Node, scope: Scope) -> str:

@@ -1,15 +1,19 @@
-"""The sets of ``require w in box(-1, 1)``: a name, what its arguments are, and what makes it."""
+"""The sets of ``require w in box(-1, 1)`` as functions of the language: their arguments, as numbers.
+
+What sets there are, and what describes them, stands in ``dialects/sets.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any
 
-from pjc.builder import sets
-from pjc.builder.sets import Set
-from pjc.frontends.builtins import Converter, function
+from pjc.builder.network import Site
+from pjc.dialects.sets import SETS as KINDS
+from pjc.dialects.sets import Kind, SetKind
+from pjc.frontends.builtins import Converter
 from pjc.frontends.convert import fail, integer, integers, levels, number, positive
-from pjc.frontends.values import Function, Given, Value, describe
+from pjc.frontends.values import Function, Given, Slot, Value, describe
 
 
 def _entries(given: Given) -> tuple[list[float], list[int]]:
@@ -28,38 +32,41 @@ def _entries(given: Given) -> tuple[list[float], list[int]]:
     return [float(row) for row in rows if isinstance(row, int | float)], shape
 
 
-def several(rest: Sequence[Given]) -> list[float]:
+def _several(rest: Sequence[Given]) -> list[float]:
     """Strictly increasing numbers, or one tuple of them."""
     if len(rest) == 1:
         return levels(rest[0])
     return levels(Given(None, tuple(each.value for each in rest), rest[0].span))
 
 
-def _set(make: Callable[..., Set], **converters: Converter) -> Function:
-    """Return a function that makes a set, for which the site does not matter."""
-    made = function(make.__name__, make, **converters)
-    return replace(made, build=lambda site, *rest, **given: make(*rest, **given))
+CONVERTERS: dict[Kind, Converter] = {
+    Kind.NUMBER: number,
+    Kind.POSITIVE: positive,
+    Kind.COUNT: integer,
+    Kind.LEVELS: _several,
+    Kind.AXES: integers,
+    Kind.ENTRIES: _entries,
+}
 
 
-def mask(entries: tuple[list[float], list[int]]) -> Set:
-    return sets.mask(*entries)
+def _function(name: str, kind: SetKind) -> Function:
+    """Return the function of a set; its value are the arguments, by name."""
+    several = [argument.name for argument in kind.arguments if argument.kind is Kind.LEVELS]
+    slots = tuple(
+        Slot(
+            argument.name,
+            required=argument.default is ...,
+            rest=argument.kind is Kind.LEVELS,
+            named=bool(several) and argument.kind is not Kind.LEVELS,
+        )
+        for argument in kind.arguments
+    )
+    converters = {argument.name: CONVERTERS[argument.kind] for argument in kind.arguments}
+
+    def build(site: Site, *rest: float, **given: Any) -> dict[str, Any]:
+        return {**dict.fromkeys(several, rest), **given}
+
+    return Function(name, slots, converters, build)
 
 
-def equal(value: tuple[list[float], list[int]]) -> Set:
-    return sets.equal(*value)
-
-
-_ALL = (
-    _set(sets.box, low=number, high=number),
-    _set(sets.nonneg),
-    _set(sets.ball, radius=positive, axis=integers),
-    _set(sets.sphere, radius=positive, axis=integers),
-    _set(sets.simplex, total=positive, axis=integers),
-    _set(sets.sparse, k=integer, axis=integers),
-    _set(sets.levels, values=several, rate=positive),
-    _set(mask, entries=_entries),
-    _set(equal, value=_entries),
-    _set(sets.rank, rank=integer),
-)
-
-SETS: dict[str, Function] = {each.name: each for each in _ALL}
+SETS: dict[str, Function] = {name: _function(name, kind) for name, kind in KINDS.items()}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import pjc
+from pjc.builder import Network
 from pjc.cli import main
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
@@ -61,6 +62,18 @@ def subject(name: str, size: int = 3, dtype: str = "float64") -> Subject:
     cls = REGISTERED[name]
     shapes = [tuple(size if isinstance(n, str) else n for n in shape) for shape in cls.signature.inputs]
     return Subject(cls(), shapes, cls.signature.result(shapes), dtype)
+
+
+def test_calls_build_with_one() -> None:
+    run_example()
+    net = Network("m", batch=4)
+    x, w = net.input("x", (4, 2, 8)), net.parameter("w", (8,), "zeros")
+    h = net.apply(REGISTERED["winner"], net.product(x, w))
+    assert str(h) == "f32[batch=4, 2, 8]"
+    net.output("h", h)
+    assert 'op.apply "winner" by "winner" "[n] -> [n]"' in str(net.module())
+    with pytest.raises(ShapeError, match=r"winner takes 1 inputs, .*, found 2"):
+        net.apply(REGISTERED["winner"], x, x)
 
 
 @pytest.mark.parametrize("solver", ["ap", "dr", "cp"])

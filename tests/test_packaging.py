@@ -124,6 +124,7 @@ def fresh_environment(folder: Path) -> Path:
         ("pjc", ["pjc"], ["jax", "xdsl", "numpy", "rich", "lark"]),
         ("pjc.cli", ["pjc.cli"], ["jax", "xdsl", "numpy", "rich", "lark", "sklearn"]),
         ("pjc.dialects.net, pjc.dialects.feas, pjc.dialects.proj", ["xdsl"], ["jax"]),
+        ("pjc.builder", ["xdsl"], ["jax", "numpy", "lark", "pjc.frontends", "pjc.driver", "pjc.passes"]),
         ("pjc.passes.fuse, pjc.passes.bipartition", ["xdsl"], ["jax", "pjc.driver", "pjc.cli"]),
         ("pjc.runtime.projections", ["jax"], ["xdsl", "pjc.dialects", "pjc.passes"]),
         ("pjc.runtime.data.sources", ["pjc.runtime.data.sources.csv"], ["jax", "xdsl", "numpy", "sklearn"]),

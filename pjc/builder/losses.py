@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from pjc.builder.place import Place, several
+from pjc.builder.place import Place
+from pjc.builder.sets import arguments
 from pjc.builder.values import Target, Tensor
 from pjc.dialects import ops
-from pjc.dialects.sets import SETS, Kind, described
+from pjc.dialects.sets import described
 from pjc.dialects.shapes import ShapeError
 
 
@@ -62,48 +61,24 @@ class Losses(Place):
         found = _numbers("equal", value, target)
         self._require(ops.EqualOp(value.ssa, found.ssa))
 
-    def require_in(self, value: Tensor, kind: str, called: str | None = None, /, **arguments: Any) -> None:
-        """Require a value to be in a set: ``net.require_in(w, "box", low=-1, high=1)``.
+    def require_in(self, value: Tensor, kind: str, /, *given: Any, **named: Any) -> None:
+        """Require a value to be in a set: ``require_in(w, "box", -1, 1)``, ``require_in(w, "ball", axis=0)``.
 
-        Args:
-            value: a parameter, or any other value.
-            kind: one of the sets of docs/language.md.
-            called: what the value is called in labels; by default a parameter's name.
-            arguments: those of the set, by name; entries as nested sequences of numbers.
+        The arguments are those that docs/language.md lists; masks and values are numbers or nested sequences.
         """
+        self.require_set(value, kind, arguments(kind, given, named))
+
+    def require_set(
+        self, value: Tensor, kind: str, given: Mapping[str, Any], called: str | None = None
+    ) -> None:
+        """Require a value to be in a set that ``dialects/sets.py`` describes; labels call it ``called``."""
         owner = value.ssa.owner
         known = owner.label.data if isinstance(owner, ops.ParameterOp) else self.label("value")
-        op = ops.SetOp(value.ssa, kind, described(kind, _plain(kind, arguments), value.shape))
+        op = ops.SetOp(value.ssa, kind, described(kind, given, value.shape))
         self.emitter.add(op, f"{called or known}.{kind}", self.span)
 
     def _require(self, op: ops.LossOp) -> None:
         self.emitter.add(op, self.label(op.name.split(".")[1]), self.span)
-
-
-def _plain(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a set as its declaration takes them, or raise ShapeError."""
-    if kind not in SETS:
-        raise ShapeError(f"there is no set '{kind}'", f"known are {', '.join(SETS)}")
-    known = {argument.name: argument for argument in SETS[kind].arguments}
-    for name in given:
-        if name not in known:
-            raise ShapeError(f"{kind} has no argument '{name}'", f"it has {', '.join(known) or 'none'}")
-    for name, argument in known.items():
-        if argument.required and name not in given:
-            raise ShapeError(f"{kind} needs the argument '{name}', {argument.kind.value}")
-    found = dict(given)
-    for name, value in given.items():
-        if known[name].kind is Kind.ENTRIES and not _is_pair(value):
-            array = np.asarray(value, np.float64)
-            found[name] = array.ravel().tolist(), array.shape
-        elif known[name].kind is Kind.AXES:
-            found[name] = None if value is None else several(value)
-    return found
-
-
-def _is_pair(value: object) -> bool:
-    """Whether a value is already entries and their shape."""
-    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(each, list) for each in value)
 
 
 def _check_logits(name: str, logits: Tensor, target: Target) -> None:

@@ -8,7 +8,7 @@ does to arrays stands in ``pjc.runtime.steps``, where each kind has its class to
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import ClassVar
@@ -495,8 +495,14 @@ def step_of(kind: str, lists: Sequence[Sequence[int]], label: str | None = None)
     return found(*numbers, *([label] if labelled else []))
 
 
-def shape_after(steps: Sequence[Step], shape: Shape) -> Shape:
-    """Return the shape at the end of a path of steps."""
+def shapes_along(steps: Iterable[Step], shape: Shape) -> list[Shape]:
+    """Return the shapes on a path of steps: before it, and after each step."""
+    found = [shape]
     for step in steps:
-        shape = step.result_shape(shape)
-    return shape
+        found.append(step.result_shape(found[-1]))
+    return found
+
+
+def shape_after(steps: Iterable[Step], shape: Shape) -> Shape:
+    """Return the shape at the end of a path of steps."""
+    return shapes_along(steps, shape)[-1]

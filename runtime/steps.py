@@ -96,7 +96,9 @@ def bound(steps: Sequence[Step], data: Mapping[str, Array] | None = None) -> lis
     """
     for step in steps:
         if type(step) not in View.OF:
-            raise ValueError(f"unknown view step '{step.kind()}'; known are {', '.join(map(str, View.OF))}")
+            raise ValueError(
+                f"unknown view step '{step.kind()}'; known are {', '.join(each.kind() for each in View.OF)}"
+            )
     return [View.OF[type(step)](step, data or {}) for step in steps]
 
 

@@ -22,7 +22,8 @@ import pjc
 from pjc.arguments import train_parser
 from pjc.command import options_of
 from pjc.runtime.data.prepare import Parts, prepare
-from pjc.runtime.train import batch_size, evaluator, metric, specs
+from pjc.runtime.evaluate import evaluator, metric
+from pjc.runtime.trainable import batch_size, specs
 from pjc.train_command import request_of
 
 

@@ -1,6 +1,6 @@
 """The proj dialect: a solver as a program over tensors.
 
-A program holds *variables* (copies and slots, together the state ``x`` of DESIGN.md section 2), the
+A program holds *variables* (copies and slots, together the state ``x`` of docs/design.md#meaning), the
 forward pass, one region for each part that projects onto all its constraints at once, and the solver's
 iteration in terms of those projections. Within a part every read is of the state before the part and
 the writes do not overlap, so the order of its operations cannot matter.
@@ -57,7 +57,7 @@ from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.ops import FLOATS, InitAttr
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.steps import Step, shape_after

@@ -17,6 +17,7 @@ from xdsl.pattern_rewriter import (
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
+from pjc.dialects import ops
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
 
@@ -49,8 +50,21 @@ class CanonicalizePass(ModulePass):
             MoveGatherOutOfLoop(),
         ]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
-        CommonSubexpressionElimination().apply(ctx, op)
+        _merge_equal(ctx, op)
         DeadCodeElimination().apply(ctx, op)
+
+
+def _merge_equal(ctx: Context, module: ModuleOp) -> None:
+    """Merge equal operations, whatever their labels; the first keeps its own."""
+    labels = {
+        op: op.properties.pop("label")
+        for op in module.walk()
+        if isinstance(op, ops.OperationOp | ops.ConstantOp) and op.label is not None
+    }
+    CommonSubexpressionElimination().apply(ctx, module)
+    for op in module.walk():
+        if isinstance(op, ops.OperationOp | ops.ConstantOp) and op in labels:
+            op.properties["label"] = labels[op]
 
 
 class DropNeutralView(RewritePattern):

@@ -11,7 +11,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from pjc.dialects import feas, view
+from pjc.dialects import feas, ops, view
 from pjc.dialects.view import shape_of
 from pjc.passes.graph import problems
 from pjc.passes.windows import Pair, Windows, as_windows
@@ -32,11 +32,11 @@ class FormConvolutionsPass(ModulePass):
     %p = view.patches %x [1, 2] [3, 3] [1, 1] : tensor<4x8x8x2xf32> -> tensor<4x6x6x3x3x2xf32>
     %r = view.reshape %p : tensor<4x6x6x3x3x2xf32> -> tensor<144x18xf32>
     %c = view.reshape %w : tensor<3x3x2x5xf32> -> tensor<18x5xf32>
-    %z = feas.dot "z" %r, %c copies "shared" : tensor<144x18xf32>, tensor<18x5xf32> -> tensor<144x5xf32>
+    %z = op.dot "z" %r, %c copies "shared" : tensor<144x18xf32>, tensor<18x5xf32> -> tensor<144x5xf32>
     ```
     becomes
     ```
-    %z = feas.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared"
+    %z = op.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared"
         : tensor<4x8x8x2xf32>, tensor<3x3x2x5xf32> -> tensor<4x6x6x5xf32>
     %r = view.reshape %z : tensor<4x6x6x5xf32> -> tensor<144x5xf32>
     ```
@@ -47,12 +47,12 @@ class FormConvolutionsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for problem in problems(op):
             for node in problem.nodes():
-                if isinstance(node, feas.DotOp) and node.form in FORMS and (found := convolution_of(node)):
+                if isinstance(node, ops.DotOp) and node.form in FORMS and (found := convolution_of(node)):
                     _replace(node, found)
             _erase_unread_views(problem)
 
 
-def convolution_of(node: feas.DotOp) -> Windows | None:
+def convolution_of(node: ops.DotOp) -> Windows | None:
     """Return the windows that a dot is over, if it can be taken as a convolution.
 
     The image may reach beyond the last window: then ``high`` is negative.
@@ -110,11 +110,10 @@ def _all_read(found: Windows) -> bool:
     return True
 
 
-def _replace(node: feas.DotOp, found: Windows) -> None:
+def _replace(node: ops.DotOp, found: Windows) -> None:
     """Put the convolution in the place of the dot."""
     added: list[Operation] = []
-    new = feas.ConvolutionOp(
-        node.label.data,
+    new = ops.ConvolutionOp(
         _cut(found, added),
         _kernel(found, node.rhs, added),
         strides=found.strides,
@@ -122,6 +121,7 @@ def _replace(node: feas.DotOp, found: Windows) -> None:
         low=found.low,
         high=[max(each, 0) for each in found.high],
         copies=node.form,
+        label=node.called,
     )
     new.part = node.part
     new.result.name_hint = node.result.name_hint

@@ -117,7 +117,7 @@ def _refuse_misspelt_command(word: str) -> None:
 def _compile(given: argparse.Namespace) -> int:
     """Run ``pjc MODEL.pjn``."""
     from pjc import mesh_report
-    from pjc.runtime.history import replace_file
+    from pjc.runtime.files import replace_file
 
     source = Path(given.model)
     require_source(source)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from xdsl.dialects.builtin import FileLineColLoc, ModuleOp, NameLoc
+from xdsl.dialects.builtin import FileLineColLoc, ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
-from pjc.dialects import feas, net, proj
+from pjc.dialects import feas, net, ops, proj
 from pjc.dialects.loops import AtOp
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.frontends import ast
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 SOLVERS = tuple(SOLVER_FORMULAS)
 STAGES = ("pjn", "ast", "net", "feas", "proj", "stablehlo", "hlo")
-COPIES = ("auto", *feas.FORMS)
+COPIES = ("auto", *ops.FORMS)
 PRODUCTS = ("f32", "bf16")
 
 OPEN_BATCHES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061)
@@ -283,9 +283,8 @@ class Compilation:
         given[self.file] = self.parameters
         found: dict[str, Any] = {}
         for op in self.net.walk() if any(given.values()) else ():
-            if isinstance(op, net.ParamOp) and isinstance(op.location, NameLoc):
-                place = op.location.location
-                file = place.filename.data if isinstance(place, FileLineColLoc) else ""
+            if isinstance(op, ops.ParameterOp) and isinstance(op.location, FileLineColLoc):
+                file = op.location.filename.data
                 label = op.label.data
                 array = given.get(file, {}).get(label.rpartition(".")[2])
                 if array is not None:
@@ -462,16 +461,19 @@ class Compilation:
     def program(self) -> Program:
         """Return the compiled solver."""
         from pjc.runtime.artifact import save
-        from pjc.runtime.emit import Emitter
+        from pjc.runtime.emit import Emitter, entry_points
         from pjc.runtime.mesh import make_mesh
-        from pjc.runtime.program import Program, entry_points
+        from pjc.runtime.placement import placement_on
+        from pjc.runtime.program import Program
 
         emitter = Emitter(only(self.proj, proj.ProgramOp))
         self._check_precision()
         on_mesh = None
         if self.mesh is not None:
             check_devices(self.mesh)
-            on_mesh = Emitter(self.share.program, make_mesh(self.mesh), self.share.count)
+            share = self.share
+            placement = placement_on(make_mesh(self.mesh), share.program, share.count)
+            on_mesh = Emitter(share.program, placement)
         return Program(
             self.signature(),
             entry_points(emitter, self.options.products, on_mesh),
@@ -535,15 +537,15 @@ class Compilation:
         network = only(self.net, net.NetworkOp)
         specs: dict[type, list[TensorSpec]] = {}
         for op in network.body.block.ops:
-            if isinstance(op, net.InputOp | net.TargetOp | net.OutputOp):
-                value = op.value if isinstance(op, net.OutputOp) else op.result
-                specs.setdefault(type(op), []).append(
+            if isinstance(op, ops.SourceOp | ops.OutputOp):
+                value = op.value if isinstance(op, ops.OutputOp) else op.result
+                specs.setdefault(ops.InputOp if isinstance(op, ops.IndexOp) else type(op), []).append(
                     TensorSpec(
                         op.label.data, shape_of(value), dtype_of(value).name, _class_count(op), _threshold(op)
                     )
                 )
         problem = only(self.feas, feas.ProblemOp)
-        nodes = [node for node in problem.nodes() if isinstance(node, feas.ParameterOp)]
+        nodes = [node for node in problem.nodes() if isinstance(node, ops.ParameterOp)]
         parameters = [
             TensorSpec(name, shape_of(node.result)[node.members is not None :], dtype_of(node.result).name)
             for node in nodes
@@ -552,9 +554,9 @@ class Compilation:
         batch = network.dims.data.get("batch")
         return Signature(
             name=self.name,
-            inputs=tuple(specs.get(net.InputOp, ())),
-            targets=tuple(specs.get(net.TargetOp, ())),
-            outputs=tuple(specs.get(net.OutputOp, ())),
+            inputs=tuple(specs.get(ops.InputOp, ())),
+            targets=tuple(specs.get(ops.TargetOp, ())),
+            outputs=tuple(specs.get(ops.OutputOp, ())),
             parameters=tuple(parameters),
             batch=None if batch is None else batch.value.data,  # type: ignore[attr-defined]
             iterations=self.options.iterations,
@@ -614,11 +616,11 @@ class Compilation:
         program = only(self.proj, proj.ProgramOp)
         counts: Counter[tuple[str, str]] = Counter()
         for node in problem.nodes():
-            if not isinstance(node, feas.GivenOp | feas.ParameterOp):
+            if not isinstance(node, ops.GivenOp | ops.ParameterOp):
                 part = "" if node.part is None else node.part.data
-                counts[node.name.removeprefix("feas."), part] += 1
+                counts[node.operator, part] += 1
         width = 4 if self.options.dtype == "f32" else 8
-        parameters = [n for n in problem.nodes() if isinstance(n, feas.ParameterOp)]
+        parameters = [n for n in problem.nodes() if isinstance(n, ops.ParameterOp)]
         return Summary(
             self.name,
             dict(counts),
@@ -671,17 +673,16 @@ def _class_count(op: Operation) -> int | None:
 
     An index may name the rows that every table has in which it is looked up.
     """
-    if isinstance(op, net.TargetOp):
+    if isinstance(op, ops.TargetOp):
         return None if op.classes is None else op.classes.value.data
-    return min(_tables_of(op.results[0]), default=None) if isinstance(op, net.InputOp) else None
+    return min(_tables_of(op.results[0]), default=None) if isinstance(op, ops.IndexOp) else None
 
 
 def _threshold(op: Operation) -> float | None:
     """Return what tells ones from zeros in the outputs for a target of several labels, if it is one."""
-    for use in op.results[0].uses if isinstance(op, net.TargetOp) else ():
-        if isinstance(use.operation, net.MultiLabelOp):
-            low, high = use.operation.bounds.get_values()
-            return (low + high) / 2
+    for use in op.results[0].uses if isinstance(op, ops.TargetOp) else ():
+        if isinstance(use.operation, ops.MultiLabelOp):
+            return use.operation.threshold
     return None
 
 

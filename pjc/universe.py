@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 
 DIALECTS = {
+    "op": ("ops", "OP"),
     "net": ("net", "NET"),
     "view": ("view", "VIEW"),
     "feas": ("feas", "FEAS"),
@@ -25,6 +26,7 @@ PASSES = {
     "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
     "net-roll": ("roll", "RollPass"),
+    "net-label": ("label", "LabelPass"),
     "net-to-feas": ("net_to_feas", "NetToFeasPass"),
     "feas-fuse": ("fuse", "FusePass"),
     "feas-legalize-bipartite": ("legalize_bipartite", "LegalizeBipartitePass"),

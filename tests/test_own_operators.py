@@ -67,7 +67,7 @@ def subject(name: str, size: int = 3, dtype: str = "float64") -> Subject:
 def test_a_network_trains_with_one(solver: str, tmp_path: Path) -> None:
     run_example()
     program = pjc.compile(NETWORK, batch=4, solver=solver)
-    assert 'feas.apply "winner" "winner" "[n] -> [n]"' in program.ir("feas")
+    assert 'op.apply "winner" by "winner" "[n] -> [n]"' in program.ir("feas")
     x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     y = np.array([0, 1, 2, 1])
     params = program.init(0)
@@ -226,5 +226,5 @@ def test_the_command_line_runs_a_file_of_operators(
     assert main([str(model), "--batch", "4", "--emit", "net"]) == 1
     assert "unknown name 'winner'" in capsys.readouterr().err
     assert main([str(model), "--batch", "4", "--emit", "net", "--operators", str(EXAMPLE)]) == 0
-    assert 'net.apply "winner"' in capsys.readouterr().out
+    assert 'op.apply "winner"' in capsys.readouterr().out
     assert jnp.zeros(1).dtype == jnp.float32

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
 
-from pjc.dialects import net, shapes
+from pjc.dialects import ops, shapes
 from pjc.frontends import convert
 from pjc.frontends.binding import Given, Slot
 from pjc.frontends.convert import integer, integers, number, operands, tensor, widths
@@ -82,7 +82,7 @@ def _matmul(site: Site, a: Tensor, b: Tensor) -> Tensor:
 @entry(FUNCTIONS, "add", inputs=operands)
 def _add(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("add", inputs)
-    return site.reduce(net.SumOp, inputs)
+    return site.reduce(ops.SumOp, inputs)
 
 
 @entry(FUNCTIONS, "sum", inputs=operands, axis=integers)
@@ -90,18 +90,18 @@ def _sum(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
     _at_least_one("sum", inputs)
     if len(inputs) == 1 and not axis:
         raise Mistake("sum of one tensor needs an axis", "write sum(x, axis = 0)")
-    return site.reduce(net.SumOp, inputs, axis)
+    return site.reduce(ops.SumOp, inputs, axis)
 
 
 @entry(FUNCTIONS, "relu", x=tensor)
 def _relu(site: Site, x: Tensor) -> Tensor:
-    return site.reduce(net.SumReluOp, [x])
+    return site.reduce(ops.SumReluOp, [x])
 
 
 @entry(FUNCTIONS, "sum_relu", inputs=operands, axis=integers)
 def _sum_relu(site: Site, inputs: list[Tensor], axis: Sequence[int] = ()) -> Tensor:
     _at_least_one("sum_relu", inputs)
-    return site.reduce(net.SumReluOp, inputs, axis)
+    return site.reduce(ops.SumReluOp, inputs, axis)
 
 
 @entry(FUNCTIONS, "max", x=tensor, axis=integers)
@@ -111,13 +111,13 @@ def _max(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
             "max of one tensor needs an axis",
             "write max(x, axis = 0); maximum(a, b) compares tensors entry by entry",
         )
-    return site.reduce(net.MaxOp, [x], axis)
+    return site.reduce(ops.MaxOp, [x], axis)
 
 
 @entry(FUNCTIONS, "maximum", inputs=operands)
 def _maximum(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("maximum", inputs, "max(x, axis = 0) is the largest along an axis")
-    return site.reduce(net.MaxOp, inputs)
+    return site.reduce(ops.MaxOp, inputs)
 
 
 @entry(FUNCTIONS, "min", x=tensor, axis=integers)
@@ -127,13 +127,13 @@ def _min(site: Site, x: Tensor, axis: Sequence[int] = ()) -> Tensor:
             "min of one tensor needs an axis",
             "write min(x, axis = 0); minimum(a, b) compares tensors entry by entry",
         )
-    return site.reduce(net.MinOp, [x], axis)
+    return site.reduce(ops.MinOp, [x], axis)
 
 
 @entry(FUNCTIONS, "minimum", inputs=operands)
 def _minimum(site: Site, inputs: list[Tensor]) -> Tensor:
     _at_least_two("minimum", inputs, "min(x, axis = 0) is the least along an axis")
-    return site.reduce(net.MinOp, inputs)
+    return site.reduce(ops.MinOp, inputs)
 
 
 @entry(FUNCTIONS, "mean", x=tensor, axis=integers)
@@ -193,17 +193,17 @@ def _piecewise(
 
 @entry(FUNCTIONS, "round", x=tensor)
 def _round(site: Site, x: Tensor) -> Tensor:
-    return site.op(net.RoundOp(x.ssa), x.names)
+    return site.op(ops.RoundOp(x.ssa), x.names)
 
 
 @entry(FUNCTIONS, "identity", x=tensor)
 def _identity(site: Site, x: Tensor) -> Tensor:
-    return site.op(net.IdentityOp(x.ssa), x.names)
+    return site.op(ops.IdentityOp(x.ssa), x.names)
 
 
 @entry(FUNCTIONS, "quantize", x=tensor, levels=convert.levels)
 def _quantize(site: Site, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
-    return site.op(net.QuantizeOp(x.ssa, levels), x.names)
+    return site.op(ops.QuantizeOp(x.ssa, levels), x.names)
 
 
 @entry(FUNCTIONS, "full", shape=integers, value=number)
@@ -380,7 +380,7 @@ def _max_pool(
     dilation: tuple[int, int] = (1, 1),
 ) -> Tensor:
     _check_image("max_pool", x)
-    return site.reduce(net.MaxOp, [_windows(site, x, window, strides or window, dilation)], (3, 4))
+    return site.reduce(ops.MaxOp, [_windows(site, x, window, strides or window, dilation)], (3, 4))
 
 
 @entry(FUNCTIONS, "avg_pool", x=tensor, window=convert.pair, strides=convert.pair, dilation=convert.pair)

@@ -10,9 +10,9 @@ from xdsl.ir import Attribute
 from xdsl.ir import Block as IrBlock
 
 from pjc.diagnostics import Span
-from pjc.dialects import net, shapes, view
+from pjc.dialects import ops, shapes, view
 from pjc.dialects.loops import AtOp
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator
@@ -146,8 +146,12 @@ class Declarations:
             return
         sizes, names = found
         shapes.checked(sizes)
-        element = i32 if node.type.element.id == "int" else self.element
-        op = net.InputOp(node.name.id, _dim_labels(sizes, names), TensorType(element, sizes))
+        labels = _dim_labels(sizes, names)
+        op: ops.InputOp | ops.IndexOp
+        if node.type.element.id == "int":
+            op = ops.IndexOp(node.name.id, TensorType(i32, sizes), labels)
+        else:
+            op = ops.InputOp(node.name.id, TensorType(self.element, sizes), labels)
         ssa = self.evaluator.emitter.add(op, node.name.id, node.span)
         assert ssa is not None
         self.file.bind(node.name, Tensor(ssa, names))
@@ -179,7 +183,7 @@ class Declarations:
                 raise Mistake(f"{classes} classes are too many", span=dims[-1].span)
         element = i32 if is_class else self.element
         labels = _dim_labels(sizes, names)
-        op = net.TargetOp(node.name.id, labels, TensorType(element, sizes), classes)
+        op = ops.TargetOp(node.name.id, TensorType(element, sizes), labels, classes)
         ssa = self.evaluator.emitter.add(op, node.name.id, node.span)
         assert ssa is not None
         self.file.bind(node.name, TargetValue(node.name.id, ssa, names, classes))
@@ -214,7 +218,7 @@ class Declarations:
                           "choose another name", node.name.span)  # fmt: skip
         self.labels[label] = node.name.span
         whole = kind if family is None else TensorType(self.element, shapes.checked([family, *sizes]))
-        op = net.ParamOp(label, init, whole, family)
+        op = ops.ParameterOp(label, init, whole, family)
         ssa = self.evaluator.emitter.add(op, label, node.span, scope.home)
         assert ssa is not None
         shared = SharedParam(ssa, kind, names, init, scope.called or node.span, family)

@@ -11,7 +11,7 @@ from xdsl.ir import Block as IrBlock
 from xdsl.ir import Region, SSAValue
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
-from pjc.dialects import net
+from pjc.dialects import net, ops
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.binding import Given, Slot, bind
@@ -290,7 +290,7 @@ class Elaborator:
     def _hint(self, value: Tensor, label: str) -> None:
         """Name a tensor after the first variable that holds it."""
         owner = value.ssa.owner
-        if not isinstance(owner, IrBlock | net.InputOp | net.ParamOp) and value.ssa not in self.hinted:
+        if not isinstance(owner, IrBlock | ops.SourceOp | ops.ParameterOp) and value.ssa not in self.hinted:
             self.hinted.add(value.ssa)
             set_hint(value.ssa, label)
 
@@ -324,7 +324,7 @@ class Elaborator:
                           "write 'output other_name = ...'", name.span)  # fmt: skip
         if node.name is not None:
             self._hint(value, name.id)
-        self.evaluator.emitter.add(net.OutputOp(name.id, value.ssa), name.id, node.span)
+        self.evaluator.emitter.add(ops.OutputOp(name.id, value.ssa), name.id, node.span)
 
     def _require(self, node: ast.Require) -> None:
         loss = node.loss
@@ -342,7 +342,7 @@ class Elaborator:
                           f"write {function.id}(logits, target)", function.span)  # fmt: skip
         given = self.evaluator.given(loss, self.file)
         found: object = self.evaluator.call_function(LOSSES[function.id], loss, given, self.file)
-        if isinstance(found, net.LossOp):
+        if isinstance(found, ops.LossOp):
             self.evaluator.emitter.add(found, function.id, node.span)
 
     def _require_in_set(self, node: ast.Require, scope: Scope) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from xdsl.dialects.builtin import FileLineColLoc, IntAttr, NameLoc, StringAttr, TensorType, f32, i32
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, StringAttr, TensorType, f32, i32
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from pjc.diagnostics import Span
-from pjc.dialects import net, shapes, view
+from pjc.dialects import ops, shapes, view
 from pjc.dialects.loops import AtOp
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.view import element_of, shape_of
@@ -61,7 +61,9 @@ class Emitter:
             message = f"the network has more than {MAX_OPS:,} operations"
             self.report.give_up(message, span, "do blocks call blocks many times over?")
         place = FileLineColLoc(StringAttr(span.file), IntAttr(span.line), IntAttr(span.column))
-        op.location = NameLoc(StringAttr(label), place)
+        op.location = place
+        if isinstance(op, ops.NodeOp) and op.label is None:
+            op.label = StringAttr(label)
         (block or self.block).add_op(op)
         if not op.results:
             return None
@@ -71,7 +73,7 @@ class Emitter:
 
 def _check_indices(op: Operation) -> None:
     """Raise Mistake if the op takes indices for numbers, or numbers for indices."""
-    moves = net.InputOp | view.ViewOp | AtOp
+    moves = ops.IndexOp | view.ViewOp | AtOp
     made = [value for value in op.operands if isinstance(value.owner, moves)]
     indices = [value for value in made if element_of(value) == i32]
     if isinstance(op, view.GatherOp):
@@ -119,7 +121,7 @@ class Site:
     def constant(self, shape: Sequence[int], value: float) -> Tensor:
         """A tensor of one number."""
         kind = TensorType(self.emitter.element, list(shapes.checked(shape)))
-        return self.op(net.ConstantOp(value, kind), (None,) * len(shape))
+        return self.op(ops.ConstantOp(value, kind), (None,) * len(shape))
 
     # Views; each returns the operand itself where nothing would change.
 
@@ -205,7 +207,7 @@ class Site:
 
     def reduce(
         self,
-        kind: type[net.ReductionOp],
+        kind: type[ops.ReductionOp],
         terms: Sequence[Tensor],
         axes: Sequence[int] = (),
     ) -> Tensor:
@@ -224,12 +226,12 @@ class Site:
         equal = self.together(terms)
         gone = shapes.axes_of(axes, equal[0].rank)
         names = tuple(name for i, name in enumerate(equal[0].names) if i not in gone)
-        return self.op(net.SumOp([term.ssa for term in equal], gone, weights, offset), names)
+        return self.op(ops.SumOp([term.ssa for term in equal], gone, weights, offset), names)
 
     def product(self, lhs: Tensor, rhs: Tensor) -> Tensor:
         """Multiply entry by entry, broadcast to one shape."""
         one, other = self.together([lhs, rhs])
-        return self.op(net.ProductOp(one.ssa, other.ssa), one.names)
+        return self.op(ops.ProductOp(one.ssa, other.ssa), one.names)
 
     def piecewise(
         self,
@@ -240,12 +242,12 @@ class Site:
         offsets: Sequence[float],
         margin: float = 0.0,
     ) -> Tensor:
-        """A piecewise linear function of every entry; see :class:`net.PiecewiseOp`."""
+        """A piecewise linear function of every entry; see :class:`ops.PiecewiseOp`."""
         room = min((b - a for a, b in pairwise(edges)), default=inf) / 2
         if not 0 <= margin <= room:
             wanted = "at least 0" if room == inf else f"from 0 to {room:g}, half of the shortest piece"
             raise Mistake(f"the margin must be {wanted}, found {margin:g}")
-        return self.op(net.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
+        return self.op(ops.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
 
     def matmul(self, lhs: Tensor, rhs: Tensor) -> Tensor:
         """``lhs @ rhs`` with NumPy's rules for vectors and for leading dimensions."""
@@ -273,7 +275,7 @@ class Site:
     def _batched(self, lhs: Tensor, rhs: Tensor) -> Tensor:
         if rhs.rank == 2:
             rows = self.reshape(lhs, (-1, lhs.shape[-1]))
-            product = self.op(net.MatmulOp(rows.ssa, rhs.ssa), (rows.names[0], rhs.names[-1]))
+            product = self.op(ops.DotOp(rows.ssa, rhs.ssa), (rows.names[0], rhs.names[-1]), "matmul")
             back = self.reshape(product, (*lhs.shape[:-1], rhs.shape[-1]))
             return Tensor(back.ssa, (*lhs.names[:-1], rhs.names[-1]))
         lead = shapes.broadcast_together([lhs.shape[:-2], rhs.shape[:-2]])
@@ -281,7 +283,7 @@ class Site:
         right = self.broadcast(rhs, (*lead, *rhs.shape[-2:]))
         both = zip(left.names[:-2], right.names[:-2], strict=True)
         names: Names = (*(a or b for a, b in both), left.names[-2], right.names[-1])
-        return self.op(net.MatmulOp(left.ssa, right.ssa), names)
+        return self.op(ops.DotOp(left.ssa, right.ssa), names, "matmul")
 
 
 def _kept(x: Tensor, target: Shape) -> Names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pjc.diagnostics import Span
-from pjc.dialects.net import INITIALIZERS
+from pjc.dialects.ops import INITIALIZERS
 from pjc.dialects.shapes import ShapeError, show
 from pjc.frontends import arithmetic, ast
 from pjc.frontends.binding import Given, Slot, bind

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xdsl.ir import Operation
 
-from pjc.dialects import net
+from pjc.dialects import ops
 from pjc.frontends.binding import Given
 from pjc.frontends.builtins import Function, entry
 from pjc.frontends.convert import number, positive, tensor
@@ -46,7 +46,7 @@ def _check_logits(name: str, logits: Tensor, target: TargetValue) -> None:
 def _number_target(given: Given) -> TargetValue:
     """A target of numbers; an input can be one too."""
     value = given.value
-    if isinstance(value, Tensor) and isinstance(value.ssa.owner, net.InputOp):
+    if isinstance(value, Tensor) and isinstance(value.ssa.owner, ops.InputOp):
         return TargetValue(value.ssa.owner.label.data, value.ssa, value.names, None)
     if not isinstance(value, TargetValue):
         raise Mistake(f"expected a target, found {describe(value)}", "losses take (value, target)",
@@ -71,7 +71,7 @@ def _check_value(name: str, value: Tensor, target: TargetValue) -> None:
 @entry(LOSSES, "cross_entropy", logits=tensor, target=_class_target, strength=positive)
 def _cross_entropy(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
     _check_logits("cross_entropy", logits, target)
-    return net.CrossEntropyOp(logits.ssa, target.ssa, strength)
+    return ops.CrossEntropyOp(logits.ssa, target.ssa, strength)
 
 
 @entry(LOSSES, "margin", logits=tensor, target=_class_target, low=number, high=number)
@@ -80,19 +80,19 @@ def _margin(
 ) -> Operation:
     _check_logits("margin", logits, target)
     _check_bounds("margin", low, high)
-    return net.MarginOp(logits.ssa, target.ssa, low, high)
+    return ops.MarginOp(logits.ssa, target.ssa, low, high)
 
 
 @entry(LOSSES, "class_margin", logits=tensor, target=_class_target, margin=positive)
 def _class_margin(site: Site, logits: Tensor, target: TargetValue, margin: float = 1.0) -> Operation:
     _check_logits("class_margin", logits, target)
-    return net.ClassMarginOp(logits.ssa, target.ssa, margin)
+    return ops.ClassMarginOp(logits.ssa, target.ssa, margin)
 
 
 @entry(LOSSES, "hinge", logits=tensor, target=_class_target, strength=positive)
 def _hinge(site: Site, logits: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
     _check_logits("hinge", logits, target)
-    return net.HingeOp(logits.ssa, target.ssa, strength)
+    return ops.HingeOp(logits.ssa, target.ssa, strength)
 
 
 @entry(LOSSES, "multi_label", logits=tensor, target=_number_target, low=number, high=number)
@@ -101,19 +101,19 @@ def _multi_label(
 ) -> Operation:
     _check_value("multi_label", logits, target)
     _check_bounds("multi_label", low, high)
-    return net.MultiLabelOp(logits.ssa, target.ssa, low, high)
+    return ops.MultiLabelOp(logits.ssa, target.ssa, low, high)
 
 
 @entry(LOSSES, "squared_error", value=tensor, target=_number_target, strength=positive)
 def _squared_error(site: Site, value: Tensor, target: TargetValue, strength: float = 1.0) -> Operation:
     _check_value("squared_error", value, target)
-    return net.SquaredErrorOp(value.ssa, target.ssa, strength)
+    return ops.SquaredErrorOp(value.ssa, target.ssa, strength)
 
 
 @entry(LOSSES, "equal", value=tensor, target=_number_target)
 def _equal(site: Site, value: Tensor, target: TargetValue) -> Operation:
     _check_value("equal", value, target)
-    return net.EqualOp(value.ssa, target.ssa)
+    return ops.EqualOp(value.ssa, target.ssa)
 
 
 def _check_bounds(name: str, low: float, high: float) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pjc.dialects import net
+from pjc.dialects import ops
 from pjc.frontends.binding import Slot
 from pjc.frontends.builtins import Function
 from pjc.frontends.convert import operands
@@ -32,7 +32,7 @@ def own_function(name: str) -> Function | None:
             raise Mistake(f"{name} takes {wanted} inputs, {found.signature}, found {len(inputs)}")
         if not any(found.signature.inputs):  # of single numbers, which broadcast as in a sum
             inputs = site.together(inputs)
-        op = net.ApplyOp(name, str(found.signature), [each.ssa for each in inputs])
+        op = ops.ApplyOp(name, str(found.signature), [each.ssa for each in inputs])
         kept = inputs[0].names[: len(op.result.type.get_shape()) - len(found.signature.output)]
         return site.op(op, (*kept, *[None] * len(found.signature.output)), name)
 

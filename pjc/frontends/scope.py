@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from xdsl.ir import Block as IrBlock
 
 from pjc.diagnostics import Span
-from pjc.dialects.net import INITIALIZERS
+from pjc.dialects.ops import INITIALIZERS
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.losses import LOSSES

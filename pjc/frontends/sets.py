@@ -9,7 +9,7 @@ from math import prod
 from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, f64, i64
 from xdsl.ir import Attribute
 
-from pjc.dialects import net, shapes
+from pjc.dialects import ops, shapes
 from pjc.frontends.binding import Given, Slot
 from pjc.frontends.builtins import Converter, Function
 from pjc.frontends.convert import fail, integer, integers, levels, number, positive
@@ -22,9 +22,9 @@ Description = Callable[[Tensor], Fields]
 SETS: dict[str, Function] = {}
 
 
-def set_op(name: str, x: Tensor, describe_set: Description) -> net.SetOp:
+def set_op(name: str, x: Tensor, describe_set: Description) -> ops.SetOp:
     """Return the op that requires a tensor to be in a set."""
-    return net.SetOp(x.ssa, name, describe_set(x))
+    return ops.SetOp(x.ssa, name, describe_set(x))
 
 
 def _set(name: str, **converters: Converter) -> Callable[[Callable[..., Description]], None]:

@@ -13,7 +13,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.ir import Block as IrBlock
 
 from pjc.diagnostics import Span
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.dialects.shapes import Shape
 from pjc.dialects.view import element_of, shape_of
 from pjc.frontends import ast

@@ -99,6 +99,13 @@ class Step(ABC):
         """Return the step on tensors that have one more axis, the first, of so many entries."""
         raise TypeError(f"step '{self}' cannot be lifted")
 
+    def with_first(self, size: int) -> Step:
+        """Return the step on a part of the first axis, so large that the result's has so many entries.
+
+        For steps that leave that axis as it is, like lifted ones, or repeat the operand along it.
+        """
+        return self
+
     def on_rows(self, row: Shape) -> Step:
         """Return the step on tensors of rows of the given shape, in the place of single numbers."""
         raise TypeError(f"step '{self}' has no counterpart on rows")
@@ -197,6 +204,9 @@ class Reshape(Step):
     def lifted(self, count: int) -> Reshape:
         return Reshape((count, *self.shape))
 
+    def with_first(self, size: int) -> Reshape:
+        return Reshape((size, *self.shape[1:]))
+
     def on_rows(self, row: Shape) -> Reshape:
         return Reshape((*self.shape, *row))
 
@@ -259,6 +269,9 @@ class Broadcast(Step):
     def lifted(self, count: int) -> Broadcast:
         return Broadcast((count, *self.shape), (0, *(axis + 1 for axis in self.dims)))
 
+    def with_first(self, size: int) -> Broadcast:
+        return replace(self, shape=(size, *self.shape[1:]))
+
     def on_rows(self, row: Shape) -> Broadcast:
         rank = len(self.shape)
         return Broadcast((*self.shape, *row), (*self.dims, *range(rank, rank + len(row))))
@@ -300,6 +313,9 @@ class Slice(Step):
 
     def lifted(self, count: int) -> Slice:
         return Slice((0, *self.starts), (count, *self.limits), (1, *self.strides))
+
+    def with_first(self, size: int) -> Slice:
+        return replace(self, limits=(size, *self.limits[1:]))
 
     def on_rows(self, row: Shape) -> Slice:
         none, ones = (0,) * len(row), (1,) * len(row)

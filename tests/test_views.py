@@ -265,7 +265,9 @@ def test_lifted_steps_do_the_same_to_each_entry_of_a_first_axis(
     path = path[: next((i for i, step in enumerate(path) if not step.can_lift()), None)]
     value = whole((count, *shape))
     expected = np.stack([sent(each, path) for each in value])
-    np.testing.assert_array_equal(sent(value, [step.lifted(count) for step in path]), expected)
+    lifted = [step.lifted(count) for step in path]
+    np.testing.assert_array_equal(sent(value, lifted), expected)
+    assert [step.with_first(2) for step in lifted] == [step.lifted(2) for step in path]
 
 
 @EXAMPLES

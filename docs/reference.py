@@ -1,6 +1,7 @@
-"""Writes docs/passes.md from the docstrings of the passes: ``python docs/reference.py``.
+"""Writes what the documentation takes from the code: ``python docs/reference.py``.
 
-tests/test_docs.py holds the page to them.
+docs/passes.md from the docstrings of the passes, and the table of docs/data.md from the sources of data.
+tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from pjc.runtime.data.sources import table
 from pjc.universe import PASSES, pass_factory
 
 HEAD = """# Passes
@@ -41,5 +43,14 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def with_table(page: str) -> str:
+    """Return the text of docs/data.md with the table between its marks written anew."""
+    before, begin, rest = page.partition("<!-- sources -->\n")
+    _, end, after = rest.partition("<!-- end of sources -->\n")
+    return before + begin + "\n".join(table()) + "\n" + end + after
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "passes.md").write_text(page())
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
+    (folder / "passes.md").write_text(page())
+    (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))

@@ -8,7 +8,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from pjc.dialects import ops, proj
 from pjc.dialects.ops import HALFWAY
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
-from pjc.passes.holding import held_name, held_operands, held_type, writes_of
+from pjc.passes.holding import held_name, held_operands, held_type, name_of, writes_of
 
 OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
 """What a halfway form holds of its first operand, and of its second; letters are names."""
@@ -30,11 +30,22 @@ def is_told(node: ops.NodeOp) -> bool:
 
 def told_name(node: ops.NodeOp, operand: int) -> str:
     """Return the name of the variable that holds what an operand agrees on."""
-    return f"{node.called}.{'cd'[operand]}"
+    return factor_name(node, "cd"[operand])
+
+
+def factor_place(node: ops.NodeOp, factor: str) -> proj.Place:
+    """Return what the variable is that holds a factor of a halfway form."""
+    operands = [index for form in OPERAND_FACTORS.values() for index in (0, 1) if factor in form[index]]
+    return proj.Place(node.called, factor, operands[0] if operands else None)
+
+
+def factor_name(node: ops.NodeOp, factor: str) -> str:
+    """Return the name of the variable that holds a factor of a halfway form."""
+    return name_of(factor_place(node, factor))
 
 
 def factor_types(node: ops.BilinearOp) -> dict[str, TensorType[Attribute]]:
-    """Return what a halfway form holds beside the means, by name; see runtime/projections/dot_halfway.py.
+    """Return what a halfway form holds beside the means, by role; see runtime/projections/dot_halfway.py.
 
     c and f belong to the first operand, d and e to the second; those of an operand that holds data alone are
     the data.
@@ -60,7 +71,7 @@ def first_factors(node: ops.BilinearOp, values: dict[SSAValue, SSAValue]) -> lis
     return [
         proj.WriteOp(
             values[node.operands[index]],
-            [proj.PathAttr(f"{node.called}.{name}") for name in names[index]],
+            [proj.PathAttr(factor_name(node, name)) for name in names[index]],
         )
         for index in held_operands(node)
     ]
@@ -87,7 +98,7 @@ def compressed_projection(node: ops.BilinearOp, z: SSAValue) -> tuple[list[Opera
     types = factor_types(node)
     if is_told(node):  # then nothing is reflected: see runtime/projections/dot_halfway.py
         types = {name: type for name, type in types.items() if name not in "cd"}
-    held = {name: proj.ReadOp(f"{node.called}.{name}", type) for name, type in types.items()}
+    held = {name: proj.ReadOp(factor_name(node, name), type) for name, type in types.items()}
     project = proj.ProjectHalfwayOp(
         node.operator,
         node.fields(),
@@ -99,7 +110,7 @@ def compressed_projection(node: ops.BilinearOp, z: SSAValue) -> tuple[list[Opera
         wanted,
     )
     keep = [
-        proj.WriteOp(value, [proj.PathAttr(f"{node.called}.{name}")])
+        proj.WriteOp(value, [proj.PathAttr(factor_name(node, name))])
         for name, value in zip(types, project.new_factors, strict=True)
     ]
     writes = writes_of(node, wanted, project.new_means, [inputs[index] for index in wanted])

@@ -18,6 +18,8 @@ from pjc.dialects.steps import Reads, Step
 from pjc.dialects.view import shape_of
 from pjc.passes.compressed import (
     compressed_projection,
+    factor_name,
+    factor_place,
     factor_types,
     first_factors,
     given_value,
@@ -32,8 +34,10 @@ from pjc.passes.holding import (
     held_by_all,
     held_name,
     held_operands,
+    held_place,
     held_type,
     slot_name,
+    slot_place,
     spread_steps,
     writes_of,
 )
@@ -152,17 +156,15 @@ class _Lowering:
 
     def variables(self, node: ops.NodeOp) -> list[proj.VariableOp]:
         """Return the declarations of what the node holds."""
-        label = node.called
         if isinstance(node, ops.ParameterOp):
-            return [proj.VariableOp(slot_name(node), "slot", label, node.result.type)]
-        kind = "copies" if form_of(node) == "exact" else "mean"
+            return [proj.VariableOp(slot_name(node), slot_place(node), node.result.type)]
         declared = [
-            proj.VariableOp(held_name(node, index), kind, label, held_type(node, index))
+            proj.VariableOp(held_name(node, index), held_place(node, index), held_type(node, index))
             for index in held_operands(node)
         ]
         if isinstance(node, ops.BilinearOp) and node.form in HALFWAY:
             declared += [
-                proj.VariableOp(f"{label}.{name}", "factor", label, type)
+                proj.VariableOp(factor_name(node, name), factor_place(node, name), type)
                 for name, type in factor_types(node).items()
             ]
         return declared

@@ -53,11 +53,17 @@ def _evaluated(op: Operation, values: Values) -> Operation | None:
         case ops.ParameterOp():
             return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family, op.members)
         case ops.OperationOp():
-            inputs = [values[operand] for operand in op.operands]
-            return proj.EvaluateOp(op.operator, op.fields(), op.called, inputs, op.results[0].type)
+            return _value(op, values, op.results[0].type)
         case ops.OutputOp():
             return proj.OutputOp(op.label.data, values[op.value])
     return None
+
+
+def _value(op: ops.OperationOp, values: Values, type: Attribute) -> proj.EvaluateOp:
+    """Return the op that gives an operation's value."""
+    inputs = [values[operand] for operand in op.operands]
+    signature = op.signature if isinstance(op, ops.ApplyOp) else None
+    return proj.EvaluateOp(op.operator, op.fields(), op.called, inputs, type, signature)
 
 
 @dataclass
@@ -122,8 +128,7 @@ class _Loop:
         """Return the op of one iteration: on values whose first axis is its share."""
         kind = self.slice_type(op.results[0])
         if isinstance(op, ops.OperationOp):
-            inputs = [values[operand] for operand in op.operands]
-            return proj.EvaluateOp(op.operator, op.fields(), op.called, inputs, kind)
+            return _value(op, values, kind)
         assert isinstance(op, view.ViewOp)
         first, *_ = kind.get_shape()
         return op.changed([values[operand] for operand in op.operands], lambda step: step.with_first(first))

@@ -37,14 +37,30 @@ def all_data(value: SSAValue) -> bool:
     return all(isinstance(source, ops.GivenOp) for source in feas.sources(value))
 
 
+def held_place(node: ops.NodeOp, operand: int) -> proj.Place:
+    """Return what the variable is that holds the node's copies of an operand, or their mean."""
+    return proj.Place(node.called, "copies" if form_of(node) == "exact" else "mean", operand)
+
+
 def held_name(node: ops.NodeOp, operand: int) -> str:
     """Return the name of the variable that holds the node's copies of an operand, or their mean."""
-    return f"{node.called}.{operand}"
+    return name_of(held_place(node, operand))
+
+
+def slot_place(node: ops.ParameterOp) -> proj.Place:
+    """Return what the variable is that records a parameter."""
+    return proj.Place(node.called, "slot")
 
 
 def slot_name(node: ops.ParameterOp) -> str:
     """Return the name of the variable that records a parameter."""
-    return f"{node.called}.slot"
+    return name_of(slot_place(node))
+
+
+def name_of(place: proj.Place) -> str:
+    """Return the name that a variable gets. Nothing is read back from it."""
+    short = place.role in ("copies", "mean")
+    return f"{place.node}.{place.operand if short else place.role}"
 
 
 def spread_steps(node: ops.NodeOp, operand: int) -> tuple[Step, ...]:

@@ -15,13 +15,12 @@ from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import proj
+from pjc.dialects.ops import Reading, operation_of
+from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import Shape, show
+from pjc.dialects.signature import Signature
 from pjc.dialects.steps import Rows, Step
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
-
-ELEMENTWISE = ("identity", "quantize", "round", "piecewise", "product")
-REDUCTIONS = ("sum", "sum_relu", "max", "min")
-ELEMENTWISE_SETS = ("box", "nonneg", "levels")
 
 
 class Mixed(Exception):
@@ -82,7 +81,12 @@ class Samples:
     copies: dict[str, Layout] = field(default_factory=dict)
     """The rows of all copies that a node holds: those of its inputs, read together."""
 
+    held: dict[str, dict[proj.Place, str]] = field(default_factory=dict)
+    """The names of the variables that each node holds."""
+
     def __post_init__(self) -> None:
+        for place, variable in self.program.held().items():
+            self.held.setdefault(place.node, {})[place] = variable.sym_name.data
         for op in self.program.forward_op().body.block.ops:
             if isinstance(op, proj.WriteOp):
                 self._write(op)
@@ -90,7 +94,7 @@ class Samples:
                 self._evaluate(op)
         for name, variable in self.program.variables().items():
             node = variable.node.data
-            if variable.kind.data == "copies" and node in self.copies:
+            if variable.role.data == "copies" and node in self.copies:
                 layouts = self.variables.get(name, Layout()), self.copies[node]
                 self.variables[name] = joined(layouts, f"'{node}'")
         for part in self.program.part_ops().values():
@@ -197,24 +201,20 @@ class Samples:
         return next(self._leaf(op) for op in ops if isinstance(op, proj.DatumOp) and op.label.data == label)
 
     def _evaluated(self, op: proj.EvaluateOp) -> Layout:
-        operator, where = op.operator.data, f"'{op.node.data}'"
+        reading, where = operation_of(op.operator.data).READING, f"'{op.node.data}'"
         layouts = [self.values[each] for each in op.inputs]
-        if operator == "dot":
+        if reading is Reading.PRODUCT:
             found = dot_layout(layouts[0], layouts[1], len(shape_of(op.result)), where)
             self.copies[op.node.data] = found  # [.., K, M, N] where the value is [.., K, M]
             return found
-        if operator == "convolution":
+        if reading is Reading.WINDOWS:
             return convolution_layout(layouts[0], layouts[1], where)
         layout = self.copies[op.node.data] = joined(layouts, where)
-        if operator in ELEMENTWISE:
-            return layout
-        if operator in REDUCTIONS:
+        if reading is Reading.AXES:
             axes = op.fields.data["axes"]
             assert isinstance(axes, DenseArrayBase)
             return _without(layout, [int(axis) for axis in axes.get_values()], where)
-        if layout.resolved() is None:
-            return Layout()
-        raise Mixed(f"{where} is an operator of one's own, which might read several samples at once")
+        return layout if reading is Reading.ENTRY else _of_sites(op, layout, where)
 
     def _write(self, op: proj.WriteOp) -> None:
         for path in op.paths:
@@ -229,18 +229,23 @@ class Samples:
         match op:
             case proj.ProjectHalfwayOp():
                 for name in op.held:
-                    self.variables.setdefault(f"{op.node.data}.{name.data}", self.nodes[op.node.data])
+                    factor = next(each for each in self.held[op.node.data] if each.role == name.data)
+                    self.variables.setdefault(self.held[op.node.data][factor], self.nodes[op.node.data])
             case proj.ProjectLossOp():
-                rows = self.variables[f"{op.node.data}.0"].resolved()
+                rows = self._copies_of(op.node.data).resolved()
                 sites = len(shape_of(op.target))  # further axes of the value are read together
                 if rows is not None and rows.axis >= max(sites, 1):
                     raise Mixed(f"'{op.node.data}' reads several samples at once")
             case proj.ProjectSetOp():
                 self._check_set(op)
 
+    def _copies_of(self, node: str) -> Layout:
+        """Return the layout of the copies that a loss or a set holds."""
+        return self.variables[self.held[node][proj.Place(node, "copies", 0)]]
+
     def _check_set(self, op: proj.ProjectSetOp) -> None:
-        rows = self.variables[f"{op.node.data}.0"].resolved()
-        if rows is None or op.kind.data in ELEMENTWISE_SETS:
+        rows = self._copies_of(op.node.data).resolved()
+        if rows is None or SETS[op.kind.data].entrywise:
             return
         axes = op.fields.data.get("axes")
         if isinstance(axes, DenseArrayBase) and rows.axis not in axes.get_values():
@@ -286,6 +291,16 @@ def _without(layout: Layout, axes: Sequence[int], where: str) -> Layout:
         raise Mixed(f"{where} reduces over samples")
     kept = frozenset(moved(rows) for rows in layout.perhaps if rows.axis not in axes)
     return Layout(None if layout.rows is None else moved(layout.rows), kept)
+
+
+def _of_sites(op: proj.EvaluateOp, layout: Layout, where: str) -> Layout:
+    """Return the layout after an operator of the user's own, which reads all entries of a site together."""
+    if op.signature is None:
+        raise Mixed(f"{where} does not say how it reads its inputs; give the shapes of one site")
+    sites = len(Signature.parse(op.signature.data).sites([shape_of(each) for each in op.inputs]))
+    if layout.rows is not None and layout.rows.axis >= sites:
+        raise Mixed(f"{where} reads several samples at one site, {op.signature.data}")
+    return _only(layout, lambda axis: axis < sites)
 
 
 def _looked_up(table: Layout, indices: Layout, where: str) -> Layout:

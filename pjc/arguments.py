@@ -44,18 +44,7 @@ examples:
 A wrong file or value is reported on stderr, with exit code 1; a wrong command line with 2.
 """
 
-_TRAIN_EXAMPLES = """\
-data:
-  digits                 8 x 8 handwritten digits, bundled with scikit-learn
-  FILE.npz               arrays x and y
-  npy:X.npy,Y.npy        two arrays, of any size: the first stays on disk (also npy:FOLDER)
-  images:FOLDER          image files in a folder for each class (pip install 'pjc[images]')
-  openml:NAME[:VERSION]  a data set of OpenML, which scikit-learn fetches; perhaps with --target
-  text:FILE              characters; the network predicts the next one
-  FILE.csv               with --target COLUMN
-  FILE                   IDX images (the MNIST format, gzipped or not), labels found beside them
-  IMAGES,LABELS          two IDX files
-
+_TRAIN_EXAMPLES = """
 The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
 the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
 there, or from the last checkpoint of a run that was killed, to the same numbers as a run that was
@@ -263,12 +252,14 @@ def _add_compile_options(parser: argparse.ArgumentParser) -> None:
 
 
 def train_parser() -> argparse.ArgumentParser:
+    from pjc.runtime.data.sources import help_lines
+
     parser = argparse.ArgumentParser(
         prog="pjc train",
         usage="pjc train MODEL.pjn --data SOURCE [options]",
         description="Compiles a network and trains it, and leaves in the current directory\n"
         "MODEL.params.safetensors, MODEL.history.csv and MODEL.pjx.",
-        epilog=_TRAIN_EXAMPLES,
+        epilog="\n  ".join(["data:", *help_lines()]) + "\n" + _TRAIN_EXAMPLES,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from .data.dataset import Dataset
-from .data.fit import Spec, fit
+from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
 from .trainable import Trainable, TrainError, batch_size, specs
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.dataset import DataError, require_file
+from .data.errors import DataError, require_file
 from .files import replace_file
 
 _FORMAT = "pjc-training-1"

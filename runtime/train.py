@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .data.dataset import Dataset
-from .data.fit import fit
+from .data.fitting import fit
 from .distributed import ALONE, DistributedError, Share
 from .evaluate import evaluator
 from .history import Result, Row

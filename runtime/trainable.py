@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .data.fit import Spec
+from .data.fitting import Spec
 
 
 class TrainError(Exception):

@@ -111,6 +111,12 @@ def test_the_page_of_passes_is_up_to_date() -> None:
     assert read(ROOT / "docs" / "passes.md") == page, "run python docs/reference.py"
 
 
+def test_the_table_of_sources_is_up_to_date() -> None:
+    with_table = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_table"]
+    text = read(ROOT / "docs" / "data.md")
+    assert "| `FILE.npz` |" in text and with_table(text) == text, "run python docs/reference.py"
+
+
 def test_the_example_in_the_tour_is_the_example() -> None:
     assert read(ROOT / "examples" / "digits_mlp.pjn").strip() in read(ROOT / "docs" / "tour.md")
 

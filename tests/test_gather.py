@@ -12,8 +12,7 @@ import pytest
 import pjc
 from pjc.diagnostics import DiagnosticError
 from pjc.driver import SOLVERS, Options, compile_text
-from pjc.runtime.data import DataError, from_arrays
-from pjc.runtime.data.fit import fit
+from pjc.runtime.data import DataError, fit, from_arrays
 from pjc.runtime.data.normalize import Normalize
 from pjc.runtime.program import ProgramError
 

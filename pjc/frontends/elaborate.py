@@ -8,36 +8,37 @@ from collections.abc import Mapping, Sequence
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block as IrBlock
-from xdsl.ir import Region, SSAValue
+from xdsl.ir import SSAValue
 
+from pjc.builder.emitter import TooManyOperations, set_hint
+from pjc.builder.values import Target, Tensor
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
-from pjc.dialects import net, ops
+from pjc.dialects import ops
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
-from pjc.frontends.binding import Given, Slot, bind
+from pjc.frontends.binding import bind
 from pjc.frontends.declarations import Declarations
-from pjc.frontends.emitter import set_hint
 from pjc.frontends.expressions import Evaluator
 from pjc.frontends.libraries import Libraries
 from pjc.frontends.loading import LibraryLoader
-from pjc.frontends.loops import LoopReader, drop_unread
+from pjc.frontends.loops import LoopReader
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
-from pjc.frontends.sets import SETS, set_op
+from pjc.frontends.sets import SETS
 from pjc.frontends.values import (
     MAX_NUMBER,
     POISON,
     Block,
+    Given,
     Init,
     InitName,
     Instance,
     LossName,
     Mistake,
     Poison,
-    TargetValue,
-    Tensor,
+    Slot,
     Value,
     describe,
     is_poisoned,
@@ -95,30 +96,32 @@ class Elaborator:
     ) -> None:
         self.tree = tree
         self.report = Report(tree.span.file, tree.source)
-        self.loader = LibraryLoader(self, libraries)
         self.evaluator = Evaluator(tree, self.report, self._call_block)
         self.file = self.evaluator.file
         self.declarations = Declarations(self.evaluator, defines, dtype, has_batch)
         self.loops = LoopReader(self.evaluator, self._statement)
         self.outputs: dict[str, Span] = {}
         self.blocks: list[Block] = []
+        self.loader = LibraryLoader(self.evaluator, libraries, self.define, self.blocks)
         self.called: set[Block] = set()
         self.hinted: set[SSAValue] = set()
 
     def run(self, name: str) -> ModuleOp:
         """Return the module, or raise with all the mistakes."""
-        for statement in self.tree.statements:
-            self._statement(statement, self.file)
-        self._check_uncalled()
+        try:
+            for statement in self.tree.statements:
+                self._statement(statement, self.file)
+            self._check_uncalled()
+        except TooManyOperations as error:
+            (limit,) = error.diagnostics
+            self.report.give_up(limit.message, limit.span, limit.hint)
         self.declarations.check_defines()
         if not self.outputs:
             end = self.tree.span
             place = Span(end.file, end.end_line, end.end_column, end.end_line, end.end_column + 1)
             self.report.add("the file has no output", place, "end it with 'output NAME'")
         self.report.finish()
-        drop_unread(self.evaluator.emitter.block)
-        region = Region([self.evaluator.emitter.block])
-        return ModuleOp([net.NetworkOp(name, self.declarations.dims, region)])
+        return self.evaluator.emitter.module(name)
 
     def _statement(self, node: ast.Node, scope: Scope) -> None:
         """Run a statement; note its mistakes."""
@@ -236,19 +239,20 @@ class Elaborator:
     def _check_uncalled(self) -> None:
         """Run blocks that nothing calls on poison, for the mistakes that any call would show."""
         emitter, declarations = self.evaluator.emitter, self.declarations
-        kept, labels = emitter.block, declarations.labels
+        labels = declarations.labels
         for block in self.blocks:
             if block not in self.called:
-                emitter.block, declarations.labels = IrBlock(), {}
-                self._run_block(block, {}, Scope(block.tree.name.id))
-        emitter.block, declarations.labels = kept, labels
+                declarations.labels = {}
+                with emitter.aside():
+                    self._run_block(block, {}, Scope(block.tree.name.id))
+        declarations.labels = labels
 
     # Values, outputs and requirements
 
     def _bindable(self, node: ast.Node, scope: Scope) -> Value:
         """Return a value that a name can stand for."""
         value = self.evaluator.evaluate(node, scope)
-        if isinstance(value, TargetValue | LossName) or not isinstance(
+        if isinstance(value, Target | LossName) or not isinstance(
             value, int | float | tuple | Tensor | Init | InitName | Block | Instance | Poison
         ):
             wrong = Mistake(f"{describe(value)} is no value of its own")
@@ -324,7 +328,7 @@ class Elaborator:
                           "write 'output other_name = ...'", name.span)  # fmt: skip
         if node.name is not None:
             self._hint(value, name.id)
-        self.evaluator.emitter.add(ops.OutputOp(name.id, value.ssa), name.id, node.span)
+        self.evaluator.site(node, self.file).output(name.id, value)
 
     def _require(self, node: ast.Require) -> None:
         loss = node.loss
@@ -341,9 +345,8 @@ class Elaborator:
             raise Mistake(f"the loss {function.id} needs its arguments",
                           f"write {function.id}(logits, target)", function.span)  # fmt: skip
         given = self.evaluator.given(loss, self.file)
-        found: object = self.evaluator.call_function(LOSSES[function.id], loss, given, self.file)
-        if isinstance(found, ops.LossOp):
-            self.evaluator.emitter.add(found, function.id, node.span)
+        site = self.evaluator.site(node, self.file)
+        self.evaluator.call_function(LOSSES[function.id], loss, given, site)
 
     def _require_in_set(self, node: ast.Require, scope: Scope) -> None:
         """Require a value to be in a set."""
@@ -357,14 +360,13 @@ class Elaborator:
         value = self.evaluator.evaluate(node.loss, scope)
         call = within if isinstance(within, ast.Call) else ast.Call(function.span, function, ())
         given = self.evaluator.given(call, scope)
-        described = self.evaluator.call_function(SETS[function.id], call, given, scope)
-        if is_poisoned(value) or is_poisoned(described):
+        site = self.evaluator.site(node, scope)
+        wanted: object = self.evaluator.call_function(SETS[function.id], call, given, site)
+        if is_poisoned(value) or not isinstance(wanted, dict):
             return
         if not isinstance(value, Tensor):
             raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
-        op = set_op(function.id, value, described)  # type: ignore[arg-type]
-        label = f"{self._named_value(node.loss, scope)}.{function.id}"
-        self.evaluator.emitter.add(op, label, node.span)
+        site.require_in(value, function.id, self._named_value(node.loss, scope), **wanted)
 
     @staticmethod
     def _named_value(node: ast.Node, scope: Scope) -> str:

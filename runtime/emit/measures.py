@@ -92,7 +92,7 @@ class Measures:
 
     def _held(self, state: State, node: str, factor: str) -> Array:
         """Return a factor of a dot; zero where the dot holds none, because it does not move."""
-        name = self.variables.held(node, factor)
+        name = self.variables.factor(node, factor)
         return jnp.zeros(()) if name is None else state[name]
 
     def _size(self, variable: proj.VariableOp) -> int:

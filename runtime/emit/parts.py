@@ -124,8 +124,7 @@ class _Part:
     def share_means(self, op: proj.ProjectSharedOp | proj.ProjectHalfwayOp) -> None:
         """Make the new means of a compressed node those over all shares of the samples."""
         for index, mean in zip(op.wanted.get_values(), op.new_means, strict=True):
-            name = self.variables.held(op.node.data, index)
-            assert name is not None, "a node holds the means that it is asked for"
+            name = self.variables.mean(op.node.data, index)
             sharding = self.variables.by_name[name].sharding
             self.values[mean] = self.variables.placement.mean(sharding, self.values[mean])
 

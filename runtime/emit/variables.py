@@ -44,7 +44,7 @@ class Variables:
     @cached_property
     def slots(self) -> dict[str, str]:
         """The names of the variables that record parameters, by the parameters' names."""
-        return {op.node.data: name for name, op in self.by_name.items() if op.kind.data == "slot"}
+        return {op.node.data: name for name, op in self.by_name.items() if op.role.data == "slot"}
 
     @cached_property
     def measured(self) -> dict[str, proj.VariableOp]:
@@ -53,15 +53,20 @@ class Variables:
 
     def is_factor(self, name: str) -> bool:
         """Return whether a variable says how copies differ from their mean, so that it is never averaged."""
-        return self.by_name[name].kind.data == "factor"
+        return self.by_name[name].is_for.factor
 
-    def held(self, node: str, what: str | int) -> str | None:
-        """Return the name of a variable that a compressed node holds; None if it holds no such.
+    @cached_property
+    def roles(self) -> dict[tuple[str, str], str]:
+        """The names of the variables that are the only ones of their role in a node, by node and role."""
+        return {(op.node.data, op.role.data): name for name, op in self.by_name.items()}
 
-        ``what`` is the name of a factor, or the index of the operand of whose copies it holds the mean.
-        """
-        name = f"{node}.{what}"
-        return name if name in self.by_name else None
+    def mean(self, node: str, operand: int) -> str:
+        """Return the name of the variable that holds the mean of a compressed node's copies of an operand."""
+        return self.program.held()[proj.Place(node, "mean", operand)].sym_name.data
+
+    def factor(self, node: str, role: str) -> str | None:
+        """Return the name of the variable that holds a factor of a node; None if there is no such."""
+        return self.roles.get((node, role))
 
     def node(self, name: str) -> str:
         """Return the node that holds a variable."""

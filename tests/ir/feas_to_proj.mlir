@@ -14,9 +14,9 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3x2xf32>
-// CHECK-NEXT:     proj.variable @z.0 "copies" of "z" : tensor<4x2x3xf32>
-// CHECK-NEXT:     proj.variable @z.1 "copies" of "z" : tensor<4x2x3xf32>
-// CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @z.0 "copies" operand 0 of "z" : tensor<4x2x3xf32>
+// CHECK-NEXT:     proj.variable @z.1 "copies" operand 1 of "z" : tensor<4x2x3xf32>
+// CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %x = proj.datum "x" : tensor<4x3xf32>
 // CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>

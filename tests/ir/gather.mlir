@@ -15,7 +15,7 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @n parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @table.slot "slot" of "table" : tensor<7x3xf32>
-// CHECK-NEXT:     proj.variable @margin.0 "copies" of "margin" : tensor<5x3xf32>
+// CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<5x3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %t = proj.datum "tokens" : tensor<4x5xi32>
 // CHECK-NEXT:       %w = proj.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>

@@ -127,8 +127,8 @@ proj.program @p parts ["A"] dims {} {
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @v "copies" of "z" : tensor<2xf32>
-  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
   proj.forward {
     "test.op"() : () -> ()
   }
@@ -138,7 +138,28 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.variable @v "numbers" of "z" : tensor<2xf32>
-// CHECK: a variable holds copies, slot, mean, factor, found 'numbers'
+// CHECK: the role of a variable is one of slot, copies, mean, c, f, d, e, sigma, delta, alpha, beta, product, found 'numbers'
+
+// -----
+
+proj.variable @v "copies" of "z" : tensor<2xf32>
+// CHECK: a variable of role 'copies' names its operand
+
+// -----
+
+proj.variable @v "slot" operand 0 of "z" : tensor<2xf32>
+// CHECK: a variable of role 'slot' is of no operand
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
+  proj.variable @w "copies" operand 0 of "z" : tensor<2xf32>
+  proj.forward {
+    "test.op"() : () -> ()
+  }
+}
+// CHECK: 'z' holds two variables of role 'copies'
 
 // -----
 
@@ -153,7 +174,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @v "copies" of "z" : tensor<3x2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<3x2xf32>
   proj.forward {
     %w = proj.parameter "w" <1.0 * zeros> : tensor<2xf32>
     proj.write %w to [#proj.path<@v via broadcast [4, 2] [1]>] : tensor<2xf32>
@@ -164,7 +185,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.program @p parts ["A"] dims {} {
-  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
   proj.forward {
     "test.op"() : () -> ()
   }
@@ -288,7 +309,7 @@ feas.problem @p dims {} {
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @v "copies" of "z" : tensor<4x3xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<4x3xf32>
   proj.forward {
     %w = proj.parameter "w" <1.0 * zeros> : tensor<2x3xf32>
     %i = proj.datum "i" : tensor<5xi32>
@@ -355,7 +376,7 @@ op.set %x in "sparse" {k = 1 : i64, axes = array<i64: 2>} : tensor<2x3xf32>
 
 %x = "test.op"() : () -> tensor<2x3xf32>
 op.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : tensor<2x3xf32>
-// CHECK: set 'mask': its shape [2] must be the end of the tensor's, [2, 3]
+// CHECK: set 'mask': the mask has the shape [2], which is not the end of that of [2, 3]
 
 // -----
 
@@ -372,7 +393,7 @@ op.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : te
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @z.0 "copies" of "z" sharded <[sample], []> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], []> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -382,7 +403,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[sample]> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample]> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -392,7 +413,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[sample], [feature]> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], [feature]> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -402,7 +423,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[sample], [sample]> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], [sample]> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -412,7 +433,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[batch], []> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[batch], []> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -422,7 +443,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 0, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[], []> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[], []> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -441,7 +462,7 @@ proj.program @p parts [] dims {} mesh <sample = 1, feature = 1, stack = 2> assig
 // -----
 
 proj.program @p parts ["A"] dims {} {
-  proj.variable @z.0 "copies" of "z" : tensor<2x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" : tensor<2x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -455,7 +476,7 @@ proj.program @p parts ["A"] dims {} {
 // -----
 
 proj.program @p parts ["A"] dims {} {
-  proj.variable @z.0 "copies" of "z" : tensor<3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" : tensor<3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }

@@ -18,11 +18,11 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 2 : i64} {
 // CHECK-NEXT:     proj.variable @b.slot "slot" of "b" : tensor<2xf32>
-// CHECK-NEXT:     proj.variable @h.0 "copies" of "h" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @h.1 "copies" of "h" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @h.2 "copies" of "h" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @i.0 "copies" of "i" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @h.0 "copies" operand 0 of "h" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @h.1 "copies" operand 1 of "h" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @h.2 "copies" operand 2 of "h" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @i.0 "copies" operand 0 of "i" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %x = proj.datum "x" : tensor<4x2xf32>
 // CHECK-NEXT:       %h0 = proj.constant 0.000000e+00 : tensor<1x2xf32>

@@ -21,10 +21,10 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @n parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @table.slot "slot" of "table" : tensor<7x3xf32>
-// CHECK-NEXT:     proj.variable @sum_relu.0 "copies" of "sum_relu" : tensor<2x4x3xf32>
-// CHECK-NEXT:     proj.variable @sum_relu.1 "copies" of "sum_relu" : tensor<2x4x3xf32>
-// CHECK-NEXT:     proj.variable @identity.0 "copies" of "identity" : tensor<2x4x3xf32>
-// CHECK-NEXT:     proj.variable @margin.0 "copies" of "margin" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.variable @sum_relu.0 "copies" operand 0 of "sum_relu" : tensor<2x4x3xf32>
+// CHECK-NEXT:     proj.variable @sum_relu.1 "copies" operand 1 of "sum_relu" : tensor<2x4x3xf32>
+// CHECK-NEXT:     proj.variable @identity.0 "copies" operand 0 of "identity" : tensor<2x4x3xf32>
+// CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %t = proj.datum "tokens" : tensor<4x2xi32>
 // CHECK-NEXT:       %w = proj.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>

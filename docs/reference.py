@@ -1,6 +1,6 @@
-"""Writes docs/passes.md from the docstrings of the passes: ``python docs/reference.py``.
+"""Writes docs/passes.md from the docstrings of the passes, and docs/options.md from the fields of the options.
 
-tests/test_docs.py holds the page to them.
+``python docs/reference.py`` does it; tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from pjc.fields import Option, options_of
+from pjc.options import Options
+from pjc.passes.solvers import SOLVERS
 from pjc.universe import PASSES, pass_factory
 
 HEAD = """# Passes
@@ -41,5 +44,41 @@ def page() -> str:
     return "\n".join(parts)
 
 
+OPTIONS_HEAD = """# Options
+
+How to compile: as options of `pjc` and `pjc train`, and as keywords of `pjc.compile` and `pjc.Options`. A value
+that is out of its range is refused, and so is an option that the solver or the source that was chosen does not
+use. This page is generated from the fields of `Options` by docs/reference.py.
+"""
+
+
+def options_page(cls: type = Options) -> str:
+    """Return the text of docs/options.md."""
+    found = options_of(cls)
+    parts = [OPTIONS_HEAD]
+    for group in dict.fromkeys(each.group for each in found):
+        parts.append(f"## {group[0].upper()}{group[1:]}\n")
+        parts.append("| command line | Python | takes | default | |\n|---|---|---|---|---|")
+        parts += [_row(each) for each in found if each.group == group]
+        parts.append("")
+    parts.append("## Solvers\n\n| name | numbers | |\n|---|---|---|")
+    for name, solver in SOLVERS.items():
+        numbers = ", ".join(f"`{key}={value:g}`" for key, value in solver.defaults().items())
+        said = " ".join((inspect.getdoc(solver) or "").split()).replace("``", "`").replace("|", "\\|")
+        parts.append(f"| `{name}` | {numbers} | {said} |")
+    return "\n".join(parts) + "\n"
+
+
+def _row(option: Option) -> str:
+    metavar = option.metavar or option.kind.metavar
+    flags = ", ".join(f"`{flag}`" for flag in option.flags) + (f" {metavar}" if metavar else "")
+    told = option.told() if callable(option.told) else option.told
+    default = option.shown_default if option.default not in (None, ()) or option.shown else ""
+    cells = (flags, f"`{option.name}`", option.kind.wanted, default, told)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "passes.md").write_text(page())
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    (folder / "passes.md").write_text(page())
+    (folder / "options.md").write_text(options_page())

@@ -16,6 +16,11 @@ def test_the_page_of_passes_is_up_to_date() -> None:
     assert (ROOT / "docs" / "passes.md").read_text() == page, "run python docs/reference.py"
 
 
+def test_the_page_of_options_is_up_to_date() -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "reference.py"))["options_page"]()
+    assert (ROOT / "docs" / "options.md").read_text() == page, "run python docs/reference.py"
+
+
 def test_the_example_in_the_readme_is_the_example() -> None:
     example = (ROOT / "examples" / "digits_mlp.pjn").read_text().strip()
     assert example in (ROOT / "README.md").read_text()

@@ -192,8 +192,8 @@ def test_options_that_are_decided_are_refused(stage: str, options: dict[str, Any
     [
         ("builtin.module {\n}\n", "should hold one of net.network.* and it holds nothing"),
         ("builtin.module {\n  net.network @x dims {} {\n", r"<string>:3:1: error: "),
-        ("builtin.module {\n  net.what\n}\n", "<string>:2:3: error: .*not registered"),
-        ("proj.program @p parts [] dims {} {\n}\n", "has one proj.forward, found 0"),
+        ("builtin.module {\n  net.what\n}\n", "<string>:3:1: error: .*not registered"),
+        ("proj.program @p parts [] dims {} {\n}\n", "expected a single block, but got 0 blocks"),
     ],
 )
 def test_wrong_ir_is_refused_with_its_place(text: str, message: str) -> None:

@@ -22,7 +22,8 @@ import pjc
 from pjc.commands.arguments import parse
 from pjc.commands.train import USAGE, Arguments, request_of
 from pjc.runtime.data.prepare import Parts, prepare
-from pjc.runtime.train import batch_size, evaluator, metric, specs
+from pjc.runtime.evaluate import evaluator, metric
+from pjc.runtime.trainable import batch_size, specs
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Loops of the net dialect: a body that is repeated, with what it carries, reads and collects.
 
 All iterations are projected at once: passes/net_to_feas.py turns a loop into constraints with a leading axis
-for the iterations (DESIGN.md section 4). Only the forward pass runs one iteration after another.
+for the iterations (docs/design.md#loops). Only the forward pass runs one iteration after another.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """The proj dialect: a solver as a program over tensors.
 
-A program declares what it takes, and holds *variables* (copies and slots, together the state ``x``), the
-forward pass, one region for each part that projects onto all its constraints at once, and the solver's
-iteration in terms of those projections. Within a part every read is of the state before the part and
-the writes do not overlap, so the order of its operations cannot matter.
+A program declares what it takes, and holds *variables* (copies and slots, together the state ``x`` of
+docs/design.md#meaning), the forward pass, one region for each part that projects onto all its constraints at
+once, and the solver's iteration in terms of those. Within a part every read is of the state before
+the part and the writes do not overlap, so the order of its operations cannot matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import NamedTuple
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -57,9 +58,10 @@ from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.net import FLOATS, InitAttr
+from pjc.dialects.ops import FLOATS, InitAttr
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
+from pjc.dialects.steps import Step, shape_after
 from pjc.dialects.view import SIZES, StepAttr, element_bytes, shape_of, sizes
 
 
@@ -92,19 +94,25 @@ class PathAttr(ParametrizedAttribute):
     def __init__(
         self,
         variable: str,
-        steps: Sequence[StepAttr] = (),
+        steps: Sequence[Step] = (),
         nodes: int = 1,
         group: int = 0,
         apart: bool = False,
     ) -> None:
         numbers = (IntAttr(nodes), IntAttr(group), IntAttr(int(apart)))
-        super().__init__(StringAttr(variable), ArrayAttr(list(steps)), *numbers)
+        super().__init__(StringAttr(variable), ArrayAttr(map(StepAttr, steps)), *numbers)
+
+    def way(self) -> tuple[Step, ...]:
+        """Return the steps."""
+        return tuple(step.data for step in self.steps)
+
+    def by_number(self) -> bool:
+        """Whether only a batch tells which entries are read."""
+        return any(step.datum() is not None for step in self.way())
 
     def result_shape(self, shape: Shape) -> Shape:
         """Return the shape at the end of the path, for a value of the given shape."""
-        for step in self.steps:
-            shape = step.result_shape(shape)
-        return shape
+        return shape_after(self.way(), shape)
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
@@ -126,7 +134,7 @@ class PathAttr(ParametrizedAttribute):
             steps = []
             separator = "via"
             while parser.parse_optional_keyword(separator):
-                steps.append(StepAttr.parse_body(parser))
+                steps.append(StepAttr(StepAttr.parse_body(parser)))
                 separator = "then"
             nodes = parser.parse_integer() if parser.parse_optional_keyword("for") else 1
             apart = parser.parse_optional_keyword("apart") is not None
@@ -276,6 +284,10 @@ class ProgramOp(IRDLOperation):
         """Return the variables by name, in the order of the text."""
         return {op.sym_name.data: op for op in self.body.block.ops if isinstance(op, VariableOp)}
 
+    def held(self) -> dict[Place, VariableOp]:
+        """Return the variables by node, role and operand."""
+        return {variable.place: variable for variable in self.variables().values()}
+
     def device_of(self) -> dict[str, int]:
         """Return which device along the stack axis projects each constraint; empty if all project all."""
         if self.assigned is None:
@@ -312,6 +324,13 @@ class ProgramOp(IRDLOperation):
         for name in names:
             if names.count(name) > 1:
                 raise VerifyException(f"variable '@{name}' is declared twice")
+        places: set[Place] = set()
+        for variable in self.variables().values():
+            if variable.place in places:
+                raise VerifyException(
+                    f"'{variable.node.data}' holds two variables of role '{variable.role.data}'"
+                )
+            places.add(variable.place)
         forwards = [op for op in self.body.block.ops if isinstance(op, ForwardOp)]
         if len(forwards) != 1:
             raise VerifyException(f"a program has one proj.forward, found {len(forwards)}")
@@ -329,6 +348,48 @@ class ProgramOp(IRDLOperation):
                 _verify_indices(op.paths, data)
             if isinstance(op, SHARDED) and op.sharding is not None:
                 _verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
+
+
+class Place(NamedTuple):
+    """Where a variable belongs: its node, its role, and the operand if its role is of one."""
+
+    node: str
+    role: str
+    operand: int | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a variable of one role is.
+
+    Attributes:
+        of_operand: whether it is of one operand of its node, rather than of them together.
+        factor: whether it tells how copies differ from their mean: then states that are combined keep that of
+            the first, and no gap is measured over it.
+        copied: whether it has an entry for each copy, ``[.., K, M, N]`` for those of a dot.
+    """
+
+    of_operand: bool = False
+    factor: bool = False
+    copied: bool = False
+
+
+ROLES: dict[str, Role] = {
+    "slot": Role(),
+    "copies": Role(of_operand=True, copied=True),
+    "mean": Role(of_operand=True),
+    "c": Role(of_operand=True, factor=True),
+    "f": Role(of_operand=True, factor=True),
+    "d": Role(of_operand=True, factor=True),
+    "e": Role(of_operand=True, factor=True),
+    "sigma": Role(factor=True, copied=True),
+    "delta": Role(factor=True, copied=True),
+    "alpha": Role(factor=True),
+    "beta": Role(factor=True),
+    "product": Role(factor=True),
+}
+"""What variables are for. A ``slot`` records a parameter; ``copies`` are a node's copies of an operand, of
+which a compressed node holds the ``mean`` instead, and the factors of runtime/projections/dot_halfway.py."""
 
 
 @irdl_op_definition
@@ -383,42 +444,59 @@ class TargetOp(IRDLOperation):
 
 @irdl_op_definition
 class VariableOp(IRDLOperation):
-    """A tensor of the state, and the node that holds it.
+    """A tensor of the state: the node that holds it, and what it is for (:data:`ROLES`).
 
-    ``proj.variable @dense.matmul.lhs copies of "dense.matmul" : tensor<4x3x5xf32>`` holds a node's
-    copies of one input; a ``slot`` records a parameter. A compressed node holds the ``mean`` of its copies of
-    an input instead, and ``factor`` tensors that describe how the copies differ from it.
+    ``proj.variable @dense.matmul.0 "copies" operand 0 of "dense.matmul" : tensor<4x3x5xf32>`` holds a node's
+    copies of its first operand. The name says nothing: passes look variables up by node, role and operand.
     """
 
     name = "proj.variable"
 
     sym_name = prop_def(SymbolNameConstraint())
-    kind = prop_def(StringAttr)
+    role = prop_def(StringAttr)
+    operand_index = opt_prop_def(IntegerAttr.constr(i64))
     node = prop_def(StringAttr)
     type = prop_def(TensorType)
     sharding = opt_prop_def(ShardingAttr)
 
-    KINDS: ClassVar[tuple[str, ...]] = ("copies", "slot", "mean", "factor")
-
-    assembly_format = "$sym_name $kind `of` $node (`sharded` $sharding^)? `:` $type attr-dict"
+    assembly_format = (
+        "$sym_name $role (`operand` $operand_index^)? `of` $node (`sharded` $sharding^)? `:` $type attr-dict"
+    )
 
     def sharded_type(self) -> Attribute:
         """Return the type of the tensor that the sharding is of."""
         return self.type
 
-    def __init__(self, name: str, kind: str, node: str, type: Attribute) -> None:
+    def __init__(self, name: str, place: Place, type: Attribute) -> None:
+        index = None if place.operand is None else IntegerAttr(place.operand, i64)
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
-                "kind": StringAttr(kind),
-                "node": StringAttr(node),
+                "role": StringAttr(place.role),
+                "operand_index": index,
+                "node": StringAttr(place.node),
                 "type": type,
             }
         )
 
+    @property
+    def place(self) -> Place:
+        """The node, the role and the operand, by which the variable is found."""
+        operand = None if self.operand_index is None else self.operand_index.value.data
+        return Place(self.node.data, self.role.data, operand)
+
+    @property
+    def is_for(self) -> Role:
+        """What a variable of its role is."""
+        return ROLES[self.role.data]
+
     def verify_(self) -> None:
-        if self.kind.data not in self.KINDS:
-            raise VerifyException(f"a variable holds {', '.join(self.KINDS)}, found '{self.kind.data}'")
+        role = self.role.data
+        if role not in ROLES:
+            raise VerifyException(f"the role of a variable is one of {', '.join(ROLES)}, found '{role}'")
+        if self.is_for.of_operand != (self.operand_index is not None):
+            needs = "names its operand" if self.is_for.of_operand else "is of no operand"
+            raise VerifyException(f"a variable of role '{role}' {needs}")
 
 
 @irdl_op_definition
@@ -625,19 +703,26 @@ class NextOp(IRDLOperation):
 
 @irdl_op_definition
 class EvaluateOp(IRDLOperation):
-    """The value of an operation in the forward pass: ``%z = proj.evaluate "dot" {} %x, %w : ...``."""
+    """The value of an operation in the forward pass: ``%z = proj.evaluate "dot" {} %x, %w of "z" : ...``.
+
+    For an operator of the user's own with the shapes of one site: ``at "[n] -> [n]"``.
+    """
 
     name = "proj.evaluate"
 
     operator = prop_def(StringAttr)
     node = prop_def(StringAttr)
     fields = prop_def(DictionaryAttr)
+    signature = opt_prop_def(StringAttr)
     inputs = var_operand_def(TensorType)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$operator $fields $inputs `of` $node attr-dict `:` type($inputs) `->` type($result)"
+    assembly_format = (
+        "$operator $fields $inputs (`at` $signature^)? `of` $node attr-dict "
+        "`:` type($inputs) `->` type($result)"
+    )
 
     def __init__(
         self,
@@ -646,6 +731,7 @@ class EvaluateOp(IRDLOperation):
         node: str,
         inputs: Sequence[SSAValue],
         type: Attribute,
+        signature: StringAttr | None = None,
     ) -> None:
         super().__init__(
             operands=[list(inputs)],
@@ -653,6 +739,7 @@ class EvaluateOp(IRDLOperation):
                 "operator": StringAttr(operator),
                 "fields": DictionaryAttr(fields),
                 "node": StringAttr(node),
+                "signature": signature,
             },
             result_types=[type],
         )
@@ -1025,12 +1112,9 @@ class ConstrainOp(IRDLOperation):
     def verify_variables(self, variables: dict[str, VariableOp]) -> None:
         """Raise unless the path starts at a slot and ends at a value of which there is such a set."""
         found = variables.get(self.path.variable.data)
-        if found is None or found.kind.data != "slot":
+        if found is None or found.role.data != "slot":
             raise VerifyException(f"'@{self.path.variable.data}' is no slot")
-        shape = shape_of(found.type)
-        for step in self.path.steps:
-            shape = step.result_shape(shape)
-        verify_set(self.kind.data, self.fields.data, shape)
+        verify_set(self.kind.data, self.fields.data, self.path.result_shape(shape_of(found.type)))
 
 
 @irdl_op_definition
@@ -1205,9 +1289,12 @@ def _verify_path(path: PathAttr, shape: Shape, variables: dict[str, VariableOp])
 
 def _verify_indices(paths: ArrayAttr[PathAttr], data: dict[str, DatumOp]) -> None:
     """Raise if a gather of a path reads its indices from what is no such datum."""
-    for step in (step for path in paths for step in path.steps if step.indices.data):
-        datum = data.get(step.indices.data)
-        if datum is None or datum.result.type != TensorType(i32, step.lists()[0]):
+    for step in (step for path in paths for step in path.steps):
+        label = step.data.datum()
+        if label is None:
+            continue
+        datum = data.get(label)
+        if datum is None or datum.result.type != TensorType(i32, step.data.lists()[0]):
             found = "there is none" if datum is None else f"it has type {datum.result.type}"
             raise VerifyException(f"step '{step}' needs a datum of that name and shape in i32, but {found}")
 

@@ -20,6 +20,8 @@ class ShapeError(ValueError):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")
 
 
 def show(shape: Sequence[int]) -> str:

@@ -1,18 +1,17 @@
 """The view dialect: data movement that imposes nothing. It serves net and feas alike.
 
-Each view is an op, and each of its operands takes one *step* (:class:`StepAttr`) through it. In proj
+Each view is an op, and each of its operands takes one *step* (:mod:`pjc.dialects.steps`) through it. In proj
 the steps from a value to the copies that read it form a path.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Self
 
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
-    ArrayAttr,
     DenseArrayBase,
     FixedBitwidthType,
     IntegerAttr,
@@ -22,7 +21,7 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, SSAValue
+from xdsl.ir import Attribute, Data, Dialect, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -41,6 +40,20 @@ from xdsl.utils.hints import isa
 
 from pjc.dialects import shapes
 from pjc.dialects.shapes import Shape, ShapeError
+from pjc.dialects.steps import (
+    Broadcast,
+    Gather,
+    Pad,
+    Patches,
+    Place,
+    Reshape,
+    Shift,
+    Slice,
+    Step,
+    StepError,
+    Transpose,
+    step_of,
+)
 
 Sizes = DenseArrayBase[IntegerType]
 SIZES = DenseArrayBase.constr(i64)
@@ -112,265 +125,189 @@ class ShapedOp(IRDLOperation, ABC):
 
 
 @irdl_attr_definition
-class StepAttr(ParametrizedAttribute):
+class StepAttr(Data[Step]):
     """One step of a path: the way of one operand through one view.
 
-    ``#view.step<transpose [1, 0]>``. The kinds and their lists of integers:
-
-    - ``reshape [shape]``
-    - ``transpose [permutation]``
-    - ``broadcast [shape] [dims]``: axis ``i`` becomes ``dims[i]``
-    - ``slice [starts] [limits] [strides]``
-    - ``pad [low] [high]``: with zeros, which belong to the operand
-    - ``place [axis, offset, size]``: a range of a longer axis; other operands fill the rest
-    - ``gather "tokens" [shape]``: rows by number; the numbers, of that shape, are a datum
-    - ``patches [axes] [window] [strides]``: windows that slide along axes; the window's own axes come last
-    - ``shift [by]``: entry ``i`` of the first axis goes to ``i + by``; other operands fill the rest
+    ``#view.step<transpose [1, 0]>``. ``pjc.dialects.steps`` has the kinds.
     """
 
     name = "view.step"
 
-    kind: StringAttr
-    numbers: ArrayAttr[Sizes]
-    indices: StringAttr
-    """The label of the datum that holds the numbers of a gather's rows; empty for other kinds."""
-
-    LISTS: ClassVar[dict[str, int]] = {
-        "reshape": 1,
-        "transpose": 1,
-        "broadcast": 2,
-        "slice": 3,
-        "pad": 2,
-        "place": 1,
-        "gather": 1,
-        "shift": 1,
-        "patches": 3,
-    }
-
-    def __init__(self, kind: str, *numbers: Sequence[int], indices: str = "") -> None:
-        super().__init__(StringAttr(kind), ArrayAttr([sizes(row) for row in numbers]), StringAttr(indices))
-
-    def lists(self) -> tuple[Shape, ...]:
-        """Return the step's lists of integers."""
-        return tuple(tuple(row.get_values()) for row in self.numbers)
-
-    def result_shape(self, shape: Shape) -> Shape:
-        """Return the shape after the step, for an operand of the given shape."""
-        match self.kind.data, self.lists():
-            case "reshape", (target,):
-                return shapes.reshape(shape, target)
-            case "transpose", (permutation,):
-                return shapes.transpose(shape, permutation)
-            case "broadcast", (target, dims):
-                return shapes.broadcast(shape, target, dims)
-            case "slice", (starts, limits, strides):
-                return shapes.slice_(shape, starts, limits, strides)
-            case "pad", (low, high):
-                return shapes.pad(shape, low, high)
-            case "place", ((axis, offset, size),) if 0 <= axis < len(shape):
-                if 0 <= offset <= size - shape[axis]:
-                    return (*shape[:axis], size, *shape[axis + 1 :])
-            case "gather", (indices,):
-                return shapes.gather(shape, indices)
-            case "patches", (axes, window, strides):
-                return shapes.patches(shape, axes, window, strides)
-            case "shift", ((by,),) if shape and 0 < by < shape[0]:
-                return shape
-        raise ShapeError(f"step '{self}' does not fit a tensor of shape {shapes.show(shape)}")
-
-    def verify(self) -> None:
-        kind = self.kind.data
-        if kind not in self.LISTS:
-            raise VerifyException(f"unknown step '{kind}'; known are {', '.join(self.LISTS)}")
-        if len(self.lists()) != self.LISTS[kind]:
-            raise VerifyException(f"step '{kind}' takes {self.LISTS[kind]} lists, found {len(self.lists())}")
-        if bool(self.indices.data) != (kind == "gather"):
-            raise VerifyException("a step names the datum of its indices if, and only if, it is a gather")
-
-    def print_body(self, printer: Printer) -> None:
-        """Print the step without the brackets around it: ``transpose [1, 0]``."""
-        printer.print_string(self.kind.data)
-        if self.indices.data:
-            printer.print_string(" ")
-            printer.print_string_literal(self.indices.data)
-        for row in self.lists():
-            printer.print_string(" " + shapes.show(row))
-
     @classmethod
-    def parse_body(cls, parser: AttrParser) -> StepAttr:
-        """Parse what :meth:`print_body` prints."""
+    def parse_body(cls, parser: AttrParser) -> Step:
+        """Parse a step without the brackets around it: ``transpose [1, 0]``."""
         kind = parser.parse_identifier("the kind of a step")
-        indices = parser.parse_optional_str_literal()
-        rows = []
+        label = parser.parse_optional_str_literal()
+        lists = []
         while (
             row := parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
         ) is not None:
-            rows.append(row)
-        return StepAttr(kind, *rows, indices=indices or "")
+            lists.append(row)
+        try:
+            return step_of(kind, lists, label)
+        except StepError as error:
+            raise VerifyException(str(error)) from error
 
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            self.print_body(printer)
+    def print_body(self, printer: Printer) -> None:
+        """Print what :meth:`parse_body` parses."""
+        label = self.data.datum()
+        printer.print_string(self.data.kind())
+        if label is not None:
+            printer.print_string(" ")
+            printer.print_string_literal(label)
+        for row in self.data.lists():
+            printer.print_string(" " + shapes.show(row))
 
     @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+    def parse_parameter(cls, parser: AttrParser) -> Step:
         with parser.in_angle_brackets():
-            return cls.parse_body(parser).parameters
+            return cls.parse_body(parser)
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            self.print_body(printer)
 
 
 class ViewOp(ShapedOp, ABC):
     """A view: its result holds entries of its operands (and zeros), and imposes nothing."""
 
+    STEP: ClassVar[type[Step]]
+    """The kind of step that its operands take."""
+
     @abstractmethod
-    def step(self, operand: int) -> StepAttr:
+    def step(self, operand: int) -> Step:
         """Return the step that the entries of one operand take."""
+
+    def changed(self, operands: Sequence[SSAValue], change: Callable[[Step], Step]) -> ViewOp:
+        """Return the view of other operands by what a function makes of the steps."""
+        raise TypeError(f"'{self.name}' cannot be made from steps")
 
     def infer(self) -> Shape:
         return self.step(0).result_shape(shape_of(self.operands[0]))
 
 
-@irdl_op_definition
-class ReshapeOp(ViewOp):
-    """The same entries in row-major order: ``view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>``."""
-
-    name = "view.reshape"
+class MoveOp(ViewOp, ABC):
+    """A view of one operand. Its properties are the numbers of its step, but for the shape of the result."""
 
     operand = operand_def(TensorType)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
+
+    def __init__(self, operand: SSAValue, step: Step) -> None:
+        super().__init__(
+            operands=[operand],
+            properties={name: sizes(getattr(step, name)) for name in self.numbers()},
+            result_types=[tensor_like(operand, step.result_shape(shape_of(operand)))],
+        )
+
+    @classmethod
+    def numbers(cls) -> list[str]:
+        """Return the names of the properties."""
+        return [name for name in cls.STEP.number_names() if name != "shape"]
+
+    @classmethod
+    def by(cls, step: Step, operand: SSAValue) -> Self:
+        """Return the view of an operand by a step of its kind."""
+        made = cls.__new__(cls)
+        MoveOp.__init__(made, operand, step)
+        return made
+
+    def changed(self, operands: Sequence[SSAValue], change: Callable[[Step], Step]) -> MoveOp:
+        (operand,) = operands
+        return self.by(change(self.step(0)), operand)
+
+    def step(self, operand: int) -> Step:
+        return self.STEP(*(self._number(name) for name in self.STEP.number_names()))
+
+    def _number(self, name: str) -> Shape:
+        if name == "shape":
+            return tuple(-1 if size == DYNAMIC_INDEX else size for size in shape_of(self.result))
+        found = self.properties[name]
+        assert isa(found, Sizes)
+        return found.get_values()
+
+
+@irdl_op_definition
+class ReshapeOp(MoveOp):
+    """The same entries in row-major order: ``view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>``."""
+
+    name = "view.reshape"
+    STEP: ClassVar = Reshape
 
     assembly_format = "$operand attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(self, operand: SSAValue, shape: Sequence[int]) -> None:
-        target = shapes.reshape(shape_of(operand), tuple(shape))
-        super().__init__(operands=[operand], result_types=[tensor_like(operand, target)])
-
-    def step(self, operand: int) -> StepAttr:
-        target = shape_of(self.result)
-        return StepAttr("reshape", [-1 if size == DYNAMIC_INDEX else size for size in target])
+        super().__init__(operand, Reshape(tuple(shape)))
 
 
 @irdl_op_definition
-class TransposeOp(ViewOp):
+class TransposeOp(MoveOp):
     """Result axis ``i`` is operand axis ``permutation[i]``: ``view.transpose %x [1, 0] : ...``."""
 
     name = "view.transpose"
+    STEP: ClassVar = Transpose
 
-    operand = operand_def(TensorType)
     permutation = prop_def(SIZES)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
 
     assembly_format = "$operand $permutation attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(self, operand: SSAValue, permutation: Sequence[int]) -> None:
-        target = shapes.transpose(shape_of(operand), permutation)
-        super().__init__(
-            operands=[operand],
-            properties={"permutation": sizes(permutation)},
-            result_types=[tensor_like(operand, target)],
-        )
-
-    def step(self, operand: int) -> StepAttr:
-        return StepAttr("transpose", self.permutation.get_values())
+        super().__init__(operand, Transpose(tuple(permutation)))
 
 
 @irdl_op_definition
-class BroadcastOp(ViewOp):
+class BroadcastOp(MoveOp):
     """Operand axis ``i`` becomes result axis ``dims[i]``, repeated: ``view.broadcast %b [1] : ...``."""
 
     name = "view.broadcast"
+    STEP: ClassVar = Broadcast
 
-    operand = operand_def(TensorType)
     dims = prop_def(SIZES)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
 
     assembly_format = "$operand $dims attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(self, operand: SSAValue, shape: Sequence[int], dims: Sequence[int]) -> None:
-        target = shapes.broadcast(shape_of(operand), tuple(shape), dims)
-        super().__init__(
-            operands=[operand],
-            properties={"dims": sizes(dims)},
-            result_types=[tensor_like(operand, target)],
-        )
-
-    def step(self, operand: int) -> StepAttr:
-        return StepAttr("broadcast", shape_of(self.result), self.dims.get_values())
+        super().__init__(operand, Broadcast(tuple(shape), tuple(dims)))
 
 
 @irdl_op_definition
-class SliceOp(ViewOp):
+class SliceOp(MoveOp):
     """A strided range of each axis: ``view.slice %x [0, 1] [4, 3] [1, 1] : ...``."""
 
     name = "view.slice"
+    STEP: ClassVar = Slice
 
-    operand = operand_def(TensorType)
     starts = prop_def(SIZES)
     limits = prop_def(SIZES)
     strides = prop_def(SIZES)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
 
     assembly_format = "$operand $starts $limits $strides attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(
-        self,
-        operand: SSAValue,
-        starts: Sequence[int],
-        limits: Sequence[int],
-        strides: Sequence[int],
+        self, operand: SSAValue, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]
     ) -> None:
-        target = shapes.slice_(shape_of(operand), starts, limits, strides)
-        super().__init__(
-            operands=[operand],
-            properties={
-                "starts": sizes(starts),
-                "limits": sizes(limits),
-                "strides": sizes(strides),
-            },
-            result_types=[tensor_like(operand, target)],
-        )
-
-    def step(self, operand: int) -> StepAttr:
-        rows = (self.starts, self.limits, self.strides)
-        return StepAttr("slice", *(row.get_values() for row in rows))
+        super().__init__(operand, Slice(tuple(starts), tuple(limits), tuple(strides)))
 
 
 @irdl_op_definition
-class PadOp(ViewOp):
+class PadOp(MoveOp):
     """Zeros around the operand: ``view.pad %x [1, 0] [1, 0] : ...``."""
 
     name = "view.pad"
+    STEP: ClassVar = Pad
 
-    operand = operand_def(TensorType)
     low = prop_def(SIZES)
     high = prop_def(SIZES)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
 
     assembly_format = "$operand $low $high attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(self, operand: SSAValue, low: Sequence[int], high: Sequence[int]) -> None:
-        target = shapes.pad(shape_of(operand), low, high)
-        super().__init__(
-            operands=[operand],
-            properties={"low": sizes(low), "high": sizes(high)},
-            result_types=[tensor_like(operand, target)],
-        )
-
-    def step(self, operand: int) -> StepAttr:
-        return StepAttr("pad", self.low.get_values(), self.high.get_values())
+        super().__init__(operand, Pad(tuple(low), tuple(high)))
 
 
 @irdl_op_definition
-class PatchesOp(ViewOp):
+class PatchesOp(MoveOp):
     """Windows that slide along axes: ``view.patches %x [1, 2] [3, 3] [1, 1] : ...``.
 
     The axes count positions then, ``(size - window) // stride + 1`` of them, and the window's own axes follow
@@ -379,30 +316,18 @@ class PatchesOp(ViewOp):
     """
 
     name = "view.patches"
+    STEP: ClassVar = Patches
 
-    operand = operand_def(TensorType)
     axes = prop_def(SIZES)
     window = prop_def(SIZES)
     strides = prop_def(SIZES)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
 
     assembly_format = "$operand $axes $window $strides attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(
         self, operand: SSAValue, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]
     ) -> None:
-        target = shapes.patches(shape_of(operand), axes, window, strides)
-        super().__init__(
-            operands=[operand],
-            properties={"axes": sizes(axes), "window": sizes(window), "strides": sizes(strides)},
-            result_types=[tensor_like(operand, target)],
-        )
-
-    def step(self, operand: int) -> StepAttr:
-        rows = (self.axes, self.window, self.strides)
-        return StepAttr("patches", *(row.get_values() for row in rows))
+        super().__init__(operand, Patches(tuple(axes), tuple(window), tuple(strides)))
 
 
 @irdl_op_definition
@@ -410,6 +335,7 @@ class ConcatOp(ViewOp):
     """The operands one after another along an axis: ``view.concat %a, %b along 1 : ...``."""
 
     name = "view.concat"
+    STEP: ClassVar = Place
 
     parts = var_operand_def(TensorType)
     axis = prop_def(IntegerAttr.constr(i64))
@@ -427,10 +353,15 @@ class ConcatOp(ViewOp):
             result_types=[tensor_like(parts[0], target)],
         )
 
-    def step(self, operand: int) -> StepAttr:
+    def step(self, operand: int) -> Place:
         axis = self.axis.value.data
         lengths = [shape_of(part)[axis] for part in self.parts]
-        return StepAttr("place", (axis, sum(lengths[:operand]), sum(lengths)))
+        return Place(axis, sum(lengths[:operand]), sum(lengths))
+
+    def changed(self, operands: Sequence[SSAValue], change: Callable[[Step], Step]) -> ConcatOp:
+        place = change(self.step(0))
+        assert isinstance(place, Place)
+        return ConcatOp(operands, place.axis)
 
     def infer(self) -> Shape:
         return shapes.concat([shape_of(part) for part in self.parts], self.axis.value.data)
@@ -445,6 +376,7 @@ class GatherOp(ViewOp):
     """
 
     name = "view.gather"
+    STEP: ClassVar = Gather
 
     table = operand_def(TensorType)
     indices = operand_def(TensorType)
@@ -458,7 +390,7 @@ class GatherOp(ViewOp):
         target = shapes.gather(shape_of(table), shape_of(indices))
         super().__init__(operands=[table, indices], result_types=[tensor_like(table, target)])
 
-    def step(self, operand: int) -> StepAttr:
+    def step(self, operand: int) -> Gather:
         owner = self.indices.owner
         label = owner.properties.get("label") if isinstance(owner, IRDLOperation) else None
         if operand or not isinstance(label, StringAttr):
@@ -466,7 +398,7 @@ class GatherOp(ViewOp):
                 f"'{self.name}' needs indices that are data as they come; net-canonicalize moves views of "
                 "them behind it"
             )
-        return StepAttr("gather", shape_of(self.indices), indices=label.data)
+        return Gather(shape_of(self.indices), label.data)
 
     def infer(self) -> Shape:
         return shapes.gather(shape_of(self.table), shape_of(self.indices))
@@ -487,6 +419,7 @@ class ShiftOp(ViewOp):
     """
 
     name = "view.shift"
+    STEP: ClassVar = Shift
 
     first = operand_def(TensorType)
     rest = operand_def(TensorType)
@@ -499,10 +432,8 @@ class ShiftOp(ViewOp):
     def __init__(self, first: SSAValue, rest: SSAValue) -> None:
         super().__init__(operands=[first, rest], result_types=[rest.type])
 
-    def step(self, operand: int) -> StepAttr:
-        if operand == 0:
-            return StepAttr("place", (0, 0, shape_of(self.rest)[0]))
-        return StepAttr("shift", (1,))
+    def step(self, operand: int) -> Place | Shift:
+        return Shift(1) if operand else Place(0, 0, shape_of(self.rest)[0])
 
     def infer(self) -> Shape:
         first, rest = shape_of(self.first), shape_of(self.rest)

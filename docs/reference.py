@@ -1,6 +1,7 @@
-"""Writes docs/passes.md from the docstrings of the passes, and docs/options.md from the fields of the options.
+"""Writes what the documentation takes from the code: ``python docs/reference.py``.
 
-``python docs/reference.py`` does it; tests/test_docs.py holds the pages to them.
+docs/passes.md from the docstrings of the passes, docs/options.md from the fields of the options, and the table
+of docs/data.md from the sources of data. tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pjc.fields import Option, options_of
 from pjc.options import Options
-from pjc.passes.solvers import SOLVERS
+from pjc.runtime.data.sources import table
 from pjc.universe import PASSES, pass_factory
 
 HEAD = """# Passes
@@ -48,7 +49,8 @@ OPTIONS_HEAD = """# Options
 
 How to compile: as options of `pjc` and `pjc train`, and as keywords of `pjc.compile` and `pjc.Options`. A value
 that is out of its range is refused, and so is an option that the solver or the source that was chosen does not
-use. This page is generated from the fields of `Options` by docs/reference.py.
+use. docs/solvers.md is about the solvers. This page is generated from the fields of `Options` by
+docs/reference.py.
 """
 
 
@@ -61,12 +63,7 @@ def options_page(cls: type = Options) -> str:
         parts.append("| command line | Python | takes | default | |\n|---|---|---|---|---|")
         parts += [_row(each) for each in found if each.group == group]
         parts.append("")
-    parts.append("## Solvers\n\n| name | numbers | |\n|---|---|---|")
-    for name, solver in SOLVERS.items():
-        numbers = ", ".join(f"`{key}={value:g}`" for key, value in solver.defaults().items())
-        said = " ".join((inspect.getdoc(solver) or "").split()).replace("``", "`").replace("|", "\\|")
-        parts.append(f"| `{name}` | {numbers} | {said} |")
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts)
 
 
 def _row(option: Option) -> str:
@@ -78,7 +75,15 @@ def _row(option: Option) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def with_table(page: str) -> str:
+    """Return the text of docs/data.md with the table between its marks written anew."""
+    before, begin, rest = page.partition("<!-- sources -->\n")
+    _, end, after = rest.partition("<!-- end of sources -->\n")
+    return before + begin + "\n".join(table()) + "\n" + end + after
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     (folder / "passes.md").write_text(page())
+    (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))
     (folder / "options.md").write_text(options_page())

@@ -17,7 +17,7 @@ from math import prod
 
 import networkx as nx
 
-from pjc.dialects import feas
+from pjc.dialects import feas, ops
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.passes.graph import node_graph, training_nodes
 from pjc.passes.mesh_cost import ENTRY_OPERATIONS
@@ -58,22 +58,22 @@ def distinct_graph(problem: feas.ProblemOp, operations: Mapping[str, int]) -> nx
     nodes = training_nodes(problem)
     graph: nx.Graph[str] = nx.Graph()
     kept = [
-        feas.loop_of(node) is None and not isinstance(node, feas.GivenOp | feas.ParameterOp) for node in nodes
+        feas.loop_of(node) is None and not isinstance(node, ops.GivenOp | ops.ParameterOp) for node in nodes
     ]
     for node, keep in zip(nodes, kept, strict=True):
         if keep:
             entries = sum(prod(shape_of(operand)) for operand in node.operands)
-            label = node.label.data
+            label = node.called
             graph.add_node(label, work=operations.get(label, ENTRY_OPERATIONS * entries))
     for index, reader in node_graph(problem).edges:
         given, held = nodes[index], nodes[reader]
         size = _bytes(given)
         if kept[index] and kept[reader]:
-            _join(graph, given.label.data, held.label.data, 2 * size)
-        elif isinstance(given, feas.ParameterOp) and kept[reader]:
+            _join(graph, given.called, held.called, 2 * size)
+        elif isinstance(given, ops.ParameterOp) and kept[reader]:
             first = next(op for op in graph if op in _readers(given))
-            if first != held.label.data:
-                _join(graph, first, held.label.data, 2 * size)
+            if first != held.called:
+                _join(graph, first, held.called, 2 * size)
     return graph
 
 
@@ -153,10 +153,10 @@ def _join(graph: nx.Graph[str], one: str, other: str, size: int) -> None:
     graph.add_edge(one, other, bytes=before + size)
 
 
-def _readers(node: feas.NodeOp) -> set[str]:
-    return {reader.label.data for reader, _, _ in feas.readers(node)}
+def _readers(node: ops.NodeOp) -> set[str]:
+    return {reader.called for reader, _, _ in feas.readers(node)}
 
 
-def _bytes(node: feas.NodeOp) -> int:
+def _bytes(node: ops.NodeOp) -> int:
     value = node.results[0]
     return prod(shape_of(value)) * element_bytes(value.type)

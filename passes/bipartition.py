@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
-from pjc.dialects import feas
+from pjc.dialects import ops
 from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
 
 
@@ -22,8 +22,8 @@ class BipartitionPass(ModulePass):
     A problem with an odd cycle is refused; ``feas-legalize-bipartite`` mends it.
 
     ```
-    %z = feas.dot "z" %x, %w : ...             %z = feas.dot "z" %x, %w part "B" : ...
-    feas.margin "loss" %z, %y in ... : ...  -> feas.margin "loss" %z, %y in ... part "A" : ...
+    %z = op.dot "z" %x, %w : ...             %z = op.dot "z" %x, %w part "B" : ...
+    op.margin "loss" %z, %y in ... : ...  -> op.margin "loss" %z, %y in ... part "A" : ...
     ```
     """
 
@@ -37,14 +37,14 @@ class BipartitionPass(ModulePass):
             set_parts(problem, ["A", "B"], part_of)
 
 
-def two_coloring(graph: nx.DiGraph[int], nodes: list[feas.NodeOp]) -> dict[int, int]:
+def two_coloring(graph: nx.DiGraph[int], nodes: list[ops.NodeOp]) -> dict[int, int]:
     """Return 0 or 1 for each node, different along every edge, 0 for the losses.
 
     Raises PassFailedException if there is an odd cycle, or if losses disagree.
     """
     colors: dict[int, int] = {}
     undirected = graph.to_undirected()
-    losses = [i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)]
+    losses = [i for i, node in enumerate(nodes) if isinstance(node, ops.LossOp)]
     for start in [*losses, *range(len(nodes))]:
         if start in colors and start not in losses:
             continue
@@ -54,13 +54,13 @@ def two_coloring(graph: nx.DiGraph[int], nodes: list[feas.NodeOp]) -> dict[int, 
     for near, far in graph.edges:
         if colors[near] == colors[far]:
             raise PassFailedException(
-                f"'{nodes[near].label.data}' and '{nodes[far].label.data}' are joined by an edge but "
+                f"'{nodes[near].called}' and '{nodes[far].called}' are joined by an edge but "
                 "would be in one part: the problem has an odd cycle; run feas-legalize-bipartite first"
             )
     for loss in losses:
         if colors[loss] != 0:
             raise PassFailedException(
-                f"loss '{nodes[loss].label.data}' would be in part B, but losses are in part A; "
+                f"loss '{nodes[loss].called}' would be in part B, but losses are in part A; "
                 "run feas-legalize-bipartite first"
             )
     return colors

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -18,7 +17,7 @@ from xdsl.pattern_rewriter import (
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
-from pjc.dialects import view
+from pjc.dialects import ops
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
 
@@ -46,22 +45,26 @@ class CanonicalizePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         patterns: list[RewritePattern] = [
             DropNeutralView(),
-            FoldReshapes(),
-            FoldTransposes(),
-            FoldBroadcasts(),
-            FoldSlices(),
-            FoldPads(),
+            FoldViews(),
             MoveIndexViewsBehindGather(),
             MoveGatherOutOfLoop(),
         ]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
-        CommonSubexpressionElimination().apply(ctx, op)
+        _merge_equal(ctx, op)
         DeadCodeElimination().apply(ctx, op)
 
 
-def _replace(rewriter: PatternRewriter, old: ViewOp, new: ViewOp) -> None:
-    new.location = old.location
-    rewriter.replace(old, new)
+def _merge_equal(ctx: Context, module: ModuleOp) -> None:
+    """Merge equal operations, whatever their labels; the first keeps its own."""
+    labels = {
+        op: op.properties.pop("label")
+        for op in module.walk()
+        if isinstance(op, ops.OperationOp | ops.ConstantOp) and op.label is not None
+    }
+    CommonSubexpressionElimination().apply(ctx, module)
+    for op in module.walk():
+        if isinstance(op, ops.OperationOp | ops.ConstantOp) and op in labels:
+            op.properties["label"] = labels[op]
 
 
 class DropNeutralView(RewritePattern):
@@ -69,86 +72,22 @@ class DropNeutralView(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ViewOp, rewriter: PatternRewriter) -> None:
-        if len(op.operands) != 1 or shape_of(op.operands[0]) != shape_of(op.results[0]):
+        if len(op.operands) != 1 or op.operands[0].type != op.results[0].type:
             return
-        if isinstance(op, view.TransposeOp):
-            permutation = op.permutation.get_values()
-            if list(permutation) != sorted(permutation):
-                return
-        rewriter.replace(op, (), [op.operands[0]])
+        if op.step(0).neutral(shape_of(op.operands[0])):
+            rewriter.replace(op, (), [op.operands[0]])
 
 
-class FoldReshapes(RewritePattern):
-    """``reshape(reshape(x))`` is one reshape."""
+class FoldViews(RewritePattern):
+    """A view of a view, where one step does what both do, is one view."""
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: view.ReshapeOp, rewriter: PatternRewriter) -> None:
-        inner = op.operand.owner
-        if isinstance(inner, view.ReshapeOp):
-            _replace(rewriter, op, view.ReshapeOp(inner.operand, shape_of(op.result)))
-
-
-class FoldTransposes(RewritePattern):
-    """``transpose(transpose(x))`` is one transpose by the composed permutation."""
-
-    @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: view.TransposeOp, rewriter: PatternRewriter) -> None:
-        inner = op.operand.owner
-        if isinstance(inner, view.TransposeOp):
-            first = inner.permutation.get_values()
-            composed = [first[axis] for axis in op.permutation.get_values()]
-            _replace(rewriter, op, view.TransposeOp(inner.operand, composed))
-
-
-class FoldBroadcasts(RewritePattern):
-    """``broadcast(broadcast(x))`` is one broadcast."""
-
-    @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: view.BroadcastOp, rewriter: PatternRewriter) -> None:
-        inner = op.operand.owner
-        if isinstance(inner, view.BroadcastOp):
-            outer = op.dims.get_values()
-            composed = [outer[axis] for axis in inner.dims.get_values()]
-            shape = shape_of(op.result)
-            _replace(rewriter, op, view.BroadcastOp(inner.operand, shape, composed))
-
-
-class FoldSlices(RewritePattern):
-    """``slice(slice(x))`` is one slice."""
-
-    @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: view.SliceOp, rewriter: PatternRewriter) -> None:
-        inner = op.operand.owner
-        if not isinstance(inner, view.SliceOp):
+    def match_and_rewrite(self, op: ViewOp, rewriter: PatternRewriter) -> None:
+        inner = op.operands[0].owner
+        if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
-        starts, limits, strides = [], [], []
-        for size, (start, _, stride), (start2, _, stride2) in zip(
-            shape_of(op.result), _ranges(inner), _ranges(op), strict=True
-        ):
-            first = start + start2 * stride
-            step = stride * stride2
-            starts.append(first)
-            limits.append(first + (size - 1) * step + 1)
-            strides.append(step)
-        _replace(rewriter, op, view.SliceOp(inner.operand, starts, limits, strides))
-
-
-def _ranges(op: view.SliceOp) -> list[tuple[int, int, int]]:
-    rows = (op.starts.get_values(), op.limits.get_values(), op.strides.get_values())
-    return list(zip(*rows, strict=True))
-
-
-class FoldPads(RewritePattern):
-    """``pad(pad(x))`` is one pad by the summed widths."""
-
-    @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: view.PadOp, rewriter: PatternRewriter) -> None:
-        inner = op.operand.owner
-        if isinstance(inner, view.PadOp):
-            _replace(rewriter, op, _merged(inner.operand, inner, op))
-
-
-def _merged(operand: SSAValue, inner: view.PadOp, outer: view.PadOp) -> view.PadOp:
-    low = zip(inner.low.get_values(), outer.low.get_values(), strict=True)
-    high = zip(inner.high.get_values(), outer.high.get_values(), strict=True)
-    return view.PadOp(operand, [sum(pair) for pair in low], [sum(pair) for pair in high])
+        merged = op.step(0).merged(inner.step(0))
+        if merged is not None:
+            new = op.changed(inner.operands, lambda _: merged)
+            new.location = op.location
+            rewriter.replace(op, new)

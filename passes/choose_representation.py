@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
-from pjc.dialects import feas
+from pjc.dialects import feas, ops
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.passes.form_convolutions import FORMS as WITHOUT_WINDOWS
 from pjc.passes.form_convolutions import convolution_of
@@ -18,7 +18,7 @@ from pjc.passes.graph import problems
 from pjc.passes.holding import all_data
 from pjc.passes.solvers import DEFAULT, parse
 
-FORMS = feas.FORMS
+FORMS = ops.FORMS
 
 LOSS_FACTOR = 16
 """How many more bytes may be held of a short dot that a loss reads: its multipliers are the largest, and a
@@ -45,7 +45,7 @@ class ChooseRepresentationPass(ModulePass):
     dot, they stay exact. A choice that is written in the IR stays.
 
     ```
-    %z = feas.dot "z" %x, %w part "B" : ...   ->   %z = feas.dot "z" %x, %w part "B" copies "shared" : ...
+    %z = op.dot "z" %x, %w part "B" : ...   ->   %z = op.dot "z" %x, %w part "B" copies "shared" : ...
     ```
     """
 
@@ -64,18 +64,18 @@ class ChooseRepresentationPass(ModulePass):
     """The bytes of a device's memory, of which the copies of a dot may take a sixteenth; 0 for no limit."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        nodes = {node.label.data: node for problem in problems(op) for node in trained_dots(problem)}
+        nodes = {node.called: node for problem in problems(op) for node in trained_dots(problem)}
         self._check(set(nodes))
         for node in nodes.values():
             if node.copies is None:
                 node.copies = StringAttr(self.choose(node).form)
 
-    def choose(self, node: feas.DotOp) -> Choice:
+    def choose(self, node: ops.DotOp) -> Choice:
         """Return the form for one dot, and why."""
         if node.copies is not None:
             return Choice(node.form, "the IR says so")
         forms, reason = self.allowed(node)
-        own = dict(word.split("=", 1) for word in self.copies if "=" in word).get(node.label.data)
+        own = dict(word.split("=", 1) for word in self.copies if "=" in word).get(node.called)
         asked = own or next((word for word in reversed(self.copies) if "=" not in word), "auto")
         if asked == "auto":
             return self.fitting(node, forms, reason)
@@ -83,23 +83,21 @@ class ChooseRepresentationPass(ModulePass):
             return Choice(asked, "asked for")
         return Choice("exact", f"{asked} was asked for, but {reason}")
 
-    def allowed(self, node: feas.DotOp) -> tuple[tuple[str, ...], str]:
+    def allowed(self, node: ops.DotOp) -> tuple[tuple[str, ...], str]:
         """Return the forms beside exact that the solver and the dot allow, and why no others."""
         if set(feas.sources(node.lhs)) & set(feas.sources(node.rhs)):
             return (), "one node feeds both operands"
         found = parse(self.solver).copies()
         return found.forms, found.reason
 
-    def fitting(self, node: feas.DotOp, forms: tuple[str, ...], reason: str) -> Choice:
+    def fitting(self, node: ops.DotOp, forms: tuple[str, ...], reason: str) -> Choice:
         """Return the form of those allowed that serves best."""
         if len(forms) < 2:
             return Choice(forms[0] if forms else "exact", reason)
         if not self.approximate:
             return Choice("held", "nothing is dropped")
         short = shape_of(node.lhs)[-1] <= SHORT
-        asked_by_loss = short and any(
-            isinstance(reader, feas.LossNode) for reader, _, _ in feas.readers(node)
-        )
+        asked_by_loss = short and any(isinstance(reader, ops.LossOp) for reader, _, _ in feas.readers(node))
         bytes_ = self.held_bytes * (LOSS_FACTOR if asked_by_loss else 1)
         limit = f"{bytes_ / 2**20:g} MiB" + (", and a loss reads it" if asked_by_loss else "")
         if 0 < self.memory < MEMORY_SHARE * bytes_:
@@ -151,9 +149,9 @@ class Explanation:
     exact: Cost = field(repr=False)
 
 
-def trained_dots(problem: feas.ProblemOp) -> list[feas.DotOp]:
+def trained_dots(problem: feas.ProblemOp) -> list[ops.DotOp]:
     """Return the problem's dots that have a part."""
-    return [node for node in problem.nodes() if isinstance(node, feas.DotOp) and node.part is not None]
+    return [node for node in problem.nodes() if isinstance(node, ops.DotOp) and node.part is not None]
 
 
 def explain(problem: feas.ProblemOp, chooser: ChooseRepresentationPass) -> list[Explanation]:
@@ -165,7 +163,7 @@ def explain(problem: feas.ProblemOp, chooser: ChooseRepresentationPass) -> list[
         shape = " x ".join(map(str, [*batch, f"{k}x{n} @ {n}x{m}"]))
         part = "" if node.part is None else node.part.data
         found.append(
-            Explanation(node.label.data, part, shape, choice, cost(node, choice.form), cost(node, "exact"))
+            Explanation(node.called, part, shape, choice, cost(node, choice.form), cost(node, "exact"))
         )
     return found
 
@@ -176,7 +174,7 @@ COPY_OPERATIONS = {"exact": 40, "held": 16}
 """The operations for each number of the copies of one operand pair, counted from the kernels."""
 
 
-def cost(node: feas.DotOp, form: str) -> Cost:
+def cost(node: ops.DotOp, form: str) -> Cost:
     """Return what the dot costs in a form, by a count of its kernel's operations."""
     sites, inner = prod(shape_of(node.result)), shape_of(node.lhs)[-1]
     if form in COPY_OPERATIONS:
@@ -187,7 +185,7 @@ def cost(node: feas.DotOp, form: str) -> Cost:
     return Cost(held(node, form), work)
 
 
-def held(node: feas.DotOp, form: str) -> int:
+def held(node: ops.DotOp, form: str) -> int:
     """Return how many bytes the form holds between iterations for a dot."""
     lhs, rhs, result = (prod(shape_of(value)) for value in (node.lhs, node.rhs, node.result))
     if form in WITHOUT_WINDOWS and (windows := convolution_of(node)):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from pjc.dialects import feas, proj
-from pjc.dialects.feas import HALFWAY
+from pjc.dialects import ops, proj
+from pjc.dialects.ops import HALFWAY
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
-from pjc.passes.holding import held_name, held_operands, held_type, writes_of
+from pjc.passes.holding import held_name, held_operands, held_type, name_of, writes_of
 
 OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
 """What a halfway form holds of its first operand, and of its second; letters are names."""
@@ -18,23 +18,34 @@ FIRST_PART = "A"
 the state between does not show: there c and d are written by the nodes that the dot reads."""
 
 
-def is_told(node: feas.NodeOp) -> bool:
+def is_told(node: ops.NodeOp) -> bool:
     """Whether a dot holds what its operands agree on because the nodes that it reads write it there."""
     return (
-        isinstance(node, feas.BilinearOp)
+        isinstance(node, ops.BilinearOp)
         and node.form in HALFWAY
         and node.part is not None
         and node.part.data == FIRST_PART
     )
 
 
-def told_name(node: feas.NodeOp, operand: int) -> str:
+def told_name(node: ops.NodeOp, operand: int) -> str:
     """Return the name of the variable that holds what an operand agrees on."""
-    return f"{node.label.data}.{'cd'[operand]}"
+    return factor_name(node, "cd"[operand])
 
 
-def factor_types(node: feas.BilinearOp) -> dict[str, TensorType[Attribute]]:
-    """Return what a halfway form holds beside the means, by name; see runtime/projections/dot_halfway.py.
+def factor_place(node: ops.NodeOp, factor: str) -> proj.Place:
+    """Return what the variable is that holds a factor of a halfway form."""
+    operands = [index for form in OPERAND_FACTORS.values() for index in (0, 1) if factor in form[index]]
+    return proj.Place(node.called, factor, operands[0] if operands else None)
+
+
+def factor_name(node: ops.NodeOp, factor: str) -> str:
+    """Return the name of the variable that holds a factor of a halfway form."""
+    return name_of(factor_place(node, factor))
+
+
+def factor_types(node: ops.BilinearOp) -> dict[str, TensorType[Attribute]]:
+    """Return what a halfway form holds beside the means, by role; see runtime/projections/dot_halfway.py.
 
     c and f belong to the first operand, d and e to the second; those of an operand that holds data alone are
     the data.
@@ -47,80 +58,81 @@ def factor_types(node: feas.BilinearOp) -> dict[str, TensorType[Attribute]]:
         for name in names[index]
     }
     if node.form == "held":
-        assert isinstance(node, feas.DotOp)
+        assert isinstance(node, ops.DotOp)
         copies = tensor_like(node.result, node.copies_shape())
         return {**types, "sigma": copies, "delta": copies}
     result = tensor_like(node.result, shape_of(node.result))
     return {**types, "alpha": result, "beta": result, "product": result}
 
 
-def first_factors(node: feas.BilinearOp, values: dict[SSAValue, SSAValue]) -> list[proj.WriteOp]:
+def first_factors(node: ops.BilinearOp, values: dict[SSAValue, SSAValue]) -> list[proj.WriteOp]:
     """Return the writes of the factors of copies that all agree; those not written are zero."""
     names = OPERAND_FACTORS[node.form]
     return [
         proj.WriteOp(
             values[node.operands[index]],
-            [proj.PathAttr(f"{node.label.data}.{name}") for name in names[index]],
+            [proj.PathAttr(factor_name(node, name)) for name in names[index]],
         )
         for index in held_operands(node)
     ]
 
 
-def compressed_projection(node: feas.BilinearOp, z: SSAValue) -> tuple[list[Operation], SSAValue]:
+def compressed_projection(node: ops.BilinearOp, z: SSAValue) -> tuple[list[Operation], SSAValue]:
     """Return the projection of a dot that is not exact, and the value that it gives."""
     halfway = node.form in HALFWAY
     wanted = held_operands(node)
-    ops: list[Operation] = []
+    made: list[Operation] = []
     inputs: list[SSAValue] = []
     for index, operand in enumerate(node.operands):
         if index in wanted:
             told = is_told(node)
             name = told_name(node, index) if told else held_name(node, index)
             read = proj.ReadOp(name, held_type(node, index), given=halfway and not told)
-            ops.append(read)
+            made.append(read)
             inputs.append(read.result)
         else:
-            inputs.append(_data_value(operand, ops))
+            inputs.append(_data_value(operand, made))
     if not halfway:
-        shared = proj.ProjectSharedOp(node.operator, node.fields(), node.label.data, inputs, z, wanted)
-        return [*ops, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
+        shared = proj.ProjectSharedOp(node.operator, node.fields(), node.called, inputs, z, wanted)
+        return [*made, shared, *writes_of(node, wanted, shared.new_means)], shared.new_value
     types = factor_types(node)
     if is_told(node):  # then nothing is reflected: see runtime/projections/dot_halfway.py
         types = {name: type for name, type in types.items() if name not in "cd"}
-    held = {name: proj.ReadOp(f"{node.label.data}.{name}", type) for name, type in types.items()}
+    held = {name: proj.ReadOp(factor_name(node, name), type) for name, type in types.items()}
     project = proj.ProjectHalfwayOp(
         node.operator,
         node.fields(),
         node.form,
-        node.label.data,
+        node.called,
         inputs,
         {name: read.result for name, read in held.items()},
         z,
         wanted,
     )
     keep = [
-        proj.WriteOp(value, [proj.PathAttr(f"{node.label.data}.{name}")])
+        proj.WriteOp(value, [proj.PathAttr(factor_name(node, name))])
         for name, value in zip(types, project.new_factors, strict=True)
     ]
     writes = writes_of(node, wanted, project.new_means, [inputs[index] for index in wanted])
-    return [*ops, *held.values(), project, *writes, *keep], project.new_value
+    return [*made, *held.values(), project, *writes, *keep], project.new_value
 
 
-def _data_value(value: SSAValue, ops: list[Operation]) -> SSAValue:
+def _data_value(value: SSAValue, made: list[Operation]) -> SSAValue:
     """Return a value of data and views, adding the ops that make it."""
     owner = value.owner
-    if isinstance(owner, feas.GivenOp | feas.IndexOp):
+    if isinstance(owner, ops.GivenOp | ops.IndexOp):
         new = given_value(owner)
     else:
         assert isinstance(owner, ViewOp)
-        operands = {operand: _data_value(operand, ops) for operand in owner.operands}
+        operands = {operand: _data_value(operand, made) for operand in owner.operands}
         new = owner.clone(value_mapper=operands)
-    ops.append(new)
+    made.append(new)
     return new.results[0]
 
 
-def given_value(node: feas.GivenOp | feas.IndexOp) -> Operation:
+def given_value(node: ops.GivenOp | ops.IndexOp) -> Operation:
     """Return the op that gives the value of a datum, of a constant, or indices."""
-    if isinstance(node, feas.ConstantOp):
+    if isinstance(node, ops.ConstantOp):
         return proj.ConstantOp(node.value, node.result.type)
-    return proj.DatumOp(node.label.data, node.results[0].type)
+    assert isinstance(node, ops.SourceOp)
+    return proj.DatumOp(node.label.data, node.result.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdsl.ir import Operation, SSAValue
 
-from pjc.dialects import feas, proj
+from pjc.dialects import feas, ops, proj
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 
 
@@ -15,23 +15,22 @@ def declarations(problem: feas.ProblemOp) -> list[Operation]:
     """
     found: dict[str, Operation] = {}
     for op in problem.body.block.ops:
-        if not isinstance(op, feas.DatumOp | feas.IndexOp | feas.TargetOp) or op.label.data in found:
+        if not isinstance(op, ops.InputOp | ops.IndexOp | ops.TargetOp) or op.label.data in found:
             continue
         label, kind = op.label.data, op.result.type
-        if isinstance(op, feas.TargetOp):
+        if isinstance(op, ops.TargetOp):
             found[label] = proj.TargetOp(label, op.classes, _threshold(op), kind)
         else:
-            rows = min(_tables_of(op.result), default=None) if isinstance(op, feas.IndexOp) else None
+            rows = min(_tables_of(op.result), default=None) if isinstance(op, ops.IndexOp) else None
             found[label] = proj.InputOp(label, rows, kind)
     return list(found.values())
 
 
-def _threshold(op: feas.TargetOp) -> float | None:
+def _threshold(op: ops.TargetOp) -> float | None:
     """Return what tells ones from zeros in the outputs for a target of several labels, if it is one."""
     for use in op.result.uses:
-        if isinstance(use.operation, feas.MultiLabelOp):
-            low, high = use.operation.bounds.get_values()
-            return (low + high) / 2
+        if isinstance(use.operation, ops.MultiLabelOp):
+            return use.operation.threshold
     return None
 
 

@@ -11,12 +11,15 @@ from xdsl.ir import Block, Operation, Region
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
-from pjc.dialects import feas, proj
-from pjc.dialects.feas import HALFWAY
+from pjc.dialects import feas, ops, proj
+from pjc.dialects.ops import HALFWAY
 from pjc.dialects.shapes import Shape
-from pjc.dialects.view import StepAttr, shape_of
+from pjc.dialects.steps import Reads, Step
+from pjc.dialects.view import shape_of
 from pjc.passes.compressed import (
     compressed_projection,
+    factor_name,
+    factor_place,
     factor_types,
     first_factors,
     given_value,
@@ -24,7 +27,7 @@ from pjc.passes.compressed import (
     told_name,
 )
 from pjc.passes.declarations import declarations
-from pjc.passes.families import Reads, grouped, reads
+from pjc.passes.families import grouped, reads
 from pjc.passes.forward import forward_pass
 from pjc.passes.graph import problems
 from pjc.passes.holding import (
@@ -32,8 +35,10 @@ from pjc.passes.holding import (
     held_by_all,
     held_name,
     held_operands,
+    held_place,
     held_type,
     slot_name,
+    slot_place,
     spread_steps,
     writes_of,
 )
@@ -50,7 +55,7 @@ class FeasToProjPass(ModulePass):
     and writes the result back. The solver's iteration stands beside the parts, as its formula.
 
     ```
-    %h = feas.sum_relu "h" %z axes [] part "A" : ...
+    %h = op.sum_relu "h" %z axes [] part "A" : ...
     ```
     becomes, in part A,
     ```
@@ -102,7 +107,7 @@ class _Lowering:
 
     def program(self, solver: Solver) -> proj.ProgramOp:
         names = list(self.problem.part_names())
-        if not names and any(isinstance(n, feas.LossNode | feas.SetOp) for n in self.problem.nodes()):
+        if not names and any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes()):
             raise PassFailedException("the problem has no parts; run feas-bipartition or feas-levels first")
         self.check_forms(solver)
         block = Block()
@@ -124,15 +129,15 @@ class _Lowering:
         for node in self.trained():
             if (form := form_of(node)) not in ("exact", *allowed.forms):
                 raise PassFailedException(
-                    f"the copies of '{node.label.data}' are {form}, which {solver} does not allow: "
+                    f"the copies of '{node.called}' are {form}, which {solver} does not allow: "
                     f"{allowed.reason}"
                 )
 
-    def trained(self) -> list[feas.NodeOp]:
+    def trained(self) -> list[ops.NodeOp]:
         """Return the nodes that have a part."""
         return [node for node in self.problem.nodes() if node.part is not None]
 
-    def paths(self, node: feas.NodeOp) -> list[proj.PathAttr]:
+    def paths(self, node: ops.NodeOp) -> list[proj.PathAttr]:
         """Return the ways from the node's value to all that is held of it, in the order of the text."""
         readers = [each for each in feas.readers(node) if each[0].part is not None]
         readers = [(op, index, steps) for op, index, steps in readers if index in held_operands(op)]
@@ -140,13 +145,13 @@ class _Lowering:
         found: list[proj.PathAttr] = []
         for reader, same in groupby(readers, key=lambda each: each[0]):
             ways = [(index, (*steps, *spread_steps(reader, index))) for _, index, steps in same]
-            if isinstance(node, feas.GivenOp):  # data are only written
+            if isinstance(node, ops.GivenOp):  # data are only written
                 found += [proj.PathAttr(held_name(reader, index), steps) for index, steps in ways]
             else:
                 found += _family_paths(reader, ways, shape_of(node.results[0]))
         return found
 
-    def targets(self, node: feas.NodeOp) -> list[proj.PathAttr]:
+    def targets(self, node: ops.NodeOp) -> list[proj.PathAttr]:
         """Return where the node's value is written: all that is held of it, and what dots are told of it."""
         told = [
             proj.PathAttr(told_name(reader, index), steps)
@@ -155,19 +160,17 @@ class _Lowering:
         ]
         return [*self.paths(node), *told]
 
-    def variables(self, node: feas.NodeOp) -> list[proj.VariableOp]:
+    def variables(self, node: ops.NodeOp) -> list[proj.VariableOp]:
         """Return the declarations of what the node holds."""
-        label = node.label.data
-        if isinstance(node, feas.ParameterOp):
-            return [proj.VariableOp(slot_name(node), "slot", label, node.result.type)]
-        kind = "copies" if form_of(node) == "exact" else "mean"
+        if isinstance(node, ops.ParameterOp):
+            return [proj.VariableOp(slot_name(node), slot_place(node), node.result.type)]
         declared = [
-            proj.VariableOp(held_name(node, index), kind, label, held_type(node, index))
+            proj.VariableOp(held_name(node, index), held_place(node, index), held_type(node, index))
             for index in held_operands(node)
         ]
-        if isinstance(node, feas.BilinearOp) and node.form in HALFWAY:
+        if isinstance(node, ops.BilinearOp) and node.form in HALFWAY:
             declared += [
-                proj.VariableOp(f"{label}.{name}", "factor", label, type)
+                proj.VariableOp(factor_name(node, name), factor_place(node, name), type)
                 for name, type in factor_types(node).items()
             ]
         return declared
@@ -178,9 +181,9 @@ class _Lowering:
         for node in self.trained():
             if node.results and (paths := self.paths(node)):
                 block.add_op(proj.WriteOp(values[node.results[0]], paths))
-            if isinstance(node, feas.ParameterOp):
+            if isinstance(node, ops.ParameterOp):
                 block.add_op(proj.WriteOp(values[node.result], [proj.PathAttr(slot_name(node))]))
-            if isinstance(node, feas.BilinearOp) and node.form in HALFWAY:
+            if isinstance(node, ops.BilinearOp) and node.form in HALFWAY:
                 block.add_ops(first_factors(node, values))
         return block
 
@@ -194,68 +197,66 @@ class _Lowering:
                     block.add_op(op)
         return block
 
-    def projection(self, node: feas.NodeOp) -> list[Operation]:
+    def projection(self, node: ops.NodeOp) -> list[Operation]:
         """Return what the projection onto one node does: gather, project, write back."""
-        label = node.label.data
-        if isinstance(node, feas.LossNode):
+        label = node.called
+        if isinstance(node, ops.LossOp):
             return self.loss_projection(node)
-        if isinstance(node, feas.SetOp):
+        if isinstance(node, ops.SetOp):
             return self.set_projection(node)
         paths = self.targets(node)
-        if isinstance(node, feas.GivenOp):
+        if isinstance(node, ops.GivenOp):
             given = given_value(node)
             return [given, proj.WriteOp(given.results[0], paths)]
         gather = proj.GatherOp(label, self.paths(node), node.results[0].type)
-        if isinstance(node, feas.ParameterOp):
+        if isinstance(node, ops.ParameterOp):
             slot = proj.PathAttr(slot_name(node))
             return [gather, proj.WriteOp(gather.result, [slot, *paths])]
-        if isinstance(node, feas.BilinearOp) and node.form != "exact":
+        if isinstance(node, ops.BilinearOp) and node.form != "exact":
             body, value = compressed_projection(node, gather.result)
             return [gather, *body, proj.WriteOp(value, paths)]
-        assert isinstance(node, feas.ConstraintOp)
+        assert isinstance(node, ops.OperationOp)
         reads = [proj.ReadOp(held_name(node, i), held_type(node, i)) for i in held_operands(node)]
         copies = [read.result for read in reads]
         project = proj.ProjectOp(node.operator, node.fields(), label, copies, gather.result)
         keep = writes_of(node, held_operands(node), project.new_copies)
         return [*reads, gather, project, *keep, proj.WriteOp(project.new_value, paths)]
 
-    def loss_projection(self, node: feas.LossNode) -> list[Operation]:
+    def loss_projection(self, node: ops.LossOp) -> list[Operation]:
         """Return the projection (or prox) of a loss on its copies."""
         target_op = node.operands[1].owner
-        assert isinstance(target_op, feas.TargetOp)
+        assert isinstance(target_op, ops.TargetOp)
         read = proj.ReadOp(held_name(node, 0), held_type(node, 0))
         target = proj.DatumOp(target_op.label.data, target_op.result.type)
-        project = proj.ProjectLossOp(
-            node.operator, node.fields(), node.label.data, [read.result], target.result
-        )
+        project = proj.ProjectLossOp(node.operator, node.fields(), node.called, [read.result], target.result)
         write = proj.WriteOp(project.new_copies[0], [proj.PathAttr(held_name(node, 0))])
         return [read, target, project, write]
 
-    def set_projection(self, node: feas.SetOp) -> list[Operation]:
+    def set_projection(self, node: ops.SetOp) -> list[Operation]:
         """Return the projection of a set's copies."""
         name, kind = held_name(node, 0), held_type(node, 0)
         read = proj.ReadOp(name, kind)
-        project = proj.ProjectSetOp(node.kind.data, node.fields(), node.label.data, read.result)
+        project = proj.ProjectSetOp(node.kind.data, node.fields(), node.called, read.result)
         return [read, project, proj.WriteOp(project.new_copies, [proj.PathAttr(name)])]
 
     def last_projections(self) -> list[proj.ConstrainOp]:
         """Return, for each set of a parameter, its projection before the parameter is handed back."""
         found = []
         for node in self.trained():
-            if not isinstance(node, feas.SetOp):
+            if not isinstance(node, ops.SetOp):
                 continue
             for source in feas.sources(node.value):
-                if isinstance(source, feas.ParameterOp):
+                if isinstance(source, ops.ParameterOp):
                     ways = [steps for reader, _, steps in feas.readers(source) if reader is node]
                     path = proj.PathAttr(slot_name(source), ways[0])
-                    if any(step.indices.data for step in path.steps):
+                    if path.by_number():
                         continue  # which rows, only a batch tells
-                    found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.label.data))
+                    found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.called))
         return found
 
 
 def _family_paths(
-    reader: feas.NodeOp, ways: list[tuple[int, tuple[StepAttr, ...]]], shape: Shape
+    reader: ops.NodeOp, ways: list[tuple[int, tuple[Step, ...]]], shape: Shape
 ) -> list[proj.PathAttr]:
     """Return the ways to what a reader holds, with which of its nodes read an entry if it is a family."""
     loop = feas.loop_of(reader)
@@ -266,7 +267,7 @@ def _family_paths(
     found = [
         Reads(None) if held_by_all(reader, index) else reads(steps, shape, count) for index, steps in ways
     ]
-    groups = grouped(reader.label.data, found)
+    groups = grouped(reader.called, found)
     return [
         proj.PathAttr(name, steps, count if each.axis is None else 1, group, each.by_number)
         for name, (_, steps), each, group in zip(names, ways, found, groups, strict=True)

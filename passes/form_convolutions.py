@@ -11,17 +11,13 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from pjc.dialects import feas, view
+from pjc.dialects import feas, ops, view
 from pjc.dialects.view import shape_of
 from pjc.passes.graph import problems
 from pjc.passes.windows import Pair, Windows, as_windows
 
 FORMS = ("shared", "factored")
 """The forms of copies that ask for no windows."""
-
-KEEPING = ("reshape", "transpose", "slice", "pad", "place")
-"""The steps that copy an entry at most once. Where one is copied more often, its copies may be in different
-numbers of windows, and the mean of their means is not the mean of all."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,11 @@ class FormConvolutionsPass(ModulePass):
     %p = view.patches %x [1, 2] [3, 3] [1, 1] : tensor<4x8x8x2xf32> -> tensor<4x6x6x3x3x2xf32>
     %r = view.reshape %p : tensor<4x6x6x3x3x2xf32> -> tensor<144x18xf32>
     %c = view.reshape %w : tensor<3x3x2x5xf32> -> tensor<18x5xf32>
-    %z = feas.dot "z" %r, %c copies "shared" : tensor<144x18xf32>, tensor<18x5xf32> -> tensor<144x5xf32>
+    %z = op.dot "z" %r, %c copies "shared" : tensor<144x18xf32>, tensor<18x5xf32> -> tensor<144x5xf32>
     ```
     becomes
     ```
-    %z = feas.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared"
+    %z = op.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared"
         : tensor<4x8x8x2xf32>, tensor<3x3x2x5xf32> -> tensor<4x6x6x5xf32>
     %r = view.reshape %z : tensor<4x6x6x5xf32> -> tensor<144x5xf32>
     ```
@@ -51,12 +47,12 @@ class FormConvolutionsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for problem in problems(op):
             for node in problem.nodes():
-                if isinstance(node, feas.DotOp) and node.form in FORMS and (found := convolution_of(node)):
+                if isinstance(node, ops.DotOp) and node.form in FORMS and (found := convolution_of(node)):
                     _replace(node, found)
             _erase_unread_views(problem)
 
 
-def convolution_of(node: feas.DotOp) -> Windows | None:
+def convolution_of(node: ops.DotOp) -> Windows | None:
     """Return the windows that a dot is over, if it can be taken as a convolution.
 
     The image may reach beyond the last window: then ``high`` is negative.
@@ -74,8 +70,8 @@ def convolution_of(node: feas.DotOp) -> Windows | None:
     ]
     if len(ways) > len(sources):  # one node is twice in the image
         return None
-    if any(step.kind.data not in KEEPING for steps in ways for step in steps):
-        return None
+    if not all(step.copies_once for steps in ways for step in steps):
+        return None  # copies of an entry may be in different numbers of windows: no mean of them all
     found = replace(found, high=_reached(found))
     return found if _all_read(found) else None
 
@@ -114,11 +110,10 @@ def _all_read(found: Windows) -> bool:
     return True
 
 
-def _replace(node: feas.DotOp, found: Windows) -> None:
+def _replace(node: ops.DotOp, found: Windows) -> None:
     """Put the convolution in the place of the dot."""
     added: list[Operation] = []
-    new = feas.ConvolutionOp(
-        node.label.data,
+    new = ops.ConvolutionOp(
         _cut(found, added),
         _kernel(found, node.rhs, added),
         strides=found.strides,
@@ -126,6 +121,7 @@ def _replace(node: feas.DotOp, found: Windows) -> None:
         low=found.low,
         high=[max(each, 0) for each in found.high],
         copies=node.form,
+        label=node.called,
     )
     new.part = node.part
     new.result.name_hint = node.result.name_hint

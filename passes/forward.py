@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
-from pjc.dialects import feas, proj, view
-from pjc.dialects.feas import HALFWAY
+from pjc.dialects import feas, ops, proj, view
+from pjc.dialects.ops import HALFWAY
 from pjc.dialects.view import ViewOp, element_of, shape_of
 
 Values = dict[SSAValue, SSAValue]
@@ -46,18 +46,24 @@ def _evaluated(op: Operation, values: Values) -> Operation | None:
     match op:
         case ViewOp():
             return op.clone(value_mapper=values)
-        case feas.DatumOp() | feas.IndexOp():
+        case ops.InputOp() | ops.IndexOp():
             return proj.DatumOp(op.label.data, op.result.type)
-        case feas.ConstantOp():
+        case ops.ConstantOp():
             return proj.ConstantOp(op.value, op.result.type)
-        case feas.ParameterOp():
+        case ops.ParameterOp():
             return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family, op.members)
-        case feas.ConstraintOp():
-            inputs = [values[operand] for operand in op.operands]
-            return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, op.results[0].type)
-        case feas.OutputOp():
+        case ops.OperationOp():
+            return _value(op, values, op.results[0].type)
+        case ops.OutputOp():
             return proj.OutputOp(op.label.data, values[op.value])
     return None
+
+
+def _value(op: ops.OperationOp, values: Values, type: Attribute) -> proj.EvaluateOp:
+    """Return the op that gives an operation's value."""
+    inputs = [values[operand] for operand in op.operands]
+    signature = op.signature if isinstance(op, ops.ApplyOp) else None
+    return proj.EvaluateOp(op.operator, op.fields(), op.called, inputs, type, signature)
 
 
 @dataclass
@@ -105,11 +111,11 @@ class _Loop:
 
     def is_needed(self, value: SSAValue) -> bool:
         """Whether a value is a node's, read from outside of the loop, or where a compressed dot starts."""
-        if isinstance(value.owner, feas.ConstraintOp):
+        if isinstance(value.owner, ops.OperationOp):
             return True
         readers = [use.operation for use in value.uses]
         return any(
-            reader not in self.ops or (isinstance(reader, feas.BilinearOp) and reader.form in HALFWAY)
+            reader not in self.ops or (isinstance(reader, ops.BilinearOp) and reader.form in HALFWAY)
             for reader in readers
         )
 
@@ -121,24 +127,18 @@ class _Loop:
     def iteration(self, op: Operation, values: Values) -> Operation:
         """Return the op of one iteration: on values whose first axis is its share."""
         kind = self.slice_type(op.results[0])
-        if isinstance(op, feas.ConstraintOp):
-            inputs = [values[operand] for operand in op.operands]
-            return proj.EvaluateOp(op.operator, op.fields(), op.label.data, inputs, kind)
-        properties = dict(op.properties)
-        if isinstance(op, view.SliceOp):
-            properties["limits"] = view.sizes([kind.get_shape()[0], *op.limits.get_values()[1:]])
-        return type(op).create(
-            operands=[values[operand] for operand in op.operands],
-            result_types=[kind],
-            properties=properties,
-        )
+        if isinstance(op, ops.OperationOp):
+            return _value(op, values, kind)
+        assert isinstance(op, view.ViewOp)
+        first, *_ = kind.get_shape()
+        return op.changed([values[operand] for operand in op.operands], lambda step: step.with_first(first))
 
 
 def is_common(op: Operation, operand: int) -> bool:
     """Whether all iterations of an op in a loop read the same operand, rather than a share each."""
-    if isinstance(op, view.BroadcastOp):
-        return 0 not in op.dims.get_values()
-    return isinstance(op, feas.DotOp) and operand == 1 and len(shape_of(op.rhs)) == 2
+    if isinstance(op, view.ViewOp):
+        return 0 in op.step(operand).repeated(shape_of(op.operands[operand]))
+    return isinstance(op, ops.NodeOp) and op.is_common(operand)
 
 
 def _loops(problem: feas.ProblemOp) -> list[_Loop]:

@@ -17,7 +17,7 @@ from xdsl.pattern_rewriter import (
     op_type_rewrite_pattern,
 )
 
-from pjc.dialects import feas
+from pjc.dialects import feas, ops
 from pjc.dialects.view import shape_of
 
 
@@ -30,12 +30,12 @@ class FusePass(ModulePass):
     Weights are multiplied.
 
     ```
-    %s = feas.sum "s" %a, %b axes [] : ...
-    %h = feas.sum_relu "h" %s, %c axes [] : ...
+    %s = op.sum "s" %a, %b axes [] : ...
+    %h = op.sum_relu "h" %s, %c axes [] : ...
     ```
     becomes
     ```
-    %h = feas.sum_relu "h" %a, %b, %c axes [] : ...
+    %h = op.sum_relu "h" %a, %b, %c axes [] : ...
     ```
     """
 
@@ -49,7 +49,7 @@ class FusePass(ModulePass):
 Weighted = list[tuple[float, SSAValue]]
 
 
-def _fused_terms(op: feas.WeightedOp) -> tuple[Weighted, float] | None:
+def _fused_terms(op: ops.WeightedOp) -> tuple[Weighted, float] | None:
     """Return the op's weighted terms with every sum that only it reads opened up, and their offset.
 
     None if there is no such sum.
@@ -68,17 +68,17 @@ def _fused_terms(op: feas.WeightedOp) -> tuple[Weighted, float] | None:
     return (terms, offset) if opened else None
 
 
-def _opened(term: SSAValue, loop: feas.LoopAttr | None) -> feas.SumOp | None:
+def _opened(term: SSAValue, loop: feas.LoopAttr | None) -> ops.SumOp | None:
     """Return the plain elementwise sum that gives the term, if nobody else reads it, in the same loop."""
     inner = term.owner
-    if isinstance(inner, feas.SumOp) and not len(inner.axes) and term.has_one_use():
+    if isinstance(inner, ops.SumOp) and not len(inner.axes) and term.has_one_use():
         return inner if feas.loop_of(inner) == loop else None
     return None
 
 
 def _erase_opened(terms: list[SSAValue], rewriter: PatternRewriter) -> None:
     for term in terms:
-        if isinstance(term.owner, feas.SumOp) and not list(term.uses):
+        if isinstance(term.owner, ops.SumOp) and not list(term.uses):
             rewriter.erase(term.owner)
 
 
@@ -86,7 +86,7 @@ class FuseSumIntoSum(RewritePattern):
     """``sum(sum(a, b), c)`` is ``sum(a, b, c)``."""
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: feas.SumOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: ops.SumOp, rewriter: PatternRewriter) -> None:
         _fuse(op, rewriter)
 
 
@@ -94,18 +94,18 @@ class FuseSumIntoRelu(RewritePattern):
     """``sum_relu(sum(a, b), c)`` is ``sum_relu(a, b, c)``."""
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: feas.SumReluOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: ops.SumReluOp, rewriter: PatternRewriter) -> None:
         _fuse(op, rewriter)
 
 
-def _fuse(op: feas.SumOp | feas.SumReluOp, rewriter: PatternRewriter) -> None:
+def _fuse(op: ops.SumOp | ops.SumReluOp, rewriter: PatternRewriter) -> None:
     fused = _fused_terms(op)
     if fused is None:
         return
     terms, offset = fused
     old = list(op.terms)
     weights = [weight for weight, _ in terms]
-    new = type(op)(op.label.data, [term for _, term in terms], op.axes.get_values(), weights, offset)
+    new = type(op)([term for _, term in terms], op.axes.get_values(), weights, offset, op.called)
     new.location = op.location
     feas.put_in_loop(new, feas.loop_of(op))
     new.result.name_hint = op.result.name_hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import networkx as nx
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
-from pjc.dialects import feas
+from pjc.dialects import feas, ops
 
 
 def problems(module: ModuleOp) -> list[feas.ProblemOp]:
@@ -13,12 +13,10 @@ def problems(module: ModuleOp) -> list[feas.ProblemOp]:
     return [op for op in module.ops if isinstance(op, feas.ProblemOp)]
 
 
-def training_nodes(problem: feas.ProblemOp) -> list[feas.NodeOp]:
+def training_nodes(problem: feas.ProblemOp) -> list[ops.NodeOp]:
     """Return the nodes that reach a loss or a set, in the order of the text; others only serve ``apply``."""
-    reached: dict[feas.NodeOp, None] = {}
-    pending: list[feas.NodeOp] = [
-        node for node in problem.nodes() if isinstance(node, feas.LossNode | feas.SetOp)
-    ]
+    reached: dict[ops.NodeOp, None] = {}
+    pending: list[ops.NodeOp] = [node for node in problem.nodes() if isinstance(node, ops.LossOp | ops.SetOp)]
     while pending:
         node = pending.pop()
         if node not in reached:
@@ -43,7 +41,7 @@ def node_graph(problem: feas.ProblemOp) -> nx.DiGraph[int]:
     return graph
 
 
-def set_parts(problem: feas.ProblemOp, names: list[str], part_of: dict[feas.NodeOp, str]) -> None:
+def set_parts(problem: feas.ProblemOp, names: list[str], part_of: dict[ops.NodeOp, str]) -> None:
     """Record the parts of a problem, in the order of projection, and the part of each node.
 
     A problem in which no node has a part has no parts: there is nothing to train.

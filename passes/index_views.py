@@ -21,10 +21,11 @@ class MoveIndexViewsBehindGather(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: view.GatherOp, rewriter: PatternRewriter) -> None:
         inner = op.indices.owner
-        if not isinstance(inner, ViewOp) or isinstance(inner, view.PadOp | view.GatherOp):
+        if not isinstance(inner, ViewOp) or not inner.STEP.can_take_rows():
             return
         gathers = [view.GatherOp(op.table, operand) for operand in inner.operands]
-        new = row_by_row(inner, [each.result for each in gathers])
+        row = shape_of(op.table)[1:]
+        new = inner.changed([each.result for each in gathers], lambda step: step.on_rows(row))
         for each in (*gathers, new):
             each.location = op.location
         rewriter.replace(op, [*gathers, new], [new.results[0]])
@@ -62,26 +63,3 @@ def _is_made_in(value: SSAValue, loop: ForOp) -> bool:
     while above is not None and above is not loop:
         above = above.parent_op()
     return above is loop and value not in loop.results
-
-
-def row_by_row(op: ViewOp, tables: list[SSAValue]) -> ViewOp:
-    """Return the view of tensors of rows that the op is of tensors of numbers; trailing axes go along."""
-    old, row = shape_of(op.operands[0]), shape_of(tables[0])[len(shape_of(op.operands[0])) :]
-    axes = range(len(row))
-    match op:
-        case view.ReshapeOp():
-            return view.ReshapeOp(tables[0], (*shape_of(op.result), *row))
-        case view.TransposeOp():
-            return view.TransposeOp(tables[0], (*op.permutation.get_values(), *(len(old) + i for i in axes)))
-        case view.BroadcastOp():
-            target = shape_of(op.result)
-            dims = (*op.dims.get_values(), *(len(target) + i for i in axes))
-            return view.BroadcastOp(tables[0], (*target, *row), dims)
-        case view.SliceOp():
-            starts = (*op.starts.get_values(), *(0 for _ in row))
-            limits = (*op.limits.get_values(), *row)
-            strides = (*op.strides.get_values(), *(1 for _ in row))
-            return view.SliceOp(tables[0], starts, limits, strides)
-        case view.ConcatOp():
-            return view.ConcatOp(tables, op.axis.value.data)
-    raise TypeError(f"'{op.name}' has no counterpart on rows")

@@ -22,11 +22,11 @@ class InferShapesPass(ModulePass):
     do not fit it, or a size stays unknown.
 
     ```
-    %z = net.matmul %x, %w : tensor<8x64xf32>, tensor<64x10xf32> -> tensor<?x?xf32>
+    %z = op.dot %x, %w : tensor<8x64xf32>, tensor<64x10xf32> -> tensor<?x?xf32>
     ```
     becomes
     ```
-    %z = net.matmul %x, %w : tensor<8x64xf32>, tensor<64x10xf32> -> tensor<8x10xf32>
+    %z = op.dot %x, %w : tensor<8x64xf32>, tensor<64x10xf32> -> tensor<8x10xf32>
     ```
     """
 

@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from pjc.dialects import feas
+from pjc.dialects import feas, ops
 from pjc.dialects.view import ViewOp
 from pjc.passes.graph import node_graph, problems, training_nodes
 
@@ -25,14 +25,14 @@ class LegalizeBipartitePass(ModulePass):
     the pass improves a first coloring by local search, and is exact on small problems.
 
     ```
-    %h = feas.sum_relu "h" %z axes [] : ...
-    %s = feas.sum "s" %h, %d axes [] : ...     // d reads h too: h, d, s is an odd cycle
+    %h = op.sum_relu "h" %z axes [] : ...
+    %s = op.sum "s" %h, %d axes [] : ...     // d reads h too: h, d, s is an odd cycle
     ```
     becomes
     ```
-    %h = feas.sum_relu "h" %z axes [] : ...
-    %i = feas.identity "h.identity" %h : ...
-    %s = feas.sum "s" %i, %d axes [] : ...
+    %h = op.sum_relu "h" %z axes [] : ...
+    %i = op.identity "h.identity" %h : ...
+    %s = op.sum "s" %i, %d axes [] : ...
     ```
     """
 
@@ -47,14 +47,14 @@ def _legalize(problem: feas.ProblemOp) -> None:
     nodes = training_nodes(problem)
     graph = node_graph(problem)
     without_sets = graph.copy()  # which, unlike a subgraph, keeps the order of the nodes
-    without_sets.remove_nodes_from([i for i, node in enumerate(nodes) if isinstance(node, feas.SetOp)])
+    without_sets.remove_nodes_from([i for i, node in enumerate(nodes) if isinstance(node, ops.SetOp)])
     colors = cheapest_coloring(
         without_sets,
-        fixed={i for i, node in enumerate(nodes) if isinstance(node, feas.LossNode)},
-        free={i for i, node in enumerate(nodes) if isinstance(node, feas.GivenOp)},
+        fixed={i for i, node in enumerate(nodes) if isinstance(node, ops.LossOp)},
+        free={i for i, node in enumerate(nodes) if isinstance(node, ops.GivenOp)},
     )
     for i, node in enumerate(nodes):  # a set has one neighbour, whose part it leaves free
-        if isinstance(node, feas.SetOp):
+        if isinstance(node, ops.SetOp):
             colors[i] = 1 - colors[next(iter(graph.predecessors(i)))]
     color_of = {node: colors[i] for i, node in enumerate(nodes)}
     for node in nodes:
@@ -171,13 +171,13 @@ class _Search:
                 self.best[node] = 1 - readers[0] if readers else 1
 
 
-def _detach_readers(node: feas.NodeOp, clash: set[feas.NodeOp]) -> None:
+def _detach_readers(node: ops.NodeOp, clash: set[ops.NodeOp]) -> None:
     """Let the clashing readers read a clone of a datum, or an identity of any other node."""
     stand_in: Operation
-    if isinstance(node, feas.GivenOp):
+    if isinstance(node, ops.GivenOp):
         stand_in = node.clone()
     else:
-        stand_in = feas.IdentityOp(f"{node.label.data}.identity", node.results[0])
+        stand_in = ops.IdentityOp(node.results[0], f"{node.called}.identity")
         feas.put_in_loop(stand_in, feas.loop_of(node))
     stand_in.location = node.location
     stand_in.results[0].name_hint = node.results[0].name_hint
@@ -187,7 +187,7 @@ def _detach_readers(node: feas.NodeOp, clash: set[feas.NodeOp]) -> None:
     _reroute(node.results[0], stand_in.results[0], clash, stand_in)
 
 
-def _reroute(old: SSAValue, new: SSAValue, clash: set[feas.NodeOp], keep: Operation) -> None:
+def _reroute(old: SSAValue, new: SSAValue, clash: set[ops.NodeOp], keep: Operation) -> None:
     """Make the clashing readers of ``old`` read ``new``, copying the views between where shared.
 
     ``keep`` reads ``old`` and goes on doing so.

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import networkx as nx
-from xdsl.dialects.builtin import IntegerAttr, i64
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
-from pjc.dialects import feas, net, view
+from pjc.dialects import feas, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp, is_inside
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
-
-LIFTED_VIEWS = (
-    view.ReshapeOp,
-    view.TransposeOp,
-    view.BroadcastOp,
-    view.SliceOp,
-    view.PadOp,
-    view.PatchesOp,
-    view.ConcatOp,
-)
 
 
 def liftable(loop: ForOp) -> bool:
@@ -31,7 +20,7 @@ def liftable(loop: ForOp) -> bool:
     what it was carried itself.
     """
     for op in loop.body.block.ops:
-        if isinstance(op, ViewOp) and not isinstance(op, LIFTED_VIEWS):
+        if isinstance(op, ViewOp) and not op.STEP.can_lift():
             return False
     moved: nx.DiGraph[int] = nx.DiGraph()
     for index, value in enumerate(loop.yield_op().carried):
@@ -51,15 +40,10 @@ def _arguments_behind(value: SSAValue, loop: ForOp) -> set[int]:
 
 @dataclass
 class Lifting:
-    """One loop's conversion. ``values`` holds what stands for the network's values above the loop.
-
-    ``convert`` returns the feas op for a net op, given its operands and the rank by which they grew.
-    """
+    """One loop's conversion. ``values`` holds what stands for the network's values above the loop."""
 
     loop: ForOp
-    label: str
     values: Mapping[SSAValue, SSAValue]
-    convert: Callable[[Operation, list[SSAValue], int], Operation]
     put: Callable[[Operation, Operation], Operation]
     """Puts a new op into the problem; the other is that of the network that it stands for."""
     stacked: dict[SSAValue, SSAValue] = field(default_factory=dict)
@@ -68,14 +52,19 @@ class Lifting:
     def count(self) -> int:
         return self.loop.iterations
 
+    @property
+    def attribute(self) -> feas.LoopAttr:
+        """What marks an op as one that repeats with the loop."""
+        return feas.LoopAttr(self.loop.label.data, self.count)
+
     def run(self) -> list[SSAValue]:
         """Add the family's constraints; return what stands for the loop's results."""
         end = self.loop.yield_op()
         shifts = self.carry()
         for op in self.loop.body.block.ops:
-            if isinstance(op, net.SetOp):
-                required = self.convert(op, [self.lifted(op.value)], 1)
-                feas.put_in_loop(required, feas.LoopAttr(self.label, self.count))
+            if isinstance(op, ops.SetOp):
+                required = raised(op, [self.lifted(op.value)], self.count)
+                feas.put_in_loop(required, self.attribute)
                 self.put(required, op)
             elif not isinstance(op, YieldOp):
                 self.stacked[op.results[0]] = self.lifted_op(op)
@@ -94,7 +83,7 @@ class Lifting:
                 self.stacked[argument] = first
                 continue
             kind = tensor_like(first, (self.count, *shape_of(start)))
-            later = feas.DatumOp("later", kind)
+            later = ops.InputOp("later", kind)
             shift = view.ShiftOp(first, later.result)
             self.stacked[argument] = self.inside(shift, self.loop)
             shifts[argument] = shift
@@ -106,7 +95,7 @@ class Lifting:
 
     def inside(self, op: Operation, old: Operation) -> SSAValue:
         """Add an op that repeats with the loop."""
-        feas.put_in_loop(op, feas.LoopAttr(self.label, self.count))
+        feas.put_in_loop(op, self.attribute)
         return self.add(op, old)
 
     def lifted(self, value: SSAValue) -> SSAValue:
@@ -128,22 +117,19 @@ class Lifting:
     def lifted_op(self, op: Operation) -> SSAValue:
         """Add what stands for an op of the body in all iterations."""
         match op:
-            case net.ParamOp():
+            case ops.ParameterOp():
                 kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
-                family = IntegerAttr(self.count, i64)
-                return self.add(feas.ParameterOp(op.label.data, op.init, kind, family, op.members), op)
-            case net.ConstantOp():
-                kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
-                return self.add(self.convert(net.ConstantOp(op.value.value.data, kind), [], 0), op)
+                return self.add(ops.ParameterOp(op.label.data, op.init, kind, self.count, op.members), op)
+            case ops.ConstantOp():
+                return self.add(raised(op, [], self.count), op)
             case AtOp():
                 return self.at(op)
             case ViewOp():
-                return self.inside(
-                    lifted_view(op, [self.lifted(each) for each in op.operands], self.count), op
-                )
-            case net.MatmulOp() if len(shape_of(op.rhs)) == 2 and not is_inside(op.rhs, self.loop):
+                operands = [self.lifted(each) for each in op.operands]
+                return self.inside(op.changed(operands, lambda step: step.lifted(self.count)), op)
+            case ops.DotOp() if len(shape_of(op.rhs)) == 2 and not is_inside(op.rhs, self.loop):
                 return self.product_with_one(op)
-        return self.inside(self.convert(op, [self.lifted(each) for each in op.operands], 1), op)
+        return self.inside(raised(op, [self.lifted(each) for each in op.operands], self.count), op)
 
     def at(self, op: AtOp) -> SSAValue:
         """Return the slices that the iterations read, along a first axis."""
@@ -159,35 +145,21 @@ class Lifting:
             return turned
         return self.add(view.SliceOp(turned, starts, limits, strides), op)
 
-    def product_with_one(self, op: net.MatmulOp) -> SSAValue:
+    def product_with_one(self, op: ops.DotOp) -> SSAValue:
         """Multiply the rows of all iterations by a matrix that they share: one product."""
         rows = self.lifted(op.lhs)
         count, k, n = shape_of(rows)
         flat = self.inside(view.ReshapeOp(rows, (count * k, n)), op)
-        product = self.inside(self.convert(op, [flat, self.values[op.rhs]], 0), op)
+        product = self.inside(ops.DotOp(flat, self.values[op.rhs], op.called), op)
         return self.inside(view.ReshapeOp(product, (count, k, shape_of(product)[-1])), op)
 
 
-def lifted_view(op: ViewOp, operands: list[SSAValue], count: int) -> ViewOp:
-    """Return the view of values that have one more axis, the first."""
-    match op:
-        case view.ReshapeOp():
-            return view.ReshapeOp(operands[0], (count, *shape_of(op.result)))
-        case view.TransposeOp():
-            return view.TransposeOp(operands[0], (0, *(axis + 1 for axis in op.permutation.get_values())))
-        case view.BroadcastOp():
-            dims = (0, *(axis + 1 for axis in op.dims.get_values()))
-            return view.BroadcastOp(operands[0], (count, *shape_of(op.result)), dims)
-        case view.SliceOp():
-            rows = (op.starts.get_values(), op.limits.get_values(), op.strides.get_values())
-            return view.SliceOp(
-                operands[0], *((front, *row) for front, row in zip((0, count, 1), rows, strict=True))
-            )
-        case view.PadOp():
-            return view.PadOp(operands[0], (0, *op.low.get_values()), (0, *op.high.get_values()))
-        case view.PatchesOp():
-            axes = [axis + 1 for axis in op.axes.get_values()]
-            return view.PatchesOp(operands[0], axes, op.window.get_values(), op.strides.get_values())
-        case view.ConcatOp():
-            return view.ConcatOp(operands, op.axis.value.data + 1)
-    raise TypeError(f"'{op.name}' cannot be lifted")
+def raised(op: Operation, operands: Sequence[SSAValue], count: int) -> Operation:
+    """Return the op on operands that have one more axis, the first, which counts iterations."""
+    assert isinstance(op, ops.NodeOp)
+    return type(op).create(
+        operands=operands,
+        properties={**op.properties, **op.lifted_properties(1)},
+        attributes=dict(op.attributes),
+        result_types=[tensor_like(result, (count, *shape_of(result))) for result in op.results],
+    )

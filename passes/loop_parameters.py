@@ -7,15 +7,15 @@ from math import prod
 
 from xdsl.ir import Operation
 
-from pjc.dialects import net, view
+from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp
 from pjc.dialects.view import shape_of
 
 
-def family(op: net.ParamOp, count: int) -> net.ParamOp:
+def family(op: ops.ParameterOp, count: int) -> ops.ParameterOp:
     """Return the parameters that a loop's parameter has in all iterations, as one."""
     kind = view.tensor_like(op.result, (count, *shape_of(op.result)))
-    made = net.ParamOp(op.label.data, op.init, kind, count)
+    made = ops.ParameterOp(op.label.data, op.init, kind, count)
     made.location = op.location
     made.result.name_hint = op.result.name_hint
     return made
@@ -23,7 +23,7 @@ def family(op: net.ParamOp, count: int) -> net.ParamOp:
 
 def lift_parameters(network: net.NetworkOp) -> None:
     """Declare the parameters of loops in loops above them all, and let iterations read their slices."""
-    for op in [each for each in network.walk() if isinstance(each, net.ParamOp)]:
+    for op in [each for each in network.walk() if isinstance(each, ops.ParameterOp)]:
         loops = loops_around(op)
         if len(loops) < 2:
             continue

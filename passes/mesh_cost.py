@@ -25,6 +25,7 @@ from math import ceil, log2, prod
 
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
+from pjc.dialects.ops import operation_of
 from pjc.dialects.proj import ShardingAttr
 from pjc.dialects.view import element_bytes, shape_of
 
@@ -146,7 +147,7 @@ class CostModel:
             work[label] = count / self._pieces(_axes(values.get(label)))
         for variable in self.program.variables().values():
             node = variable.node.data
-            if node not in self.operations and variable.kind.data == "copies":
+            if node not in self.operations and variable.role.data == "copies":
                 work[node] = work.get(node, 0) + ENTRY_OPERATIONS * self._local(variable)
         assigned = Assigned.of(self.program)
         if assigned is None:
@@ -161,17 +162,18 @@ class CostModel:
         values = self._values()
         total = 0.0
         for op in self.program.walk():
-            if isinstance(op, proj.EvaluateOp) and op.operator.data == "dot":
+            if isinstance(op, proj.EvaluateOp):
                 axes = _axes(values.get(op.node.data))
                 loop = op.parent_op()
                 count = loop.count.value.data if isinstance(loop, proj.ForOp) else 1
-                work = 2 * prod(shape_of(op.result)) * shape_of(op.inputs[0])[-1] * count
+                inputs = [shape_of(each) for each in op.inputs]
+                work = operation_of(op.operator.data).work(inputs, shape_of(op.result)) * count
                 total += work / self._pieces(tuple(axis for axis in axes if axis != "stack"))
         return total
 
     def messages(self) -> Iterator[Message]:
         """Yield the collectives of an iteration."""
-        variables = self.program.variables()
+        variables, held = self.program.variables(), self.program.held()
         assigned = Assigned.of(self.program)
         for name, part in self.program.part_ops().items():
             for told in [] if assigned is None else assigned.told(name):
@@ -180,14 +182,14 @@ class CostModel:
             for op in part.body.block.ops:
                 match op:
                     case proj.GatherOp():
-                        held = [variables[path.variable.data] for path in op.paths]
-                        yield from self._sums(name, op.node.data, held, op)
+                        copies = [variables[path.variable.data] for path in op.paths]
+                        yield from self._sums(name, op.node.data, copies, op)
                         yield from self._shifts(name, op.node.data, op)
                     case proj.ProjectSharedOp() | proj.ProjectHalfwayOp() if isinstance(
                         op.value.owner, proj.GatherOp
                     ):
                         for index in op.wanted.get_values():
-                            mean = variables[f"{op.node.data}.{index}"]
+                            mean = held[proj.Place(op.node.data, "mean", index)]
                             yield from self._sums(name, op.node.data, [op.value.owner], mean)
                     case proj.WriteOp():
                         yield from self._writes(name, op, variables)
@@ -231,8 +233,8 @@ class CostModel:
         first = shape_of(shaped.sharded_type())[0]
         local = self._bytes(shaped) * self._pieces(("stack",))
         for path in op.paths:
-            for step in path.steps:
-                if step.kind.data == "shift":
+            for step in path.way():
+                if step.to_neighbours:
                     yield Message("collective-permute", ("stack",), local // first, part, node)
 
     def _values(self) -> dict[str, ShardingAttr | None]:

@@ -11,14 +11,12 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.dialects import proj
+from pjc.dialects.ops import BilinearOp, operation_of
 from pjc.dialects.proj import MeshAttr, ShardingAttr
 from pjc.dialects.shapes import Shape
+from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
-from pjc.passes.samples import Mixed, Rows, Samples, batch_of
-
-HELD_BY_OPERAND = {"0": 0, "c": 0, "f": 0, "1": 1, "d": 1, "e": 1}
-"""Which operand of a dot a variable is of, by the last part of its name."""
-COPIES_OF_DOTS = ("sigma", "delta")
+from pjc.passes.samples import Mixed, Samples, batch_of
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,11 @@ class PartitionPass(ModulePass):
     may each take some of the constraints instead.
 
     ```
-    proj.variable @h.0 "copies" of "h" : tensor<64x128xf32>
+    proj.variable @h.0 "copies" operand 0 of "h" : tensor<64x128xf32>
     ```
     becomes, with `sample=4 feature=2`,
     ```
-    proj.variable @h.0 "copies" of "h" sharded <[sample], [feature]> : tensor<64x128xf32>
+    proj.variable @h.0 "copies" operand 0 of "h" sharded <[sample], [feature]> : tensor<64x128xf32>
     ```
     """
 
@@ -139,10 +137,9 @@ class Partition:
         if isinstance(op, proj.VariableOp) and axis >= self.losses.get(op.node.data, len(shape)):
             return  # a loss looks at all columns again and again
         if isinstance(op, proj.VariableOp) and op.node.data in self.dots:
-            last = op.sym_name.data.rpartition(".")[2]
-            if op.kind.data != "copies" and HELD_BY_OPERAND.get(last) == 0:
+            if not op.is_for.copied and op.place.operand == 0:
                 return  # every column reads all entries of a row
-            axis -= last in COPIES_OF_DOTS or op.kind.data == "copies"
+            axis -= op.is_for.copied
         if axis < 0 or dims[axis] or (rows is not None and rows.axis == axis):
             return
         if shape[axis] % self.sizes["feature"]:
@@ -192,11 +189,17 @@ def _families(program: proj.ProgramOp) -> dict[str, int]:
 
 def _common(program: proj.ProgramOp) -> set[str]:
     """Return the variables in which all iterations of a loop hold one thing together."""
-    names = set()
-    for op in program.walk():
-        if isinstance(op, proj.ProjectSharedOp | proj.ProjectHalfwayOp) and len(shape_of(op.inputs[1])) == 2:
-            names |= {f"{op.node.data}.{name}" for name, operand in HELD_BY_OPERAND.items() if operand == 1}
-    return names
+    nodes = {
+        op.node.data
+        for op in program.walk()
+        if isinstance(op, proj.ProjectSharedOp | proj.ProjectHalfwayOp) and len(shape_of(op.inputs[1])) == 2
+    }
+    held = program.held()
+    return {
+        variable.sym_name.data
+        for place, variable in held.items()
+        if place.node in nodes and place.operand == 1 and not variable.is_for.copied
+    }
 
 
 def _losses(program: proj.ProgramOp) -> dict[str, int]:
@@ -211,5 +214,5 @@ def _dots(program: proj.ProgramOp) -> set[str]:
     return {
         op.node.data
         for op in program.walk()
-        if isinstance(op, proj.EvaluateOp) and op.operator.data in ("dot", "convolution")
+        if isinstance(op, proj.EvaluateOp) and issubclass(operation_of(op.operator.data), BilinearOp)
     }

@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from pjc.dialects import net, view
+from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.view import shape_of
 from pjc.passes.unroll import UNROLLED
@@ -32,18 +32,18 @@ class RollPass(ModulePass):
     elsewhere. Four layers are the least; a network that was unrolled is left as it is.
 
     ```
-    %a = net.param "a" <1.0 * zeros> : tensor<3xf32>
-    %x1 = net.sum_relu %x, %a axes [] : ...
-    %b = net.param "b" <1.0 * zeros> : tensor<3xf32>
-    %x2 = net.sum_relu %x1, %b axes [] : ...
+    %a = op.parameter "a" <1.0 * zeros> : tensor<3xf32>
+    %x1 = op.sum_relu %x, %a axes [] : ...
+    %b = op.parameter "b" <1.0 * zeros> : tensor<3xf32>
+    %x2 = op.sum_relu %x1, %b axes [] : ...
     ...
     ```
     becomes
     ```
     %x4 = net.for "layer" 4 carries (%x) : (tensor<3xf32>) -> (tensor<3xf32>) collects () {
     ^body(%h : tensor<3xf32>):
-      %a = net.param "a" <1.0 * zeros> members ["a", "b", "c", "d"] : tensor<3xf32>
-      %n = net.sum_relu %h, %a axes [] : ...
+      %a = op.parameter "a" <1.0 * zeros> members ["a", "b", "c", "d"] : tensor<3xf32>
+      %n = op.sum_relu %h, %a axes [] : ...
       net.yield (%n) collect () : (tensor<3xf32>) collect ()
     }
     ```
@@ -170,7 +170,7 @@ class _Layers:
                 new = op.clone(value_mapper=values)
             new.location = self.ops[at].location
             new.results[0].name_hint = self.ops[at].results[0].name_hint
-            if isinstance(new, net.ParamOp):
+            if isinstance(new, ops.ParameterOp):
                 members = [self.ops[layer * self.size + at] for layer in range(self.count)]
                 new.label = StringAttr(f"{_label(members[0])}..{_label(members[-1])}")
                 new.members = ArrayAttr([StringAttr(_label(each)) for each in members])
@@ -196,7 +196,7 @@ def _entry(op: Operation) -> tuple[int, int] | None:
 
 
 def _label(op: Operation) -> str:
-    assert isinstance(op, net.ParamOp)
+    assert isinstance(op, ops.ParameterOp)
     return op.label.data
 
 
@@ -232,7 +232,7 @@ def _runs(same: np.ndarray, least: int) -> Iterator[tuple[int, int]]:
 
 def _kind(op: Operation) -> tuple[object, ...]:
     """Return what must agree for two ops to be the same operation in two layers."""
-    if isinstance(op, ForOp) or len(op.results) != 1 or isinstance(op, net.InputOp | net.TargetOp):
+    if isinstance(op, ForOp) or len(op.results) != 1 or isinstance(op, ops.SourceOp):
         return (op,)
     if (entry := _entry(op)) is not None:
         return (type(op), entry[0], op.operands[0].type)

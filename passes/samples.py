@@ -10,30 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import proj
-from pjc.dialects.shapes import Shape
-from pjc.dialects.view import GatherOp, StepAttr, ViewOp, shape_of
-
-ELEMENTWISE = ("identity", "quantize", "round", "piecewise", "product")
-REDUCTIONS = ("sum", "sum_relu", "max", "min")
-ELEMENTWISE_SETS = ("box", "nonneg", "levels")
+from pjc.dialects.ops import Reading, operation_of
+from pjc.dialects.sets import SETS
+from pjc.dialects.shapes import Shape, show
+from pjc.dialects.signature import Signature
+from pjc.dialects.steps import Rows, Step
+from pjc.dialects.view import GatherOp, ViewOp, shape_of
 
 
 class Mixed(Exception):
     """Something reads several samples at once; the text says what."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Entry ``i`` of ``axis`` belongs to sample ``(i // inner) % batch``."""
-
-    axis: int
-    inner: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,46 +57,16 @@ def joined(layouts: Iterable[Layout], where: str) -> Layout:
     return Layout(rows)
 
 
-def after_step(rows: Rows, step: StepAttr, shape: Shape, batch: int) -> Rows:
+def after_step(rows: Rows, step: Step, shape: Shape, batch: int) -> Rows:
     """Return the rows after a view's step on a tensor of the given shape.
 
     Raises:
         Mixed: if the step takes samples apart, or puts entries of several side by side.
     """
-    axis, block = rows.axis, rows.inner * batch
-    match step.kind.data, step.lists():
-        case "reshape", (target,):
-            return _after_reshape(rows, shape, target, batch)
-        case "transpose", (permutation,):
-            return replace(rows, axis=permutation.index(axis))
-        case "broadcast", (_, dims):
-            return replace(rows, axis=dims[axis])
-        case "slice", (starts, limits, strides):
-            whole = starts[axis] % block == 0 == limits[axis] % block and strides[axis] == 1
-            if whole:
-                return rows
-        case "pad", (low, high):
-            if low[axis] % block == 0 == high[axis] % block:
-                return rows
-        case "place", ((placed, offset, size),):
-            if placed != axis or offset % block == 0 == size % block:
-                return rows
-        case "patches", (axes, window, _) if axis not in axes:
-            return replace(rows, axis=axis + len(window)) if axis > max(axes, default=-1) else rows
-        case "shift", ((by,),):
-            if axis or by % block == 0:
-                return rows
-    raise Mixed(f"view '{step}' takes samples apart")
-
-
-def _after_reshape(rows: Rows, before: Shape, after: Shape, batch: int) -> Rows:
-    """Return the axis in which a sample's entries, all that follow it in memory, end up."""
-    following = rows.inner * prod(before[rows.axis + 1 :])
-    for axis in range(len(after)):
-        inner = prod(after[axis + 1 :])
-        if following % inner == 0 and (inner * after[axis]) % (following * batch) == 0:
-            return Rows(axis, following // inner)
-    raise Mixed(f"a reshape of {list(before)} to {list(after)} takes samples apart")
+    after = step.rows_after(rows, shape, batch)
+    if after is None:
+        raise Mixed(f"view '{step}' of a tensor of shape {show(shape)} takes samples apart")
+    return after
 
 
 @dataclass
@@ -120,7 +81,12 @@ class Samples:
     copies: dict[str, Layout] = field(default_factory=dict)
     """The rows of all copies that a node holds: those of its inputs, read together."""
 
+    held: dict[str, dict[proj.Place, str]] = field(default_factory=dict)
+    """The names of the variables that each node holds."""
+
     def __post_init__(self) -> None:
+        for place, variable in self.program.held().items():
+            self.held.setdefault(place.node, {})[place] = variable.sym_name.data
         for op in self.program.forward_op().body.block.ops:
             if isinstance(op, proj.WriteOp):
                 self._write(op)
@@ -128,7 +94,7 @@ class Samples:
                 self._evaluate(op)
         for name, variable in self.program.variables().items():
             node = variable.node.data
-            if variable.kind.data == "copies" and node in self.copies:
+            if variable.role.data == "copies" and node in self.copies:
                 layouts = self.variables.get(name, Layout()), self.copies[node]
                 self.variables[name] = joined(layouts, f"'{node}'")
         for part in self.program.part_ops().values():
@@ -207,11 +173,12 @@ class Samples:
         steps = [(op.step(index), value) for index, value in enumerate(op.operands)]
         return joined((self._along(self.values[v], [s], shape_of(v)) for s, v in steps), f"'{op.name}'")
 
-    def _along(self, layout: Layout, steps: Sequence[StepAttr], shape: Shape) -> Layout:
+    def _along(self, layout: Layout, steps: Sequence[Step], shape: Shape) -> Layout:
         """Return the layout at the end of a path."""
         for step in steps:
-            if step.kind.data == "gather":
-                layout = _looked_up(layout, self._datum(step.indices.data), str(step))
+            label = step.datum()
+            if label is not None:
+                layout = _looked_up(layout, self._datum(label), f"view '{step}'")
             elif layout.rows is not None:
                 layout = Layout(after_step(layout.rows, step, shape, self.batch))
             else:
@@ -219,18 +186,14 @@ class Samples:
             shape = step.result_shape(shape)
         return layout
 
-    def _perhaps_after(self, layout: Layout, step: StepAttr, shape: Shape) -> Layout:
+    def _perhaps_after(self, layout: Layout, step: Step, shape: Shape) -> Layout:
         found = set()
         for rows in layout.perhaps:
             try:
                 found.add(after_step(rows, step, shape, self.batch))
             except Mixed:
                 continue
-        if step.kind.data == "broadcast":
-            target, dims = step.lists()
-            added = [axis for axis in range(len(target)) if axis not in dims]
-            added += [d for d, size in zip(dims, shape, strict=True) if size < target[d]]
-            found |= self._same_along(added, target).perhaps
+        found |= self._same_along(step.repeated(shape), step.result_shape(shape)).perhaps
         return Layout(None, frozenset(found))
 
     def _datum(self, label: str) -> Layout:
@@ -238,29 +201,25 @@ class Samples:
         return next(self._leaf(op) for op in ops if isinstance(op, proj.DatumOp) and op.label.data == label)
 
     def _evaluated(self, op: proj.EvaluateOp) -> Layout:
-        operator, where = op.operator.data, f"'{op.node.data}'"
+        reading, where = operation_of(op.operator.data).READING, f"'{op.node.data}'"
         layouts = [self.values[each] for each in op.inputs]
-        if operator == "dot":
+        if reading is Reading.PRODUCT:
             found = dot_layout(layouts[0], layouts[1], len(shape_of(op.result)), where)
             self.copies[op.node.data] = found  # [.., K, M, N] where the value is [.., K, M]
             return found
-        if operator == "convolution":
+        if reading is Reading.WINDOWS:
             return convolution_layout(layouts[0], layouts[1], where)
         layout = self.copies[op.node.data] = joined(layouts, where)
-        if operator in ELEMENTWISE:
-            return layout
-        if operator in REDUCTIONS:
+        if reading is Reading.AXES:
             axes = op.fields.data["axes"]
             assert isinstance(axes, DenseArrayBase)
             return _without(layout, [int(axis) for axis in axes.get_values()], where)
-        if layout.resolved() is None:
-            return Layout()
-        raise Mixed(f"{where} is an operator of one's own, which might read several samples at once")
+        return layout if reading is Reading.ENTRY else _of_sites(op, layout, where)
 
     def _write(self, op: proj.WriteOp) -> None:
         for path in op.paths:
             name = path.variable.data
-            layout = self._along(self.values[op.value], path.steps.data, shape_of(op.value))
+            layout = self._along(self.values[op.value], path.way(), shape_of(op.value))
             known = self.variables.get(name)
             layouts = [layout] if known is None else [known, layout]
             self.variables[name] = joined(layouts, f"'@{name}'")
@@ -270,18 +229,23 @@ class Samples:
         match op:
             case proj.ProjectHalfwayOp():
                 for name in op.held:
-                    self.variables.setdefault(f"{op.node.data}.{name.data}", self.nodes[op.node.data])
+                    factor = next(each for each in self.held[op.node.data] if each.role == name.data)
+                    self.variables.setdefault(self.held[op.node.data][factor], self.nodes[op.node.data])
             case proj.ProjectLossOp():
-                rows = self.variables[f"{op.node.data}.0"].resolved()
+                rows = self._copies_of(op.node.data).resolved()
                 sites = len(shape_of(op.target))  # further axes of the value are read together
                 if rows is not None and rows.axis >= max(sites, 1):
                     raise Mixed(f"'{op.node.data}' reads several samples at once")
             case proj.ProjectSetOp():
                 self._check_set(op)
 
+    def _copies_of(self, node: str) -> Layout:
+        """Return the layout of the copies that a loss or a set holds."""
+        return self.variables[self.held[node][proj.Place(node, "copies", 0)]]
+
     def _check_set(self, op: proj.ProjectSetOp) -> None:
-        rows = self.variables[f"{op.node.data}.0"].resolved()
-        if rows is None or op.kind.data in ELEMENTWISE_SETS:
+        rows = self._copies_of(op.node.data).resolved()
+        if rows is None or SETS[op.kind.data].entrywise:
             return
         axes = op.fields.data.get("axes")
         if isinstance(axes, DenseArrayBase) and rows.axis not in axes.get_values():
@@ -327,6 +291,16 @@ def _without(layout: Layout, axes: Sequence[int], where: str) -> Layout:
         raise Mixed(f"{where} reduces over samples")
     kept = frozenset(moved(rows) for rows in layout.perhaps if rows.axis not in axes)
     return Layout(None if layout.rows is None else moved(layout.rows), kept)
+
+
+def _of_sites(op: proj.EvaluateOp, layout: Layout, where: str) -> Layout:
+    """Return the layout after an operator of the user's own, which reads all entries of a site together."""
+    if op.signature is None:
+        raise Mixed(f"{where} does not say how it reads its inputs; give the shapes of one site")
+    sites = len(Signature.parse(op.signature.data).sites([shape_of(each) for each in op.inputs]))
+    if layout.rows is not None and layout.rows.axis >= sites:
+        raise Mixed(f"{where} reads several samples at one site, {op.signature.data}")
+    return _only(layout, lambda axis: axis < sites)
 
 
 def _looked_up(table: Layout, indices: Layout, where: str) -> Layout:

@@ -1,7 +1,7 @@
 """The solvers, each written as its formula: one iteration in terms of projections onto parts.
 
-With ``P_X`` the projection onto part X and ``R_X = 2 P_X - I``; see "Meaning" in docs/design.md, and
-Bergmeister et al., arXiv 2506.05878, for the formulas.
+With ``P_X`` the projection onto part X and ``R_X = 2 P_X - I``; docs/design.md#meaning says what a projection
+onto a part is, Bergmeister et al., arXiv 2506.05878, where the formulas come from.
 
 A solver owns all that is known of it: its numbers, how it wants the problem split, the forms of copies that
 it allows, the pass that lowers a problem to it, and its formula. Nothing else knows one by its name. A new

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, NameLoc, StringAttr, UnitAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from pjc.dialects import net, view
+from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.view import shape_of
 from pjc.passes.loop_parameters import family, lift_parameters
@@ -28,14 +28,14 @@ class UnrollPass(ModulePass):
     ```
     %h = net.for "t" 2 carries (%h0) : (tensor<3xf32>) -> (tensor<3xf32>) collects () {
     ^body(%a : tensor<3xf32>):
-      %b = net.identity %a : tensor<3xf32> -> tensor<3xf32>
+      %b = op.identity %a : tensor<3xf32> -> tensor<3xf32>
       net.yield (%b) collect () : (tensor<3xf32>) collect ()
     }
     ```
     becomes
     ```
-    %b = net.identity %h0 : tensor<3xf32> -> tensor<3xf32>
-    %h = net.identity %b : tensor<3xf32> -> tensor<3xf32>
+    %b = op.identity %h0 : tensor<3xf32> -> tensor<3xf32>
+    %h = op.identity %b : tensor<3xf32> -> tensor<3xf32>
     ```
     """
 
@@ -53,9 +53,9 @@ def unroll(loop: ForOp) -> None:
     """Replace a loop by its iterations."""
     block = loop.parent_block()
     assert block is not None
-    families: dict[net.ParamOp, net.ParamOp] = {}
+    families: dict[ops.ParameterOp, ops.ParameterOp] = {}
     for op in loop.body.block.ops:
-        if isinstance(op, net.ParamOp) and op.members is None:
+        if isinstance(op, ops.ParameterOp) and op.members is None:
             families[op] = family(op, loop.iterations)
             block.insert_op_before(families[op], loop)
     carried = list(loop.inits)
@@ -81,24 +81,23 @@ def _repeated(
     op: Operation,
     iteration: int,
     values: dict[SSAValue, SSAValue],
-    families: dict[net.ParamOp, net.ParamOp],
+    families: dict[ops.ParameterOp, ops.ParameterOp],
     loop: ForOp,
 ) -> dict[SSAValue, SSAValue]:
     """Put one op of an iteration before the loop; return what stands for its results."""
-    if isinstance(op, net.ParamOp) and op.members is not None:
-        member = net.ParamOp(op.members.data[iteration].data, op.init, op.result.type)
+    if isinstance(op, ops.ParameterOp) and op.members is not None:
+        member = ops.ParameterOp(op.members.data[iteration].data, op.init, op.result.type)
         member.location = op.location
         return {op.result: _insert(member, loop)}
-    if isinstance(op, net.ParamOp):
+    if isinstance(op, ops.ParameterOp):
         return {op.result: _entry(families[op].result, 0, iteration, loop)}
     if isinstance(op, AtOp):
         axis, first, step = op.numbers()
         return {op.result: _entry(op.operand, axis, first + iteration * step, loop)}
     new = op.clone(value_mapper=values)
-    if isinstance(op.location, NameLoc):
-        new.location = NameLoc(StringAttr(f"{op.location.desc.data}.{iteration}"), op.location.location)
-    else:
-        new.location = op.location
+    new.location = op.location
+    if isinstance(new, ops.NodeOp) and new.label is not None:
+        new.label = StringAttr(f"{new.label.data}.{iteration}")
     _put(new, loop)
     return dict(zip(op.results, new.results, strict=True))
 

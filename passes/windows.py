@@ -8,7 +8,7 @@ from math import prod
 
 from xdsl.ir import SSAValue
 
-from pjc.dialects import net, view
+from pjc.dialects import ops, view
 from pjc.dialects.view import shape_of
 
 Pair = tuple[int, int]
@@ -40,7 +40,7 @@ class Convolution(Windows):
     weight: SSAValue
 
 
-def as_pool(op: net.ReductionOp) -> Pool | None:
+def as_pool(op: ops.ReductionOp) -> Pool | None:
     """Return the windows that an op reduces, each channel by itself, or None."""
     (first, *more) = op.terms
     if more or list(op.axes.get_values()) != [3, 4]:

@@ -19,7 +19,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import mistake
-from pjc.dialects import feas, proj
+from pjc.dialects import feas, ops, proj
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries
@@ -29,6 +29,7 @@ from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
 from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
+from pjc.passes.label import LabelPass
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
 from pjc.passes.unnest import UnnestPass
@@ -63,9 +64,9 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     """Return the passes that bring a network into one form."""
     options = compilation.options
     if options.unroll or options.method.loops == "unrolled":
-        return [UnrollPass(), CanonicalizePass()]
+        return [UnrollPass(), CanonicalizePass(), LabelPass()]
     rolled: list[ModulePass] = [RollPass()] if options.level else []
-    return [UnnestPass(), CanonicalizePass(), *rolled, UnrollIrregularPass()]
+    return [UnnestPass(), CanonicalizePass(), *rolled, UnrollIrregularPass(), LabelPass()]
 
 
 def restated(compilation: Compilation) -> list[ModulePass]:
@@ -87,7 +88,11 @@ def placed(compilation: Compilation) -> list[ModulePass]:
 
 
 STAGES = (
-    Stage("net", canonical, "loops stand side by side, or none do; views are folded; nothing is dead"),
+    Stage(
+        "net",
+        canonical,
+        "loops stand side by side, or none do; views are folded; every operation has a label of its own",
+    ),
     Stage("feas", restated, "every trained node has a part, and no edge joins two nodes of a part"),
     Stage("proj", lowered, "one program: what it takes, variables, forward pass, parts, iteration"),
     Stage("placed", placed, "every tensor says which axes of the mesh split it, if there is one"),
@@ -216,9 +221,10 @@ class Compilation:
         """Return the compiled solver."""
         from pjc.export import export
         from pjc.runtime.artifact import save
-        from pjc.runtime.emit import Emitter
+        from pjc.runtime.emit import Emitter, entry_points
         from pjc.runtime.mesh import make_mesh
-        from pjc.runtime.program import Program, entry_points
+        from pjc.runtime.placement import placement_on
+        from pjc.runtime.program import Program
         from pjc.signature import signature_of
 
         whole, mesh = only(self.at("placed"), proj.ProgramOp), self.placement.mesh
@@ -227,7 +233,7 @@ class Compilation:
         if mesh is not None:
             check_devices(mesh)
             share = self.placement.share(whole, self._smaller if self.source.has_batch else None)
-            on_mesh = Emitter(share.program, make_mesh(mesh), share.count)
+            on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
         return Program(
             signature_of(whole, self.options.iterations),
@@ -304,9 +310,9 @@ class Compilation:
         counts: Counter[tuple[str, str]] = Counter()
         nodes = [] if self.source.stage == "proj" else only(self.at("feas"), feas.ProblemOp).nodes()
         for node in nodes:
-            if not isinstance(node, feas.GivenOp | feas.ParameterOp):
+            if not isinstance(node, ops.GivenOp | ops.ParameterOp):
                 part = "" if node.part is None else node.part.data
-                counts[node.name.removeprefix("feas."), part] += 1
+                counts[node.operator, part] += 1
         parameters = [op for op in program.walk() if isinstance(op, proj.ParameterOp)]
         return Summary(
             self.source.name,

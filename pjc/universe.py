@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 
 DIALECTS = {
+    "op": ("ops", "OP"),
     "net": ("net", "NET"),
     "view": ("view", "VIEW"),
     "feas": ("feas", "FEAS"),
@@ -26,6 +27,7 @@ PASSES = {
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
     "net-roll": ("roll", "RollPass"),
     "net-unroll-irregular": ("unroll_irregular", "UnrollIrregularPass"),
+    "net-label": ("label", "LabelPass"),
     "net-to-feas": ("net_to_feas", "NetToFeasPass"),
     "feas-fuse": ("fuse", "FusePass"),
     "feas-legalize-bipartite": ("legalize_bipartite", "LegalizeBipartitePass"),

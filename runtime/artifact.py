@@ -24,9 +24,8 @@ import numpy as np
 import safetensors.numpy
 from jax import export as jax_export
 
-from pjc.runtime.emit import Tensors
 from pjc.runtime.files import replace_file
-from pjc.runtime.program import Program, ProgramError, Signature, TensorSpec
+from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
 
 FORMAT = 2
 """The version of the layout and of the texts in it; a reader refuses others."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 KINDS = (
     "all-reduce",
@@ -27,10 +28,11 @@ KINDS = (
 SCOPE = "iterate"
 """The name that the emitter gives to an iteration, by which its loop is found."""
 
-WHEN = ("iteration", "step", "last")
+When = Literal["iteration", "step", "last"]
 """How often a collective runs: once in every iteration; in every step of a loop inside of one (a projection
 that is itself iterative); only in the last iteration of an update, which measures the gap."""
 
+_INSIDE: dict[str, When] = {"conditional": "last", "while": "step"}
 _BITS = {"pred": 8, "bf16": 16, "token": 0, "opaque": 0}
 _HEADER = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) (\(.*\) -> .* )?\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<rest>.*)$")
@@ -50,14 +52,14 @@ class Collective:
             constraint take part in its collectives.
         shapes: of what it gives, as HLO writes it.
         source: the parts and nodes that it serves.
-        when: one of ``WHEN``.
+        when: how often it runs.
     """
 
     kind: str
     bytes: int
     shapes: str
     source: str
-    when: str
+    when: When
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def iteration_collectives(hlo: str) -> list[Collective]:
     return list(_collectives(module, loop, "iteration"))
 
 
-def _collectives(module: _Module, computation: str, when: str) -> Iterator[Collective]:
+def _collectives(module: _Module, computation: str, when: When) -> Iterator[Collective]:
     for instruction in module.computations[computation].values():
         kind = instruction.opcode.removesuffix("-start")
         if kind in KINDS:
@@ -104,7 +106,7 @@ def _collectives(module: _Module, computation: str, when: str) -> Iterator[Colle
         if instruction.opcode in ("fusion", "reduce", "all-reduce", "reduce-scatter", "scatter", "sort"):
             continue  # what these call works on numbers
         for called in instruction.called():
-            inner = {"conditional": "last", "while": "step"}.get(instruction.opcode, when)
+            inner = _INSIDE.get(instruction.opcode, when)
             if instruction.opcode == "conditional" and f"/{SCOPE}/" in instruction.attributes:
                 inner = when  # a device's own constraints
             yield from _collectives(module, called, inner if when == "iteration" else when)

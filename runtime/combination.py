@@ -26,13 +26,21 @@ LazyState = Mapping[str, Lazy]
 
 def combined(weights: Sequence[float], values: Sequence[Lazy]) -> Lazy:
     """Return the sum of weight times value; the array itself where that is all that is left."""
-    found: dict[int, tuple[float, Array]] = {}
+    found: list[tuple[float, Array]] = []
     for weight, value in zip(weights, values, strict=True):
         for own, array in value.terms if isinstance(value, Combination) else ((1.0, value),):
-            before, _ = found.get(id(array), (0.0, array))
-            found[id(array)] = before + weight * own, array
-    terms = tuple((weight, array) for weight, array in found.values() if weight)
+            _add_term(found, weight * own, array)
+    terms = tuple((weight, array) for weight, array in found if weight)
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else Combination(terms)
+
+
+def _add_term(terms: list[tuple[float, Array]], weight: float, array: Array) -> None:
+    """Add a weight to the term of this very array, or a term if there is none yet."""
+    for index, (before, other) in enumerate(terms):
+        if other is array:
+            terms[index] = before + weight, array
+            return
+    terms.append((weight, array))
 
 
 def is_zero(value: Lazy) -> bool:

@@ -10,16 +10,34 @@ from contextlib import suppress
 from pathlib import Path
 
 
+class WriteError(OSError):
+    """A file that cannot be written; its text says which, and ``why``."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} cannot be written: {why}")
+        self.why = why
+
+
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
 
     What a link points to is replaced, not the link; a device or a pipe is written to as it is.
-    Raises OSError where that cannot be done; ``path`` is then as it was.
+
+    Raises:
+        WriteError: where that cannot be done; ``path`` is then as it was.
     """
-    if path.exists() and not path.is_file():
-        write(path)
-        return
-    path = path.resolve()
+    try:
+        if path.exists() and not path.is_file():
+            write(path)
+        else:
+            _replace(path.resolve(), write)
+    except WriteError as error:
+        raise WriteError(path, error.why) from None
+    except OSError as error:
+        raise WriteError(path, error.strerror or str(error)) from None
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
     handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)

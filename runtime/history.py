@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import files
-from .data.dataset import DataError, reason, require_file
+from .data.errors import DataError, require_file
+from .files import replace_file
 
 _FORMAT = "pjc-training-2"
 _OLDER = ("pjc-training-1",)
@@ -91,7 +91,7 @@ def write_history(path: Path, rows: Sequence[Row], metric: str) -> None:
 def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str]) -> None:
     """Write parameters as safetensors, the rest in the metadata; the file is never half written.
 
-    ``notes`` are more entries for the metadata. Raises OSError.
+    ``notes`` are more entries for the metadata. Raises WriteError.
     """
     from safetensors.numpy import save_file
 
@@ -154,14 +154,3 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a whole safetensors file: {error}") from None
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, then put it in the place of ``path``: :func:`files.replace_file`.
-
-    Raises DataError where that cannot be done; ``path`` is then as it was.
-    """
-    try:
-        files.replace_file(path, write)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {reason(error)}") from None

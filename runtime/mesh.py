@@ -8,7 +8,7 @@ next device, not around by all of them, and the forward pass of a loop runs stag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,38 +18,14 @@ from jax import Array, lax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-AXES = ("sample", "feature", "stack")
-STACK = "stack"
+SAMPLE, STACK = "sample", "stack"
+AXES = (SAMPLE, "feature", STACK)
 
 
 def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     """Return the mesh of all devices, with so many along each axis; their product is that of all."""
     shape = tuple(sizes[axis] for axis in AXES)
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
-
-
-def constrained(value: Array, axes: Sequence[Sequence[str]]) -> Array:
-    """Return a tensor split as its dimensions' mesh axes say; the sample axis is split already."""
-    dims = [tuple(axis for axis in each if axis != "sample") or None for each in axes]
-    placed: Array = lax.with_sharding_constraint(value, P(*dims))
-    return placed
-
-
-def on_mesh(
-    function: Callable[..., Any], mesh: Mesh, in_specs: tuple[Any, ...], stacked: bool = True
-) -> Callable[..., Any]:
-    """Return a function that runs once for each share of the samples; all else it returns is the same.
-
-    Where loops are not ``stacked``, it also runs once for each device of the stack axis.
-    """
-    return jax.shard_map(
-        function,
-        mesh=mesh,
-        in_specs=in_specs,
-        out_specs=P(),
-        axis_names={"sample"} if stacked else {"sample", STACK},
-        check_vma=False,
-    )
 
 
 def stages() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -14,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import PartitionSpec
 
 from pjc.diagnostics import PjcError
-from pjc.runtime.emit import Emitter, Tensors
-from pjc.runtime.mesh import on_mesh
+
+Tensors = Mapping[str, Array]
+"""Arrays by name: parameters, or the data of a batch."""
 
 Functions = Mapping[str, Callable[..., Any]]
 """The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
@@ -73,87 +72,6 @@ class Signature:
 
 PRODUCTS = {"f32": "highest", "bf16": "BF16_BF16_F32"}
 """The precision of matrix products, by JAX's names. By JAX's default, GPUs and TPUs round float32 factors."""
-
-
-def entry_points(
-    emitter: Emitter, products: str = "f32", on: Emitter | None = None
-) -> dict[str, Callable[..., Any]]:
-    """Return the entry points of a program, each pure and traceable; training ones if it has a loss.
-
-    ``products`` is one of :data:`PRODUCTS`; ``on`` emits what trains on a mesh of devices, if it does.
-    """
-
-    def init(key_data: Array) -> Any:
-        return emitter.init(jax.random.wrap_key_data(key_data))
-
-    found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
-    if emitter.parts:
-        found |= _training(emitter) if on is None else _on_mesh(on)
-    if emitter.has_sets():
-        found["finish"] = lambda params: emitter.constrained(params)[0]
-    return {name: _with_products(function, products) for name, function in found.items()}
-
-
-def _on_mesh(emitter: Emitter) -> dict[str, Callable[..., Any]]:
-    """Return the training entry points, over the emitter's mesh."""
-    mesh = emitter.mesh
-    assert mesh is not None
-    specs = PartitionSpec(), emitter.data_specs(), PartitionSpec()
-    stacked = emitter.assigned is None
-    return {name: on_mesh(function, mesh, specs, stacked) for name, function in _training(emitter).items()}
-
-
-def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
-    """Return the training entry points."""
-    paired = emitter.in_pairs()
-
-    def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        """Return the state after the iterations, and each node's square gap in the last one."""
-        state, fixed = emitter.start(params, data)
-
-        turns = (iterations + 1) // 2 if paired else iterations
-
-        def advance(turn: Array, carry: Any) -> Any:
-            state, squares = carry
-            if paired:
-                odd = (turn == 0) & (iterations % 2 == 1)
-                state = jax.lax.cond(odd, lambda x: x, lambda x: emitter.iterate(x, fixed)[0], state)
-            state, differences = emitter.iterate(state, fixed)
-            last = turn == turns - 1
-            squares = jax.lax.cond(last, lambda: emitter.square_gaps(differences), lambda: squares)
-            return state, squares
-
-        start = state, emitter.square_gaps({})
-        return jax.lax.fori_loop(0, turns, advance, start)
-
-    def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        start = emitter.constrained(params)[0]
-        state, squares = run(start, data, iterations)
-        after = emitter.read_slots(start, state)
-        info = {"gap": emitter.total_gap(squares), "t": emitter.multipliers(state)}
-        if emitter.has_sets():
-            info["violation"] = emitter.constrained(after)[1]
-        return emitter.resumed(params, start, after), info
-
-    def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        state, squares = run(params, data, iterations)
-        return {
-            "gap": emitter.total_gap(squares),
-            "nodes": emitter.node_gaps(squares),
-            "t": emitter.multipliers(state),
-            "dropped": emitter.dropped(state),
-        }
-
-    return {"update": update, "gap": gap}
-
-
-def _with_products(function: Callable[..., Any], products: str) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def traced(*arguments: Any) -> Any:
-        with jax.default_matmul_precision(PRODUCTS[products]):
-            return function(*arguments)
-
-    return traced
 
 
 class Program:

@@ -26,7 +26,8 @@ from pjc.runtime.data import (
     windows,
 )
 from pjc.runtime.data.prepare import Request, prepare, split_fractions
-from pjc.runtime.train import evaluate, train
+from pjc.runtime.evaluate import evaluate
+from pjc.runtime.train import Run, train
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def test_npy_never_reads_the_samples_as_a_whole(tmp_path: Path, monkeypatch: pyt
     program = Perceptron()
     request = Request(folder, normalize="standard")
     parts = prepare(request, program.inputs[0], program.targets[0])
-    result = train(program, parts.train, epochs=3, validation=parts.validation)
+    result = train(program, parts.train, Run(epochs=3, validation=parts.validation))
     assert parts.test is not None and evaluate(program, result.params, parts.test) > 0.8
     assert max(made) == 16
 
@@ -102,7 +103,7 @@ def test_mapped_training_equals_training_from_memory(tmp_path: Path) -> None:
     program, results = Perceptron(), []
     for source in (folder, str(tmp_path / "a.npz")):
         parts = prepare(Request(source, normalize="unit"), program.inputs[0], program.targets[0])
-        results.append(train(program, parts.train, epochs=2, validation=parts.validation))
+        results.append(train(program, parts.train, Run(epochs=2, validation=parts.validation)))
     np.testing.assert_array_equal(results[0].params["w"], results[1].params["w"])
     assert [row.validation for row in results[0].history] == [row.validation for row in results[1].history]
 
@@ -346,6 +347,6 @@ def test_compiled_network_learns_a_text(
     model.write_text(source)
     program = pjc.compile(model, batch=16, iterations=20)
     parts = prepare(Request(f"text:{text}"), program.inputs[0], program.targets[0])
-    result = train(program, parts.train, epochs=6, validation=parts.validation)
+    result = train(program, parts.train, Run(epochs=6, validation=parts.validation))
     assert parts.test is not None and evaluate(program, result.params, parts.test) == 1
     assert result.history[-1].validation == 1

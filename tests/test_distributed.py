@@ -24,7 +24,7 @@ from pjc.runtime.distributed import DistributedError, MeshShare, is_lost_peer, s
 from pjc.runtime.files import remove_leftovers, replace_file
 from pjc.runtime.history import Checkpoint, Result, read_checkpoint, write_checkpoint
 from pjc.runtime.supervisor import LOST_PEER, Speech
-from pjc.runtime.train import TrainError, train
+from pjc.runtime.train import Listener, Run, TrainError, train
 
 ROOT = Path(__file__).parent.parent
 MODEL = """\
@@ -61,7 +61,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-class Run:
+class Processes:
     """Some processes that train together in ``folder``, each with ``devices`` CPU devices."""
 
     def __init__(
@@ -138,27 +138,27 @@ def folders(tmp_path: Path, *names: str) -> list[Path]:
 def test_two_processes_of_two_devices_equal_one(tmp_path: Path) -> None:
     """And a run of the two is resumed by one, and the other way round."""
     one, two, down, up = folders(tmp_path, "one", "two", "down", "up")
-    assert Run(one, "--epochs", 2, processes=1, devices=1).wait() == [0]
-    run = Run(two, "--epochs", 2, "--keep-best")
+    assert Processes(one, "--epochs", 2, processes=1, devices=1).wait() == [0]
+    run = Processes(two, "--epochs", 2, "--keep-best")
     assert run.wait() == [0, 0], run.said()
     assert run.logs[1].read_text() == "" and "2 processes, 4 devices" in run.logs[0].read_text()
     assert "test accuracy: " in run.logs[0].read_text() and "Gloo" not in run.said()
     assert difference(one, two) < 1e-5
     for folder, before, after in ((down, 2, 1), (up, 1, 2)):
-        assert set(Run(folder, "--epochs", 1, processes=before).wait()) == {0}
-        assert set(Run(folder, "--epochs", 2, "--resume", processes=after).wait()) == {0}
+        assert set(Processes(folder, "--epochs", 1, processes=before).wait()) == {0}
+        assert set(Processes(folder, "--epochs", 2, "--resume", processes=after).wait()) == {0}
         assert difference(one, folder) < 1e-5
 
 
 @pytest.mark.slow
 def test_the_layers_of_a_network_are_spread_over_processes(tmp_path: Path) -> None:
     one, *split = folders(tmp_path, "one", "stack", "both")
-    assert Run(one, "--epochs", 1, processes=1, devices=1, model=DEEP).wait() == [0]
+    assert Processes(one, "--epochs", 1, processes=1, devices=1, model=DEEP).wait() == [0]
     for folder, mesh in zip(split, ("stack=4", "sample=2,stack=2"), strict=True):
-        run = Run(folder, "--epochs", 1, "--mesh", mesh, model=DEEP)
+        run = Processes(folder, "--epochs", 1, "--mesh", mesh, model=DEEP)
         assert run.wait() == [0, 0], run.said()
         assert difference(one, folder) < 1e-5
-    run = Run(one, "--epochs", 1, "--mesh", "sample=2,stack=4", model=DEEP)
+    run = Processes(one, "--epochs", 1, "--mesh", "sample=2,stack=4", model=DEEP)
     assert run.wait() == [1, 1]
     assert "mesh sample=2,stack=4 is for 8 devices, and there are 4" in run.said()
 
@@ -166,7 +166,7 @@ def test_the_layers_of_a_network_are_spread_over_processes(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize(("victim", "how"), [(0, "killed"), (1, "killed"), (1, "frozen")])
 def test_a_dead_process_ends_the_other_with_a_sentence(tmp_path: Path, victim: int, how: str) -> None:
-    run = Run(tmp_path, "--epochs", 1000, "--checkpoint-every", 1)
+    run = Processes(tmp_path, "--epochs", 1000, "--checkpoint-every", 1)
     run.wait_for("net.params.safetensors")
     if how == "killed":
         run.processes[victim].kill()
@@ -190,13 +190,13 @@ def test_a_dead_process_ends_the_other_with_a_sentence(tmp_path: Path, victim: i
 @pytest.mark.parametrize("asked", [0, 1])
 def test_ctrl_c_in_one_process_stops_both_and_resume_goes_on(tmp_path: Path, asked: int) -> None:
     whole, parted = folders(tmp_path, "whole", "parted")
-    run = Run(parted, "--epochs", 2, "--checkpoint-every", 1)
+    run = Processes(parted, "--epochs", 2, "--checkpoint-every", 1)
     run.wait_for("net.params.safetensors")
     run.processes[asked].send_signal(signal.SIGINT)
     assert run.wait() == [130, 130], run.said()
     assert "--resume goes on from here" in run.logs[0].read_text()
-    assert Run(parted, "--epochs", 2, "--resume").wait() == [0, 0]
-    assert Run(whole, "--epochs", 2).wait() == [0, 0]
+    assert Processes(parted, "--epochs", 2, "--resume").wait() == [0, 0]
+    assert Processes(whole, "--epochs", 2).wait() == [0, 0]
     assert difference(whole, parted) < 1e-5
 
 
@@ -215,7 +215,7 @@ def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
     whole, parted = folders(tmp_path, "whole", "parted")
     draw = random.Random(0)
     began = time.monotonic()
-    assert set(Run(whole, "--epochs", epochs, processes=processes).wait(600)) == {0}
+    assert set(Processes(whole, "--epochs", epochs, processes=processes).wait(600)) == {0}
     took = time.monotonic() - began
     print(f"uninterrupted: {took:.0f} s")
     kills, moments = 0, set[tuple[int, int]]()
@@ -223,7 +223,7 @@ def test_killed_twenty_times_and_resumed_equals_an_uninterrupted_run(
     ended = False
     while kills < 20 or not ended:
         resume = ["--resume"] if checkpoint.exists() else []
-        run = Run(parted, "--epochs", epochs, "--checkpoint-every", 0.2, *resume, processes=processes)
+        run = Processes(parted, "--epochs", epochs, "--checkpoint-every", 0.2, *resume, processes=processes)
         if kills < 20:
             time.sleep(draw.uniform(0, latest * took))
         ended = run.processes[0].poll() is not None or kills == 20
@@ -249,7 +249,7 @@ TWO = """
 import sys
 import numpy as np
 from pjc.runtime import distributed
-from pjc.runtime.train import train
+from pjc.runtime.train import Run, train
 from test_train import Means, parts
 
 address, index, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -259,7 +259,7 @@ share = distributed.MeshShare(distributed.sample_mesh())
 rest, test = parts()
 few = rest.take(np.arange(320), "few")
 assert share.rows(32).tolist() == list(range(16 * index, 16 * index + 16))
-result = train(Means(), few, epochs=1, seed=1, validation=test, share=share)
+result = train(Means(), few, Run(epochs=1, seed=1, validation=test, share=share))
 assert share.total(index + 0.1) == 0.1 + 1.1
 if distributed.is_writer():
     np.savez(path, means=result.params["means"], score=result.history[-1].validation)
@@ -292,7 +292,7 @@ def test_two_processes_train_as_one_and_must_agree(tmp_path: Path) -> None:
         for process in started:
             process.kill()
     rest, test = parts()
-    alone = train(Means(), rest.take(np.arange(320), "few"), epochs=1, seed=1, validation=test)
+    alone = train(Means(), rest.take(np.arange(320), "few"), Run(epochs=1, seed=1, validation=test))
     found = np.load(path)
     np.testing.assert_allclose(found["means"], alone.params["means"], rtol=1e-5, atol=1e-6)
     assert found["score"] == alone.history[-1].validation
@@ -303,15 +303,20 @@ def test_two_processes_train_as_one_and_must_agree(tmp_path: Path) -> None:
 
 def test_checkpoints_within_an_epoch_change_nothing_and_are_gone_on_from(tmp_path: Path) -> None:
     rest, _ = parts()
-    whole = train(Means(), rest, epochs=2, seed=1)
+    whole = train(Means(), rest, Run(epochs=2, seed=1))
     seen: list[Result] = []
-    watched = train(Means(), rest, epochs=2, seed=1, checkpoint=seen.append, every=0)
+
+    class Watch(Listener):
+        def checkpoint(self, result: Result) -> None:
+            seen.append(result)
+
+    watched = train(Means(), rest, Run(epochs=2, seed=1, checkpoint_seconds=0), Watch())
     assert same(watched, whole)
     assert [(each.epoch, each.batch) for each in seen] == [(e, b) for e in (0, 1) for b in range(1, 44)]
     for middle in (seen[0], seen[50], seen[-1]):
         path = tmp_path / "a.safetensors"
         write_checkpoint(path, Checkpoint(middle), {})
-        resumed = train(Means(), rest, epochs=2, seed=1, start=read_checkpoint(path).result)
+        resumed = train(Means(), rest, Run(epochs=2, seed=1, start=read_checkpoint(path).result))
         assert same(resumed, whole)
 
 
@@ -333,8 +338,8 @@ def test_share_of_a_mesh_of_one_process_is_all_of_it() -> None:
     rest, test = parts()
     share = MeshShare(sample_mesh())
     assert share.rows(32).tolist() == list(range(32)) and share.total(1.5) == 1.5
-    mine = train(Means(), rest, epochs=2, seed=1, validation=test, share=share)
-    whole = train(Means(), rest, epochs=2, seed=1, validation=test)
+    mine = train(Means(), rest, Run(epochs=2, seed=1, validation=test, share=share))
+    whole = train(Means(), rest, Run(epochs=2, seed=1, validation=test))
     np.testing.assert_allclose(mine.params["means"], whole.params["means"], rtol=1e-5, atol=1e-6)
     assert [row.validation for row in mine.history] == [row.validation for row in whole.history]
 
@@ -342,7 +347,12 @@ def test_share_of_a_mesh_of_one_process_is_all_of_it() -> None:
 def test_wish_to_stop_is_heard_a_batch_later() -> None:
     rest, _ = parts()
     asked = iter([False] * 9 + [True] * 9)
-    stopped = train(Means(), rest, epochs=2, stop=lambda: next(asked), share=MeshShare(sample_mesh()))
+
+    class Asked(Listener):
+        def should_stop(self) -> bool:
+            return next(asked)
+
+    stopped = train(Means(), rest, Run(epochs=2, share=MeshShare(sample_mesh())), Asked())
     assert stopped.batch == 12
 
 
@@ -354,7 +364,7 @@ def test_batch_that_cannot_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         share.check(32)
     with pytest.raises(TrainError, match="--batch 30 or 35"):
-        train(Means(), parts()[0], epochs=1, share=share)
+        train(Means(), parts()[0], Run(epochs=1, share=share))
 
 
 # --- the supervisor -------------------------------------------------------------------------------

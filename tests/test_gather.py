@@ -14,8 +14,7 @@ from pjc.diagnostics import DiagnosticError
 from pjc.driver import compile_text
 from pjc.options import Options
 from pjc.passes.solvers import SOLVERS
-from pjc.runtime.data import DataError, from_arrays
-from pjc.runtime.data.fit import fit
+from pjc.runtime.data import DataError, fit, from_arrays
 from pjc.runtime.data.normalize import Normalize
 from pjc.runtime.program import ProgramError
 

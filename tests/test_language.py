@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from xdsl.dialects.builtin import FileLineColLoc, NameLoc
+from xdsl.dialects.builtin import FileLineColLoc
 
 from pjc.diagnostics import DiagnosticError
-from pjc.dialects import net
+from pjc.dialects import net, ops
 from pjc.dialects.loops import AtOp, ForOp
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
@@ -53,7 +53,7 @@ def messages(text: str) -> list[str]:
 
 
 def params(network: net.NetworkOp) -> dict[str, tuple[int, ...]]:
-    found = [op for op in network.body.block.ops if isinstance(op, net.ParamOp)]
+    found = [op for op in network.body.block.ops if isinstance(op, ops.ParameterOp)]
     return {op.label.data: tuple(op.result.type.get_shape()) for op in found}  # type: ignore[attr-defined]
 
 
@@ -62,7 +62,7 @@ def kinds(network: net.NetworkOp) -> list[str]:
 
 
 def output_type(network: net.NetworkOp) -> str:
-    (output,) = (op for op in network.body.block.ops if isinstance(op, net.OutputOp))
+    (output,) = (op for op in network.body.block.ops if isinstance(op, ops.OutputOp))
     return str(output.value.type)
 
 
@@ -86,7 +86,7 @@ def test_mlp_skip_has_the_names_of_the_golden_file() -> None:
     }
     assert output_type(network) == "tensor<7x3xf64>"
     assert str(network.dims) == "{batch = 7 : i64}"
-    assert kinds(network)[-2:] == ["net.output", "net.cross_entropy"]
+    assert kinds(network)[-2:] == ["op.output", "op.cross_entropy"]
 
 
 def test_residual() -> None:
@@ -96,7 +96,7 @@ def test_residual() -> None:
         + "a = dense(x, 5)\nb = relu(a, x)\nlogits = out(b, 3)\noutput logits\n"
     )
     assert params(network)["relu_0.bias"] == (5,)
-    assert "net.identity" in kinds(network)
+    assert "op.identity" in kinds(network)
 
 
 def test_quantized() -> None:
@@ -105,7 +105,7 @@ def test_quantized() -> None:
         "logits = out(quantize(first(x, 4)), 3)\noutput logits\n"
     )
     assert list(params(network)) == ["first.weight", "out.weight"]
-    (quantize,) = (op for op in network.body.block.ops if isinstance(op, net.QuantizeOp))
+    (quantize,) = (op for op in network.body.block.ops if isinstance(op, ops.QuantizeOp))
     assert quantize.levels.get_values() == (-1, 1)
 
 
@@ -130,7 +130,7 @@ def test_a_block_bound_to_a_name_shares_its_parameters() -> None:
     block = "def two(x) {\n  return dense(dense(x, 8), 64)\n}\n"
     network = compile_(HEAD + BLOCKS + block + "t = two\nz = t(t(x))\noutput z\n")
     assert list(params(network)) == ["t.dense_0.weight", "t.dense_1.weight"]
-    assert kinds(network).count("net.matmul") == 4
+    assert kinds(network).count("op.dot") == 4
 
 
 def test_a_shared_parameter_must_fit_both_calls() -> None:
@@ -147,7 +147,7 @@ def test_a_shared_parameter_must_fit_both_calls() -> None:
 
 def test_a_chain_of_plus_is_one_sum() -> None:
     network = compile_(HEAD + "h = x + x + x[0]\ng = (h + x) + x\noutput g\n")
-    sums = [len(op.operands) for op in network.body.block.ops if isinstance(op, net.SumOp)]
+    sums = [len(op.operands) for op in network.body.block.ops if isinstance(op, ops.SumOp)]
     assert sums == [3, 2, 2]
     assert kinds(network).count("view.broadcast") == 1
 
@@ -161,15 +161,15 @@ def test_initializers() -> None:
         )
     )  # fmt: skip
     network = compile_(text + "output p0\n")
-    inits = [str(op.init) for op in network.body.block.ops if isinstance(op, net.ParamOp)]
+    inits = [str(op.init) for op in network.body.block.ops if isinstance(op, ops.ParameterOp)]
     assert inits == [
-        "#net.init<1.0 * zeros>",
-        "#net.init<2.0 * ones>",
-        "#net.init<1.0 * constant(0.25)>",
-        "#net.init<1.0 * normal(0.1)>",
-        "#net.init<-0.25 * uniform(-1.0, 1.0)>",
-        "#net.init<1.0 * he_normal>",
-        "#net.init<1.5 * glorot_uniform>",
+        "#op.init<1.0 * zeros>",
+        "#op.init<2.0 * ones>",
+        "#op.init<1.0 * constant(0.25)>",
+        "#op.init<1.0 * normal(0.1)>",
+        "#op.init<-0.25 * uniform(-1.0, 1.0)>",
+        "#op.init<1.0 * he_normal>",
+        "#op.init<1.5 * glorot_uniform>",
     ]
 
 
@@ -179,12 +179,12 @@ def test_losses_and_targets() -> None:
         "require cross_entropy(z, y, strength = 2)\nrequire margin(z, y, high = 3)\n"
     )
     text = str(network)
-    (loss,) = (op for op in network.body.block.ops if isinstance(op, net.CrossEntropyOp))
-    (margin,) = (op for op in network.body.block.ops if isinstance(op, net.MarginOp))
+    (loss,) = (op for op in network.body.block.ops if isinstance(op, ops.CrossEntropyOp))
+    (margin,) = (op for op in network.body.block.ops if isinstance(op, ops.MarginOp))
     assert loss.strength.value.data == 2
     assert margin.bounds.get_values() == (0, 3)
-    assert 'net.target "r" ["batch", "3"]' in text
-    assert [op.label.data for op in network.body.block.ops if isinstance(op, net.OutputOp)] == [
+    assert 'op.target "r" ["batch", "3"]' in text
+    assert [op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)] == [
         "z",
         "w",
     ]
@@ -289,8 +289,8 @@ def test_every_function_has_a_result_type_test() -> None:
 )  # fmt: skip
 def test_no_identity_views(expression: str) -> None:
     assert kinds(compile_(f"input x: f32[2, 3]\noutput z = {expression}\n")) == [
-        "net.input",
-        "net.output",
+        "op.input",
+        "op.output",
     ]
 
 
@@ -311,7 +311,7 @@ def test_a_loop_carries_what_it_binds_again_and_collects_the_rest() -> None:
         "tensor<3x64x1xf32>",
     ]
     assert params(network) == {"dense_0.weight": (64, 8), "out.weight": (8, 5), "cell.weight": (8, 2)}
-    inside = [op for op in loop.body.block.ops if isinstance(op, net.ParamOp)]
+    inside = [op for op in loop.body.block.ops if isinstance(op, ops.ParameterOp)]
     assert [op.label.data for op in inside] == ["dense_1.weight", "relu_0.bias"]
     (at,) = (op for op in loop.body.block.ops if isinstance(op, AtOp))
     assert at.numbers() == (1, 1, 2)
@@ -399,11 +399,10 @@ def test_mistakes_with_images(text: str) -> None:
 
 def test_ops_carry_their_place_and_label() -> None:
     network = compile_(HEAD + BLOCKS + "h = relu(dense(x, 8))\noutput h\n")
-    (matmul,) = (op for op in network.body.block.ops if isinstance(op, net.MatmulOp))
-    (relu,) = (op for op in network.body.block.ops if isinstance(op, net.SumReluOp))
-    assert isinstance(matmul.location, NameLoc)
-    assert matmul.location.desc.data == "dense_0.matmul"
-    place = matmul.location.location
+    (matmul,) = (op for op in network.body.block.ops if isinstance(op, ops.DotOp))
+    (relu,) = (op for op in network.body.block.ops if isinstance(op, ops.SumReluOp))
+    assert matmul.called == "dense_0.matmul"
+    place = matmul.location
     assert isinstance(place, FileLineColLoc)
     assert (place.filename.data, place.line.data, place.column.data) == ("m.pjn", 5, 10)
     assert matmul.result.name_hint == "dense_0.matmul"
@@ -715,7 +714,7 @@ def test_a_block_with_a_loop_is_called_in_a_loop() -> None:
     )
     network = compile_(HEAD + text)
     params = {
-        op.label.data: op.result.type.get_shape() for op in network.walk() if isinstance(op, net.ParamOp)
+        op.label.data: op.result.type.get_shape() for op in network.walk() if isinstance(op, ops.ParameterOp)
     }
     assert params == {"both.w": (4, 64), "deep_0.w": (64,)}  # shared by the iterations of s, and each its own
     assert "'both.w' is shared, but this call needs it as" in errors(

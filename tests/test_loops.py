@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import pjc
-from pjc.dialects import net, proj
+from pjc.dialects import ops, proj
 from pjc.driver import Compilation, compile_text, only
 from pjc.options import Options
 from pjc.passes.roll import RollPass
 from pjc.passes.unroll import UnrollPass
-from pjc.runtime.emit import Emitter
-from pjc.runtime.program import ProgramError, entry_points
+from pjc.runtime.emit import Emitter, entry_points
+from pjc.runtime.program import ProgramError
 from pjc.universe import context
 
 HEAD = """
@@ -301,8 +301,8 @@ def test_layers_that_are_written_one_after_another_become_a_loop() -> None:
         apart, rolled = (
             pjc.compile(text, solver="ap", batch=2, dtype="f64", level=level) for level in (0, 1)
         )
-        assert apart.ir("feas").count("feas.dot") == 12
-        assert rolled.ir("feas").count("feas.dot") == 4
+        assert apart.ir("feas").count("op.dot") == 12
+        assert rolled.ir("feas").count("op.dot") == 4
         params = apart.init(3)
         again = rolled.init(3)
         assert {name: value.shape for name, value in again.items()} == {
@@ -393,7 +393,7 @@ def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:
     module = compile_text(DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS).start.module
 
     def parameters() -> list[str]:
-        return [str(op.label.data) for op in module.walk() if isinstance(op, net.ParamOp)]
+        return [str(op.label.data) for op in module.walk() if isinstance(op, ops.ParameterOp)]
 
     before = parameters()
     RollPass().apply(context(), module)

@@ -30,8 +30,9 @@ from pjc.onnx.importer import import_model
 from pjc.onnx.reading import checked
 from pjc.options import Options
 from pjc.runtime.data import load, split
+from pjc.runtime.evaluate import evaluate
 from pjc.runtime.program import Program, ProgramError
-from pjc.runtime.train import evaluate, train
+from pjc.runtime.train import Run, train
 
 MODELS = Path(__file__).resolve().parent / "onnx"
 Array = NDArray[Any]
@@ -425,7 +426,7 @@ def test_a_pretrained_network_is_trained_back(tmp_path: Path) -> None:
     }
     assert evaluate(program, worse, test) < before - 0.1
     program.initial = worse
-    result = train(program, data, epochs=6, seed=0)
+    result = train(program, data, Run(epochs=6, seed=0))
     after = evaluate(program, result.params, test)
     assert after > before - 0.01
     program.save(tmp_path / "trained.pjx")

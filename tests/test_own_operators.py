@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import pjc
+from pjc.builder import Network
 from pjc.cli import main
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
@@ -63,11 +64,23 @@ def subject(name: str, size: int = 3, dtype: str = "float64") -> Subject:
     return Subject(cls(), shapes, cls.signature.result(shapes), dtype)
 
 
+def test_calls_build_with_one() -> None:
+    run_example()
+    net = Network("m", batch=4)
+    x, w = net.input("x", (4, 2, 8)), net.parameter("w", (8,), "zeros")
+    h = net.apply(REGISTERED["winner"], net.product(x, w))
+    assert str(h) == "f32[batch=4, 2, 8]"
+    net.output("h", h)
+    assert 'op.apply "winner" by "winner" "[n] -> [n]"' in str(net.module())
+    with pytest.raises(ShapeError, match=r"winner takes 1 inputs, .*, found 2"):
+        net.apply(REGISTERED["winner"], x, x)
+
+
 @pytest.mark.parametrize("solver", ["ap", "dr", "cp"])
 def test_a_network_trains_with_one(solver: str, tmp_path: Path) -> None:
     run_example()
     program = pjc.compile(NETWORK, batch=4, solver=solver)
-    assert 'feas.apply "winner" "winner" "[n] -> [n]"' in program.ir("feas")
+    assert 'op.apply "winner" by "winner" "[n] -> [n]"' in program.ir("feas")
     x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     y = np.array([0, 1, 2, 1])
     params = program.init(0)
@@ -226,5 +239,5 @@ def test_the_command_line_runs_a_file_of_operators(
     assert main([str(model), "--batch", "4", "--emit", "net"]) == 1
     assert "unknown name 'winner'" in capsys.readouterr().err
     assert main([str(model), "--batch", "4", "--emit", "net", "--operators", str(EXAMPLE)]) == 0
-    assert 'net.apply "winner"' in capsys.readouterr().out
+    assert 'op.apply "winner"' in capsys.readouterr().out
     assert jnp.zeros(1).dtype == jnp.float32

@@ -124,9 +124,11 @@ def fresh_environment(folder: Path) -> Path:
         ("pjc", ["pjc"], ["jax", "xdsl", "numpy", "rich", "lark"]),
         ("pjc.cli", ["pjc.cli"], ["jax", "xdsl", "numpy", "rich", "lark", "sklearn"]),
         ("pjc.dialects.net, pjc.dialects.feas, pjc.dialects.proj", ["xdsl"], ["jax"]),
+        ("pjc.builder", ["xdsl"], ["jax", "numpy", "lark", "pjc.frontends", "pjc.driver", "pjc.passes"]),
         ("pjc.passes.fuse, pjc.passes.bipartition", ["xdsl"], ["jax", "pjc.driver", "pjc.cli"]),
         ("pjc.runtime.projections", ["jax"], ["xdsl", "pjc.dialects", "pjc.passes"]),
-        ("pjc.runtime.data", ["numpy"], ["jax", "xdsl", "sklearn", "pjc.dialects", "pjc.passes"]),
+        ("pjc.runtime.data.sources", ["pjc.runtime.data.sources.csv"], ["jax", "xdsl", "numpy", "sklearn"]),
+        ("pjc.runtime.data.prepare", ["numpy"], ["jax", "xdsl", "sklearn", "pjc.dialects", "pjc.passes"]),
         ("pjc.runtime.train", ["jax"], ["xdsl", "sklearn", "pjc.dialects", "pjc.passes"]),
     ],
 )
@@ -137,12 +139,13 @@ def test_imports_point_one_way(imported: str, present: list[str], absent: list[s
     assert not set(absent) & loaded
 
 
-def test_help_loads_nothing_heavy() -> None:
-    code = """
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]], ids=["pjc", "train"])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
 import sys
 from pjc.cli import main
 try:
-    main(["--help"])
+    main({arguments})
 except SystemExit as stop:
     assert stop.code == 0
 print("loaded:", *sys.modules)

@@ -113,7 +113,7 @@ def test_two_iterations_a_turn_do_what_one_does(
         single = pjc.compile(NETWORK, batch=6, solver=solver, dtype="f64")
         params = single.init(0)
         expected = [single.update(params, *batch, iterations=count) for count in range(6)]
-        monkeypatch.setattr(pjc.runtime.emit, "PAIRED_BYTES", 0)
+        monkeypatch.setattr("pjc.runtime.emit.iterate.PAIRED_BYTES", 0)
         paired = pjc.compile(NETWORK, batch=6, solver=solver, dtype="f64")
         for count, (after, info) in enumerate(expected):
             found, found_info = paired.update(params, *batch, iterations=count)
@@ -131,6 +131,7 @@ def test_equal_terms_of_sums_cancel_before_they_are_added() -> None:
     assert is_zero(nothing)
     with pytest.raises(ValueError, match="no shape"):
         added(nothing)
+    assert not is_zero(combined((1, -1), (x, jnp.ones(3))))  # the same numbers, but another array
 
 
 def test_training_lowers_the_gap(program: Program, batch: tuple[np.ndarray, np.ndarray]) -> None:

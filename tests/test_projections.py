@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pjc.dialects import feas
+from pjc.dialects import ops
 from pjc.runtime.projections import LOSSES, OPERATORS, constraint_set, loss, operator
 from pjc.runtime.projections.cross_entropy import CrossEntropy
 from pjc.runtime.projections.dot import Dot
@@ -166,10 +166,10 @@ CASES = {
 
 def test_the_table_covers_the_registry_and_the_dialect() -> None:
     assert {case.operator.name for case in CASES.values()} == set(OPERATORS)
-    ops = [op for op in feas.FEAS.operations if issubclass(op, feas.ConstraintOp | feas.LossNode)]
-    ops.remove(feas.ApplyOp)  # which stands for operators of the user's own
-    ops.remove(feas.ConvolutionOp)  # a dot over patches: tests/test_convolutions.py
-    assert {op.name.removeprefix("feas.") for op in ops} == {*OPERATORS, *LOSSES}
+    found = [op for op in ops.OP.operations if issubclass(op, ops.OperationOp | ops.LossOp)]
+    found.remove(ops.ApplyOp)  # which stands for operators of the user's own
+    found.remove(ops.ConvolutionOp)  # a dot over patches: tests/test_convolutions.py
+    assert {op.name.removeprefix("op.") for op in found} == {*OPERATORS, *LOSSES}
 
 
 def sites(case: Case, dtype: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

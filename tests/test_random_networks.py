@@ -11,7 +11,7 @@ from random_networks import BATCH, RandomNetwork
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.parser import Parser
 
-from pjc.dialects import net, proj
+from pjc.dialects import ops, proj
 from pjc.driver import compile_text, only
 from pjc.options import Options
 from pjc.runtime.emit import Emitter
@@ -38,7 +38,7 @@ def draw(network: RandomNetwork) -> tuple[dict[str, np.ndarray], dict[str, np.nd
 def satisfy_margins(module: ModuleOp) -> None:
     """Widen the margins so that every logit satisfies them: then a forward pass is a feasible point."""
     for op in module.walk():
-        if isinstance(op, net.MarginOp):
+        if isinstance(op, ops.MarginOp):
             op.bounds = DenseArrayBase.from_list(f64, [1e6, -1e6])
 
 

@@ -17,7 +17,7 @@ from test_golden import NAMES
 import pjc
 from pjc.driver import Compilation, compile_text
 from pjc.options import Options
-from pjc.runtime.data.digits import load_digits
+from pjc.runtime.data import load
 from pjc.runtime.projections.bilinear import transposed
 from pjc.runtime.projections.dot import Dot
 from pjc.runtime.projections.dot_halfway import Factors, Held, project_factored, project_held
@@ -144,7 +144,7 @@ require cross_entropy(logits, y, strength = 1.0)
 @pytest.mark.slow
 @pytest.mark.parametrize(("inner", "outer"), [(1.0, 1.0), (0.1, 10.0)])
 def test_factored_hidden_layers_agree_with_all_copies(inner: float, outer: float) -> None:
-    digits = load_digits()
+    digits = load("digits")
     data = (digits.x[:256], digits.y[:256].astype(np.int32))
     chosen = {"batch": 256, "defines": {"inner": inner, "outer": outer}}
     oracle, fused = (pjc.compile(DEEP, level=level, **chosen) for level in (0, 2))

@@ -14,9 +14,10 @@ import pytest
 
 import pjc
 from pjc.runtime.data.dataset import Dataset
+from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Checkpoint, read_checkpoint, read_parameters, write_checkpoint
 from pjc.runtime.projections import SETS, constraint_set
-from pjc.runtime.train import evaluate, metric, train
+from pjc.runtime.train import Run, train
 
 Vector = np.ndarray
 N = 4
@@ -304,13 +305,15 @@ def samples() -> Dataset:
 
 def test_a_resumed_run_goes_on_from_the_latent_parameters(tmp_path: Path) -> None:
     program = pjc.compile(NETWORK, batch=8, solver="ap", iterations=10)
-    whole = train(program, samples(), epochs=4)
-    half = train(program, samples(), epochs=2)
+    whole = train(program, samples(), Run(epochs=4))
+    half = train(program, samples(), Run(epochs=2))
     assert half.latent and not np.array_equal(half.latent["out"], half.params["out"])
     write_checkpoint(tmp_path / "a.safetensors", Checkpoint(half), {})
     written = read_parameters(tmp_path / "a.safetensors")
     assert set(written) == {"out", "layer_0.weight"} and np.isin(written["out"], [-1, 0, 1]).all()
-    resumed = train(program, samples(), epochs=4, start=read_checkpoint(tmp_path / "a.safetensors").result)
+    resumed = train(
+        program, samples(), Run(epochs=4, start=read_checkpoint(tmp_path / "a.safetensors").result)
+    )
     for name, value in whole.params.items():
         np.testing.assert_array_equal(resumed.params[name], value)
         np.testing.assert_array_equal(resumed.latent[name], whole.latent[name])
@@ -329,7 +332,7 @@ require squared_error(z, x, strength = 3)
     program = pjc.compile(text, batch=16, iterations=20)
     data = samples()
     before = evaluate(program, program.init(0), data)
-    result = train(program, data, epochs=10)
+    result = train(program, data, Run(epochs=10))
     assert metric(program) == "rms error"
     assert evaluate(program, result.params, data) < 0.95 * before
 
@@ -346,4 +349,4 @@ require multi_label(z, y, -1, 1)
     data = Dataset(x, (x[:, :2] > 0).astype(np.float32), None, "labels")
     program = pjc.compile(text, batch=16, iterations=20)
     assert metric(program) == "accuracy" and program.targets[0].threshold == 0
-    assert evaluate(program, train(program, data, epochs=20).params, data) > 0.9
+    assert evaluate(program, train(program, data, Run(epochs=20)).params, data) > 0.9

@@ -7,7 +7,6 @@ import functools
 import json
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,19 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from pjc.runtime.data import DataError, Dataset, load, split
+from pjc.runtime.evaluate import evaluate, metric
+from pjc.runtime.files import WriteError, replace_file
 from pjc.runtime.history import (
     Checkpoint,
     Result,
     read_checkpoint,
     read_parameters,
-    replace_file,
     write_checkpoint,
     write_history,
 )
-from pjc.runtime.train import TrainError, check_parameters, evaluate, metric, train
+from pjc.runtime.stepper import UpdateStepper
+from pjc.runtime.train import Listener, Revision, Run, TrainError, train
+from pjc.runtime.trainable import check_parameters
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,42 @@ def parts() -> tuple[Dataset, Dataset]:
     return split(load("digits"), 0.2, "test")
 
 
+class Watch(Listener):
+    """Notes what it hears, and says to stop after so many batches."""
+
+    def __init__(self, stop_after: int | None = None, revision: Revision | None = None) -> None:
+        self.left = stop_after
+        self.revision = revision
+        self.events: list[str] = []
+        self.told: list[tuple[int, float]] = []
+        self.checkpoints: list[Result] = []
+        self.epochs: list[Result] = []
+
+    def begin(self, result: Result, batches: int) -> None:
+        self.events.append(f"begin at {result.epoch} {result.batch} of {batches}")
+
+    def progress(self, batch: int, gap: float) -> None:
+        self.told.append((batch, gap))
+
+    def checkpoint(self, result: Result) -> None:
+        self.events.append(f"checkpoint {result.epoch} {result.batch}")
+        self.checkpoints.append(result)
+
+    def should_stop(self) -> bool:
+        if self.left is None:
+            return False
+        self.left -= 1
+        return self.left <= 0
+
+    def revise(self, result: Result) -> Revision | None:
+        self.events.append(f"revise {result.epoch} {result.batch}")
+        return self.revision
+
+    def epoch(self, result: Result) -> None:
+        self.events.append(f"epoch {result.epoch} {result.batch} held {' '.join(result.held)}")
+        self.epochs.append(result)
+
+
 def same(a: Result, b: Result) -> bool:
     """Whether two results are the same numbers (times apart)."""
     rows = [[replace(row, seconds=0) for row in each.history] for each in (a, b)]
@@ -91,12 +129,12 @@ def same(a: Result, b: Result) -> bool:
 
 def test_training_learns_and_reports() -> None:
     rest, test = parts()
-    seen: list[Result] = []
-    result = train(Means(), rest, epochs=3, seed=0, validation=test, callback=seen.append)
+    watch = Watch()
+    result = train(Means(), rest, Run(epochs=3, seed=0, validation=test), watch)
     before = evaluate(Means(), Means().init(jax.random.key(0)), test)
     after = evaluate(Means(), result.params, test)
     assert before < 0.4 and after > 0.85
-    assert [each.epoch for each in seen] == [1, 2, 3]
+    assert [each.epoch for each in watch.epochs] == [1, 2, 3]
     assert [row.epoch for row in result.history] == [1, 2, 3]
     assert result.history[-1].validation == after
     gaps = [row.gap for row in result.history]
@@ -109,7 +147,7 @@ def test_one_epoch_is_what_it_says() -> None:
     """The loop equals updates by hand on the order drawn from (seed, epoch), remainder dropped."""
     rest, _ = parts()
     program = Means()
-    result = train(program, rest, epochs=2, seed=7)
+    result = train(program, rest, Run(epochs=2, seed=7))
     params, gaps = program.init(jax.random.key(7)), []
     for epoch in range(2):
         order = np.random.default_rng([7, epoch]).permutation(len(rest))
@@ -124,36 +162,130 @@ def test_one_epoch_is_what_it_says() -> None:
 
 def test_same_seed_same_numbers_other_seed_others() -> None:
     rest, _ = parts()
-    runs = [train(Means(), rest, epochs=2, seed=seed) for seed in (3, 3, 4)]
+    runs = [train(Means(), rest, Run(epochs=2, seed=seed)) for seed in (3, 3, 4)]
     assert same(runs[0], runs[1]) and not same(runs[0], runs[2])
 
 
 def test_iterations_reach_the_program() -> None:
     rest, _ = parts()
-    twice = train(Means(rate=0.1), rest, epochs=1, iterations=2)
-    assert same(twice, train(Means(rate=0.2), rest, epochs=1, iterations=1))
+    twice = train(Means(rate=0.1), rest, Run(epochs=1, iterations=2))
+    assert same(twice, train(Means(rate=0.2), rest, Run(epochs=1, iterations=1)))
+
+
+def test_a_listener_hears_of_everything_in_order() -> None:
+    """The checkpoint of an epoch holds what was revised after it, so that no kill can lose that."""
+    few = parts()[0].take(np.arange(100), "few")
+    watch = Watch(revision=Revision(Means(rate=0.0), ("dot",)))
+    result = train(Means(), few, Run(epochs=2, checkpoint_seconds=0), watch)
+    assert watch.events == [
+        "begin at 0 0 of 3",
+        "checkpoint 0 1",
+        "checkpoint 0 2",
+        "revise 0 3",
+        "epoch 1 0 held dot",
+        "checkpoint 1 1",
+        "checkpoint 1 2",
+        "revise 1 3",
+        "epoch 2 0 held dot",
+    ]
+    assert [batch for batch, _ in watch.told][-1] == 3
+    first, last = watch.epochs
+    np.testing.assert_array_equal(first.params["means"], last.params["means"])  # the second program is idle
+    assert last == result and first.history == last.history[:1]
+
+
+def test_a_listener_that_does_nothing_changes_nothing() -> None:
+    rest, _ = parts()
+    whole = train(Means(), rest, Run(epochs=2, seed=1))
+    assert same(train(Means(), rest, Run(epochs=2, seed=1, checkpoint_seconds=0), Watch()), whole)
+    assert same(train(Means(), rest, Run(epochs=2, seed=1), Listener()), whole)
+
+
+def test_a_listener_that_stops_is_heard_after_its_batch_and_after_the_epoch() -> None:
+    rest, _ = parts()
+    watch = Watch(stop_after=10)
+    result = train(Means(), rest, Run(epochs=3), watch)
+    assert (result.epoch, result.batch) == (0, 10) and watch.events == ["begin at 0 0 of 44"]
+    watch = Watch(stop_after=44)
+    result = train(Means(), rest, Run(epochs=3), watch)
+    assert (result.epoch, result.batch) == (1, 0)
+    assert watch.events == ["begin at 0 0 of 44", "revise 0 44", "epoch 1 0 held "]
+
+
+class Momentum(UpdateStepper):
+    """Moves on with nine tenths of what the last step moved by: it carries more than parameters."""
+
+    def checked(self, at: Result) -> Result:
+        moved = at.latent.get("moved", np.zeros((10, 64), np.float32))
+        return replace(super().checked(replace(at, latent={})), latent={"moved": jnp.asarray(moved)})
+
+    def carried(self, at: Result) -> Any:
+        return {**at.params, **at.latent}
+
+    def step(self, carried: Any, x: Any, y: Any) -> Any:
+        before = {"means": carried["means"]}
+        after, info = super().step(before, x, y)
+        moved = 0.9 * carried["moved"] + 0.1 * (after["means"] - before["means"])
+        return {"means": before["means"] + moved, "moved": moved}, info
+
+    def result(self, carried: Any, at: Result) -> Result:
+        return replace(at, params={"means": carried["means"]}, latent={"moved": carried["moved"]})
+
+
+def test_another_way_to_step_brings_a_state_that_checkpoints_hold(tmp_path: Path) -> None:
+    rest, _ = parts()
+    run = Run(epochs=2, seed=1, stepper=Momentum)
+    whole = train(Means(), rest, run)
+    assert not np.array_equal(
+        whole.params["means"], train(Means(), rest, replace(run, stepper=UpdateStepper)).params["means"]
+    )
+    path = tmp_path / "a.safetensors"
+    for after in (20, 44, 60):
+        stopped = train(Means(), rest, run, Watch(after))
+        write_checkpoint(path, Checkpoint(stopped), {})
+        assert set(read_parameters(path)) == {"means"}
+        resumed = train(Means(), rest, replace(run, start=read_checkpoint(path).result))
+        assert same(resumed, whole)
+        np.testing.assert_array_equal(resumed.latent["moved"], whole.latent["moved"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"epochs": 0}, "epochs takes a whole number from 1, found 0"),
+        ({"epochs": 1.5}, "epochs takes a whole number from 1, found 1.5"),
+        ({"epochs": True}, "epochs takes a whole number from 1, found True"),
+        ({"seed": -1}, "seed takes a whole number from 0, found -1"),
+        ({"iterations": 0}, "iterations takes a whole number from 1, found 0"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds must not be negative, found -1; 0 makes"),
+        ({"checkpoint_seconds": math.nan}, "checkpoint_seconds must not be negative, found nan"),
+    ],
+)
+def test_what_a_run_cannot_be_asked_for(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainError, match=message):
+        Run(**{"epochs": 1, **asked})
 
 
 @pytest.mark.parametrize("after", [1, 43, 44, 45, 60, 88])
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, after: int) -> None:
     rest, test = parts()
-    whole = train(Means(), rest, epochs=3, seed=1, validation=test)
-    asked: Iterator[bool] = iter([False] * (after - 1) + [True] * 9)
-    stopped = train(Means(), rest, epochs=3, seed=1, validation=test, stop=functools.partial(next, asked))
+    whole = train(Means(), rest, Run(epochs=3, seed=1, validation=test))
+    stopped = train(Means(), rest, Run(epochs=3, seed=1, validation=test), Watch(after))
     assert 44 * stopped.epoch + stopped.batch in (after, after - stopped.epoch)
     path = tmp_path / "a.safetensors"
     write_checkpoint(path, Checkpoint(stopped, {"seed": 1}), {})
     read = read_checkpoint(path)
     assert same(read.result, stopped) and read.settings == {"seed": 1}
-    resumed = train(Means(), rest, epochs=3, seed=1, validation=test, start=read.result)
+    resumed = train(Means(), rest, Run(epochs=3, seed=1, validation=test, start=read.result))
     assert same(resumed, whole)
     assert resumed.seconds > stopped.seconds
 
 
 def test_progress_is_told_rarely() -> None:
     rest, _ = parts()
-    told: list[tuple[int, float]] = []
-    result = train(Means(), rest, epochs=4, progress=lambda batch, gap: told.append((batch, gap)))
+    watch = Watch()
+    result = train(Means(), rest, Run(epochs=4), watch)
+    told = watch.told
     assert 4 <= len(told) <= 4 + result.seconds / 0.1 + 1
     assert told[-1] == (44, result.history[-1].gap)
 
@@ -178,19 +310,19 @@ def test_less_than_a_batch() -> None:
     rest, _ = parts()
     few = rest.take(np.arange(20), "few")
     with pytest.raises(TrainError, match=r"few leaves 20 samples .* one batch of 32; .*--batch 20"):
-        train(Means(), few, epochs=1)
+        train(Means(), few, Run(epochs=1))
 
 
 def test_exactly_a_batch_is_enough() -> None:
     rest, _ = parts()
-    assert train(Means(), rest.take(np.arange(32), "few"), epochs=2).epoch == 2
+    assert train(Means(), rest.take(np.arange(32), "few"), Run(epochs=2)).epoch == 2
 
 
 @pytest.mark.parametrize("rate", [math.nan, 1e30])
 def test_divergence_is_an_error_not_a_result(rate: float) -> None:
     rest, _ = parts()
     with pytest.raises(TrainError, match=r"diverged: the gap is (nan|inf) in epoch 1"):
-        train(Means(rate=rate), rest, epochs=5)
+        train(Means(rate=rate), rest, Run(epochs=5))
 
 
 @pytest.mark.parametrize(
@@ -203,12 +335,12 @@ def test_divergence_is_an_error_not_a_result(rate: float) -> None:
 )
 def test_programs_that_the_loop_does_not_train(program: Means, message: str) -> None:
     with pytest.raises(TrainError, match=message):
-        train(program, parts()[0], epochs=1)
+        train(program, parts()[0], Run(epochs=1))
 
 
 def test_data_that_does_not_fit_the_program() -> None:
     with pytest.raises(DataError, match=r"\[64\], 64 entries, but 'x' .* \[8\], 8 entries"):
-        train(Means(inputs=(Spec("x", (32, 8)),)), parts()[0], epochs=1)
+        train(Means(inputs=(Spec("x", (32, 8)),)), parts()[0], Run(epochs=1))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -229,7 +361,7 @@ def test_parameters_of_another_network(params: dict[str, Any], message: str) -> 
 
 def test_history_is_a_csv(tmp_path: Path) -> None:
     rest, test = parts()
-    result = train(Means(), rest, epochs=2, validation=test)
+    result = train(Means(), rest, Run(epochs=2, validation=test))
     write_history(tmp_path / "a.csv", result.history, "accuracy")
     with (tmp_path / "a.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -237,7 +369,7 @@ def test_history_is_a_csv(tmp_path: Path) -> None:
     assert [float(row["gap"]) for row in rows] == [row.gap for row in result.history]
     found = [float(row["validation_accuracy"]) for row in rows]
     assert found == [row.validation for row in result.history]
-    write_history(tmp_path / "a.csv", train(Means(), rest, epochs=1).history, "rms error")
+    write_history(tmp_path / "a.csv", train(Means(), rest, Run(epochs=1)).history, "rms error")
     assert (
         (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",validation_rms_error,largest_t,violation")
     )
@@ -299,11 +431,14 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         temporary.write_text(json.dumps("half"))
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(DataError, match=r"a\.json cannot be written: No space left on device"):
+    with pytest.raises(WriteError, match=r"a\.json cannot be written: No space left on device"):
         replace_file(path, fail)
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(DataError, match="cannot be written: No such file"):
+    with pytest.raises(WriteError, match="cannot be written: No such file"):
         replace_file(tmp_path / "none" / "a", fail)
+    with pytest.raises(WriteError) as caught:  # one that is written by way of another names the first
+        replace_file(path, lambda temporary: replace_file(temporary, fail))
+    assert str(caught.value) == f"{path} cannot be written: No space left on device"
 
 
 def test_write_through_a_link_and_to_a_pipe(tmp_path: Path) -> None:

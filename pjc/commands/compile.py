@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _write_text(text: str, output: str | None) -> None:
-    from pjc.runtime.history import replace_file
+    from pjc.runtime.files import replace_file
 
     if output is None:
         sys.stdout.write(text)

@@ -67,7 +67,7 @@ def shardings(program: proj.ProgramOp, dtype: str) -> Table:
             nodes.setdefault(op.node.data, []).append(op)
     for node, ops in nodes.items():
         for index, op in enumerate(ops):
-            name = "value" if isinstance(op, proj.GatherOp) else op.sym_name.data.removeprefix(f"{node}.")
+            name = "value" if isinstance(op, proj.GatherOp) else _shown_role(op.place)
             shape = shape_of(op.sharded_type())
             split = "" if op.sharding is None else op.sharding.show()
             width = 8 if dtype == "f64" else 4
@@ -102,6 +102,11 @@ def assigned(placement: Placement) -> list[str]:
             "" if taken else "; beside loops, or with feature, all devices of stack compute these constraints"
         ),
     ]
+
+
+def _shown_role(place: proj.Place) -> str:
+    """Return what a variable is called in the table: its role, and its operand if it is of one."""
+    return place.role if place.operand is None else f"{place.role} {place.operand}"
 
 
 def _pieces(program: proj.ProgramOp, op: proj.GatherOp | proj.VariableOp) -> int:

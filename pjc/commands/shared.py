@@ -182,7 +182,7 @@ def reason(error: Exception) -> str:
 
 def save_program(program: Program, path: Path) -> None:
     """Write the compiled program; a directory, device or pipe is left alone, with CommandError."""
-    from pjc.runtime.history import replace_file
+    from pjc.runtime.files import replace_file
 
     if path.exists() and not path.is_file():
         raise CommandError(f"{path} cannot be written: it is no regular file")

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from pjc.commands.shared import (
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, option, part, required
 from pjc.options import Options
+from pjc.runtime.listener import Listener, Revision
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -415,7 +416,9 @@ def _train_program(
     stopper: Stopper | None,
 ) -> int:
     """Train a compiled program and write what comes of it."""
-    from pjc.runtime import distributed, train
+    from pjc.runtime import distributed
+    from pjc.runtime.evaluate import evaluate, metric
+    from pjc.runtime.train import Run, train
 
     console = console_of_stdout()
     parts = _load_parts(given.data, program)
@@ -437,44 +440,29 @@ def _train_program(
     _say_sizes(console, parts, program)
     if share.processes > 1:
         say(console, distributed.describe())
-    metric = train.metric(program)
-    view = _View(console, given.run.epochs, len(parts.train) // (program.batch or 1), metric, start)
+    scored = metric(program)
+    view = _View(console, given.run.epochs, len(parts.train) // (program.batch or 1), scored, start)
 
     if start is not None and start.held:
         program = _holding(compilation, start.held)
-    revision = _Revision(console, compilation)
 
     def save(result: Result) -> None:
         if writes:
-            _save(outputs, result, settings, parts.notes, metric)
+            _save(outputs, result, settings, parts.notes, scored)
 
-    best = (
-        _Best(outputs.best, metric, settings, parts.notes, start) if given.run.keep_best and writes else None
+    keeps = given.run.keep_best and writes
+    best = _Best(outputs.best, scored, settings, parts.notes, start) if keeps else None
+    asked = Run(
+        epochs=given.run.epochs,
+        seed=given.run.seed,
+        validation=parts.validation,
+        start=start,
+        checkpoint_seconds=given.run.checkpoint_every if writes else math.inf,
+        share=share,
     )
-
-    def after_epoch(result: Result) -> None:
-        # In this order: killed in between, the run that is resumed does the epoch again.
-        if best is not None:
-            best(result)
-        save(result)
-        view.epoch(result.history[-1])
-
     with view, stopper or _Interrupt(console) as interrupt:
-        result = train.train(
-            program,
-            parts.train,
-            epochs=given.run.epochs,
-            seed=given.run.seed,
-            validation=parts.validation,
-            start=start,
-            callback=after_epoch,
-            progress=view.progress,
-            stop=interrupt,
-            revise=revision,
-            checkpoint=save if writes else None,
-            every=given.run.checkpoint_every,
-            share=share,
-        )
+        listener = _Listener(view, interrupt, _Revision(console, compilation), save, best)
+        result = train(program, parts.train, asked, listener)
         save(result)
     params = result.params if best is None else best.params(result)
     stopped = interrupt() or result.epoch < given.run.epochs
@@ -482,9 +470,39 @@ def _train_program(
     if parts.test is not None:
         if share.processes > 1:
             params = share.local(share.everywhere(params))
-        score = train.evaluate(program, params, parts.test, share)
-        say(console, f"test {metric}: {_score(score, metric)}", "bold")
+        score = evaluate(program, params, parts.test, share)
+        say(console, f"test {scored}: {_score(score, scored)}", "bold")
     return 130 if stopped else 0
+
+
+@dataclass
+class _Listener(Listener):
+    """What the command does while it trains: show, save, stop, and hold dots whose |t| is large."""
+
+    view: _View
+    stopper: Stopper
+    revision: _Revision
+    save: Callable[[Result], None]
+    best: _Best | None
+
+    def progress(self, batch: int, gap: float) -> None:
+        self.view.progress(batch, gap)
+
+    def checkpoint(self, result: Result) -> None:
+        self.save(result)
+
+    def should_stop(self) -> bool:
+        return self.stopper()
+
+    def revise(self, result: Result) -> Revision | None:
+        return self.revision(result)
+
+    def epoch(self, result: Result) -> None:
+        # In this order: killed in between, the run that is resumed does the epoch again.
+        if self.best is not None:
+            self.best(result)
+        self.save(result)
+        self.view.epoch(result.history[-1])
 
 
 def _say_sizes(console: Console, parts: Parts, program: Program) -> None:
@@ -573,7 +591,7 @@ class _Revision:
     compilation: Compilation
     warned: set[str] = field(default_factory=set)
 
-    def __call__(self, result: Result) -> tuple[Program, tuple[str, ...]] | None:
+    def __call__(self, result: Result) -> Revision | None:
         large = {label: t for label, t in result.multipliers.items() if t > LARGE_MULTIPLIER}
         new = tuple(label for label in large if label not in self.warned)
         self.warned.update(new)
@@ -587,7 +605,7 @@ class _Revision:
         if not automatic:
             return None
         held = (*result.held, *new)
-        return _holding(self.compilation, held), held
+        return Revision(_holding(self.compilation, held), held)
 
 
 def request_of(given: DataArguments) -> Request:
@@ -613,7 +631,7 @@ def request_of(given: DataArguments) -> Request:
 def _load_parts(given: DataArguments, program: Program) -> Parts:
     """Load, fit, split and normalize the data."""
     from pjc.runtime.data.prepare import prepare
-    from pjc.runtime.train import specs
+    from pjc.runtime.trainable import specs
 
     return prepare(request_of(given), *specs(program))
 
@@ -638,7 +656,7 @@ def _start(
     """Return what training starts from: a checkpoint, given parameters, or None for fresh ones."""
     from pjc.runtime.distributed import file_of_writer
     from pjc.runtime.history import Result, read_checkpoint, read_parameters
-    from pjc.runtime.train import check_parameters
+    from pjc.runtime.trainable import check_parameters
 
     if given.run.params:
         return Result(check_parameters(program, read_parameters(Path(given.run.params))))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pjc.frontends.values import Init, LoopIndex, Mistake, Value, describe, finite, joined
+from pjc.builder.values import LoopIndex
+from pjc.frontends.values import Init, Mistake, Value, describe, finite, joined
 
 
 def apply(operator: str, left: Value, right: Value) -> Value:
@@ -16,9 +15,9 @@ def apply(operator: str, left: Value, right: Value) -> Value:
     if isinstance(right, Init) and isinstance(left, int | float) and operator == "*":
         return _scaled(right, operator, left)
     if isinstance(left, LoopIndex) and isinstance(right, int):
-        return _moved(operator, left, right)
+        return left.moved(operator, right)
     if isinstance(right, LoopIndex) and isinstance(left, int) and operator in "+*":
-        return _moved(operator, right, left)
+        return right.moved(operator, left)
     if not isinstance(left, int | float) or not isinstance(right, int | float):
         wrong = right if isinstance(left, int | float) else left
         takes = "tensors" if operator == "@" else "numbers"
@@ -38,20 +37,6 @@ def negative(value: Value) -> Value:
 def _scaled(init: Init, operator: str, by: int | float) -> Init:
     scale = _numbers(operator, init.scale, by)
     return Init(init.kind, init.arguments, float(scale))
-
-
-def _moved(operator: str, index: LoopIndex, by: int) -> LoopIndex:
-    """Return an index that follows a loop in other steps, or from elsewhere."""
-    match operator:
-        case "+":
-            return replace(index, first=index.first + by)
-        case "-":
-            return replace(index, first=index.first - by)
-        case "*" if by > 0:
-            return replace(index, first=index.first * by, step=index.step * by)
-    raise Mistake(
-        f"'{operator} {by}' of {index} is no index", "an index follows a loop as t, t + 1, t - 1 or 2 * t"
-    )
 
 
 def _numbers(operator: str, left: int | float, right: int | float) -> int | float:

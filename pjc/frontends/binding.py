@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pjc.diagnostics import Span
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
-from pjc.frontends.values import Value
-
-
-@dataclass(frozen=True)
-class Given:
-    """An argument as the call gives it."""
-
-    name: str | None
-    value: Value
-    span: Span
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A parameter; ``rest`` takes all the positional arguments, ``named`` takes none."""
-
-    name: str
-    required: bool = True
-    rest: bool = False
-    named: bool = False
+from pjc.frontends.values import Given, Slot
 
 
 def bind(

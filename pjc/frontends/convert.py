@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from pjc.frontends.binding import Given
-from pjc.frontends.values import Mistake, Padding, Tensor, Value, describe
+from pjc.builder.values import Tensor
+from pjc.frontends.values import Given, Mistake, Padding, Value, describe
 
 
 def fail(given: Given, expected: str, found: str | None = None) -> Mistake:
@@ -85,10 +85,10 @@ def pair(given: Given) -> tuple[int, int]:
     return both[0], both[1]
 
 
-def padding(given: Given) -> Padding | list[tuple[int, int]]:
+def padding(given: Given) -> str | list[tuple[int, int]]:
     """SAME, VALID, or a pair (before, after) for height and for width."""
     if isinstance(given.value, Padding):
-        return given.value
+        return given.value.name
     found = widths(given)
     if len(found) != 2 or min(min(pair) for pair in found) < 0:
         raise fail(given, "SAME, VALID or ((top, bottom), (left, right))")

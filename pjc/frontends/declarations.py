@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from xdsl.dialects.builtin import TensorType, f32, f64, i32
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute
 from xdsl.ir import Block as IrBlock
 
+from pjc.builder.declarations import MAX_CLASSES
+from pjc.builder.network import ELEMENTS
+from pjc.builder.values import Names, Tensor
 from pjc.diagnostics import Span
-from pjc.dialects import net, shapes, view
+from pjc.dialects import shapes, view
 from pjc.dialects.loops import AtOp
-from pjc.dialects.net import InitAttr
+from pjc.dialects.ops import InitAttr
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator
@@ -23,23 +26,16 @@ from pjc.frontends.values import (
     Init,
     InitName,
     Mistake,
-    Names,
     SharedParam,
-    TargetValue,
-    Tensor,
     describe,
     is_poisoned,
 )
 
 DEFAULT_BATCH = 64
-MAX_CLASSES = 2**31 - 1
 
 
 class Declarations:
-    """What the file declares, and what the command line says of it.
-
-    ``dims`` are the named dimensions of inputs and targets, ``labels`` the places of the parameters.
-    """
+    """What the file declares, and what the command line says of it; ``labels`` are the parameters' places."""
 
     def __init__(
         self, evaluator: Evaluator, defines: Mapping[str, int | float], dtype: str, has_batch: bool
@@ -49,9 +45,8 @@ class Declarations:
         self.file = evaluator.file
         self.defines = defines
         self.has_batch = has_batch
-        self.element = {"f32": f32, "f64": f64}[dtype]
+        self.element = ELEMENTS[dtype]
         evaluator.emitter.element = self.element
-        self.dims: dict[str, int] = {}
         self.used_defines: set[str] = set()
         self.labels: dict[str, Span] = {}
 
@@ -109,7 +104,7 @@ class Declarations:
         if any(size < 0 for size, _ in pairs):
             return None
         if free:
-            self.dims |= {name: size for size, name in pairs if name is not None}
+            self.evaluator.emitter.dims |= {name: size for size, name in pairs if name is not None}
         return [size for size, _ in pairs], tuple(name for _, name in pairs)
 
     def _element(self, node: ast.Type, allowed: Sequence[str], what: str) -> None:
@@ -145,12 +140,9 @@ class Declarations:
         if found is None:
             return
         sizes, names = found
-        shapes.checked(sizes)
-        element = i32 if node.type.element.id == "int" else self.element
-        op = net.InputOp(node.name.id, _dim_labels(sizes, names), TensorType(element, sizes))
-        ssa = self.evaluator.emitter.add(op, node.name.id, node.span)
-        assert ssa is not None
-        self.file.bind(node.name, Tensor(ssa, names))
+        site = self.evaluator.site(node, self.file)
+        value = site.input(node.name.id, sizes, names, integers=node.type.element.id == "int")
+        self.file.bind(node.name, value)
 
     def declare(self, name: ast.Name, scope: Scope) -> None:
         """Bind a name to POISON, until its declaration turns out right; raise if it is taken."""
@@ -177,12 +169,8 @@ class Declarations:
             sizes, names = sizes[:-1], names[:-1]
             if classes > MAX_CLASSES:
                 raise Mistake(f"{classes} classes are too many", span=dims[-1].span)
-        element = i32 if is_class else self.element
-        labels = _dim_labels(sizes, names)
-        op = net.TargetOp(node.name.id, labels, TensorType(element, sizes), classes)
-        ssa = self.evaluator.emitter.add(op, node.name.id, node.span)
-        assert ssa is not None
-        self.file.bind(node.name, TargetValue(node.name.id, ssa, names, classes))
+        site = self.evaluator.site(node, self.file)
+        self.file.bind(node.name, site.target(node.name.id, sizes, names, classes))
 
     def param(self, node: ast.Param, scope: Scope) -> None:
         """``param NAME: f32[dims] = initializer``, of the file or of a call of a block."""
@@ -213,10 +201,8 @@ class Declarations:
             raise Mistake(f"a second parameter '{label}'; the first is in line {line}",
                           "choose another name", node.name.span)  # fmt: skip
         self.labels[label] = node.name.span
-        whole = kind if family is None else TensorType(self.element, shapes.checked([family, *sizes]))
-        op = net.ParamOp(label, init, whole, family)
-        ssa = self.evaluator.emitter.add(op, label, node.span, scope.home)
-        assert ssa is not None
+        site = self.evaluator.site(node, scope)
+        ssa = site.parameter(node.name.id, sizes, init, names, family, scope.home).ssa
         shared = SharedParam(ssa, kind, names, init, scope.called or node.span, family)
         scope.bind(node.name, self._own_param(shared, node, scope))
         if scope.shared is not None:
@@ -278,10 +264,6 @@ class Declarations:
             wrong = Mistake(f"expected an initializer, found {describe(value)}", hint)
             self.evaluator.note(wrong, node, scope)
         return None
-
-
-def _dim_labels(sizes: Sequence[int], names: Names) -> list[str]:
-    return [name or str(size) for size, name in zip(sizes, names, strict=True)]
 
 
 def _type_text(kind: TensorType[Attribute]) -> str:

@@ -10,35 +10,36 @@ from typing import Any
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block as IrBlock
-from xdsl.ir import Region, SSAValue
+from xdsl.ir import SSAValue
 
+from pjc.builder.emitter import TooManyOperations, set_hint
+from pjc.builder.values import Target, Tensor
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
-from pjc.dialects import net
+from pjc.dialects import ops
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
-from pjc.frontends.binding import Given, Slot, bind
+from pjc.frontends.binding import bind
 from pjc.frontends.declarations import Declarations
-from pjc.frontends.emitter import set_hint
 from pjc.frontends.expressions import Evaluator
 from pjc.frontends.libraries import Libraries
 from pjc.frontends.loading import LibraryLoader
-from pjc.frontends.loops import LoopReader, drop_unread
+from pjc.frontends.loops import LoopReader
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
-from pjc.frontends.sets import SETS, set_op
+from pjc.frontends.sets import SETS
 from pjc.frontends.values import (
     POISON,
     Block,
+    Given,
     Init,
     InitName,
     Instance,
     LossName,
     Mistake,
     Poison,
-    TargetValue,
-    Tensor,
+    Slot,
     Value,
     describe,
     is_poisoned,
@@ -55,7 +56,7 @@ def elaborate(
     dtype: str = "f32",
     libraries: Libraries | None = None,
     parameters: Mapping[str, Any] | None = None,
-) -> Network:
+) -> Elaborated:
     """Return the file's network, or raise with all the mistakes of the file.
 
     ``defines`` gives values to constants and free dimensions; ``batch`` to the one named batch;
@@ -72,7 +73,7 @@ def elaborate(
 
 
 @dataclass(frozen=True)
-class Network:
+class Elaborated:
     """A network, and what those of its parameters start from that came with a file, by label."""
 
     module: ModuleOp
@@ -92,33 +93,35 @@ class Elaborator:
     ) -> None:
         self.tree = tree
         self.report = Report(tree.span.file, tree.source)
-        self.loader = LibraryLoader(self, libraries)
         self.evaluator = Evaluator(tree, self.report, self._call_block)
         self.file = self.evaluator.file
         self.declarations = Declarations(self.evaluator, defines, dtype, has_batch)
         self.loops = LoopReader(self.evaluator, self._statement)
         self.outputs: dict[str, Span] = {}
         self.blocks: list[Block] = []
+        self.loader = LibraryLoader(self.evaluator, libraries, self.define, self.blocks)
         self.called: set[Block] = set()
         self.hinted: set[SSAValue] = set()
         self.parameters: Mapping[str, Any] = {}
         """What parameters of the file itself start from, by name."""
 
-    def run(self, name: str) -> Network:
+    def run(self, name: str) -> Elaborated:
         """Return the network, or raise with all the mistakes."""
-        for statement in self.tree.statements:
-            self._statement(statement, self.file)
-        self._check_uncalled()
+        try:
+            for statement in self.tree.statements:
+                self._statement(statement, self.file)
+            self._check_uncalled()
+        except TooManyOperations as error:
+            (limit,) = error.diagnostics
+            self.report.give_up(limit.message, limit.span, limit.hint)
         self.declarations.check_defines()
         if not self.outputs:
             end = self.tree.span
             place = Span(end.file, end.end_line, end.end_column, end.end_line, end.end_column + 1)
             self.report.add("the file has no output", place, "end it with 'output NAME'")
         self.report.finish()
-        drop_unread(self.evaluator.emitter.block)
-        region = Region([self.evaluator.emitter.block])
-        module = ModuleOp([net.NetworkOp(name, self.declarations.dims, region)])
-        return Network(module, self._initial(module))
+        module = self.evaluator.emitter.module(name)
+        return Elaborated(module, self._initial(module))
 
     def _initial(self, module: ModuleOp) -> dict[str, Any]:
         """Return what parameters start from that the file, or a library that it uses, comes with.
@@ -128,7 +131,7 @@ class Elaborator:
         given = {**self.loader.parameters(), self.tree.span.file: self.parameters}
         found: dict[str, Any] = {}
         for op in module.walk() if any(given.values()) else ():
-            if not isinstance(op, net.ParamOp):
+            if not isinstance(op, ops.ParameterOp):
                 continue
             label = op.label.data
             array = given.get(self.declarations.labels[label].file, {}).get(label.rpartition(".")[2])
@@ -256,19 +259,20 @@ class Elaborator:
     def _check_uncalled(self) -> None:
         """Run blocks that nothing calls on poison, for the mistakes that any call would show."""
         emitter, declarations = self.evaluator.emitter, self.declarations
-        kept, labels = emitter.block, declarations.labels
+        labels = declarations.labels
         for block in self.blocks:
             if block not in self.called:
-                emitter.block, declarations.labels = IrBlock(), {}
-                self._run_block(block, {}, Scope(block.tree.name.id))
-        emitter.block, declarations.labels = kept, labels
+                declarations.labels = {}
+                with emitter.aside():
+                    self._run_block(block, {}, Scope(block.tree.name.id))
+        declarations.labels = labels
 
     # Values, outputs and requirements
 
     def _bindable(self, node: ast.Node, scope: Scope) -> Value:
         """Return a value that a name can stand for."""
         value = self.evaluator.evaluate(node, scope)
-        if isinstance(value, TargetValue | LossName) or not isinstance(
+        if isinstance(value, Target | LossName) or not isinstance(
             value, int | float | tuple | Tensor | Init | InitName | Block | Instance | Poison
         ):
             wrong = Mistake(f"{describe(value)} is no value of its own")
@@ -310,7 +314,7 @@ class Elaborator:
     def _hint(self, value: Tensor, label: str) -> None:
         """Name a tensor after the first variable that holds it."""
         owner = value.ssa.owner
-        if not isinstance(owner, IrBlock | net.InputOp | net.ParamOp) and value.ssa not in self.hinted:
+        if not isinstance(owner, IrBlock | ops.SourceOp | ops.ParameterOp) and value.ssa not in self.hinted:
             self.hinted.add(value.ssa)
             set_hint(value.ssa, label)
 
@@ -344,7 +348,7 @@ class Elaborator:
                           "write 'output other_name = ...'", name.span)  # fmt: skip
         if node.name is not None:
             self._hint(value, name.id)
-        self.evaluator.emitter.add(net.OutputOp(name.id, value.ssa), name.id, node.span)
+        self.evaluator.site(node, self.file).output(name.id, value)
 
     def _require(self, node: ast.Require) -> None:
         loss = node.loss
@@ -361,9 +365,8 @@ class Elaborator:
             raise Mistake(f"the loss {function.id} needs its arguments",
                           f"write {function.id}(logits, target)", function.span)  # fmt: skip
         given = self.evaluator.given(loss, self.file)
-        found: object = self.evaluator.call_function(LOSSES[function.id], loss, given, self.file)
-        if isinstance(found, net.LossOp):
-            self.evaluator.emitter.add(found, function.id, node.span)
+        site = self.evaluator.site(node, self.file)
+        self.evaluator.call_function(LOSSES[function.id], loss, given, site)
 
     def _require_in_set(self, node: ast.Require, scope: Scope) -> None:
         """Require a value to be in a set."""
@@ -377,14 +380,13 @@ class Elaborator:
         value = self.evaluator.evaluate(node.loss, scope)
         call = within if isinstance(within, ast.Call) else ast.Call(function.span, function, ())
         given = self.evaluator.given(call, scope)
-        described = self.evaluator.call_function(SETS[function.id], call, given, scope)
-        if is_poisoned(value) or is_poisoned(described):
+        site = self.evaluator.site(node, scope)
+        described: object = self.evaluator.call_function(SETS[function.id], call, given, site)
+        if is_poisoned(value) or not isinstance(described, dict):
             return
         if not isinstance(value, Tensor):
             raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
-        op = set_op(function.id, value, described)  # type: ignore[arg-type]
-        label = f"{self._named_value(node.loss, scope)}.{function.id}"
-        self.evaluator.emitter.add(op, label, node.span)
+        site.require_set(value, function.id, described, self._named_value(node.loss, scope))
 
     @staticmethod
     def _named_value(node: ast.Node, scope: Scope) -> str:

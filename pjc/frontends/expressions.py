@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pjc.builder.declarations import made_initializer
+from pjc.builder.emitter import Emitter
+from pjc.builder.network import Site
+from pjc.builder.values import LoopIndex, Target, Tensor
+from pjc.builder.views import Item
 from pjc.diagnostics import Span
-from pjc.dialects.net import INITIALIZERS
 from pjc.dialects.shapes import ShapeError, show
 from pjc.frontends import arithmetic, ast
-from pjc.frontends.binding import Given, Slot, bind
-from pjc.frontends.builtins import Function
+from pjc.frontends.binding import bind
 from pjc.frontends.convert import number
-from pjc.frontends.emitter import Emitter, Site
-from pjc.frontends.indexing import Item, Range, index_tensor, index_tuple
+from pjc.frontends.indexing import index_tuple
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope, unknown
 from pjc.frontends.values import (
     POISON,
     Block,
+    Function,
+    Given,
     Init,
     InitName,
     Instance,
     Library,
-    LoopIndex,
     LossName,
     Mistake,
     Poison,
-    TargetValue,
-    Tensor,
+    Slot,
     Value,
     describe,
     finite,
@@ -48,7 +50,7 @@ class Evaluator:
 
     def __init__(self, tree: ast.File, report: Report, call_block: CallBlock) -> None:
         self.report = report
-        self.emitter = Emitter(report)
+        self.emitter = Emitter()
         self.file = Scope()
         self.homes = {tree.span.file: (tree, self.file)}
         """The tree and the scope of each file: of the one that is compiled, and of libraries."""
@@ -157,7 +159,7 @@ class Evaluator:
         if not isinstance(left, Tensor) and not isinstance(right, Tensor):
             try:
                 return arithmetic.apply(operator, left, right)
-            except Mistake as error:
+            except (Mistake, ShapeError) as error:
                 raise Mistake(str(error), error.hint, site.span) from None
         if operator != "@":
             return self._scaled(operator, left, right, site)
@@ -189,7 +191,7 @@ class Evaluator:
             for tensor in tensors:
                 plain = show(tensor.shape)
                 at = message.find(plain)
-                if tensor.rank and at >= 0 and not message[:at].endswith(("f32", "f64")):
+                if tensor.rank and at >= 0 and not message[at - 1 : at].isalnum():
                     message = message[:at] + str(tensor) + message[at + len(plain) :]
             raise Mistake(message, error.hint) from None
 
@@ -206,7 +208,7 @@ class Evaluator:
             case Poison():
                 return POISON
             case Function():
-                return self.call_function(function, node, given, scope)
+                return self.call_function(function, node, given, self.site(node, scope))
             case Block() | Instance():
                 return self.call_block(function, given, node.span, scope)
             case InitName(kind=kind):
@@ -218,15 +220,13 @@ class Evaluator:
                 raise Mistake(f"'{name}' is a loss and has no value", hint)
         raise Mistake(f"{describe(function)} cannot be called", span=node.function.span)
 
-    def call_function(
-        self, function: Function, node: ast.Call, given: Sequence[Given], scope: Scope
-    ) -> Value:
-        """Call a builtin function or a loss."""
+    def call_function(self, function: Function, node: ast.Call, given: Sequence[Given], site: Site) -> Value:
+        """Call a builtin function, a loss or a set; ``site`` is where it builds."""
         found = bind(function.name, function.slots, given, node.span, self.report)
         if found is None or any(is_poisoned(each.value) for each in given):
             return POISON
         tensors = [tensor for each in given for tensor in tensors_in(each.value)]
-        result: Value = self._named(tensors, lambda: function(self.site(node, scope), found))
+        result: Value = self._named(tensors, lambda: function(site, found))
         return result
 
     def _initializer(self, kind: str, given: Sequence[Given], node: ast.Call) -> Value:
@@ -235,11 +235,7 @@ class Evaluator:
         if found is None or any(is_poisoned(each.value) for each in given):
             return POISON
         numbers = tuple(float(finite(number(found[name][0]))) for name in names)
-        if kind == "normal" and numbers[0] < 0:
-            raise Mistake(f"normal takes a standard deviation, found {numbers[0]}")
-        if kind == "uniform" and numbers[0] > numbers[1]:
-            raise Mistake(f"uniform takes low <= high, found {numbers[0]} and {numbers[1]}")
-        assert len(numbers) == INITIALIZERS[kind]
+        made_initializer(kind, numbers)
         return Init(kind, numbers)
 
     # Indices and attributes
@@ -253,7 +249,7 @@ class Evaluator:
         if isinstance(base, tuple):
             return index_tuple(base, fine)
         if isinstance(base, Tensor):
-            return index_tensor(self.site(node, scope), base, fine)
+            return self.site(node, scope).index(base, *fine)
         raise Mistake(f"{describe(base)} cannot be indexed", span=node.base.span)
 
     def _index_item(self, node: ast.Node, scope: Scope) -> Item | Poison:
@@ -269,7 +265,7 @@ class Evaluator:
             if isinstance(start, LoopIndex) or isinstance(stop, LoopIndex) or isinstance(step, LoopIndex):
                 wrong = Mistake("the ends of a slice cannot follow a loop", "write x[t] or x[t + 1]")
                 return self.note(wrong, node, scope)
-            return Range(start, stop, step)
+            return slice(start, stop, step)
         return self._whole(node, scope)
 
     def _whole(self, node: ast.Node, scope: Scope) -> int | LoopIndex | Poison:
@@ -287,7 +283,7 @@ class Evaluator:
             return POISON
         if isinstance(base, Library):
             return self._library_value(base, node.name)
-        if not isinstance(base, Tensor | TargetValue):
+        if not isinstance(base, Tensor | Target):
             raise Mistake(f"{describe(base)} has no attributes", span=node.name.span)
         if node.name.id != "shape":
             hint = nearest(node.name.id, ["shape"]) or "a tensor has one attribute, 'shape'"

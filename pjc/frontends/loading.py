@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
+from pjc.frontends.expressions import Evaluator
 from pjc.frontends.libraries import Libraries, Source
 from pjc.frontends.names import nearest
 from pjc.frontends.pjn import parse
 from pjc.frontends.scope import Scope
 from pjc.frontends.values import POISON, Block, Library, Mistake, describe, is_poisoned
 
-if TYPE_CHECKING:
-    from pjc.frontends.elaborate import Elaborator
+Define: TypeAlias = Callable[[ast.Def, Scope], Block]
+"""Returns the block that a ``def`` declares, bound in the scope of its file."""
 
 
 class LibraryLoader:
-    """Loads each library once; ``open`` are those whose statements are being run, outermost first."""
+    """Loads each library once; ``open`` are those whose statements are being run, outermost first.
 
-    def __init__(self, elaborator: Elaborator, libraries: Libraries) -> None:
-        self.elaborator = elaborator
+    Blocks of libraries that do not come with pjc are added to ``blocks``, to be checked as those of the file.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator, libraries: Libraries, define: Define, blocks: list[Block]
+    ) -> None:
+        self.evaluator = evaluator
+        self.report = evaluator.report
         self.libraries = libraries
+        self.define = define
+        self.blocks = blocks
         self.loaded: dict[str, Library | None] = {}
         self.open: list[tuple[str, Source]] = []
 
@@ -55,7 +64,7 @@ class LibraryLoader:
         except DiagnosticError as error:
             first, *more = error.diagnostics
             for each in more:  # every node of an ONNX model that is not supported
-                self.elaborator.report.add(each.message, None, each.hint)
+                self.report.add(each.message, None, each.hint)
             raise Mistake(first.message, first.hint, name.span) from None
         if source is None:
             beside = (
@@ -65,13 +74,13 @@ class LibraryLoader:
             )
             hint = nearest(name.id, self.libraries.names()) or f"expected one of pjc's own{beside}"
             raise Mistake(f"there is no library '{name.id}'", hint, name.span)
-        if source.file == self.elaborator.tree.span.file:
+        if source.file in self.evaluator.homes:
             raise Mistake(f"the file uses itself as the library '{name.id}'", span=name.span)
         return source
 
     def _load(self, name: str, source: Source) -> Library | None:
         """Run the statements of a library; None if its text cannot be parsed, which is noted."""
-        report, evaluator = self.elaborator.report, self.elaborator.evaluator
+        report, evaluator = self.report, self.evaluator
         report.sources[source.file] = source.text
         try:
             tree = parse(source.text, source.file)
@@ -98,9 +107,9 @@ class LibraryLoader:
             case ast.Use():
                 self.use(node, scope)
             case ast.Def():
-                block: Block = self.elaborator.define(node, scope)
+                block = self.define(node, scope)
                 if not source.standard:
-                    self.elaborator.blocks.append(block)
+                    self.blocks.append(block)
             case ast.Const():
                 self._const(node, scope)
             case _:
@@ -109,7 +118,7 @@ class LibraryLoader:
     def _const(self, node: ast.Const, scope: Scope) -> None:
         """``const NAME = value``; the command line replaces only constants of the file itself."""
         scope.claim(node.name, declares=True)
-        value = self.elaborator.evaluator.evaluate(node.value, scope)
+        value = self.evaluator.evaluate(node.value, scope)
         scope.bind(node.name, value)
         scope.constants.add(node.name.id)
         if not isinstance(value, int | float) and not is_poisoned(value):

@@ -7,23 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from xdsl.ir import Block as IrBlock
 from xdsl.ir import SSAValue
 
-from pjc.dialects.loops import ForOp, YieldOp
+from pjc.builder.loops import MAX_ITERATIONS
+from pjc.builder.values import LoopIndex, Tensor
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator
 from pjc.frontends.scope import Scope
 from pjc.frontends.values import (
     POISON,
     Instance,
-    LoopIndex,
     Mistake,
-    Tensor,
     Value,
     describe,
     is_poisoned,
     tensors_in,
 )
-
-MAX_ITERATIONS = 2**20
 
 
 class LoopReader:
@@ -40,30 +37,27 @@ class LoopReader:
         scope.claim(node.name, declares=True)
         before = dict(scope.values)
         carried = self._carried(node, scope)
-        inits = [tensor.ssa for tensor in carried.values()]
-        body = IrBlock(arg_types=[value.type for value in inits])
+        body = IrBlock(arg_types=[tensor.ssa.type for tensor in carried.values()])
         for (name, tensor), argument in zip(carried.items(), body.args, strict=True):
             argument.name_hint = name
             scope.values[name] = Tensor(argument, tensor.names)
-        above, self.emitter.block = self.emitter.block, body
-        self.emitter.loops[body] = count
         scope.bind(node.name, LoopIndex(node.name.id, start, body, count))
         outer, scope.loop = scope.loop, body
         try:
-            for statement in node.body:
-                self.run(statement, scope)
+            with self.emitter.repeating(body, count):
+                for statement in node.body:
+                    self.run(statement, scope)
         finally:
-            scope.loop, self.emitter.block = outer, above
-            del self.emitter.loops[body]
+            scope.loop = outer
             del scope.values[node.name.id], scope.places[node.name.id]
         after = {name: self._carried_on(name, tensor, node, scope) for name, tensor in carried.items()}
         fresh = {name: value for name, value in scope.values.items() if name not in before}
         fine = not any(tensor is None for tensor in after.values())
-        collected = [tensor.ssa for value in fresh.values() for tensor in tensors_in(value)]
-        ends = [tensor.ssa if tensor else init for tensor, init in zip(after.values(), inits, strict=True)]
-        body.add_op(YieldOp(ends, collected))
-        loop = ForOp(scope.label(node.name.id), count, inits, body)
-        self.emitter.add(loop, scope.label(node.name.id), node.span)
+        collected = [tensor for value in fresh.values() for tensor in tensors_in(value)]
+        before_loop = list(carried.values())
+        ends = [tensor or init for tensor, init in zip(after.values(), before_loop, strict=True)]
+        site = self.evaluator.site(node, scope)
+        loop = site.repeat(node.name.id, body, count, before_loop, ends, collected)
         stacks = iter(loop.collected)
         for name, value in fresh.items():
             if isinstance(value, Instance):
@@ -142,36 +136,3 @@ def _stacked(value: Value, stacks: Iterable[SSAValue]) -> Value:
     if isinstance(value, Tensor):
         return Tensor(next(iter(stacks)), (None, *value.names))
     return value
-
-
-def drop_unread(block: IrBlock) -> None:
-    """Let loops collect only what is read."""
-    for op in list(block.ops):
-        if isinstance(op, ForOp):
-            drop_unread((_rebuilt(op) if any(not value.uses for value in op.collected) else op).body.block)
-
-
-def _rebuilt(loop: ForOp) -> ForOp:
-    """Replace a loop by one that collects what is read."""
-    body, end = loop.body.block, loop.yield_op()
-    read = [index for index, value in enumerate(loop.collected) if value.uses]
-    kept = [end.collected[index] for index in read]
-    place = end.location
-    carried = list(end.carried)
-    end.detach()
-    end.erase()
-    body.add_op(new_end := YieldOp(carried, kept))
-    new_end.location = place
-    loop.body.detach_block(body)
-    new = ForOp(loop.label.data, loop.iterations, list(loop.inits), body)
-    new.location = loop.location
-    block = loop.parent_block()
-    assert block is not None
-    block.insert_op_before(new, loop)
-    olds = [*loop.finals, *(loop.collected[index] for index in read)]
-    for old, result in zip(olds, new.results, strict=True):
-        result.name_hint = old.name_hint
-        old.replace_all_uses_with(result)
-    loop.detach()
-    loop.erase()
-    return new

@@ -6,12 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pjc.dialects import net
-from pjc.frontends.binding import Slot
-from pjc.frontends.builtins import Function
+from pjc.builder.network import Site
+from pjc.builder.values import Tensor
 from pjc.frontends.convert import operands
-from pjc.frontends.emitter import Site
-from pjc.frontends.values import Mistake, Tensor
+from pjc.frontends.values import Function, Slot
 
 
 def own_functions() -> Mapping[str, Any]:
@@ -26,14 +24,7 @@ def own_function(name: str) -> Function | None:
     if found is None:
         return None
 
-    def build(site: Site, inputs: list[Tensor]) -> Tensor:
-        wanted = len(found.signature.inputs)
-        if len(inputs) != wanted:
-            raise Mistake(f"{name} takes {wanted} inputs, {found.signature}, found {len(inputs)}")
-        if not any(found.signature.inputs):  # of single numbers, which broadcast as in a sum
-            inputs = site.together(inputs)
-        op = net.ApplyOp(name, str(found.signature), [each.ssa for each in inputs])
-        kept = inputs[0].names[: len(op.result.type.get_shape()) - len(found.signature.output)]
-        return site.op(op, (*kept, *[None] * len(found.signature.output)), name)
+    def build(site: Site, *inputs: Tensor) -> Tensor:
+        return site.apply(found, *inputs)
 
     return Function(name, (Slot("inputs", rest=True),), {"inputs": operands}, build)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from xdsl.ir import Block as IrBlock
 
+from pjc.builder.values import Target
 from pjc.diagnostics import Span
-from pjc.dialects.net import INITIALIZERS
+from pjc.dialects.ops import INITIALIZERS
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.losses import LOSSES
@@ -24,7 +25,6 @@ from pjc.frontends.values import (
     Mistake,
     Padding,
     SharedParam,
-    TargetValue,
     Value,
 )
 
@@ -111,7 +111,7 @@ class Scope:
             raise Mistake(f"'{key}' is a block{above}", "choose another name", span)
         if isinstance(old, Library):
             raise Mistake(f"'{key}' is a library{above}", "choose another name", span)
-        if isinstance(old, TargetValue):
+        if isinstance(old, Target):
             raise Mistake(f"'{key}' is a target{above}", "choose another name", span)
         if declares and key in self.values:
             raise Mistake(f"'{key}' is already declared in line {place.line if place else 0}",

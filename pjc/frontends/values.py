@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, TypeAlias
 
-from xdsl.dialects.builtin import TensorType, i32
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, SSAValue
 from xdsl.ir import Block as IrBlock
 
+from pjc.builder.network import Site
+from pjc.builder.values import LoopIndex, Names, Target, Tensor
 from pjc.diagnostics import Span
-from pjc.dialects.net import InitAttr
-from pjc.dialects.shapes import Shape
-from pjc.dialects.view import element_of, shape_of
+from pjc.dialects.ops import InitAttr
 from pjc.frontends import ast
 from pjc.options import MAX_NUMBER
-
-if TYPE_CHECKING:
-    from pjc.frontends.builtins import Function
-
-Names: TypeAlias = tuple[str | None, ...]
-"""For each axis the name of its size, if it has one."""
 
 
 class Poison(Enum):
@@ -33,64 +27,6 @@ class Poison(Enum):
 
 
 POISON = Poison.POISON
-
-
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """A tensor of the network."""
-
-    ssa: SSAValue
-    names: Names
-
-    @property
-    def shape(self) -> Shape:
-        return shape_of(self.ssa)
-
-    @property
-    def rank(self) -> int:
-        return len(self.names)
-
-    def __str__(self) -> str:
-        element = "int" if self.is_index else element_of(self.ssa)
-        return f"{element}{show_shape(self.shape, self.names)}"
-
-    @property
-    def is_index(self) -> bool:
-        """Whether it holds numbers of rows, which only gathers and views take."""
-        return element_of(self.ssa) == i32
-
-
-@dataclass(frozen=True, eq=False)
-class TargetValue:
-    """A target: losses compare with it, nothing else reads it."""
-
-    name: str
-    ssa: SSAValue
-    names: Names
-    classes: int | None
-
-    def __str__(self) -> str:
-        shape: Sequence[int] = shape_of(self.ssa)
-        if self.classes is None:
-            return f"{element_of(self.ssa)}{show_shape(shape, self.names)}"
-        return f"class{show_shape((*shape, self.classes), (*self.names, None))}"
-
-
-@dataclass(frozen=True)
-class LoopIndex:
-    """The name of a loop, or ``step`` times it plus a number; ``first`` is its value at the start.
-
-    ``body`` is that of the loop, which has ``count`` iterations.
-    """
-
-    name: str
-    first: int
-    body: IrBlock = field(compare=False)
-    count: int
-    step: int = 1
-
-    def __str__(self) -> str:
-        return f"an index that follows '{self.name}'"
 
 
 @dataclass(frozen=True)
@@ -167,16 +103,52 @@ class Instance:
     """The loops between its home and where it is bound, whose iterations have parameters of their own."""
 
 
+@dataclass(frozen=True)
+class Slot:
+    """A parameter of a function or a block; ``rest`` takes all positional arguments, ``named`` takes none."""
+
+    name: str
+    required: bool = True
+    rest: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Given:
+    """An argument as the call gives it."""
+
+    name: str | None
+    value: Value
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A builtin function; ``build`` gets the site and the converted arguments by name, ``rest`` by place."""
+
+    name: str
+    slots: tuple[Slot, ...]
+    converters: Mapping[str, Callable[[Any], Any]]
+    build: Callable[..., Any]
+
+    def __call__(self, site: Site, found: Mapping[str, Sequence[Given]]) -> Any:
+        """Convert the arguments and build; raise Mistake or ShapeError."""
+        rest: Sequence[Any] = ()
+        arguments = {}
+        for slot in self.slots:
+            if slot.name in found:
+                given = found[slot.name]
+                if slot.rest:
+                    rest = self.converters[slot.name](given)
+                else:
+                    arguments[slot.name] = self.converters[slot.name](given[0])
+        return self.build(site, *rest, **arguments)
+
+
 Value: TypeAlias = (
-    "int | float | tuple[Value, ...] | Tensor | LoopIndex | Padding | TargetValue | Init | InitName"
+    "int | float | tuple[Value, ...] | Tensor | LoopIndex | Padding | Target | Init | InitName"
     " | LossName | Block | Instance | Library | Function | Poison"
 )
-
-
-def show_shape(shape: Sequence[int], names: Names) -> str:
-    """Return ``[batch=128, 64]``."""
-    sizes = [f"{name}={size}" if name else str(size) for size, name in zip(shape, names, strict=True)]
-    return "[" + ", ".join(sizes) + "]"
 
 
 def describe(value: Value) -> str:
@@ -192,7 +164,7 @@ def describe(value: Value) -> str:
             return str(value)
         case Padding():
             return f"the padding {value.name}"
-        case TargetValue():
+        case Target():
             return f"the target '{value.name}'"
         case Init() | InitName():
             return f"the initializer '{value.kind}'"

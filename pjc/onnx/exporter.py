@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from pjc.dialects import net, view
+from pjc.dialects import net, ops, view
 from pjc.dialects.view import element_of, shape_of
 from pjc.onnx.reading import refuse
 from pjc.passes.windows import Convolution, Pool, as_convolution, as_pool
@@ -58,17 +58,28 @@ def export_model(
         DiagnosticError: naming what the model cannot hold: operators of the user's own.
     """
     network = next(op for op in module.ops if isinstance(op, net.NetworkOp))
-    labels = {op.label.data for op in network.body.block.ops if isinstance(op, net.OutputOp)}
+    labels = {op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)}
     exporter = _Exporter(params, batch, labels)
-    own = [op for op in network.body.block.ops if isinstance(op, net.ApplyOp)]
-    if own:
-        found = ", ".join(sorted({op.operator_name.data for op in own}))
+    missing = sorted(
+        {
+            op.operator
+            for op in network.body.block.ops
+            if isinstance(op, ops.OperationOp) and not _is_known(op)
+        }
+    )
+    if missing:
+        found = ", ".join(missing)
         raise refuse(
             f"ONNX has no operator {found}", "only networks of the language's own operators are exported"
         )
     for op in network.body.block.ops:
         exporter.write(op)
     return exporter.model(name)
+
+
+def _is_known(op: ops.OperationOp) -> bool:
+    """Whether an operation has a counterpart in ONNX."""
+    return type(op) in WRITERS or (isinstance(op, ops.ElementwiseOp) and op.ONNX is not None)
 
 
 class _Exporter:
@@ -89,22 +100,27 @@ class _Exporter:
 
     def write(self, op: Operation) -> None:
         match op:
-            case net.InputOp():
+            case ops.InputOp():
                 self.names[op.result] = self._fresh(op.label.data, exact=True)
                 self.inputs.append(self._info(op.label.data, op.result))
-            case net.ParamOp():
+            case ops.ParameterOp():
                 self.names[op.result] = op.label.data
                 kind = NUMPY[str(element_of(op.result))]
                 array = np.ascontiguousarray(self.params[op.label.data], kind)
                 self.initializers[op.label.data] = numpy_helper.from_array(array, op.label.data)
-            case net.OutputOp():
+            case ops.OutputOp():
                 self._output(op)
-            case net.TargetOp() | net.LossOp() | net.SetOp():
+            case ops.TargetOp() | ops.LossOp() | ops.SetOp():
                 pass
             case _:
-                hint = op.results[0].name_hint or op.name.split(".")[1]
-                self.hint = hint
-                self.names[op.results[0]] = WRITERS[type(op)](self, op)
+                self.hint = op.results[0].name_hint or op.name.split(".")[1]
+                self.names[op.results[0]] = self._value(op)
+
+    def _value(self, op: Operation) -> str:
+        """Write the nodes that give an op's value; return their name."""
+        if isinstance(op, ops.ElementwiseOp) and op.ONNX is not None:
+            return self.node(op.ONNX, self.operands(op))
+        return WRITERS[type(op)](self, op)
 
     def model(self, name: str) -> onnx.ModelProto:
         """Return the model, without nodes that no output needs."""
@@ -122,7 +138,7 @@ class _Exporter:
         onnx.checker.check_model(made, full_check=True)
         return made
 
-    def _output(self, op: net.OutputOp) -> None:
+    def _output(self, op: ops.OutputOp) -> None:
         made, label = self.names[op.value], op.label.data
         if made != label:
             self.nodes.append(helper.make_node("Identity", [made], [label]))
@@ -297,23 +313,18 @@ def _patches(out: _Exporter, op: view.PatchesOp) -> str:
 # Arithmetic
 
 
-@writes(net.ConstantOp)
-def _constant(out: _Exporter, op: net.ConstantOp) -> str:
+@writes(ops.ConstantOp)
+def _constant(out: _Exporter, op: ops.ConstantOp) -> str:
     return out.node("Expand", [out.array(op.value.value.data, op.result), out.shape(shape_of(op.result))])
 
 
-@writes(net.IdentityOp)
-def _identity(out: _Exporter, op: net.IdentityOp) -> str:
+@writes(ops.IdentityOp)
+def _identity(out: _Exporter, op: ops.IdentityOp) -> str:
     return out.names[op.operand]
 
 
-@writes(net.RoundOp)
-def _round(out: _Exporter, op: net.RoundOp) -> str:
-    return out.node("Round", out.operands(op))
-
-
-@writes(net.ProductOp)
-def _product(out: _Exporter, op: net.ProductOp) -> str:
+@writes(ops.ProductOp)
+def _product(out: _Exporter, op: ops.ProductOp) -> str:
     return out.node("Mul", [_unspread(out, value) for value in op.operands])
 
 
@@ -325,13 +336,13 @@ def _unspread(out: _Exporter, value: SSAValue) -> str:
     return out.names[value]
 
 
-@writes(net.MatmulOp)
-def _matmul(out: _Exporter, op: net.MatmulOp) -> str:
+@writes(ops.DotOp)
+def _matmul(out: _Exporter, op: ops.DotOp) -> str:
     found = as_convolution(op.lhs, op.rhs)
     return out.node("MatMul", out.operands(op)) if found is None else _convolve(out, op, found)
 
 
-def _convolve(out: _Exporter, op: net.MatmulOp, found: Convolution) -> str:
+def _convolve(out: _Exporter, op: ops.DotOp, found: Convolution) -> str:
     image = out.transpose(out.names[found.image], (0, 3, 1, 2))
     weight = out.transpose(out.names[found.weight], (3, 2, 0, 1))
     pads = [*found.low, *found.high]
@@ -348,12 +359,12 @@ def _convolve(out: _Exporter, op: net.MatmulOp, found: Convolution) -> str:
     return out.reshape(last, shape, shape_of(op.result))
 
 
-@writes(net.MaxOp, net.MinOp)
-def _extreme(out: _Exporter, op: net.MaxOp | net.MinOp) -> str:
-    found = as_pool(op) if isinstance(op, net.MaxOp) else None
+@writes(ops.MaxOp, ops.MinOp)
+def _extreme(out: _Exporter, op: ops.MaxOp | ops.MinOp) -> str:
+    found = as_pool(op) if isinstance(op, ops.MaxOp) else None
     if found is not None:
         return _pool(out, found, "MaxPool")
-    kind = "Max" if isinstance(op, net.MaxOp) else "Min"
+    kind = "Max" if isinstance(op, ops.MaxOp) else "Min"
     name = out.node(kind, out.operands(op)) if len(op.operands) > 1 else out.names[op.operands[0]]
     return _along(out, f"Reduce{kind}", name, op.axes.get_values())
 
@@ -369,8 +380,8 @@ def _along(out: _Exporter, kind: str, name: str, axes: Sequence[int]) -> str:
     return out.node(kind, [name, out.array(list(axes))], keepdims=0) if len(axes) else name
 
 
-@writes(net.SumOp, net.SumReluOp)
-def _sum(out: _Exporter, op: net.SumOp | net.SumReluOp) -> str:
+@writes(ops.SumOp, ops.SumReluOp)
+def _sum(out: _Exporter, op: ops.SumOp | ops.SumReluOp) -> str:
     weights = list(op.weights.get_values()) if op.weights is not None else [1.0] * len(op.operands)
     found = as_pool(op)
     like = op.results[0]
@@ -381,10 +392,10 @@ def _sum(out: _Exporter, op: net.SumOp | net.SumReluOp) -> str:
         name = _along(out, "ReduceSum", name, op.axes.get_values())
     if op.offset is not None:
         name = out.node("Add", [name, out.array(op.offset.value.data, like)])
-    return out.node("Relu", [name]) if isinstance(op, net.SumReluOp) else name
+    return out.node("Relu", [name]) if isinstance(op, ops.SumReluOp) else name
 
 
-def _added(out: _Exporter, op: net.SumOp | net.SumReluOp, weights: Sequence[float]) -> str:
+def _added(out: _Exporter, op: ops.SumOp | ops.SumReluOp, weights: Sequence[float]) -> str:
     """Return the weighted sum of the terms; one at least has the whole shape."""
     values = list(op.operands)
     terms = [_unspread(out, value) for value in values]
@@ -412,15 +423,15 @@ def _scaled(out: _Exporter, name: str, weight: float, like: SSAValue) -> str:
     return out.node("Neg", [name]) if weight == -1 else out.node("Mul", [name, out.array(weight, like)])
 
 
-@writes(net.QuantizeOp)
-def _quantize(out: _Exporter, op: net.QuantizeOp) -> str:
+@writes(ops.QuantizeOp)
+def _quantize(out: _Exporter, op: ops.QuantizeOp) -> str:
     levels = list(op.levels.get_values())
     edges = [a / 2 + b / 2 for a, b in pairwise(levels)]
     return out.node("Gather", [out.array(levels, op.result), _piece(out, op.operand, edges)])
 
 
-@writes(net.PiecewiseOp)
-def _piecewise(out: _Exporter, op: net.PiecewiseOp) -> str:
+@writes(ops.PiecewiseOp)
+def _piecewise(out: _Exporter, op: ops.PiecewiseOp) -> str:
     edges, slopes, offsets = (list(each.get_values()) for each in (op.edges, op.slopes, op.offsets))
     x, like = out.names[op.operand], op.result
     match edges, slopes, offsets:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from pjc.dialects import shapes
-from pjc.dialects.net import INITIALIZERS
+from pjc.dialects.ops import INITIALIZERS
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.layout import STATEMENTS
 from pjc.frontends.losses import LOSSES

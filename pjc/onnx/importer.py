@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from pjc.builder.emitter import MAX_OPS
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects.shapes import ShapeError
-from pjc.frontends.emitter import MAX_OPS
 from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
 from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
 from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import MAX_BYTES, DataError, Dataset, from_arrays, reason, require_file
+from .dataset import MAX_BYTES, Dataset, from_arrays
+from .errors import DataError, reason, require_file
 
 _MAX_TEXT = MAX_BYTES // 4
 """The longest file read, in bytes: text such as "0," grows fourfold in memory."""

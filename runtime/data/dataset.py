@@ -7,22 +7,16 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.diagnostics import PjcError
-
+from .errors import DataError
 from .rows import Rows, blocks
 
 MAX_BYTES = 4 << 30
 """The most memory that one array of a source may take, in bytes."""
-
-
-class DataError(PjcError):
-    """Data that training cannot use; its text says what was found and what to do."""
 
 
 @dataclass(frozen=True)
@@ -144,25 +138,3 @@ def check_size(shape: Sequence[int], itemsize: int, what: str) -> int:
             f"the limit is {MAX_BYTES / 2**30:.0f} GiB, so use a part of the data"
         )
     return size
-
-
-def require_file(path: Path) -> int:
-    """Return the size in bytes of the file at ``path``; raise DataError unless it holds data."""
-    try:
-        if path.is_dir():
-            raise DataError(f"{path} is a directory; name a file in it")
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
-    if size == 0:
-        raise DataError(f"{path} is empty")
-    return size
-
-
-def reason(error: BaseException) -> str:
-    """Return what an OSError (or another error) says, without its number and file name."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError, Dataset, check_size, from_arrays, reason, require_file
+from .dataset import Dataset, check_size, from_arrays
+from .errors import DataError, reason, require_file
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _DEFLATE_RATIO = 1100
@@ -35,11 +36,11 @@ def load_idx(images: Path, labels: Path | None = None) -> Dataset:
 
 
 def looks_like_idx(path: Path) -> bool:
-    """Whether the file's first bytes (unzipped) are those of an IDX file."""
+    """Return whether there is a file whose first bytes (unzipped) are those of an IDX file."""
     try:
         with _open(path) as stream:
             magic = stream.read(4)
-    except (OSError, EOFError, zlib.error):
+    except (OSError, ValueError, EOFError, zlib.error):
         return False
     return len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _TYPES and 0 < magic[3] < 9
 

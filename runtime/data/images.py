@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError, Dataset, check_size, reason
+from .dataset import Dataset, check_size
+from .errors import DataError, reason
 from .rows import mapped
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError, Dataset
+from .dataset import Dataset
+from .errors import DataError
 from .rows import Rows, blocks
 
 KINDS = ("none", "unit", "standard")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError, Dataset, check_size, from_arrays, reason, require_file, require_finite
+from .dataset import Dataset, check_size, from_arrays, require_finite
+from .errors import DataError, reason, require_file
 from .npz import read_header
 from .rows import Rows, mapped
 

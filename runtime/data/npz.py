@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .dataset import DataError, Dataset, check_size, from_arrays, require_file
+from .dataset import Dataset, check_size, from_arrays
+from .errors import DataError, require_file
 
 _DEFLATE_RATIO = 1100
 """Deflate cannot expand by more than about 1032, so a header that claims more is wrong."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .csv_file import typed_targets
-from .dataset import DataError, Dataset, from_arrays, reason
+from .dataset import Dataset, from_arrays
+from .errors import DataError, reason
 
 
 def load_openml(spec: str, target: str | None = None) -> Dataset:

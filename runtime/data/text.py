@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import MAX_BYTES, DataError, Dataset, reason, require_file
-from .fit import Spec, element_type, is_integer
+from .dataset import MAX_BYTES, Dataset
+from .errors import DataError, reason, require_file
+from .fitting import Spec, element_type, is_integer
 from .rows import Rows
 
 _MAX_TEXT = MAX_BYTES // 16

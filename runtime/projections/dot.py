@@ -50,7 +50,6 @@ class Dot(Operator):
     """``f(a, b) = sum_n a_n b_n`` along the last axis."""
 
     name: ClassVar[str] = "dot"
-    convex: ClassVar[bool] = False
 
     def forward(self, *inputs: Array) -> Array:
         a, b = inputs

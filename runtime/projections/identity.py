@@ -33,7 +33,6 @@ class Identity(Operator):
     """``f(x) = x``."""
 
     name: ClassVar[str] = "identity"
-    convex: ClassVar[bool] = True
 
     def forward(self, *inputs: Array) -> Array:
         return inputs[0]

@@ -42,7 +42,6 @@ class Max(Operator):
     """``f(x) = the largest of x``, over all inputs and along ``axes``."""
 
     name: ClassVar[str] = "max"
-    convex: ClassVar[bool] = False
 
     axes: tuple[int, ...] = ()
 

@@ -25,7 +25,6 @@ class Min(Operator):
     """``f(x) = the least of x``, over all inputs and along ``axes``."""
 
     name: ClassVar[str] = "min"
-    convex: ClassVar[bool] = False
 
     axes: tuple[int, ...] = ()
 

@@ -19,9 +19,7 @@ class Operator(ABC):
     """
 
     name: ClassVar[str]
-    """The name shared with the feas op: ``sum_relu`` for ``feas.sum_relu``."""
-    convex: ClassVar[bool] = False
-    """Whether the set is convex, so that its projection is unique."""
+    """The name shared with the op: ``sum_relu`` for ``op.sum_relu``."""
 
     @abstractmethod
     def forward(self, *inputs: Array) -> Array:
@@ -41,7 +39,6 @@ class Loss(ABC):
     """A training requirement on a value, given a target: a set, or a function with a prox."""
 
     name: ClassVar[str]
-    convex: ClassVar[bool] = True
 
     @abstractmethod
     def project(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:

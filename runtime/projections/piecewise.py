@@ -47,7 +47,6 @@ class Piecewise(Operator):
     """
 
     name: ClassVar[str] = "piecewise"
-    convex: ClassVar[bool] = False
 
     edges: tuple[float, ...] = (0.0,)
     slopes: tuple[float, ...] = (-1.0, 1.0)

@@ -25,7 +25,6 @@ class Product(Operator):
     """``f(a, b) = a b``, entry by entry."""
 
     name: ClassVar[str] = "product"
-    convex: ClassVar[bool] = False
 
     def forward(self, *inputs: Array) -> Array:
         a, b = inputs

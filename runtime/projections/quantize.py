@@ -43,7 +43,6 @@ class Quantize(Operator):
     """
 
     name: ClassVar[str] = "quantize"
-    convex: ClassVar[bool] = False
 
     levels: tuple[float, ...] = (-1.0, 1.0)
 

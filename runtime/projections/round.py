@@ -38,7 +38,6 @@ class Round(Operator):
     """``f(x) = the whole number nearest to x``."""
 
     name: ClassVar[str] = "round"
-    convex: ClassVar[bool] = False
 
     def forward(self, *inputs: Array) -> Array:
         (x,) = inputs

@@ -81,7 +81,6 @@ class Sum(Weighted):
     """``f(x) = offset + weighted sum of x``, over all inputs and along ``axes``."""
 
     name: ClassVar[str] = "sum"
-    convex: ClassVar[bool] = True
 
     def forward(self, *inputs: Array) -> Array:
         total = self.total(inputs)

@@ -45,7 +45,6 @@ class SumRelu(Weighted):
     """``f(x) = max(0, offset + weighted sum of x)``, over all inputs and along ``axes``."""
 
     name: ClassVar[str] = "sum_relu"
-    convex: ClassVar[bool] = False
 
     def forward(self, *inputs: Array) -> Array:
         total = self.total(inputs)

@@ -3,12 +3,12 @@
 // One dot under a margin: variables, the forward pass, a region for each part, the solver's formula.
 
 feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
-  %x = feas.datum "x" part "A" : tensor<4x3xf32>
-  %y = feas.target "y" classes 2 : tensor<4xi32>
-  %w = feas.parameter "w" <1.0 * he_normal> part "A" : tensor<3x2xf32>
-  %z = feas.dot "z" %x, %w part "B" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
-  feas.margin "loss" %z, %y in [0.0, 1.0] part "A" : tensor<4x2xf32>, tensor<4xi32>
-  feas.output "z" %z : tensor<4x2xf32>
+  %x = op.input "x" part "A" : tensor<4x3xf32>
+  %y = op.target "y" classes 2 : tensor<4xi32>
+  %w = op.parameter "w" <1.0 * he_normal> part "A" : tensor<3x2xf32>
+  %z = op.dot "z" %x, %w part "B" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
+  op.margin "loss" %z, %y in [0.0, 1.0] part "A" : tensor<4x2xf32>, tensor<4xi32>
+  op.output "z" %z : tensor<4x2xf32>
 }
 
 // CHECK: builtin.module {
@@ -16,9 +16,9 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     proj.input "x" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.target "y" classes 2 : tensor<4xi32>
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3x2xf32>
-// CHECK-NEXT:     proj.variable @z.0 "copies" of "z" : tensor<4x2x3xf32>
-// CHECK-NEXT:     proj.variable @z.1 "copies" of "z" : tensor<4x2x3xf32>
-// CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @z.0 "copies" operand 0 of "z" : tensor<4x2x3xf32>
+// CHECK-NEXT:     proj.variable @z.1 "copies" operand 1 of "z" : tensor<4x2x3xf32>
+// CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %x = proj.datum "x" : tensor<4x3xf32>
 // CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>

@@ -3,13 +3,13 @@
 // Rows of a table by number: the views of the indices move behind the gather, and its step is in the paths.
 
 net.network @n dims {batch = 4 : i64} {
-  %t = net.input "tokens" ["batch", "5"] : tensor<4x5xi32>
-  %y = net.target "y" ["5"] classes 3 : tensor<5xi32>
-  %w = net.param "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
+  %t = op.index "tokens" ["batch", "5"] : tensor<4x5xi32>
+  %y = op.target "y" ["5"] classes 3 : tensor<5xi32>
+  %w = op.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
   %0 = view.slice %t [1, 0] [2, 5] [1, 1] : tensor<4x5xi32> -> tensor<1x5xi32>
   %1 = view.reshape %0 : tensor<1x5xi32> -> tensor<5xi32>
   %z = view.gather %w at %1 : tensor<7x3xf32>, tensor<5xi32> -> tensor<5x3xf32>
-  net.margin %z, %y in [0.0, 1.0] : tensor<5x3xf32>, tensor<5xi32>
+  op.margin %z, %y in [0.0, 1.0] : tensor<5x3xf32>, tensor<5xi32>
 }
 
 // CHECK: builtin.module {
@@ -17,7 +17,7 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.input "tokens" rows 7 : tensor<4x5xi32>
 // CHECK-NEXT:     proj.target "y" classes 3 : tensor<5xi32>
 // CHECK-NEXT:     proj.variable @table.slot "slot" of "table" : tensor<7x3xf32>
-// CHECK-NEXT:     proj.variable @margin.0 "copies" of "margin" : tensor<5x3xf32>
+// CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<5x3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %t = proj.datum "tokens" : tensor<4x5xi32>
 // CHECK-NEXT:       %w = proj.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>

@@ -2,64 +2,64 @@
 
 net.network @n dims {} {
   %x, %w = "test.op"() : () -> (tensor<8x4xf32>, tensor<5x3xf32>)
-  %z = net.matmul %x, %w : tensor<8x4xf32>, tensor<5x3xf32> -> tensor<8x3xf32>
+  %z = op.dot %x, %w : tensor<8x4xf32>, tensor<5x3xf32> -> tensor<8x3xf32>
 }
-// CHECK: 'net.matmul': '@' needs the last dimension of [8, 4] to equal the second to last of [5, 3], found 4 and 5
+// CHECK: 'op.dot': '@' needs the last dimension of [8, 4] to equal the second to last of [5, 3], found 4 and 5
 
 // -----
 
 %x = "test.op"() : () -> tensor<8x4xf32>
-%z = net.sum %x axes [0] : tensor<8x4xf32> -> tensor<8xf32>
-// CHECK: 'net.sum' gives a tensor of shape [4], but its result type says [8]
+%z = op.sum %x axes [0] : tensor<8x4xf32> -> tensor<8xf32>
+// CHECK: 'op.sum' gives a tensor of shape [4], but its result type says [8]
 
 // -----
 
 %x = "test.op"() : () -> tensor<8x4xf32>
-%z = net.identity %x : tensor<8x4xf32> -> tensor<8x4xf64>
-// CHECK: 'net.identity' must keep the element type of its operands
+%z = op.identity %x : tensor<8x4xf32> -> tensor<8x4xf64>
+// CHECK: 'op.identity' must keep the element type of its operands
 
 // -----
 
 %x = "test.op"() : () -> tensor<8xf32>
-%z = net.quantize %x to [1.0, 1.0] : tensor<8xf32> -> tensor<8xf32>
+%z = op.quantize %x to [1.0, 1.0] : tensor<8xf32> -> tensor<8xf32>
 // CHECK: levels must be strictly increasing, found [1.0, 1.0]
 
 // -----
 
-%x = net.input "x" ["batch"] : tensor<8x4xf32>
-// CHECK: 'net.input' names 1 dimensions of a rank 2 tensor
+%x = op.input "x" ["batch"] : tensor<8x4xf32>
+// CHECK: 'op.input' names 1 dimensions of a rank 2 tensor
 
 // -----
 
-%y = net.target "y" ["batch"] : tensor<8xi32>
-// CHECK: 'net.target' needs 'classes' if, and only if, its elements are i32
+%y = op.target "y" ["batch"] : tensor<8xi32>
+// CHECK: 'op.target' needs 'classes' if, and only if, its elements are i32
 
 // -----
 
-%w = net.param "w" <1.0 * normal> : tensor<8xf32>
+%w = op.parameter "w" <1.0 * normal> : tensor<8xf32>
 // CHECK: initializer 'normal' takes 1 numbers, found 0
 
 // -----
 
-%w = net.param "w" <1.0 * xavier> : tensor<8xf32>
+%w = op.parameter "w" <1.0 * xavier> : tensor<8xf32>
 // CHECK: unknown initializer 'xavier'; known are zeros, ones
 
 // -----
 
 %z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<7xi32>)
-net.margin %z, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<7xi32>
-// CHECK: 'net.margin' on values of shape [8, 3] needs class targets of shape [8], found tensor<7xi32>
+op.margin %z, %y in [0.0, 1.0] : tensor<8x3xf32>, tensor<7xi32>
+// CHECK: 'op.margin' on values of shape [8, 3] needs class targets of shape [8], found tensor<7xi32>
 
 // -----
 
 %z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<8xi32>)
-net.margin %z, %y in [0.0] : tensor<8x3xf32>, tensor<8xi32>
+op.margin %z, %y in [0.0] : tensor<8x3xf32>, tensor<8xi32>
 // CHECK: a margin takes two bounds, found 1
 
 // -----
 
 %z, %y = "test.op"() : () -> (tensor<8x3xf32>, tensor<8xi32>)
-net.cross_entropy %z, %y strength -1.0 : tensor<8x3xf32>, tensor<8xi32>
+op.cross_entropy %z, %y strength -1.0 : tensor<8x3xf32>, tensor<8xi32>
 // CHECK: strength must be positive, found -1.0
 
 // -----
@@ -80,26 +80,31 @@ net.cross_entropy %z, %y strength -1.0 : tensor<8x3xf32>, tensor<8xi32>
 
 // -----
 
+"test.op"() {step = #view.step<place [0, 2]>} : () -> ()
+// CHECK: step 'place' takes the list [axis, offset, size], found [0, 2]
+
+// -----
+
 feas.problem @p dims {} parts ["A"] {
-  %x = feas.datum "x" part "B" : tensor<2xf32>
+  %x = op.input "x" part "B" : tensor<2xf32>
 }
 // CHECK: node 'x' is in part 'B', but the problem's parts are ['A']
 
 // -----
 
 feas.problem @p dims {} parts ["A", "B"] {
-  %x = feas.datum "x" part "A" : tensor<2xf32>
+  %x = op.input "x" part "A" : tensor<2xf32>
   %v = view.reshape %x : tensor<2xf32> -> tensor<1x2xf32>
-  %z = feas.identity "z" %v part "A" : tensor<1x2xf32> -> tensor<1x2xf32>
+  %z = op.identity "z" %v part "A" : tensor<1x2xf32> -> tensor<1x2xf32>
 }
 // CHECK: 'x' feeds 'z' and both are in part 'A'; a part must hold independent nodes
 
 // -----
 
 feas.problem @p dims {} {
-  %x = feas.datum "x" : tensor<2xf32>
-  %a = feas.identity "z" %x : tensor<2xf32> -> tensor<2xf32>
-  %b = feas.identity "z" %x : tensor<2xf32> -> tensor<2xf32>
+  %x = op.input "x" : tensor<2xf32>
+  %a = op.identity "z" %x : tensor<2xf32> -> tensor<2xf32>
+  %b = op.identity "z" %x : tensor<2xf32> -> tensor<2xf32>
 }
 // CHECK: two nodes are called 'z'
 
@@ -122,8 +127,8 @@ proj.program @p parts ["A"] dims {} {
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @v "copies" of "z" : tensor<2xf32>
-  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
   proj.forward {
     "test.op"() : () -> ()
   }
@@ -133,7 +138,28 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.variable @v "numbers" of "z" : tensor<2xf32>
-// CHECK: a variable holds copies, slot, mean, factor, found 'numbers'
+// CHECK: the role of a variable is one of slot, copies, mean, c, f, d, e, sigma, delta, alpha, beta, product, found 'numbers'
+
+// -----
+
+proj.variable @v "copies" of "z" : tensor<2xf32>
+// CHECK: a variable of role 'copies' names its operand
+
+// -----
+
+proj.variable @v "slot" operand 0 of "z" : tensor<2xf32>
+// CHECK: a variable of role 'slot' is of no operand
+
+// -----
+
+proj.program @p parts [] dims {} {
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
+  proj.variable @w "copies" operand 0 of "z" : tensor<2xf32>
+  proj.forward {
+    "test.op"() : () -> ()
+  }
+}
+// CHECK: 'z' holds two variables of role 'copies'
 
 // -----
 
@@ -148,7 +174,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @v "copies" of "z" : tensor<3x2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<3x2xf32>
   proj.forward {
     %w = proj.parameter "w" <1.0 * zeros> : tensor<2xf32>
     proj.write %w to [#proj.path<@v via broadcast [4, 2] [1]>] : tensor<2xf32>
@@ -159,7 +185,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.program @p parts ["A"] dims {} {
-  proj.variable @v "copies" of "z" : tensor<2xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<2xf32>
   proj.forward {
     "test.op"() : () -> ()
   }
@@ -213,36 +239,36 @@ proj.program @p parts ["A"] dims {} {
 // -----
 
 feas.problem @p dims {} parts ["A"] {
-  %x = feas.datum "x" : tensor<4x3xf32>
-  %w = feas.parameter "w" <1.0 * zeros> : tensor<3x2xf32>
-  %z = feas.dot "z" %x, %w copies "half" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
+  %x = op.input "x" : tensor<4x3xf32>
+  %w = op.parameter "w" <1.0 * zeros> : tensor<3x2xf32>
+  %z = op.dot "z" %x, %w copies "half" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
 }
 // CHECK: copies are exact, held, shared, factored, found 'half'
 
 // -----
 
 feas.problem @p dims {} parts ["A"] {
-  %x = feas.datum "x" : tensor<4x3x3x1xf32>
-  %w = feas.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
-  %z = feas.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "held" : tensor<4x3x3x1xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
+  %x = op.input "x" : tensor<4x3x3x1xf32>
+  %w = op.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
+  %z = op.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "held" : tensor<4x3x3x1xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
 }
 // CHECK: a convolution's copies are shared or factored, found 'held'; its other forms are those of a dot over patches
 
 // -----
 
 feas.problem @p dims {} parts ["A"] {
-  %x = feas.datum "x" : tensor<4x3x3x2xf32>
-  %w = feas.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
-  %z = feas.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared" : tensor<4x3x3x2xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
+  %x = op.input "x" : tensor<4x3x3x2xf32>
+  %w = op.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
+  %z = op.convolution "z" %x, %w strides [1, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared" : tensor<4x3x3x2xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
 }
 // CHECK: a convolution takes [batch, height, width, N] and [height, width, N, M], found [4, 3, 3, 2] and [2, 2, 1, 2], and two each of strides, dilation, low and high
 
 // -----
 
 feas.problem @p dims {} parts ["A"] {
-  %x = feas.datum "x" : tensor<4x3x3x1xf32>
-  %w = feas.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
-  %z = feas.convolution "z" %x, %w strides [0, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared" : tensor<4x3x3x1xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
+  %x = op.input "x" : tensor<4x3x3x1xf32>
+  %w = op.parameter "w" <1.0 * zeros> : tensor<2x2x1x2xf32>
+  %z = op.convolution "z" %x, %w strides [0, 1] dilation [1, 1] low [0, 0] high [0, 0] copies "shared" : tensor<4x3x3x1xf32>, tensor<2x2x1x2xf32> -> tensor<4x2x2x2xf32>
 }
 // CHECK: strides and dilations are at least 1, and pads at least 0, found
 
@@ -272,18 +298,18 @@ feas.problem @p dims {} parts ["A"] {
 // -----
 
 feas.problem @p dims {} {
-  %x = feas.datum "x" : tensor<2x3xf32>
-  %i = feas.index "i" : tensor<4x5xi32>
+  %x = op.input "x" : tensor<2x3xf32>
+  %i = op.index "i" : tensor<4x5xi32>
   %v = view.transpose %i [1, 0] : tensor<4x5xi32> -> tensor<5x4xi32>
   %g = view.gather %x at %v : tensor<2x3xf32>, tensor<5x4xi32> -> tensor<5x4x3xf32>
-  %z = feas.identity "z" %g : tensor<5x4x3xf32> -> tensor<5x4x3xf32>
+  %z = op.identity "z" %g : tensor<5x4x3xf32> -> tensor<5x4x3xf32>
 }
 // CHECK: 'view.gather' needs indices that are data as they come; net-canonicalize moves views of them behind it
 
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @v "copies" of "z" : tensor<4x3xf32>
+  proj.variable @v "copies" operand 0 of "z" : tensor<4x3xf32>
   proj.forward {
     %w = proj.parameter "w" <1.0 * zeros> : tensor<2x3xf32>
     %i = proj.datum "i" : tensor<5xi32>
@@ -295,79 +321,79 @@ proj.program @p parts [] dims {} {
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-%s = net.sum %x, %x axes [] weights [1.0] : tensor<2x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
+%s = op.sum %x, %x axes [] weights [1.0] : tensor<2x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK: 2 terms need as many weights, found 1
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-%s = net.sum %x axes [] weights [0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
+%s = op.sum %x axes [] weights [0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK: at least one weight must not be zero
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-%s = net.piecewise %x edges [1.0, 0.0] slopes [1.0, 1.0, 1.0] offsets [0.0, 0.0, 0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
+%s = op.piecewise %x edges [1.0, 0.0] slopes [1.0, 1.0, 1.0] offsets [0.0, 0.0, 0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK: edges must be strictly increasing, found [1.0, 0.0]
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-%s = net.piecewise %x edges [0.0] slopes [1.0] offsets [0.0, 0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
+%s = op.piecewise %x edges [0.0] slopes [1.0] offsets [0.0, 0.0] : tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK: 1 edges need 2 slopes and offsets, found 1 and 2
 
 // -----
 
 %x, %y = "test.op"() : () -> (tensor<2x3xf32>, tensor<2xf32>)
-net.squared_error %x, %y strength 1.0 : tensor<2x3xf32>, tensor<2xf32>
-// CHECK: 'net.squared_error' on values of shape [2, 3] needs numeric targets of shape [2, 3], found tensor<2xf32>
+op.squared_error %x, %y strength 1.0 : tensor<2x3xf32>, tensor<2xf32>
+// CHECK: 'op.squared_error' on values of shape [2, 3] needs numeric targets of shape [2, 3], found tensor<2xf32>
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-net.set %x in "cone" {} : tensor<2x3xf32>
+op.set %x in "cone" {} : tensor<2x3xf32>
 // CHECK: there is no set 'cone'; known are box, nonneg, ball, sphere, simplex, sparse, levels, mask, rank, equal
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-net.set %x in "ball" {radius = 1.0 : f64} : tensor<2x3xf32>
+op.set %x in "ball" {radius = 1.0 : f64} : tensor<2x3xf32>
 // CHECK: the fields of 'ball' are radius, axes; found radius
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-net.set %x in "ball" {radius = -1.0 : f64, axes = array<i64: 0>} : tensor<2x3xf32>
+op.set %x in "ball" {radius = -1.0 : f64, axes = array<i64: 0>} : tensor<2x3xf32>
 // CHECK: set 'ball': radius must be positive, found -1.0
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-net.set %x in "sparse" {k = 1 : i64, axes = array<i64: 2>} : tensor<2x3xf32>
+op.set %x in "sparse" {k = 1 : i64, axes = array<i64: 2>} : tensor<2x3xf32>
 // CHECK: set 'sparse': axis 2 is out of range for a tensor of rank 2
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-net.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : tensor<2x3xf32>
-// CHECK: set 'mask': its shape [2] must be the end of the tensor's, [2, 3]
+op.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : tensor<2x3xf32>
+// CHECK: set 'mask': the mask has the shape [2], which is not the end of that of [2, 3]
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-%s = net.apply "winner" "n -> n" %x : tensor<2x3xf32> -> tensor<2x3xf32>
+%s = op.apply by "winner" "n -> n" %x : tensor<2x3xf32> -> tensor<2x3xf32>
 // CHECK: 'n -> n' is no signature
 
 // -----
 
 %x = "test.op"() : () -> tensor<2x3xf32>
-%s = net.apply "winner" "[n] -> []" %x : tensor<2x3xf32> -> tensor<2x3xf32>
-// CHECK: 'net.apply' gives a tensor of shape [2], 
+%s = op.apply by "winner" "[n] -> []" %x : tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK: 'op.apply' gives a tensor of shape [2], 
 
 // -----
 
 proj.program @p parts [] dims {} {
-  proj.variable @z.0 "copies" of "z" sharded <[sample], []> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], []> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -377,7 +403,7 @@ proj.program @p parts [] dims {} {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[sample]> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample]> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -387,7 +413,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[sample], [feature]> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], [feature]> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -397,7 +423,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[sample], [sample]> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], [sample]> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -407,7 +433,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[batch], []> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[batch], []> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -417,7 +443,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 // -----
 
 proj.program @p parts [] dims {} mesh <sample = 0, feature = 2, stack = 1> {
-  proj.variable @z.0 "copies" of "z" sharded <[], []> : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[], []> : tensor<4x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -436,7 +462,7 @@ proj.program @p parts [] dims {} mesh <sample = 1, feature = 1, stack = 2> assig
 // -----
 
 proj.program @p parts ["A"] dims {} {
-  proj.variable @z.0 "copies" of "z" : tensor<2x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" : tensor<2x3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }
@@ -450,7 +476,7 @@ proj.program @p parts ["A"] dims {} {
 // -----
 
 proj.program @p parts ["A"] dims {} {
-  proj.variable @z.0 "copies" of "z" : tensor<3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" : tensor<3xf32>
   proj.forward {
     %k = proj.constant 0.0 : tensor<1xf32>
   }

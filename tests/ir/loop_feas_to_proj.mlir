@@ -3,16 +3,16 @@
 // The forward pass runs a loop; gathers count a family's nodes; bias is read by all four of them.
 
 feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
-  %x = feas.datum "x" part "B" : tensor<4x2xf32>
-  %y = feas.target "y" classes 2 : tensor<4xi32>
-  %h0 = feas.constant "h0" 0.0 part "B" : tensor<1x2xf32>
-  %b = feas.parameter "b" <1.0 * zeros> part "B" : tensor<2xf32>
+  %x = op.input "x" part "B" : tensor<4x2xf32>
+  %y = op.target "y" classes 2 : tensor<4xi32>
+  %h0 = op.constant 0.0 called "h0" part "B" : tensor<1x2xf32>
+  %b = op.parameter "b" <1.0 * zeros> part "B" : tensor<2xf32>
   %bs = view.broadcast %b [1] {loop = #feas.loop<"t" 4>} : tensor<2xf32> -> tensor<4x2xf32>
   %before = view.shift %h0, %i {loop = #feas.loop<"t" 4>} : tensor<1x2xf32>, tensor<4x2xf32> -> tensor<4x2xf32>
-  %h = feas.sum_relu "h" %x, %before, %bs axes [] part "A" {loop = #feas.loop<"t" 4>} : tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32> -> tensor<4x2xf32>
-  %i = feas.identity "i" %h part "B" {loop = #feas.loop<"t" 4>} : tensor<4x2xf32> -> tensor<4x2xf32>
-  feas.margin "loss" %i, %y in [0.0, 1.0] part "A" : tensor<4x2xf32>, tensor<4xi32>
-  feas.output "i" %i : tensor<4x2xf32>
+  %h = op.sum_relu "h" %x, %before, %bs axes [] part "A" {loop = #feas.loop<"t" 4>} : tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32> -> tensor<4x2xf32>
+  %i = op.identity "i" %h part "B" {loop = #feas.loop<"t" 4>} : tensor<4x2xf32> -> tensor<4x2xf32>
+  op.margin "loss" %i, %y in [0.0, 1.0] part "A" : tensor<4x2xf32>, tensor<4xi32>
+  op.output "i" %i : tensor<4x2xf32>
 }
 
 // CHECK: builtin.module {
@@ -20,11 +20,11 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     proj.input "x" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.target "y" classes 2 : tensor<4xi32>
 // CHECK-NEXT:     proj.variable @b.slot "slot" of "b" : tensor<2xf32>
-// CHECK-NEXT:     proj.variable @h.0 "copies" of "h" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @h.1 "copies" of "h" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @h.2 "copies" of "h" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @i.0 "copies" of "i" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @h.0 "copies" operand 0 of "h" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @h.1 "copies" operand 1 of "h" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @h.2 "copies" operand 2 of "h" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @i.0 "copies" operand 0 of "i" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %x = proj.datum "x" : tensor<4x2xf32>
 // CHECK-NEXT:       %h0 = proj.constant 0.000000e+00 : tensor<1x2xf32>

@@ -3,19 +3,19 @@
 // A loop takes rows by number: the gather moves above it, and each of its nodes reads rows of its own choice.
 
 net.network @n dims {batch = 4 : i64} {
-  %t = net.input "tokens" ["batch", "2"] : tensor<4x2xi32>
-  %y = net.target "y" ["batch"] classes 3 : tensor<4xi32>
-  %w = net.param "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
-  %h0 = net.constant 0.0 : tensor<4x3xf32>
+  %t = op.index "tokens" ["batch", "2"] : tensor<4x2xi32>
+  %y = op.target "y" ["batch"] classes 3 : tensor<4xi32>
+  %w = op.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
+  %h0 = op.constant 0.0 : tensor<4x3xf32>
   %h = net.for "t" 2 carries (%h0) : (tensor<4x3xf32>) -> (tensor<4x3xf32>) collects () {
   ^body(%before : tensor<4x3xf32>):
     %now = net.at %t axis 1 first 0 step 1 : tensor<4x2xi32> -> tensor<4xi32>
     %rows = view.gather %w at %now : tensor<7x3xf32>, tensor<4xi32> -> tensor<4x3xf32>
-    %next = net.sum_relu %before, %rows axes [] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<4x3xf32>
-    %z = net.identity %next : tensor<4x3xf32> -> tensor<4x3xf32>
+    %next = op.sum_relu %before, %rows axes [] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<4x3xf32>
+    %z = op.identity %next : tensor<4x3xf32> -> tensor<4x3xf32>
     net.yield (%z) collect () : (tensor<4x3xf32>) collect ()
   }
-  net.margin %h, %y in [0.0, 1.0] : tensor<4x3xf32>, tensor<4xi32>
+  op.margin %h, %y in [0.0, 1.0] : tensor<4x3xf32>, tensor<4xi32>
 }
 
 // CHECK: builtin.module {
@@ -23,10 +23,10 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.input "tokens" rows 7 : tensor<4x2xi32>
 // CHECK-NEXT:     proj.target "y" classes 3 : tensor<4xi32>
 // CHECK-NEXT:     proj.variable @table.slot "slot" of "table" : tensor<7x3xf32>
-// CHECK-NEXT:     proj.variable @sum_relu.0 "copies" of "sum_relu" : tensor<2x4x3xf32>
-// CHECK-NEXT:     proj.variable @sum_relu.1 "copies" of "sum_relu" : tensor<2x4x3xf32>
-// CHECK-NEXT:     proj.variable @identity.0 "copies" of "identity" : tensor<2x4x3xf32>
-// CHECK-NEXT:     proj.variable @margin.0 "copies" of "margin" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.variable @sum_relu.0 "copies" operand 0 of "sum_relu" : tensor<2x4x3xf32>
+// CHECK-NEXT:     proj.variable @sum_relu.1 "copies" operand 1 of "sum_relu" : tensor<2x4x3xf32>
+// CHECK-NEXT:     proj.variable @identity.0 "copies" operand 0 of "identity" : tensor<2x4x3xf32>
+// CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %t = proj.datum "tokens" : tensor<4x2xi32>
 // CHECK-NEXT:       %w = proj.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>

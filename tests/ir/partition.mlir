@@ -5,10 +5,10 @@
 
 proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
   proj.variable @weight.slot "slot" of "weight" : tensor<4x3x3xf32>
-  proj.variable @matmul.0 "mean" of "matmul" : tensor<4x4x3xf32>
-  proj.variable @matmul.1 "mean" of "matmul" : tensor<4x3x3xf32>
-  proj.variable @matmul.identity.0 "copies" of "matmul.identity" : tensor<4x4x3xf32>
-  proj.variable @margin.0 "copies" of "margin" : tensor<4x3xf32>
+  proj.variable @matmul.0 "mean" operand 0 of "matmul" : tensor<4x4x3xf32>
+  proj.variable @matmul.1 "mean" operand 1 of "matmul" : tensor<4x3x3xf32>
+  proj.variable @matmul.identity.0 "copies" operand 0 of "matmul.identity" : tensor<4x4x3xf32>
+  proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<4x3xf32>
   proj.forward {
     %x = proj.datum "x" : tensor<4x3xf32>
     %0 = view.reshape %x : tensor<4x3xf32> -> tensor<1x4x3xf32>
@@ -62,10 +62,10 @@ proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
 
 // CHECK: proj.program @small parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 4> {
 // CHECK: proj.variable @weight.slot "slot" of "weight" sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
-// CHECK: proj.variable @matmul.0 "mean" of "matmul" sharded <[stack], [sample], []> : tensor<4x4x3xf32>
-// CHECK: proj.variable @matmul.1 "mean" of "matmul" sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
-// CHECK: proj.variable @matmul.identity.0 "copies" of "matmul.identity" sharded <[stack], [sample], [feature]> : tensor<4x4x3xf32>
-// CHECK: proj.variable @margin.0 "copies" of "margin" sharded <[sample], []> : tensor<4x3xf32>
+// CHECK: proj.variable @matmul.0 "mean" operand 0 of "matmul" sharded <[stack], [sample], []> : tensor<4x4x3xf32>
+// CHECK: proj.variable @matmul.1 "mean" operand 1 of "matmul" sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
+// CHECK: proj.variable @matmul.identity.0 "copies" operand 0 of "matmul.identity" sharded <[stack], [sample], [feature]> : tensor<4x4x3xf32>
+// CHECK: proj.variable @margin.0 "copies" operand 0 of "margin" sharded <[sample], []> : tensor<4x3xf32>
 // CHECK: %x = proj.datum "x" sharded <[sample], []> : tensor<4x3xf32>
 // CHECK: %weight = proj.parameter "weight" <1.0 * he_normal> family 4 sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
 // CHECK: %5 = proj.datum "x" sharded <[sample], []> : tensor<4x3xf32>

@@ -7,8 +7,8 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, featur
   proj.input "tokens" rows 7 : tensor<4xi32>
   proj.target "y" classes 3 : tensor<4xi32>
   proj.target "several" threshold 0.5 : tensor<4x3xf32>
-  proj.variable @z.0 "copies" of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
-  proj.variable @loss.0 "copies" of "loss" : tensor<4x3xf32>
+  proj.variable @z.0 "copies" operand 0 of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
+  proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x3xf32>
   proj.variable @w.slot "slot" of "w" : tensor<3xf32>
   proj.forward {
     %w = proj.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
@@ -54,10 +54,10 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, featur
 }
 
 proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
-  proj.variable @a.1 "mean" of "a" : tensor<3x2xf32>
-  proj.variable @b.0 "mean" of "b" : tensor<4x2xf32>
-  proj.variable @b.1 "mean" of "b" : tensor<2x5xf32>
-  proj.variable @b.c "factor" of "b" : tensor<4x2xf32>
+  proj.variable @a.1 "mean" operand 1 of "a" : tensor<3x2xf32>
+  proj.variable @b.0 "mean" operand 0 of "b" : tensor<4x2xf32>
+  proj.variable @b.1 "mean" operand 1 of "b" : tensor<2x5xf32>
+  proj.variable @b.c "c" operand 0 of "b" : tensor<4x2xf32>
   proj.forward {
     %w = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
     proj.write %w to [#proj.path<@a.1>] : tensor<3x2xf32>
@@ -97,8 +97,8 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.input "tokens" rows 7 : tensor<4xi32>
 // CHECK-NEXT:     proj.target "y" classes 3 : tensor<4xi32>
 // CHECK-NEXT:     proj.target "several" threshold 5.000000e-01 : tensor<4x3xf32>
-// CHECK-NEXT:     proj.variable @z.0 "copies" of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
-// CHECK-NEXT:     proj.variable @loss.0 "copies" of "loss" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.variable @z.0 "copies" operand 0 of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
+// CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
@@ -143,10 +143,10 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
 // CHECK-NEXT:   proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
-// CHECK-NEXT:     proj.variable @a.1 "mean" of "a" : tensor<3x2xf32>
-// CHECK-NEXT:     proj.variable @b.0 "mean" of "b" : tensor<4x2xf32>
-// CHECK-NEXT:     proj.variable @b.1 "mean" of "b" : tensor<2x5xf32>
-// CHECK-NEXT:     proj.variable @b.c "factor" of "b" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @a.1 "mean" operand 1 of "a" : tensor<3x2xf32>
+// CHECK-NEXT:     proj.variable @b.0 "mean" operand 0 of "b" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.variable @b.1 "mean" operand 1 of "b" : tensor<2x5xf32>
+// CHECK-NEXT:     proj.variable @b.c "c" operand 0 of "b" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %w_2 = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
 // CHECK-NEXT:       proj.write %w_2 to [#proj.path<@a.1>] : tensor<3x2xf32>

@@ -1,0 +1,54 @@
+"""The arguments of a set, as Python gives them: checked, and with the defaults of ``dialects/sets.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pjc.builder.place import several
+from pjc.dialects.sets import SETS, Argument, Kind
+from pjc.dialects.shapes import ShapeError
+
+
+def arguments(kind: str, given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a set by name, given in their order or by name; raises ShapeError."""
+    if kind not in SETS:
+        raise ShapeError(f"there is no set '{kind}'", f"known are {', '.join(SETS)}")
+    wanted = {argument.name: argument for argument in SETS[kind].arguments}
+    found = {**dict(zip(wanted, given, strict=False)), **named}
+    missing = [name for name, argument in wanted.items() if argument.required and name not in found]
+    if missing or set(found) - set(wanted) or len(found) < len(given) + len(named):
+        known = ", ".join(wanted) or "no arguments"
+        raise ShapeError(f"'{kind}' takes {known}; found {[*given, *named]}")
+    return {name: _converted(wanted[name], value) for name, value in found.items()}
+
+
+def _converted(argument: Argument, value: Any) -> Any:
+    """Return an argument as ``dialects/sets.py`` takes it."""
+    try:
+        match argument.kind:
+            case Kind.NUMBER | Kind.POSITIVE:
+                return float(value)
+            case Kind.COUNT if not isinstance(value, int):
+                raise TypeError
+            case Kind.LEVELS:
+                return [float(each) for each in value]
+            case Kind.AXES:
+                return None if value is None else several(value)
+            case Kind.ENTRIES:
+                return _entries(value)
+    except (TypeError, ValueError):
+        raise ShapeError(f"'{argument.name}' must be {argument.kind.value}, found {value!r}") from None
+    return value
+
+
+def _entries(value: Any) -> tuple[list[float], list[int]]:
+    """Return the numbers in nested sequences, and their shape; raises TypeError or ValueError."""
+    shape: list[int] = []
+    rows = [value]
+    while rows and isinstance(rows[0], Sequence):
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError
+        shape.append(len(rows[0]))
+        rows = [each for row in rows for each in row]
+    return [float(row) for row in rows], shape

@@ -1,0 +1,63 @@
+"""What a run asks of its data, and the parts that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run asks for.
+
+    ``data`` and ``test_data`` name sources; without the latter the fraction ``test`` of ``data`` is
+    set aside, and the fraction ``validation`` of what remains then. ``target`` is the column of a table,
+    ``normalize`` one of none, unit and standard, ``stride`` the distance of a text's windows,
+    ``resize`` whether images are brought to the network's size.
+    """
+
+    data: str
+    test_data: str | None = None
+    target: str | None = None
+    test: float = 0.2
+    validation: float = 0.1
+    normalize: str = "none"
+    stride: int | None = None
+    resize: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The data of a run, in the network's shapes.
+
+    ``notes`` is what the parameters rely on, and is kept with them: how samples were normalized, the
+    vocabulary, the names of classes.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def normalized(self, kind: str) -> Parts:
+        """Return the parts, each transformed by what is measured on the training part."""
+        if kind == "none":
+            return self
+        from .normalize import Normalize
+
+        transform = Normalize.measure(self.train, kind)
+        return Parts(
+            transform(self.train),
+            None if self.validation is None else transform(self.validation),
+            None if self.test is None else transform(self.test),
+            {**self.notes, **transform.notes()},
+        )
+
+
+def split_fractions(train: float, validation: float, test: float) -> tuple[float, float]:
+    """Return (test, validation) as a Request has them, for three fractions of all data."""
+    return test, validation / (train + validation)

@@ -1,0 +1,139 @@
+"""What a source of data says of itself, and how it comes to be known.
+
+A source is a class in a module of its own in the package ``sources``, under ``@register``. That module is all
+that there is to write: what recognises a source, refuses options, lists what there is in messages, in
+``pjc train --help`` and in docs/data.md, reads the class. Such a module imports NumPy and whatever else is
+heavy where it reads, not at its top, because the help lists sources without reading any.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+
+from .errors import DataError
+from .parts import Parts, Request
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+    from .fitting import Spec
+
+
+class Form(NamedTuple):
+    """One way to write a spec, such as ``FILE.csv``, and a line on it for the help."""
+
+    written: str
+    help: str
+
+
+class Option(NamedTuple):
+    """An option of ``pjc train`` that some sources take; ``purpose`` goes on with what takes it."""
+
+    flag: str
+    purpose: str
+
+
+OPTIONS = {
+    "target": Option("--target", "names a column of"),
+    "normalize": Option("--normalize", "is for the features of"),
+    "resize": Option("--resize", "is for"),
+    "stride": Option("--stride", "is for windows of"),
+}
+"""By the fields of Request that a source has to know of."""
+
+
+class Source(ABC):
+    """A kind of data, such as CSV files; what names data of it, such as ``iris.csv``, is called a spec.
+
+    A spec belongs to the source of which it is the ``word``; else to the one whose ``prefix`` it begins with;
+    else to the one with a suffix that it ends with, in capitals or not; else to the first, in the order of
+    their modules' names, that recognises it.
+    """
+
+    forms: ClassVar[tuple[Form, ...]]
+    what: ClassVar[str]
+    """What the data is, as it stands in a sentence: ``a CSV file``."""
+    takes: ClassVar[frozenset[str]] = frozenset({"normalize"})
+    """The OPTIONS that mean something for the data."""
+    word: ClassVar[str] = ""
+    prefix: ClassVar[str] = ""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def recognises(self, spec: str) -> bool:
+        """Return whether a spec is of this source by more than its spelling, as by the first bytes of a file.
+
+        The file need not be there. Raises nothing.
+        """
+        return False
+
+    @abstractmethod
+    def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        """Return the data at ``where``, a spec without the prefix.
+
+        Of the options in ``request`` those count that the source takes; what else is in it may be of another
+        spec. ``sample`` is the shape of a sample that a network takes, where there is one. Raises DataError.
+        """
+
+    def parts(self, request: Request, test: Source | None, source: Spec, target: Spec) -> Parts:
+        """Return the parts of ``request.data`` for a network with this input and target.
+
+        ``test`` is the source of ``request.test_data``, if that is given. Samples are drawn from all over
+        the data, the same in every run. Raises DataError.
+        """
+        from .fitting import fit, match
+        from .splitting import split
+
+        shape = tuple(source.shape[1:])
+        train = fit(self.load(self.where(request.data), request, shape), source, target)
+        apart: Dataset | None = None
+        if test is not None and request.test_data:
+            given = test.load(test.where(request.test_data), request, shape)
+            apart = fit(match(given, train), source, target)
+        elif request.test:
+            train, apart = split(train, request.test, "test")
+        validation: Dataset | None = None
+        if request.validation:
+            train, validation = split(train, request.validation, "validation")
+        return Parts(train, validation, apart, train.notes()).normalized(request.normalize)
+
+    def where(self, spec: str) -> str:
+        """Return a spec of this source without the prefix."""
+        return spec.removeprefix(self.prefix)
+
+    def refusal(self, option: str, spec: str) -> str:
+        """Return what is said of one of the OPTIONS that the source does not take."""
+        takers = " or ".join(each.what for each in SOURCES if option in each.takes)
+        flag, purpose = OPTIONS[option]
+        return f"{flag} {purpose} {takers}, but the data is {spec!r}"
+
+    def require_options(self, request: Request) -> None:
+        """Raise DataError where ``request`` has an option that the source does not take."""
+        for option in OPTIONS:
+            if option not in self.takes and getattr(request, option) != getattr(Request, option):
+                raise DataError(self.refusal(option, request.data))
+
+    @property
+    def is_path(self) -> bool:
+        """Whether specs are paths of files, with no word or prefix before them."""
+        return not (self.word or self.prefix)
+
+    @classmethod
+    def marks(cls) -> list[str]:
+        """Return what specs are told by: the word, the prefix and the suffixes."""
+        return [mark for mark in (cls.word, cls.prefix, *cls.suffixes) if mark]
+
+
+SOURCES: list[Source] = []
+"""All sources, in the order in which they are asked; importing the package ``sources`` fills it."""
+
+Class = TypeVar("Class", bound=type[Source])
+
+
+def register(cls: Class) -> Class:
+    """Make a class known as a source; raises ValueError where its specs are another's already."""
+    taken = {mark for each in SOURCES for mark in each.marks()}
+    for mark in cls.marks():
+        if mark in taken:
+            raise ValueError(f"two sources of data take what is written {mark!r}")
+    SOURCES.append(cls())
+    return cls

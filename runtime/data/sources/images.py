@@ -1,0 +1,25 @@
+"""Folders of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..parts import Request
+from ..source import Form, Source, register
+
+if TYPE_CHECKING:
+    from ..dataset import Dataset
+
+
+@register
+class Images(Source):
+    forms = (Form("images:FOLDER", "image files in a folder for each class (pip install 'pjc[images]')"),)
+    what = "image files"
+    takes = frozenset({"normalize", "resize"})
+    prefix = "images:"
+
+    def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..images import load_images
+
+        return load_images(Path(where), sample, request.resize)

@@ -1,0 +1,69 @@
+"""A program's functions, each pure and traceable, and what they have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from jax import Array
+
+from pjc.dialects import proj
+from pjc.runtime.combination import LazyState
+from pjc.runtime.emit import iterate, parameters
+from pjc.runtime.emit.agreement import kept_nodes
+from pjc.runtime.emit.forward import run_forward
+from pjc.runtime.emit.measures import Measures
+from pjc.runtime.emit.required import Required, required_sets
+from pjc.runtime.emit.variables import Fixed, State, Variables
+from pjc.runtime.placement import ONE_DEVICE, Placement
+from pjc.runtime.program import Tensors
+
+
+@dataclass(frozen=True)
+class Emitter:
+    """The functions of a program.
+
+    On a mesh, those that train are for :meth:`Placement.mapped`: they run on one share of the samples.
+    """
+
+    program: proj.ProgramOp
+    placement: Placement = ONE_DEVICE
+
+    @cached_property
+    def variables(self) -> Variables:
+        """What a state has an array for."""
+        return Variables(self.program, self.placement)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What an update says of itself."""
+        return Measures(self.program, self.variables)
+
+    @cached_property
+    def sets(self) -> list[Required]:
+        """The sets that parameters are required to be in."""
+        return required_sets(self.program, self.variables)
+
+    @cached_property
+    def kept(self) -> frozenset[str]:
+        """The nodes whose forward values what their readers agree on needs."""
+        return kept_nodes(self.program, self.variables)
+
+    def init(self, key: Array) -> State:
+        """Return fresh parameters; each draws from the key and its own name alone."""
+        ops = parameters.parameters_of(self.program)
+        return {name: parameters.first_value(op, key) for name, op in ops.items()}
+
+    def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
+        """Return the network's outputs by name."""
+        return run_forward(self.program, self.variables, params, data).outputs
+
+    def start(self, params: Tensors, data: Tensors) -> tuple[State, Fixed]:
+        """Return the state in which all copies agree with the forward pass."""
+        params = parameters.placed(self.program, self.placement, params)
+        ran = run_forward(self.program, self.variables, params, data)
+        return ran.state, Fixed(data, {name: ran.values[name] for name in sorted(self.kept)})
+
+    def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
+        """Return the state after one iteration of the solver, and the difference whose size is the gap."""
+        return iterate.iterate(self.program, self.variables, state, fixed)

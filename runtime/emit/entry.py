@@ -1,0 +1,79 @@
+"""The entry points of a program: what is staged, saved, and called by a ``Program``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import Array
+
+from pjc.dialects import proj
+from pjc.runtime.emit.emitter import Emitter
+from pjc.runtime.emit.iterate import in_pairs, repeat
+from pjc.runtime.emit.parameters import read_slots
+from pjc.runtime.emit.required import constrained, resumed
+from pjc.runtime.program import PRODUCTS, Tensors
+
+
+def entry_points(
+    emitter: Emitter, products: str = "f32", on_mesh: Emitter | None = None
+) -> dict[str, Callable[..., Any]]:
+    """Return the entry points of a program, each pure and traceable; training ones if it has a loss.
+
+    ``products`` is one of :data:`PRODUCTS`; ``on_mesh`` emits what trains on a mesh of devices, if it does.
+    """
+
+    def init(key_data: Array) -> Any:
+        return emitter.init(jax.random.wrap_key_data(key_data))
+
+    found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
+    if emitter.program.parts:
+        found |= _training(on_mesh or emitter)
+    if emitter.sets:
+        found["finish"] = lambda params: constrained(emitter.sets, params)[0]
+    return {name: _with_products(function, products) for name, function in found.items()}
+
+
+def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+    """Return the training entry points, as all devices run them."""
+    program, variables, measures, sets = emitter.program, emitter.variables, emitter.measures, emitter.sets
+    paired = in_pairs(program, variables)
+
+    def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        """Return the state after the iterations, and each node's square gap in the last one."""
+        state, fixed = emitter.start(params, data)
+        advance = functools.partial(emitter.iterate, fixed=fixed)
+        return repeat(advance, measures.square_gaps, state, iterations, paired)
+
+    def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        start, _ = constrained(sets, params)
+        state, squares = run(start, data, iterations)
+        after = read_slots(program, variables, start, state)
+        info = {"gap": measures.total_gap(squares), "t": measures.multipliers(state)}
+        if sets:
+            info["violation"] = constrained(sets, after)[1]
+        return resumed(sets, params, start, after), info
+
+    def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+        state, squares = run(params, data, iterations)
+        return {
+            "gap": measures.total_gap(squares),
+            "nodes": measures.node_gaps(squares),
+            "t": measures.multipliers(state),
+            "dropped": measures.dropped(state),
+        }
+
+    shardings = {op.label.data: op.sharding for op in program.walk() if isinstance(op, proj.DatumOp)}
+    mapped = functools.partial(emitter.placement.mapped, data=shardings)
+    return {"update": mapped(update), "gap": mapped(gap)}
+
+
+def _with_products(function: Callable[..., Any], products: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def traced(*arguments: Any) -> Any:
+        with jax.default_matmul_precision(PRODUCTS[products]):
+            return function(*arguments)
+
+    return traced

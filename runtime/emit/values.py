@@ -1,0 +1,63 @@
+"""What xDSL's types and attributes are as JAX's: element types, static fields, constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from xdsl.dialects.builtin import (
+    DenseArrayBase,
+    FloatAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    f32,
+    f64,
+    i32,
+)
+from xdsl.ir import Attribute, SSAValue
+
+from pjc.dialects import proj
+from pjc.dialects.view import shape_of
+from pjc.runtime.projections import constraint_set
+from pjc.runtime.projections.sets import ConstraintSet
+
+
+def dtype_of(value: SSAValue | Attribute) -> np.dtype[Any]:
+    """Return the NumPy type of a tensor's elements."""
+    kind = value.type if isinstance(value, SSAValue) else value
+    assert isinstance(kind, TensorType)
+    return np.dtype({f32: np.float32, f64: np.float64, i32: np.int32}[kind.get_element_type()])
+
+
+def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
+    """Return an operator's static attributes as Python values.
+
+    Raises:
+        TypeError: for an attribute that is none of arrays, numbers and strings.
+    """
+    found: dict[str, Any] = {}
+    for name, attribute in fields.items():
+        match attribute:
+            case DenseArrayBase():
+                found[name] = tuple(attribute.get_values())
+            case FloatAttr() | IntegerAttr():
+                found[name] = attribute.value.data
+            case StringAttr():
+                found[name] = attribute.data
+            case _:
+                raise TypeError(f"field '{name}' has an attribute of unknown kind: {attribute}")
+    return found
+
+
+def constant(op: proj.ConstantOp) -> Array:
+    """Return the tensor of one number that an op gives."""
+    return jnp.full(shape_of(op.result), op.value.value.data, dtype_of(op.result))
+
+
+def set_of(op: proj.ProjectSetOp | proj.ConstrainOp) -> ConstraintSet:
+    """Return the set that an op projects onto."""
+    return constraint_set(op.kind.data, **static_fields(op.fields.data))

@@ -1,0 +1,80 @@
+"""How good a network is on data.
+
+>>> evaluate(program, result.params, test)                          # doctest: +SKIP
+0.961
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from .data.dataset import Dataset
+from .data.fitting import Spec, fit
+from .distributed import ALONE, Share
+from .trainable import Trainable, TrainError, batch_size, specs
+
+Score = Callable[[Mapping[str, Any], Dataset], float]
+"""(params, data) -> the score of the network."""
+
+
+def metric(program: Trainable) -> str:
+    """Return what the score is called: "accuracy", or "rms error" for numeric targets."""
+    target = specs(program)[1]
+    return "rms error" if target.classes is None and target.threshold is None else "accuracy"
+
+
+def evaluate(program: Trainable, params: Mapping[str, Any], data: Dataset, share: Share = ALONE) -> float:
+    """Return the accuracy (or root mean square error) of the network on ``data``; see :func:`evaluator`."""
+    return evaluator(program, share)(params, data)
+
+
+def evaluator(program: Trainable, share: Share = ALONE) -> Score:
+    """Return a function that scores the network, compiled once.
+
+    The score is the accuracy: the fraction of sites where the largest logit is the label's, or of labels that
+    are told right where there are several; for numeric targets it is the root mean square error. Samples
+    are run in chunks of ``program.batch``, of which several processes take turns: all call the function.
+
+    Raises:
+        TrainError: if the program has not one input, at most one target and one output, or takes no batch.
+        DataError: from the function, where the data does not fit the program.
+    """
+    source, target = specs(program)
+    size = batch_size(program)
+    apply = jax.jit(program.apply)
+
+    def score(params: Mapping[str, Any], data: Dataset) -> float:
+        data = fit(data, source, target)
+        total = 0.0
+        for first in range(share.process * size, len(data), share.processes * size):
+            x, y = data.x[first : first + size], data.y[first : first + size]
+            padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
+            output = _only(apply(params, padded))[: len(x)]
+            total += _chunk(output, np.asarray(y), target)
+        mean = share.total(total) / data.y.size
+        return mean if metric(program) == "accuracy" else math.sqrt(mean)
+
+    return score
+
+
+def _only(result: Any) -> np.ndarray:
+    if isinstance(result, dict):
+        raise TrainError(
+            f"a score needs one output, and the network has {', '.join(result)}; "
+            "keep one, or score what Program.apply returns from Python"
+        )
+    return np.asarray(result)
+
+
+def _chunk(output: np.ndarray, y: np.ndarray, target: Spec) -> float:
+    """Return how many labels are told right; for numeric targets the sum of square errors."""
+    if target.threshold is not None:
+        return int(((output > target.threshold) == (y.reshape(output.shape) > 0.5)).sum())
+    if target.classes is None:
+        return float(np.square(output - y.reshape(output.shape)).sum())
+    return int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())

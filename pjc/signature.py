@@ -19,7 +19,7 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     declared = list(program.body.block.ops)
     inputs = [op for op in declared if isinstance(op, proj.InputOp)]
     targets = [op for op in declared if isinstance(op, proj.TargetOp)]
-    _require_declared(program, {op.label.data for op in (*inputs, *targets)})
+    _require_declared(program, {op.label.data for op in inputs} | {op.label.data for op in targets})
     forward = program.forward_op().body.block.ops
     parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
     iterate = program.iterate_op()

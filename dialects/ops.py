@@ -17,7 +17,7 @@ import math
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -324,10 +324,6 @@ class OperationOp(NodeOp, ShapedOp, ABC):
     """An operation: in a problem the constraint ``{(x, z) : z = f(x)}`` on its operands and its result."""
 
     READING: ClassVar[Reading]
-    FUNCTION: ClassVar[bool] = False
-    """Whether the language has a function of the operator's name, of its operands and then its numbers."""
-    ONNX: ClassVar[str | None] = None
-    """The ONNX operator that is the same function, for those of one operand without fields."""
 
     traits = traits_def(Pure())
 
@@ -627,6 +623,12 @@ class ElementwiseOp(OperationOp, ABC):
     """A function of one tensor, entry by entry; its fields are its numbers, as properties."""
 
     READING: ClassVar[Reading] = Reading.ENTRY
+    FUNCTION: ClassVar[bool] = False
+    """Whether the language has a function of the operator's name, of a tensor and then the numbers."""
+    NUMBERS: ClassVar[Mapping[str, float | None]] = {}
+    """The numbers that such a function takes, each a property of a FloatAttr, and their defaults, if any."""
+    ONNX: ClassVar[str | None] = None
+    """The ONNX operator that is the same function, for one without numbers."""
 
     operand = operand_def(TensorType)
     result = result_def(TensorType)
@@ -639,6 +641,11 @@ class ElementwiseOp(OperationOp, ABC):
             properties={"label": labelled(label), **numbers},
             result_types=[operand.type],
         )
+
+    @classmethod
+    def operator_name(cls) -> str:
+        """Return the operator's name, which is that of its function."""
+        return cls.name.removeprefix("op.")
 
     def fields(self) -> dict[str, Attribute]:
         return {name: value for name, value in self.properties.items() if name not in ("label", "part")}
@@ -1017,30 +1024,19 @@ class OutputOp(IRDLOperation):
         super().__init__(operands=[value], properties={"label": StringAttr(label)})
 
 
-OPERATIONS: tuple[type[OperationOp], ...] = (
-    DotOp,
-    ConvolutionOp,
-    SumOp,
-    SumReluOp,
-    MaxOp,
-    MinOp,
-    ProductOp,
-    IdentityOp,
-    PiecewiseOp,
-    QuantizeOp,
-    RoundOp,
-    ApplyOp,
-)
+_OpT = TypeVar("_OpT", bound=IRDLOperation)
 
-LOSSES: tuple[type[LossOp], ...] = (
-    CrossEntropyOp,
-    HingeOp,
-    SquaredErrorOp,
-    MarginOp,
-    MultiLabelOp,
-    ClassMarginOp,
-    EqualOp,
-)
+
+def _declared(kind: type[_OpT]) -> tuple[type[_OpT], ...]:
+    """Return the ops of a kind that this file declares, in its order."""
+    found = [each for each in globals().values() if isinstance(each, type) and issubclass(each, kind)]
+    return tuple(each for each in found if "name" in vars(each))
+
+
+OPERATIONS: tuple[type[OperationOp], ...] = _declared(OperationOp)  # type: ignore[type-abstract]
+LOSSES: tuple[type[LossOp], ...] = _declared(LossOp)
+FUNCTIONS = tuple(each for each in OPERATIONS if issubclass(each, ElementwiseOp) and each.FUNCTION)
+"""The operations that the language has a function for without further ado."""
 
 _BY_OPERATOR = {cls.name.removeprefix("op."): cls for cls in OPERATIONS}
 

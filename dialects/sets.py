@@ -40,6 +40,11 @@ class Argument:
     default: Any = ...
 
     @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is ...
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The fields of the IR that hold it."""
         match self.kind:

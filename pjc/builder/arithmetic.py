@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf, prod
 from typing import Protocol
 
@@ -147,11 +147,22 @@ class Arithmetic(Views):
 
     def identity(self, x: Tensor) -> Tensor:
         """Return x, by a constraint of its own."""
-        return self.operation(ops.IdentityOp, x)
+        return self.elementwise(ops.IdentityOp, x)
 
     def round(self, x: Tensor) -> Tensor:
         """Return the nearest whole numbers."""
-        return self.operation(ops.RoundOp, x)
+        return self.elementwise(ops.RoundOp, x)
+
+    def elementwise(self, kind: type[ops.ElementwiseOp], x: Tensor, **numbers: float) -> Tensor:
+        """Return a function of :data:`pjc.dialects.ops.FUNCTIONS` of every entry; ``numbers`` are its own."""
+        given = {**kind.NUMBERS, **numbers}
+        for name, value in given.items():
+            if name not in kind.NUMBERS:
+                raise ShapeError(f"{kind.operator_name()} takes no number '{name}'")
+            if value is None:
+                raise ShapeError(f"{kind.operator_name()} needs the number '{name}'")
+        attributes = {name: FloatAttr(float(value or 0.0), f64) for name, value in given.items()}
+        return self.op(kind(x.ssa, None, **attributes), x.names)
 
     def quantize(self, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
         """Return the nearest of some levels, which increase."""
@@ -212,12 +223,6 @@ class Arithmetic(Views):
             wanted = "at least 0" if room == inf else f"from 0 to {room:g}, half of the shortest piece"
             raise ShapeError(f"the margin must be {wanted}, found {margin:g}")
         return self.op(ops.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
-
-    def operation(self, kind: Callable[..., ops.OperationOp], *inputs: Tensor, **numbers: float) -> Tensor:
-        """Return an operation on entries, by its class in ``dialects/ops.py``, with the numbers it takes."""
-        given = self.together(*inputs)
-        fields = {name: FloatAttr(float(value), f64) for name, value in numbers.items()}
-        return self.op(kind(*[x.ssa for x in given], **fields), given[0].names)
 
     def apply(self, operator: Own, *inputs: Tensor) -> Tensor:
         """Return what an operator of the user's own makes of tensors; see docs/operators.md."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from pjc.builder.network import Site
 from pjc.builder.values import Tensor
-from pjc.dialects.ops import OP, OperationOp
+from pjc.dialects.ops import FUNCTIONS as DECLARED
+from pjc.dialects.ops import ElementwiseOp
 from pjc.frontends import convert
 from pjc.frontends.convert import integer, integers, number, operands, tensor, widths
 from pjc.frontends.values import Function, Slot
@@ -95,21 +96,15 @@ _ALL = (
 )
 
 
-def of_operation(kind: type[OperationOp]) -> Function:
-    """Return the function of an operation: of its operands, and then of its numbers."""
-    definition = kind.get_irdl_definition()
-    operands = [name for name, _ in definition.operands]
-    numbers = [name for name in definition.properties if name not in ("label", "part")]
-    names = ["x"] if len(operands) == 1 else operands
+def of_elementwise(kind: type[ElementwiseOp]) -> Function:
+    """Return the function of an operation that works entry by entry: of a tensor and its numbers."""
+    slots = [Slot(name, required=default is None) for name, default in kind.NUMBERS.items()]
+    converters: dict[str, Converter] = {"x": tensor, **dict.fromkeys(kind.NUMBERS, number)}
 
-    def build(site: Site, **given: Any) -> Tensor:
-        inputs = [given.pop(name) for name in names]
-        return site.operation(kind, *inputs, **given)
+    def build(site: Site, x: Tensor, **numbers: float) -> Tensor:
+        return site.elementwise(kind, x, **numbers)
 
-    converters = {**dict.fromkeys(names, tensor), **dict.fromkeys(numbers, number)}
-    return Function(kind.name.split(".")[1], tuple(map(Slot, converters)), converters, build)
+    return Function(kind.operator_name(), (Slot("x"), *slots), converters, build)
 
 
-_OPERATIONS = [each for each in OP.operations if issubclass(each, OperationOp) and each.FUNCTION]
-
-FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(of_operation, _OPERATIONS))}
+FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(of_elementwise, DECLARED))}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pjc.builder.network import Site
 from pjc.dialects.sets import SETS as KINDS
 from pjc.dialects.sets import Kind, SetKind
 from pjc.frontends.builtins import Converter
@@ -51,20 +50,20 @@ CONVERTERS: dict[Kind, Converter] = {
 
 def _function(name: str, kind: SetKind) -> Function:
     """Return the function of a set; its value are the arguments, by name."""
-    several = [argument.name for argument in kind.arguments if argument.kind is Kind.LEVELS]
+    several = next((each.name for each in kind.arguments if each.kind is Kind.LEVELS), None)
     slots = tuple(
         Slot(
             argument.name,
-            required=argument.default is ...,
-            rest=argument.kind is Kind.LEVELS,
-            named=bool(several) and argument.kind is not Kind.LEVELS,
+            required=argument.required,
+            rest=argument.name == several,
+            named=several is not None and argument.name != several,
         )
         for argument in kind.arguments
     )
     converters = {argument.name: CONVERTERS[argument.kind] for argument in kind.arguments}
 
-    def build(site: Site, *rest: float, **given: Any) -> dict[str, Any]:
-        return {**dict.fromkeys(several, rest), **given}
+    def build(site: object, *rest: float, **given: Any) -> dict[str, Any]:
+        return given if several is None else {**given, several: list(rest)}
 
     return Function(name, slots, converters, build)
 

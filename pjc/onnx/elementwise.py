@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pjc.dialects import shapes
+from pjc.dialects.ops import FUNCTIONS, ElementwiseOp
 from pjc.onnx.constants import uniform
-from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
+from pjc.onnx.graph import Graph, Handler, Node, Unsupported, Value, handles
 from pjc.onnx.reading import FLOATS
 from pjc.onnx.sizes import tuple_text
 
@@ -55,9 +56,14 @@ def sign(graph: Graph, node: Node) -> Value:
     return unary(graph, node, f"piecewise({{x}}, (-{TINY}, {TINY}), (0, 0, 0), (-1, 0, 1))")
 
 
-@handles("Round")
-def round_(graph: Graph, node: Node) -> Value:
-    return unary(graph, node, "round({x})")
+def _same(kind: type[ElementwiseOp]) -> Handler:
+    """Return what imports an ONNX operator that is one of the language's functions."""
+    return lambda graph, node: unary(graph, node, f"{kind.operator_name()}({{x}})")
+
+
+for _kind in FUNCTIONS:
+    if _kind.ONNX is not None:
+        handles(_kind.ONNX)(_same(_kind))
 
 
 @handles("Identity")

@@ -60,15 +60,26 @@ def export_model(
     network = next(op for op in module.ops if isinstance(op, net.NetworkOp))
     labels = {op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)}
     exporter = _Exporter(params, batch, labels)
-    own = [op for op in network.body.block.ops if isinstance(op, ops.ApplyOp)]
-    if own:
-        found = ", ".join(sorted({op.operator_name.data for op in own}))
+    missing = sorted(
+        {
+            op.operator
+            for op in network.body.block.ops
+            if isinstance(op, ops.OperationOp) and not _is_known(op)
+        }
+    )
+    if missing:
+        found = ", ".join(missing)
         raise refuse(
             f"ONNX has no operator {found}", "only networks of the language's own operators are exported"
         )
     for op in network.body.block.ops:
         exporter.write(op)
     return exporter.model(name)
+
+
+def _is_known(op: ops.OperationOp) -> bool:
+    """Whether an operation has a counterpart in ONNX."""
+    return type(op) in WRITERS or (isinstance(op, ops.ElementwiseOp) and op.ONNX is not None)
 
 
 class _Exporter:
@@ -102,9 +113,14 @@ class _Exporter:
             case ops.TargetOp() | ops.LossOp() | ops.SetOp():
                 pass
             case _:
-                hint = op.results[0].name_hint or op.name.split(".")[1]
-                self.hint = hint
-                self.names[op.results[0]] = WRITERS[type(op)](self, op)
+                self.hint = op.results[0].name_hint or op.name.split(".")[1]
+                self.names[op.results[0]] = self._value(op)
+
+    def _value(self, op: Operation) -> str:
+        """Write the nodes that give an op's value; return their name."""
+        if isinstance(op, ops.ElementwiseOp) and op.ONNX is not None:
+            return self.node(op.ONNX, self.operands(op))
+        return WRITERS[type(op)](self, op)
 
     def model(self, name: str) -> onnx.ModelProto:
         """Return the model, without nodes that no output needs."""
@@ -305,11 +321,6 @@ def _constant(out: _Exporter, op: ops.ConstantOp) -> str:
 @writes(ops.IdentityOp)
 def _identity(out: _Exporter, op: ops.IdentityOp) -> str:
     return out.names[op.operand]
-
-
-@writes(ops.RoundOp)
-def _round(out: _Exporter, op: ops.RoundOp) -> str:
-    return out.node("Round", out.operands(op))
 
 
 @writes(ops.ProductOp)

@@ -1,50 +1,37 @@
-"""The registry of operators and losses, by the names of their feas ops."""
+"""The registry of operators, losses and sets, by the names of their ops.
+
+Each is a class with a name, in a module of this package: one more module is one more operator.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import pkgutil
+from importlib import import_module
+from typing import Any, TypeVar
 
-from pjc.runtime.projections.class_margin import ClassMargin
-from pjc.runtime.projections.cross_entropy import CrossEntropy
-from pjc.runtime.projections.dot import Dot
-from pjc.runtime.projections.hinge import Hinge
-from pjc.runtime.projections.identity import Identity
-from pjc.runtime.projections.margin import Margin
-from pjc.runtime.projections.max import Max
-from pjc.runtime.projections.min import Min
-from pjc.runtime.projections.numeric import Equal, MultiLabel, SquaredError
 from pjc.runtime.projections.operator import Loss, Operator
-from pjc.runtime.projections.piecewise import Piecewise
-from pjc.runtime.projections.product import Product
-from pjc.runtime.projections.quantize import Quantize
-from pjc.runtime.projections.round import Round
-from pjc.runtime.projections.sets import (
-    Ball,
-    Box,
-    ConstraintSet,
-    Levels,
-    Mask,
-    Nonneg,
-    Rank,
-    Simplex,
-    Sparse,
-    Sphere,
-)
-from pjc.runtime.projections.sets import (
-    Equal as EqualTo,
-)
-from pjc.runtime.projections.sum import Sum
-from pjc.runtime.projections.sum_relu import SumRelu
+from pjc.runtime.projections.sets import ConstraintSet
 
-ALL_OPERATORS = (Dot, Sum, SumRelu, Max, Min, Product, Identity, Piecewise, Quantize, Round)
-OPERATORS: dict[str, type[Operator]] = {cls.name: cls for cls in ALL_OPERATORS}
-ALL_LOSSES = (CrossEntropy, Margin, ClassMargin, Hinge, SquaredError, Equal, MultiLabel)
+T = TypeVar("T")
+
+
+def _defined(kind: type[T]) -> dict[str, type[T]]:
+    """Return the classes of a kind that the modules of this package define, by their names."""
+    found: dict[str, type[T]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        members = vars(import_module(f"{__name__}.{module.name}"))
+        for cls in members.values():
+            own = isinstance(cls, type) and issubclass(cls, kind) and cls.__module__ == members["__name__"]
+            if own and "name" in vars(cls):
+                found[cls.name] = cls
+    return found
+
+
+OPERATORS: dict[str, type[Operator]] = _defined(Operator)  # type: ignore[type-abstract]
+LOSSES: dict[str, type[Loss]] = _defined(Loss)  # type: ignore[type-abstract]
+SETS: dict[str, type[ConstraintSet]] = _defined(ConstraintSet)  # type: ignore[type-abstract]
 REGISTERED: dict[str, type[Operator]] = {}
 """Operators of the user's own, which pjc.operators registers."""
-LOSSES: dict[str, type[Loss]] = {cls.name: cls for cls in ALL_LOSSES}
-
-ALL_SETS = (Box, Nonneg, Ball, Sphere, Simplex, Sparse, Levels, Mask, Rank, EqualTo)
-SETS: dict[str, type[ConstraintSet]] = {cls.name: cls for cls in ALL_SETS}
 
 
 def operator(name: str, **fields: Any) -> Operator:

@@ -19,12 +19,11 @@ import numpy as np
 import optax
 
 import pjc
-from pjc.arguments import train_parser
-from pjc.command import options_of
+from pjc.commands.arguments import parse
+from pjc.commands.train import USAGE, Arguments, request_of
 from pjc.runtime.data.prepare import Parts, prepare
 from pjc.runtime.evaluate import evaluator, metric
 from pjc.runtime.trainable import batch_size, specs
-from pjc.train_command import request_of
 
 
 def main() -> None:
@@ -32,12 +31,11 @@ def main() -> None:
     own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     own.add_argument("--rate", type=float, default=1e-3, help="Adam's learning rate (default: 1e-3)")
     chosen, rest = own.parse_known_args()
-    given = train_parser().parse_args(rest)
-    options = options_of(given)
-    program = pjc.compile_file(given.model, options).program()
-    parts = prepare(request_of(given), *specs(program))
+    given = parse(Arguments, USAGE, rest)
+    program = pjc.compile_file(given.model, given.options).program()
+    parts = prepare(request_of(given.data), *specs(program))
     print(f"{given.model}: Adam, learning rate {chosen.rate:g}, batches of {batch_size(program)}")
-    train(program, parts, given.epochs, given.seed, chosen.rate)
+    train(program, parts, given.run.epochs, given.run.seed, chosen.rate)
 
 
 def train(program: Any, parts: Parts, epochs: int, seed: int, rate: float) -> float | None:

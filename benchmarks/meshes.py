@@ -102,16 +102,17 @@ require cross_entropy(logits, y, strength = 1.0)
 
 def predict() -> None:
     """Print the best mesh for more and more GPUs, and the best that leaves the stack axis out."""
-    from pjc.driver import Options, compile_text
+    from pjc.driver import compile_text
     from pjc.mesh import factorizations, show
+    from pjc.options import Options
     from pjc.passes.mesh_cost import MACHINES
 
     compilation = compile_text(DEEP, Options(batch=4096, solver="ap"))
-    alone = compilation.predict({"sample": 1, "feature": 1, "stack": 1}, MACHINES["gpu"]).seconds
+    alone = compilation.placement.predict({"sample": 1, "feature": 1, "stack": 1}, MACHINES["gpu"]).seconds
     print(f"{'devices':>7}  {'best mesh':32} {'ms':>9} {'efficiency':>10}   without stack: efficiency")
     for devices in (1, 8, 64, 512, 4096):
         meshes = factorizations(devices)
-        costs = [(compilation.predict(mesh, MACHINES["gpu"]).seconds, mesh) for mesh in meshes]
+        costs = [(compilation.placement.predict(mesh, MACHINES["gpu"]).seconds, mesh) for mesh in meshes]
         best, mesh = min(costs, key=lambda each: each[0])
         flat, other = min((each for each in costs if each[1]["stack"] == 1), key=lambda each: each[0])
         share, flat_share = alone / devices / best, alone / devices / flat
@@ -133,8 +134,9 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", given.devices)
     import numpy as np
 
-    from pjc.driver import Options, compile_text
+    from pjc.driver import compile_text
     from pjc.mesh import factorizations, show
+    from pjc.options import Options
     from pjc.runtime.collectives import iteration_collectives
 
     meshes = given.meshes or [show(mesh) for mesh in factorizations(given.devices)]
@@ -153,7 +155,7 @@ def main() -> None:
                 print(f"{'one device':28} {taken:8.2f}", flush=True)
                 continue
             found = [c for c in iteration_collectives(compiled.as_text()) if c.when != "last"]
-            predicted = compilation.predict()
+            predicted = compilation.placement.predict()
             total = sum(c.bytes for c in found)
             print(
                 f"{mesh:28} {taken:8.2f} {predicted.seconds * 1e3:9.2f} {len(found):11} {total:10,} "

@@ -1,9 +1,9 @@
 """The proj dialect: a solver as a program over tensors.
 
-A program holds *variables* (copies and slots, together the state ``x`` of docs/design.md#meaning), the
-forward pass, one region for each part that projects onto all its constraints at once, and the solver's
-iteration in terms of those projections. Within a part every read is of the state before the part and
-the writes do not overlap, so the order of its operations cannot matter.
+A program declares what it takes, and holds *variables* (copies and slots, together the state ``x`` of
+docs/design.md#meaning), the forward pass, one region for each part that projects onto all its constraints at
+once, and the solver's iteration in terms of those. Within a part every read is of the state before
+the part and the writes do not overlap, so the order of its operations cannot matter.
 """
 
 from __future__ import annotations
@@ -390,6 +390,56 @@ ROLES: dict[str, Role] = {
 }
 """What variables are for. A ``slot`` records a parameter; ``copies`` are a node's copies of an operand, of
 which a compressed node holds the ``mean`` instead, and the factors of runtime/projections/dot_halfway.py."""
+
+
+@irdl_op_definition
+class InputOp(IRDLOperation):
+    """What a program takes: ``proj.input "x" : tensor<128x64xf32>``.
+
+    Numbers of rows say of how many: ``proj.input "tokens" rows 65 : tensor<4x16xi32>``.
+    """
+
+    name = "proj.input"
+
+    label = prop_def(StringAttr)
+    rows = opt_prop_def(IntegerAttr.constr(i64))
+    type = prop_def(TensorType)
+
+    assembly_format = "$label (`rows` $rows^)? `:` $type attr-dict"
+
+    def __init__(self, label: str, rows: int | None, type: Attribute) -> None:
+        counted = None if rows is None else IntegerAttr(rows, i64)
+        super().__init__(properties={"label": StringAttr(label), "rows": counted, "type": type})
+
+
+@irdl_op_definition
+class TargetOp(IRDLOperation):
+    """What a program is trained towards: ``proj.target "y" classes 10 : tensor<128xi32>``.
+
+    Without ``classes`` it holds numbers; with ``threshold 0.5`` ones and zeros, for which the outputs should
+    be above it and below it.
+    """
+
+    name = "proj.target"
+
+    label = prop_def(StringAttr)
+    classes = opt_prop_def(IntegerAttr.constr(i64))
+    threshold = opt_prop_def(FloatAttr.constr(f64))
+    type = prop_def(TensorType)
+
+    assembly_format = "$label (`classes` $classes^)? (`threshold` $threshold^)? `:` $type attr-dict"
+
+    def __init__(
+        self, label: str, classes: IntegerAttr | None, threshold: float | None, type: Attribute
+    ) -> None:
+        super().__init__(
+            properties={
+                "label": StringAttr(label),
+                "classes": classes,
+                "threshold": None if threshold is None else FloatAttr(threshold, f64),
+                "type": type,
+            }
+        )
 
 
 @irdl_op_definition
@@ -1258,6 +1308,8 @@ PROJ = Dialect(
     "proj",
     [
         ProgramOp,
+        InputOp,
+        TargetOp,
         VariableOp,
         ForwardOp,
         PartOp,

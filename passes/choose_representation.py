@@ -16,6 +16,7 @@ from pjc.passes.form_convolutions import FORMS as WITHOUT_WINDOWS
 from pjc.passes.form_convolutions import convolution_of
 from pjc.passes.graph import problems
 from pjc.passes.holding import all_data
+from pjc.passes.solvers import DEFAULT, parse
 
 FORMS = ops.FORMS
 
@@ -50,12 +51,8 @@ class ChooseRepresentationPass(ModulePass):
 
     name = "feas-choose-representation"
 
-    solver: str = "dr"
-    """One of ap, ar, dr, rrr, dm, cp, cdr."""
-    relaxation: float = 0.5
-    """dr's relaxation."""
-    step: float = 1.0
-    """rrr's step."""
+    solver: str = DEFAULT
+    """The solver: its name, or NAME{number=value}."""
     copies: tuple[str, ...] = ("auto",)
     """auto, or the one form to use wherever it applies; and LABEL=FORM for single dots."""
     approximate: bool = True
@@ -88,16 +85,10 @@ class ChooseRepresentationPass(ModulePass):
 
     def allowed(self, node: ops.DotOp) -> tuple[tuple[str, ...], str]:
         """Return the forms beside exact that the solver and the dot allow, and why no others."""
-        halfway = (self.solver == "dr" and self.relaxation == 0.5) or (
-            self.solver == "rrr" and self.step == 1.0
-        )
         if set(feas.sources(node.lhs)) & set(feas.sources(node.rhs)):
             return (), "one node feeds both operands"
-        if self.solver in ("ap", "cp"):
-            return ("shared",), f"in {self.solver} all copies agree before they are projected"
-        if not halfway:
-            return (), f"{self.solver} with these numbers does not damp what copies deviate by"
-        return ("held", "factored"), "in Douglas-Rachford copies deviate from what was agreed on"
+        found = parse(self.solver).copies()
+        return found.forms, found.reason
 
     def fitting(self, node: ops.DotOp, forms: tuple[str, ...], reason: str) -> Choice:
         """Return the form of those allowed that serves best."""

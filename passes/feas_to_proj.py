@@ -26,6 +26,7 @@ from pjc.passes.compressed import (
     is_told,
     told_name,
 )
+from pjc.passes.declarations import declarations
 from pjc.passes.families import grouped, reads
 from pjc.passes.forward import forward_pass
 from pjc.passes.graph import problems
@@ -41,7 +42,8 @@ from pjc.passes.holding import (
     spread_steps,
     writes_of,
 )
-from pjc.passes.solvers import SOLVERS, Iteration, Settings, dr_halfway
+from pjc.passes.iteration import Iteration
+from pjc.passes.solvers import DEFAULT, Solver, parse
 
 
 @dataclass(frozen=True)
@@ -67,32 +69,24 @@ class FeasToProjPass(ModulePass):
 
     name = "feas-to-proj"
 
-    solver: str = "dr"
-    """One of ap, ar, dr, rrr, dm, cp, cdr."""
-    relaxation: float = 0.5
-    """dr's relaxation, in (0, 1]."""
-    step: float = 1.0
-    """rrr's step b."""
-    beta: float = 1.0
-    """dm's b, not zero."""
+    solver: str = DEFAULT
+    """The solver: its name, or NAME{number=value}."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        solver = parse(self.solver)
         for problem in problems(op):
-            program = _Lowering(problem).program(self)
+            program = _Lowering(problem).program(solver)
             program.location = problem.location
             op.body.block.insert_op_before(program, problem)
             problem.detach()
             problem.erase()
 
 
-def iterate_op(options: FeasToProjPass, parts: list[str], halfway: bool) -> proj.IterateOp:
-    """Return the iteration of the solver that the options name."""
-    if options.solver not in SOLVERS:
-        raise PassFailedException(f"unknown solver '{options.solver}'; known are {', '.join(SOLVERS)}")
-    iteration = Iteration(parts, Settings(options.relaxation, options.step, options.beta))
-    formula = dr_halfway if halfway else SOLVERS[options.solver]
-    iteration.block.add_op(proj.YieldOp(*formula(iteration)))
-    return proj.IterateOp(options.solver, Region([iteration.block]))
+def iterate_op(solver: Solver, parts: list[str], halfway: bool) -> proj.IterateOp:
+    """Return the iteration of a solver."""
+    iteration = Iteration(parts, halfway)
+    iteration.block.add_op(proj.YieldOp(*solver.iteration(iteration)))
+    return proj.IterateOp(str(solver), Region([iteration.block]))
 
 
 def check_families(problem: feas.ProblemOp) -> None:
@@ -111,11 +105,13 @@ class _Lowering:
     def __post_init__(self) -> None:
         self.order = {op: index for index, op in enumerate(self.problem.body.block.ops)}
 
-    def program(self, options: FeasToProjPass) -> proj.ProgramOp:
+    def program(self, solver: Solver) -> proj.ProgramOp:
         names = list(self.problem.part_names())
         if not names and any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes()):
             raise PassFailedException("the problem has no parts; run feas-bipartition or feas-levels first")
+        self.check_forms(solver)
         block = Block()
+        block.add_ops(declarations(self.problem))
         for node in self.trained():
             block.add_ops(self.variables(node))
         block.add_op(proj.ForwardOp(Region([self.forward()])))
@@ -124,8 +120,18 @@ class _Lowering:
         block.add_ops(self.last_projections())
         if names:
             halfway = any(form_of(node) in HALFWAY for node in self.trained())
-            block.add_op(iterate_op(options, names, halfway))
+            block.add_op(iterate_op(solver, names, halfway))
         return proj.ProgramOp(self.problem.sym_name.data, names, self.problem.dims, Region([block]))
+
+    def check_forms(self, solver: Solver) -> None:
+        """Raise PassFailedException if copies are held in a form that the solver does not allow."""
+        allowed = solver.copies()
+        for node in self.trained():
+            if (form := form_of(node)) not in ("exact", *allowed.forms):
+                raise PassFailedException(
+                    f"the copies of '{node.called}' are {form}, which {solver} does not allow: "
+                    f"{allowed.reason}"
+                )
 
     def trained(self) -> list[ops.NodeOp]:
         """Return the nodes that have a part."""

@@ -15,6 +15,7 @@ from xdsl.passes import ModulePass
 from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.view import shape_of
+from pjc.passes.unroll import UNROLLED
 
 LEAST = 4
 """Fewer equal layers are left as they are."""
@@ -28,7 +29,7 @@ class RollPass(ModulePass):
     own, or from the layer before, or one value that all of them read. Of such a value they may take one entry
     of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
     parameters keep their names, as members of one family. Only what the last layer gives may be read
-    elsewhere. Four layers are the least.
+    elsewhere. Four layers are the least; a network that was unrolled is left as it is.
 
     ```
     %a = op.parameter "a" <1.0 * zeros> : tensor<3xf32>
@@ -52,6 +53,8 @@ class RollPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
+            if UNROLLED in network.attributes:
+                continue
             while (found := _best(list(network.body.block.ops))) is not None:
                 found.make_loop(network.body.block)
 

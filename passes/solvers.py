@@ -2,86 +2,150 @@
 
 With ``P_X`` the projection onto part X and ``R_X = 2 P_X - I``; docs/design.md#meaning says what a projection
 onto a part is, Bergmeister et al., arXiv 2506.05878, where the formulas come from.
+
+A solver owns all that is known of it: its numbers, how it wants the problem split, the forms of copies that
+it allows, the pass that lowers a problem to it, and its formula. Nothing else knows one by its name. A new
+one is a class here, in :data:`SOLVERS`; a number that none has had yet is a field of :class:`SolverOptions`.
+All of it loads without xDSL and JAX, for the command line's help.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from xdsl.ir import Block, SSAValue
+from pjc.diagnostics import mistake
+from pjc.fields import Kind, Number, check_fields, option, options_of
 
-from pjc.dialects import proj
+if TYPE_CHECKING:
+    from xdsl.ir import SSAValue
+
+    from pjc.passes.iteration import Iteration
+
+A, B = 0, 1
+
+HALF = 0.5
+"""The relaxation at which Douglas-Rachford is relaxed reflect-reflect with step 1."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The numbers that solvers take: dr's relaxation, rrr's step b, dm's b."""
+class Copies:
+    """The forms beside exact in which a solver lets the copies of a dot be held, and why no others."""
 
-    relaxation: float = 0.5
-    step: float = 1.0
-    beta: float = 1.0
-
-
-@dataclass
-class Iteration:
-    """Builds the body of an iteration: ``P`` projects, ``R`` reflects, ``combine`` adds."""
-
-    parts: list[str]
-    settings: Settings
-    block: Block = field(default_factory=lambda: Block(arg_types=[proj.StateType()]))
-
-    @property
-    def x(self) -> SSAValue:
-        """The state before the iteration."""
-        return self.block.args[0]
-
-    def P(self, part: int, x: SSAValue, given: SSAValue | None = None) -> SSAValue:
-        """Project onto a part; ``given`` is what halfway forms need to know beside x."""
-        return self._add(proj.OntoOp(self.parts[part % len(self.parts)], x, given))
-
-    def R(self, part: int, x: SSAValue) -> SSAValue:
-        """Reflect at a part: ``2 P x - x``."""
-        return self.combine((2.0, self.P(part, x)), (-1.0, x))
-
-    def combine(self, *terms: tuple[float, SSAValue]) -> SSAValue:
-        """Return the sum of weight times state."""
-        return self._add(proj.CombineOp([w for w, _ in terms], [state for _, state in terms]))
-
-    def _add(self, op: proj.OntoOp | proj.CombineOp) -> SSAValue:
-        self.block.add_op(op)
-        return op.result
+    forms: tuple[str, ...]
+    reason: str
 
 
-A, B = 0, 1
-Result = tuple[SSAValue, SSAValue, SSAValue]
-"""The state after the iteration, and the two states whose distance is the gap."""
+@dataclass(frozen=True)
+class Solver(ABC):
+    """A solver with its numbers, which are the fields of its class: ``rrr{step=0.5}`` as text.
+
+    Raises DiagnosticError for a number that is out of its range, which :class:`SolverOptions` says.
+    """
+
+    name: ClassVar[str]
+    loops: ClassVar[Literal["families", "unrolled"]]
+    """What loops are to it: families of constraints that it projects at once, or iterations one by one."""
+    parts: ClassVar[tuple[str, ...]]
+    """The passes that split a problem as it needs it."""
+    lowering: ClassVar[str] = "feas-to-proj"
+    """The pass that lowers a problem to it; its option ``solver`` is the solver as text."""
+
+    def __post_init__(self) -> None:
+        known = {each.name: each for each in options_of(SolverOptions)}
+        for name, value in self.numbers().items():
+            object.__setattr__(self, name, known[name].check(value))
+
+    @classmethod
+    def defaults(cls) -> dict[str, float]:
+        """Return the numbers that the solver takes, with what they are if they are not given."""
+        return {each.name: each.default for each in fields(cls)}
+
+    def numbers(self) -> dict[str, float]:
+        """Return the solver's numbers."""
+        return {name: getattr(self, name) for name in self.defaults()}
+
+    def __str__(self) -> str:
+        own = self.defaults()
+        said = [f"{name}={value!r}" for name, value in self.numbers().items() if value != own[name]]
+        return self.name + (f"{{{' '.join(said)}}}" if said else "")
+
+    def partition_passes(self) -> tuple[str, ...]:
+        """Return the names of the passes that split a problem: after them the solver's invariant holds."""
+        return self.parts
+
+    @abstractmethod
+    def copies(self) -> Copies:
+        """Return the forms of copies that the solver allows."""
+
+    @abstractmethod
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        """Build an iteration: return the state after it, and the two states whose distance is the gap."""
 
 
-def ap(it: Iteration) -> Result:
+class TwoSet(Solver):
+    """Solvers between two parts: no edge joins two nodes of a part, so that each is projected at once."""
+
+    loops = "families"
+    parts = ("feas-legalize-bipartite", "feas-bipartition")
+
+    def copies(self) -> Copies:
+        return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
+
+
+class Cyclic(Solver):
+    """Solvers that go through levels, outputs first; the gap is the move of a cycle."""
+
+    loops = "unrolled"
+    parts = ("feas-levels",)
+
+    def copies(self) -> Copies:
+        return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
+
+
+_IN_AGREEMENT = "in {} all copies agree before they are projected"
+
+
+@dataclass(frozen=True)
+class AlternatingProjections(TwoSet):
     """Alternating projections: ``x := P_B(P_A x)``; the gap is ``|P_B P_A x - P_A x|``."""
-    a = it.P(A, it.x)
-    b = it.P(B, a)
-    return b, b, a
+
+    name = "ap"
+
+    def copies(self) -> Copies:
+        return Copies(("shared",), _IN_AGREEMENT.format(self.name))
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        a = it.P(A, it.x)
+        b = it.P(B, a)
+        return b, b, a
 
 
-def ar(it: Iteration) -> Result:
+@dataclass(frozen=True)
+class AlternatingReflections(TwoSet):
     """Alternating reflections: ``x := R_B(R_A x)``; the gap is ``|P_B R_A x - P_A x|``."""
+
+    name = "ar"
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        return _reflected(it)
+
+
+def _reflected(it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
     a = it.P(A, it.x)
     reflected = it.combine((2.0, a), (-1.0, it.x))
     b = it.P(B, reflected)
     return it.combine((2.0, b), (-1.0, reflected)), b, a
 
 
-def dr(it: Iteration) -> Result:
-    """Douglas-Rachford with relaxation l: ``x := (1 - l) x + l R_B(R_A x)``; gap as for ar."""
-    reflected, b, a = ar(it)
-    relaxation = it.settings.relaxation
-    return it.combine((relaxation, reflected), (1 - relaxation, it.x)), b, a
+_HALFWAY = Copies(("held", "factored"), "in Douglas-Rachford copies deviate from what was agreed on")
 
 
-def dr_halfway(it: Iteration) -> Result:
-    """Douglas-Rachford at relaxation 1/2, with halfway forms: rrr with step 1.
+def _halfway(it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+    """Douglas-Rachford at relaxation 1/2, with halfway forms: relaxed reflect-reflect with step 1.
 
     ``x := P_B(2 P_A x - x) + x - P_A x``. P_B is given ``P_A x``, and leaves in its result the factors of the
     next x, which therefore comes first in the sum.
@@ -91,50 +155,229 @@ def dr_halfway(it: Iteration) -> Result:
     return it.combine((1.0, b), (1.0, it.x), (-1.0, a)), b, a
 
 
-def rrr(it: Iteration) -> Result:
+@dataclass(frozen=True)
+class DouglasRachford(TwoSet):
+    """Douglas-Rachford with relaxation l: ``x := (1 - l) x + l R_B(R_A x)``; gap ``|P_B R_A x - P_A x|``."""
+
+    name = "dr"
+    relaxation: float = HALF
+
+    def copies(self) -> Copies:
+        return _HALFWAY if self.relaxation == HALF else super().copies()
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        if it.halfway:
+            return _halfway(it)
+        reflected, b, a = _reflected(it)
+        return it.combine((self.relaxation, reflected), (1 - self.relaxation, it.x)), b, a
+
+
+@dataclass(frozen=True)
+class RelaxedReflectReflect(TwoSet):
     """Relaxed reflect-reflect with step b: ``x := x + b (P_B(2 P_A x - x) - P_A x)``; gap as for ar."""
-    step = it.settings.step
-    a = it.P(A, it.x)
-    b = it.P(B, it.combine((2.0, a), (-1.0, it.x)))
-    return it.combine((step, b), (-step, a), (1.0, it.x)), b, a
+
+    name = "rrr"
+    step: float = 1.0
+
+    def copies(self) -> Copies:
+        return _HALFWAY if self.step == 1 else super().copies()
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        if it.halfway:
+            return _halfway(it)
+        a = it.P(A, it.x)
+        b = it.P(B, it.combine((2.0, a), (-1.0, it.x)))
+        return it.combine((self.step, b), (-self.step, a), (1.0, it.x)), b, a
 
 
-def dm(it: Iteration) -> Result:
+@dataclass(frozen=True)
+class DifferenceMap(TwoSet):
     """Difference map: ``x := x + b (P_A((1 + 1/b) P_B x - x/b) - P_B((1 - 1/b) P_A x + x/b))``.
 
     The gap is the distance of the two projections in the difference.
     """
-    b = it.settings.beta
-    one = it.P(A, it.combine((1 + 1 / b, it.P(B, it.x)), (-1 / b, it.x)))
-    other = it.P(B, it.combine((1 - 1 / b, it.P(A, it.x)), (1 / b, it.x)))
-    return it.combine((1.0, it.x), (b, one), (-b, other)), one, other
+
+    name = "dm"
+    beta: float = 1.0
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        b = self.beta
+        one = it.P(A, it.combine((1 + 1 / b, it.P(B, it.x)), (-1 / b, it.x)))
+        other = it.P(B, it.combine((1 - 1 / b, it.P(A, it.x)), (1 / b, it.x)))
+        return it.combine((1.0, it.x), (b, one), (-b, other)), one, other
 
 
-def cp(it: Iteration) -> Result:
+@dataclass(frozen=True)
+class CyclicProjections(Cyclic):
     """Cyclic projections: project the levels in turn, outputs first; the gap is the move of a cycle."""
-    x = it.x
-    for level in range(len(it.parts)):
-        x = it.P(level, x)
-    return x, x, it.x
+
+    name = "cp"
+
+    def copies(self) -> Copies:
+        return Copies(("shared",), _IN_AGREEMENT.format(self.name))
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        x = it.x
+        for level in range(len(it.parts)):
+            x = it.P(level, x)
+        return x, x, it.x
 
 
-def cdr(it: Iteration) -> Result:
+@dataclass(frozen=True)
+class CyclicDouglasRachford(Cyclic):
     """Cyclic Douglas-Rachford: over levels i, ``x := (x + R_{i+1}(R_i x)) / 2``; gap as for cp."""
-    x = it.x
-    for level in range(len(it.parts)):
-        x = it.combine((0.5, it.R(level + 1, it.R(level, x))), (0.5, x))
-    return x, x, it.x
+
+    name = "cdr"
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        x = it.x
+        for level in range(len(it.parts)):
+            x = it.combine((0.5, it.R(level + 1, it.R(level, x))), (0.5, x))
+        return x, x, it.x
 
 
-SOLVERS: dict[str, Callable[[Iteration], Result]] = {
-    "ap": ap,
-    "ar": ar,
-    "dr": dr,
-    "rrr": rrr,
-    "dm": dm,
-    "cp": cp,
-    "cdr": cdr,
+SOLVERS: dict[str, type[Solver]] = {
+    cls.name: cls
+    for cls in (
+        AlternatingProjections,
+        AlternatingReflections,
+        DouglasRachford,
+        RelaxedReflectReflect,
+        DifferenceMap,
+        CyclicProjections,
+        CyclicDouglasRachford,
+    )
 }
 
-CYCLIC = ("cp", "cdr")
-"""The solvers that go through levels; the others need a bipartition."""
+DEFAULT = DouglasRachford.name
+
+_TEXT = re.compile(r"\s*([\w-]*)\s*(?:\{(.*)\})?\s*", re.DOTALL)
+
+
+def parse(text: str) -> Solver:
+    """Return the solver of a text such as ``rrr`` or ``rrr{step=0.5}``.
+
+    Raises:
+        DiagnosticError: if there is none of that name, or it takes no such numbers.
+    """
+    name, numbers = _taken_apart(text)
+    return _made(name, numbers)
+
+
+def with_numbers(given: str | Solver, numbers: Mapping[str, float]) -> Solver:
+    """Return a solver with numbers that were given beside it.
+
+    Raises:
+        DiagnosticError: as :func:`parse`; and where a text and a number beside it disagree.
+    """
+    if isinstance(given, Solver):
+        return _made(given.name, {**given.numbers(), **numbers}, of=numbers)
+    name, own = _taken_apart(given)
+    for each in own.keys() & numbers.keys():
+        if own[each] != numbers[each]:
+            raise mistake(f"{each} is given twice, as {own[each]:g} and as {numbers[each]:g}")
+    return _made(name, {**own, **numbers})
+
+
+def _taken_apart(text: str) -> tuple[str, dict[str, float]]:
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise mistake(f"'{text}' is no solver", "write its name, or NAME{number=value}")
+    numbers: dict[str, float] = {}
+    for word in (found[2] or "").replace(",", " ").split():
+        name, _, value = word.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise mistake(f"'{word}' in '{text}' is no number=value") from None
+        if name in numbers:
+            raise mistake(f"{name} is given twice in '{text}'")
+        numbers[name] = number
+    return found[1], numbers
+
+
+def _made(name: str, numbers: Mapping[str, float], of: Mapping[str, float] | None = None) -> Solver:
+    if name not in SOLVERS:
+        raise mistake(f"unknown solver '{name}'", f"known are {', '.join(SOLVERS)}")
+    cls = SOLVERS[name]
+    for each in numbers if of is None else of:
+        if each not in cls.defaults():
+            users = users_of(each)
+            has = ", ".join(cls.defaults()) or "no numbers"
+            which = f"it is a number of {' and '.join(users)}" if users else f"{name} takes {has}"
+            raise mistake(f"the solver {name} takes no {each}", which)
+    return cls(**numbers)
+
+
+def users_of(number: str) -> list[str]:
+    """Return the names of the solvers that take a number."""
+    return [cls.name for cls in SOLVERS.values() if number in cls.defaults()]
+
+
+class SolverKind(Kind):
+    """A solver: its name, its text with numbers, or the solver itself."""
+
+    metavar = "SOLVER"
+
+    @property
+    def wanted(self) -> str:
+        return "a solver's name, or NAME{number=value}"
+
+    def read(self, text: str) -> str:
+        parse(text)
+        return text
+
+    def check(self, value: Any) -> str | Solver:
+        """Return the solver; a text stays one until it is known which numbers stand beside it."""
+        if not isinstance(value, str | Solver):
+            raise ValueError
+        if isinstance(value, str):
+            _taken_apart(value)
+        return value
+
+    def plain(self, value: Any) -> str:
+        return str(value)
+
+
+def _number(name: str, kind: Number, what: str, metavar: str) -> Any:
+    """Return the field of a number that solvers take: None, if the solver's own default is to hold."""
+
+    def told() -> str:
+        defaults = {each: SOLVERS[each].defaults()[name] for each in users_of(name)}
+        same = len(set(defaults.values())) == 1
+        shown = [f"{value:g}" + ("" if same else f" of {each}") for each, value in defaults.items()]
+        words = f"{what} of {' and '.join(defaults)}, {kind.wanted.removeprefix('a number ')}"
+        return f"{words} (default: {', '.join(shown[:1] if same else shown)})"
+
+    return option(None, kind=kind, help=told, group="solver", shown="", metavar=metavar, compared=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverOptions:
+    """The choice of a solver, and the numbers of all of them; those that are not given are None.
+
+    Once checked, ``solver`` has the numbers, and the fields of their names are None.
+    """
+
+    solver: str | Solver = option(
+        DEFAULT,
+        kind=SolverKind(),
+        help=lambda: f"how sets are projected onto: {', '.join(SOLVERS)}; also NAME{{number=value}}",
+        group="solver",
+    )
+    relaxation: float | None = _number("relaxation", Number(above=0, high=1), "the relaxation", "L")
+    step: float | None = _number("step", Number(above=0, high=2), "the step", "B")
+    beta: float | None = _number("beta", Number(low=-1e6, high=1e6, but=0), "the parameter b", "B")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        names = [each.name for each in fields(SolverOptions) if each.name != "solver"]
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        object.__setattr__(self, "solver", with_numbers(self.solver, given))
+        for name in names:
+            object.__setattr__(self, name, None)
+
+    @property
+    def method(self) -> Solver:
+        """The solver with its numbers."""
+        return self.solver if isinstance(self.solver, Solver) else parse(self.solver)

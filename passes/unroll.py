@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
@@ -13,6 +13,9 @@ from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.view import shape_of
 from pjc.passes.loop_parameters import family, lift_parameters
+
+UNROLLED = "unrolled"
+"""The attribute of a network whose loops were unrolled; its equal layers are not rolled up again."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class UnrollPass(ModulePass):
             lift_parameters(network)
             for loop in reversed([each for each in network.walk() if isinstance(each, ForOp)]):
                 unroll(loop)
+                network.attributes[UNROLLED] = UnitAttr()
 
 
 def unroll(loop: ForOp) -> None:

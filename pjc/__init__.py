@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pjc.diagnostics import Diagnostic, DiagnosticError
-    from pjc.driver import Options, compile, compile_file, load
+    from pjc.api import compile, load
+    from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError
+    from pjc.driver import compile_file
     from pjc.operators import operator
+    from pjc.options import Options
     from pjc.runtime.program import Program
 
 __version__ = "0.1.0"
@@ -20,6 +22,7 @@ __all__ = [
     "Diagnostic",
     "DiagnosticError",
     "Options",
+    "PjcError",
     "Program",
     "compile",
     "compile_file",
@@ -30,11 +33,12 @@ __all__ = [
 _HOMES = {
     "Diagnostic": "pjc.diagnostics",
     "DiagnosticError": "pjc.diagnostics",
-    "Options": "pjc.driver",
+    "Options": "pjc.options",
+    "PjcError": "pjc.diagnostics",
     "Program": "pjc.runtime.program",
-    "compile": "pjc.driver",
+    "compile": "pjc.api",
     "compile_file": "pjc.driver",
-    "load": "pjc.driver",
+    "load": "pjc.api",
     "operator": "pjc.operators",
 }
 

@@ -1,4 +1,7 @@
-"""What pjc says of a mistake in a file: where, what was found and expected, and what to do."""
+"""What pjc says of a mistake: where, what was found and expected, and what to do; the one way to fail.
+
+Imports nothing else of pjc, so that every room of it can raise what stands here.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,18 @@ def _excerpt(line: str, span: Span) -> list[str]:
     return ["    " + shown, "    " + caret]
 
 
-class DiagnosticError(Exception):
+class PjcError(Exception):
+    """A mistake of whoever calls pjc; its text is a sentence that says what was found and what to do.
+
+    The command line prints the text of every such error, and takes any other for a mistake in pjc.
+    """
+
+
+class CommandError(PjcError):
+    """A mistake in what the command line was asked for, which no other part reports."""
+
+
+class DiagnosticError(PjcError):
     """Raised with every mistake that was found; its text is what the command line prints.
 
     ``sources`` are the texts of the files, by the name that the spans give them.
@@ -66,3 +80,8 @@ class DiagnosticError(Exception):
             each.render(self.sources.get(file)) for each, file in zip(self.diagnostics, places, strict=True)
         )
         super().__init__("\n".join(rendered))
+
+
+def mistake(message: str, hint: str | None = None) -> DiagnosticError:
+    """Return the error of one mistake that has no place in a file."""
+    return DiagnosticError([Diagnostic(message, None, hint)])

@@ -26,6 +26,7 @@ PASSES = {
     "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),
     "net-roll": ("roll", "RollPass"),
+    "net-unroll-irregular": ("unroll_irregular", "UnrollIrregularPass"),
     "net-label": ("label", "LabelPass"),
     "net-to-feas": ("net_to_feas", "NetToFeasPass"),
     "feas-fuse": ("fuse", "FusePass"),

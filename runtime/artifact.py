@@ -5,7 +5,7 @@ A zip archive of
   other member;
 - ``stablehlo/ENTRY.bin``: each entry point as versioned, portable StableHLO (jax.export), for CPU, CUDA
   and TPU;
-- ``ir/STAGE.mlir``: the net, feas and proj texts;
+- ``ir/STAGE.mlir``: the text after each stage that ran, which the manifest lists;
 - ``initial.safetensors``: what parameters start from that came with the network, where some did.
 """
 
@@ -27,14 +27,13 @@ from jax import export as jax_export
 from pjc.runtime.files import replace_file
 from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
 
-FORMAT = 1
-"""The version of the layout; a reader refuses newer ones."""
+FORMAT = 2
+"""The version of the layout and of the texts in it; a reader refuses others."""
 PLATFORMS = ("cpu", "cuda", "tpu")
 MANIFEST = "manifest.json"
 INITIAL = "initial.safetensors"
 MAX_MEMBER_BYTES = 2**30
 MAX_MEMBERS = 64
-STAGES = ("net", "feas", "proj")
 
 
 class ArtifactError(ProgramError):
@@ -47,7 +46,7 @@ def save(program: Program, path: Path, source: dict[str, object]) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    members = {f"ir/{stage}.mlir": program.ir(stage).encode() for stage in STAGES}
+    members = {f"ir/{stage}.mlir": program.ir(stage).encode() for stage in program.stages()}
     for entry in program.entries():
         exported = jax_export.export(program.jitted(entry), platforms=PLATFORMS)(
             *program.abstract_arguments(entry)
@@ -61,6 +60,7 @@ def save(program: Program, path: Path, source: dict[str, object]) -> None:
         "jax": jax.__version__,
         "signature": asdict(program.signature),
         "source": source,
+        "stages": list(program.stages()),
         "members": {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for name, data in members.items()
@@ -91,7 +91,7 @@ def load(
         export: called with the recorded source, parameters and a path, to write an ONNX model.
 
     Raises:
-        ArtifactError: if the file is missing, truncated, altered, or of a newer format.
+        ArtifactError: if the file is missing, truncated, altered, or of another format.
     """
     path = Path(path)
     try:
@@ -119,7 +119,7 @@ def _read(
         signature = _signature(manifest["signature"])
         source = manifest["source"]
         initial: dict[str, Any] = safetensors.numpy.load(members[INITIAL]) if INITIAL in members else {}
-        texts = {stage: members[f"ir/{stage}.mlir"].decode() for stage in STAGES}
+        texts = {stage: members[f"ir/{stage}.mlir"].decode() for stage in manifest["stages"]}
         functions = {
             name.removeprefix("stablehlo/").removesuffix(".bin"): jax_export.deserialize(bytearray(data)).call
             for name, data in members.items()
@@ -147,10 +147,10 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         version = manifest["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, f"its manifest cannot be read ({error})") from error
-    if not isinstance(version, int) or version > FORMAT:
-        raise ArtifactError(
-            f"{path} has format {version}, this pjc reads formats up to {FORMAT}; upgrade pjc"
-        )
+    if version != FORMAT:
+        older = isinstance(version, int) and version < FORMAT
+        advice = "compile the network again" if older else "upgrade pjc"
+        raise ArtifactError(f"{path} has format {version}, this pjc reads format {FORMAT}; {advice}")
     return dict(manifest)
 
 
@@ -190,7 +190,7 @@ def _signature(record: dict[str, Any]) -> Signature:
                 tuple(int(size) for size in each["shape"]),
                 str(each["dtype"]),
                 each["classes"],
-                each.get("threshold"),
+                each["threshold"],
             )
             for each in record[key]
         )
@@ -204,5 +204,6 @@ def _signature(record: dict[str, Any]) -> Signature:
         batch=record["batch"],
         iterations=int(record["iterations"]),
         trainable=bool(record["trainable"]),
-        families={str(name): tuple(map(str, of)) for name, of in record.get("families", {}).items()},
+        solver=record["solver"],
+        families={str(name): tuple(map(str, of)) for name, of in record["families"].items()},
     )

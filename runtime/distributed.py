@@ -29,6 +29,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
+from pjc.diagnostics import PjcError
 from pjc.runtime.mesh import AXES, SAMPLE, make_mesh
 
 HEARTBEAT = 30
@@ -37,7 +38,7 @@ _START_TIMEOUT = 300
 _STOP_TIMEOUT = 60
 
 
-class DistributedError(Exception):
+class DistributedError(PjcError):
     """Processes that cannot work together; the text says why and what to do."""
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from .data.errors import DataError, require_file
 from .files import replace_file
 
-_FORMAT = "pjc-training-1"
+_FORMAT = "pjc-training-2"
+_OLDER = ("pjc-training-1",)
 _LATENT = "latent/"
 """What the names of latent parameters begin with in a file; no parameter's own name has a slash."""
 
@@ -113,6 +114,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str
 def read_checkpoint(path: Path) -> Checkpoint:
     """Return what ``write_checkpoint`` wrote; raise DataError for any other file."""
     arrays, metadata = _read(path)
+    if metadata.get("format") in _OLDER:
+        raise DataError(
+            f"{path} was written by an older pjc, whose runs cannot be resumed; start a new run from its "
+            f"parameters, with --params {path}"
+        )
     if metadata.get("format") != _FORMAT:
         raise DataError(f"{path} holds parameters, but not the state of a training run by this pjc")
     try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from pjc.diagnostics import PjcError
 
 Tensors = Mapping[str, Array]
 """Arrays by name: parameters, or the data of a batch."""
@@ -21,7 +25,7 @@ Functions = Mapping[str, Callable[..., Any]]
 parameters as :meth:`Program.stacked` gives them."""
 
 
-class ProgramError(ValueError):
+class ProgramError(PjcError, ValueError):
     """Arguments that do not fit a compiled program; the message says what was expected."""
 
 
@@ -38,6 +42,10 @@ class TensorSpec:
     dtype: str
     classes: int | None = None
     threshold: float | None = None
+
+    def __str__(self) -> str:
+        counted = "" if self.classes is None else f" below {self.classes}"
+        return f"{self.name} {self.dtype}{list(self.shape)}{counted}"
 
     def abstract(self) -> jax.ShapeDtypeStruct:
         """Return what JAX traces with."""
@@ -58,6 +66,8 @@ class Signature:
     trainable: bool
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Parameters of equal layers that the solver holds along a first axis: the names, by that of all."""
+    solver: str | None = None
+    """The solver with its numbers, as text; None where there is nothing to train."""
 
 
 PRODUCTS = {"f32": "highest", "bf16": "BF16_BF16_F32"}
@@ -104,15 +114,36 @@ class Program:
         self.initial = dict(initial or {})
         self._other_batches: dict[int, Program] = {}
 
+    def __repr__(self) -> str:
+        """Say what the program is: what it takes and gives, its size, its batch and its solver."""
+        numbers = sum(math.prod(spec.shape) for spec in self.parameters)
+        lines = [f"<pjc.Program {self.name!r}"]
+        for title, specs in (
+            ("inputs", self.inputs),
+            ("targets", self.targets),
+            ("outputs", self.outputs),
+        ):
+            if specs:
+                lines.append(f"  {title}: {', '.join(map(str, specs))}")
+        lines.append(f"  parameters: {len(self.parameters)}, {numbers:,} numbers")
+        lines.append(f"  batch: {self.batch}")
+        trains = f"{self.signature.solver}, {self.iterations} iterations an update"
+        lines.append(f"  solver: {trains if self.signature.trainable else 'none, it requires nothing'}>")
+        return "\n".join(lines)
+
+    def stages(self) -> tuple[str, ...]:
+        """Return the names of the stages whose text :meth:`ir` has."""
+        return tuple(self._texts)
+
     def init(self, key: Array | int) -> dict[str, Array]:
         """Return the parameters that training starts from: those given with the network, the others drawn.
 
         They are drawn with a JAX key, or with a seed.
+
+        Raises:
+            ProgramError: if it is neither.
         """
-        if isinstance(key, int):
-            key = jax.random.key(key)
-        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            key = jax.random.wrap_key_data(key)
+        key = _key(key)
         drawn = self.separate(self._functions["init"](jax.random.key_data(key)))
         return drawn | {name: jnp.asarray(value, drawn[name].dtype) for name, value in self.initial.items()}
 
@@ -187,7 +218,7 @@ class Program:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
         """
         taken, named = self._training_data(params, data)
-        count = jnp.asarray(self.iterations if iterations is None else iterations, jnp.int32)
+        count = _count(self.iterations if iterations is None else iterations)
         after, info = self._functions["update"](taken, named, count)
         return self._like(params, self.finish(after) if finish else after), dict(info)
 
@@ -213,7 +244,7 @@ class Program:
             ProgramError: as :meth:`update`.
         """
         taken, named = self._training_data(params, data)
-        found = self._functions["gap"](taken, named, jnp.asarray(iterations, jnp.int32))
+        found = self._functions["gap"](taken, named, _count(iterations))
         return dict(found)
 
     def ir(self, stage: str) -> str:
@@ -271,7 +302,7 @@ class Program:
         """
         if self._saver is None:
             raise ProgramError("this program cannot be saved")
-        self._saver(self, Path(path))
+        self._saver(self, _path(path))
 
     def to_onnx(self, params: Tensors, path: str | Path) -> None:
         """Write the network with these parameters as an ONNX model of standard operators.
@@ -286,7 +317,7 @@ class Program:
         separate = self.separate(self._taken(params))
         if self._exporter is None:
             raise ProgramError("this program cannot be exported; compile the network again")
-        self._exporter(separate, Path(path))
+        self._exporter(separate, _path(path))
 
     def specialized(self, inputs: tuple[Array, ...]) -> Program:
         """Return the program for the batch size that the inputs have."""
@@ -298,9 +329,8 @@ class Program:
         return self._other_batches[size]
 
     def _batch_of(self, inputs: tuple[Array, ...]) -> int | None:
-        if self.batch is None or not inputs or jnp.ndim(inputs[0]) == 0:
-            return None
-        return int(jnp.shape(inputs[0])[0])
+        shape = _shape(f"'{self.inputs[0].name}'", inputs[0]) if inputs and self.inputs else ()
+        return int(shape[0]) if self.batch is not None and shape else None
 
     def _training_data(
         self, params: Tensors, data: tuple[Array, ...]
@@ -311,6 +341,10 @@ class Program:
 
     def _taken(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters as the entry points take them, once they are known to fit."""
+        if not isinstance(params, Mapping):
+            raise ProgramError(
+                f"parameters are a dict of arrays by name, as init gives them; found {type(params).__name__}"
+            )
         specs = self._stacked_parameters() if self._is_stacked(params) else self.parameters
         expected = {spec.name: spec.shape for spec in specs}
         for name in sorted(expected.keys() - params.keys()):
@@ -318,10 +352,9 @@ class Program:
         for name in sorted(params.keys() - expected.keys()):
             raise ProgramError(f"network '{self.name}' has no parameter '{name}'")
         for name, shape in expected.items():
-            if jnp.shape(params[name]) != shape:
-                raise ProgramError(
-                    f"parameter '{name}' has shape {jnp.shape(params[name])}, expected {shape}"
-                )
+            found = _shape(f"parameter '{name}'", params[name])
+            if found != shape:
+                raise ProgramError(f"parameter '{name}' has shape {found}, expected {shape}")
         return self.stacked(params)
 
     def _is_stacked(self, params: Tensors) -> bool:
@@ -345,11 +378,54 @@ class Program:
             raise ProgramError(f"expected {len(specs)} arrays ({listed}), found {len(data)}")
         named = {}
         for spec, array in zip(specs, data, strict=True):
-            if jnp.shape(array) != spec.shape:
-                raise ProgramError(f"'{spec.name}' has shape {jnp.shape(array)}, expected {spec.shape}")
+            found = _shape(f"'{spec.name}'", array)
+            if found != spec.shape:
+                raise ProgramError(f"'{spec.name}' has shape {found}, expected {spec.shape}")
             _check_numbers(spec, array)
             named[spec.name] = jnp.asarray(array, spec.dtype)
         return named
+
+
+def _shape(what: str, given: Any) -> tuple[int, ...]:
+    """Return the shape of an array, or of nested lists of numbers; raise ProgramError for anything else."""
+    try:
+        kind = given.dtype if hasattr(given, "dtype") else np.asarray(given).dtype
+        if np.issubdtype(kind, np.number) or kind in (jnp.bfloat16, np.bool_):
+            return tuple(np.shape(given))
+    except (ValueError, TypeError):
+        pass
+    raise ProgramError(f"{what} must be an array of numbers, found {type(given).__name__}")
+
+
+def _key(given: Any) -> Array:
+    """Return a seed, a JAX key, or the numbers of one, as a key; raise ProgramError for anything else."""
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        if not -(2**63) <= given < 2**63:
+            raise ProgramError(f"a seed has at most 64 bits, found {given}")
+        return jax.random.key(int(given))
+    kind = getattr(given, "dtype", None)
+    if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and given.shape == ():
+        return cast(Array, given)
+    if kind == np.uint32 and given.shape == (2,):
+        return jax.random.wrap_key_data(jnp.asarray(given))
+    raise ProgramError(f"init takes a seed, which is a whole number, or a JAX key; found {given!r}")
+
+
+def _count(given: Any) -> Array:
+    """Return a number of iterations; raise ProgramError unless it is a whole number from 0, or traced."""
+    if not isinstance(given, jax.core.Tracer):
+        whole = isinstance(given, int | np.integer) or (
+            getattr(given, "shape", None) == () and np.issubdtype(given.dtype, np.integer)
+        )
+        if isinstance(given, bool) or not whole or not 0 <= int(given) < 2**31:
+            raise ProgramError(f"iterations: expected a whole number from 0, found {given!r}")
+    return jnp.asarray(given, jnp.int32)
+
+
+def _path(given: Any) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise ProgramError(f"expected a path to write to, found {type(given).__name__}")
+    return Path(given)
 
 
 def _check_numbers(spec: TensorSpec, array: Array) -> None:

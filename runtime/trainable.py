@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pjc.diagnostics import PjcError
+
 from .data.fitting import Spec
 
 
-class TrainError(Exception):
+class TrainError(PjcError):
     """Training that cannot start or go on; its text says why and what to do."""
 
 

@@ -20,10 +20,12 @@ from onnx import numpy_helper
 
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import proj
-from pjc.driver import Options, compile_text, only
+from pjc.driver import compile_text, only
 from pjc.onnx.importer import import_model
 from pjc.onnx.reading import checked
+from pjc.options import Options
 from pjc.runtime.emit import Emitter
+from pjc.signature import signature_of
 
 OPERATORS = """
 MatMul Gemm Add Sub Mul Relu LeakyRelu Clip Sign Abs Max Min Conv MaxPool AveragePool GlobalMaxPool
@@ -117,8 +119,8 @@ def _result(name: str, model: onnx.ModelProto, inputs: list[Any], outputs: list[
         compilation = compile_text(found.text, Options())
     except DiagnosticError as error:
         return _reason(str(error))
-    emitter = Emitter(only(compilation.proj, proj.ProgramOp))
-    signature = compilation.signature()
+    emitter = Emitter(only(compilation.at("proj"), proj.ProgramOp))
+    signature = signature_of(only(compilation.at("proj"), proj.ProgramOp), 1)
     params = {**emitter.init(jax.random.key(0)), **found.parameters}
     given = {
         spec.name: np.asarray(array).astype(spec.dtype)

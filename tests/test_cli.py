@@ -26,13 +26,16 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from test_train import Means, Spec
 
+import pjc.commands.opt
+import pjc.dialects.feas
 import pjc.driver
-import pjc.onnx.importer
-import pjc.opt
 import pjc.runtime.program
-from pjc import __version__, arguments, cli, train_command
+from pjc import __version__, cli, options
+from pjc.commands import compile as compile_command
+from pjc.commands import train as train_command
 from pjc.diagnostics import Diagnostic, DiagnosticError
-from pjc.driver import Options
+from pjc.options import Options
+from pjc.passes.solvers import SOLVERS, SolverOptions
 from pjc.runtime.history import Result, Row
 
 MODEL = """\
@@ -84,11 +87,12 @@ class FakeProgram(Means):
 class FakeCompilation:
     path: str
     options: Options
-    after_pass: Any
+    watch: Any
+    dtype = "f32"
 
     def emit(self, stage: str) -> str:
-        self.after_pass("net-canonicalize", "canonical text")
-        self.after_pass("feas-fuse", "fused text")
+        self.watch("net-canonicalize", "canonical text")
+        self.watch("feas-fuse", "fused text")
         return f"{stage} of {Path(self.path).read_text()}"
 
     def program(self) -> Any:
@@ -97,6 +101,12 @@ class FakeCompilation:
 
     def require_memory(self) -> None:
         pass
+
+    def require_loss(self) -> None:
+        pass
+
+    def fingerprint(self) -> str:
+        return Path(self.path).read_text()
 
     def summary(self) -> Any:
         return SimpleNamespace(
@@ -113,9 +123,9 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Options]:
     """Put the fake driver in place, work in an empty folder with net.pjn, return the options used."""
     seen: list[Options] = []
 
-    def compile_file(path: str, options: Options, after_pass: Any = None, **onnx: Any) -> FakeCompilation:
+    def compile_file(path: str, options: Options, watch: Any = None) -> FakeCompilation:
         seen.append(options)
-        return FakeCompilation(path, options, after_pass)
+        return FakeCompilation(path, options, watch)
 
     monkeypatch.setattr(pjc.driver, "compile_file", compile_file)
     monkeypatch.chdir(tmp_path)
@@ -146,17 +156,22 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 
 def test_choices_are_the_drivers() -> None:
-    assert arguments.SOLVERS == pjc.driver.SOLVERS and arguments.STAGES == pjc.driver.STAGES
-    assert arguments.COPIES == pjc.driver.COPIES
-    assert arguments.PRODUCTS == pjc.driver.PRODUCTS == tuple(pjc.runtime.program.PRODUCTS)
-    assert arguments.LOSSES == pjc.onnx.importer.LOSSES
+    assert compile_command.EMITTED == pjc.driver.EMITTED
+    assert options.FORMS == pjc.dialects.feas.FORMS
+    assert tuple(pjc.runtime.program.PRODUCTS) == options.PRODUCTS
 
 
 def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
     _, out, _ = pjc_run("--help")
     text = " ".join(out.split())
     for field in fields(Options):
-        if field.name not in ("defines", "batch", "mesh", "memory"):  # those depend on the file or machine
+        if field.name in SolverOptions.__dataclass_fields__ and field.name != "solver":
+            ((own,),) = [
+                [cls.defaults()[field.name] for cls in SOLVERS.values() if field.name in cls.defaults()]
+            ]
+            assert re.search(rf"--{field.name} (?:(?! --).)*\(default: {own:g}\)", text)
+        # Some depend on the file or machine, reinit says what its default does.
+        elif field.name not in ("defines", "batch", "mesh", "memory", "loss", "reinit"):
             shown = f"{field.default:g}" if isinstance(field.default, float) else field.default
             shown = " ".join(shown) if isinstance(shown, tuple) else shown
             pattern = rf"--{field.name} (?:(?! --).)*\(default: {shown}\)"
@@ -197,11 +212,14 @@ def test_wrong_usage(pjc_run: Run, given: list[Options], arguments: list[str]) -
 
 def test_options_reach_the_driver(pjc_run: Run, given: list[Options]) -> None:
     assert pjc_run("net.pjn")[0] == 0
-    values = ["--batch", 8, "--relaxation", 0.25, "--step", 0.75, "--beta", -2, "--iterations", 7]
+    values = ["--batch", 8, "--beta", -2, "--iterations", 7]
     more = ["--solver", "dm", "--dtype", "f64", "-O1", "--copies", "exact", "-D", "hidden=256", "-Dscale=0.5"]
     assert pjc_run("compile", "net.pjn", *values, *more)[0] == 0
     defines = {"hidden": 256, "scale": 0.5}
-    assert given == [Options(), Options("dm", 8, "f64", defines, 0.25, 0.75, -2, 7, 1, ("exact",))]
+    wanted = Options(
+        solver="dm", batch=8, dtype="f64", defines=defines, beta=-2, iterations=7, level=1, copies=("exact",)
+    )
+    assert given == [Options(), wanted]
 
 
 def test_misspelt_command_and_file(pjc_run: Run, given: list[Options]) -> None:
@@ -218,7 +236,7 @@ def test_file_named_like_a_command(pjc_run: Run, given: list[Options]) -> None:
 
 def test_opt_gets_the_rest(monkeypatch: pytest.MonkeyPatch, pjc_run: Run) -> None:
     seen = []
-    monkeypatch.setattr(pjc.opt, "main", lambda argv: seen.append(argv) or 3)
+    monkeypatch.setattr(pjc.commands.opt, "main", lambda argv: seen.append(argv) or 3)
     assert pjc_run("opt", "a.mlir", "-p", "fuse", "--help")[0] == 3
     assert seen == [["a.mlir", "-p", "fuse", "--help"]]
 
@@ -246,7 +264,7 @@ def test_compile_writes_beside_the_source_and_sums_up(pjc_run: Run, given: list[
 
 
 def test_emit(pjc_run: Run, given: list[Options]) -> None:
-    for stage in arguments.STAGES:
+    for stage in compile_command.EMITTED:
         assert pjc_run("net.pjn", "--emit", stage) == (0, f"{stage} of a net\n", "")
     assert pjc_run("net.pjn", "--emit", "net", "-o", "out.mlir") == (0, "", "")
     assert Path("out.mlir").read_text() == "net of a net\n"
@@ -529,7 +547,7 @@ def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:
     code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--split", "0.5,0.25,0.25")
     assert code == 0 and "digits: 899 to train on, 449 to validate, 449 to test" in out
     code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.2")
-    assert code == 2 and "three fractions that add up to 1, as in 0.8,0.1,0.1, got '0.8,0.1,0.2'" in err
+    assert code == 2 and "three fractions that add up to 1, as in 0.8,0.1,0.1, found '0.8,0.1,0.2'" in err
     code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.1", "--test", 0.1)
     assert code == 1 and "goes without --test and --validation" in err
     code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.1", "--test-data", "digits")
@@ -637,10 +655,10 @@ def test_compile_for_real(pjc_run: Run, model: Path) -> None:
     assert f"parameters    {64 * 8 + 8 + 80}" in out
 
 
-@pytest.mark.parametrize("stage", arguments.STAGES)
+@pytest.mark.parametrize("stage", compile_command.EMITTED)
 def test_emit_for_real(pjc_run: Run, model: Path, stage: str) -> None:
     code, out, err = pjc_run(model, "--emit", stage)
-    marks = {"pjn": "input x", "ast": "hidden", "net": "net.", "hlo": "HloModule"}
+    marks = {"pjn": "input x", "ast": "hidden", "net": "net.", "placed": "proj.", "hlo": "HloModule"}
     assert code == 0 and not err and marks.get(stage, f"{stage}.") in out
 
 
@@ -739,15 +757,15 @@ def test_explain_names_every_dot_its_form_and_why(pjc_run: Run, tmp_path: Path) 
         "input x: f32[batch, 4]\ntarget y: class[batch, 3]\n"
         "param w: f32[4, 3] = he_normal\nz = x @ w\noutput z\nrequire margin(z, y)\n"
     )
-    for options, wanted in (
+    for given, wanted in (
         (["--solver", "ap"], "matmul is shared: in ap all copies agree"),
         ([], "matmul is held: its copies fit"),
         (["--copies", "matmul=factored"], "matmul is factored: asked for"),
         (["-O0"], "matmul is exact: asked for"),
         (["--solver", "dm", "--copies", "shared"], "matmul is exact: shared was asked for, but dm"),
     ):
-        code, out, _ = pjc_run(model, "--batch", 8, "--explain", *options)
-        assert code == 0 and wanted in out and "8x4 @ 4x3" in out, (options, out)
+        code, out, _ = pjc_run(model, "--batch", 8, "--explain", *given)
+        assert code == 0 and wanted in out and "8x4 @ 4x3" in out, (given, out)
         assert not model.with_suffix(".pjx").exists()
     for size, form in (("1G", "held"), ("16K", "factored")):
         assert f"matmul is {form}" in pjc_run(model, "--explain", "--memory", size)[1]

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pjc.dialects import proj
-from pjc.driver import Compilation, Options, compile_text
+from pjc.driver import Compilation, compile_text
+from pjc.options import Options
 from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.runtime.projections.bilinear import Convolution
 
@@ -142,13 +143,14 @@ def test_networks_are_trained_as_dots_over_patches_are(
     data = {"x": rng.normal(size=(4, 9, 8, 2)), "y": rng.integers(0, 3, 4).astype(np.int32)}
     with jax.enable_x64(True):
         convolved, oracle = (
-            compile_text(text, Options(solver, 4, "f64", level=2, copies=(form,))) for _ in range(2)
+            compile_text(text, Options(solver=solver, batch=4, dtype="f64", level=2, copies=(form,)))
+            for _ in range(2)
         )
-        found = [op for op in convolved.proj.walk() if isinstance(op, proj.CompressedOp)]
+        found = [op for op in convolved.at("proj").walk() if isinstance(op, proj.CompressedOp)]
         assert sum(op.operator.data == "convolution" for op in found) == count
         after = updated(convolved, data)
         monkeypatch.setattr(FormConvolutionsPass, "apply", lambda self, context, module: None)
         expected = updated(oracle, data)
-        assert '"convolution"' not in str(oracle.proj)
+        assert '"convolution"' not in str(oracle.at("proj"))
     for label, value in expected.items():
         np.testing.assert_allclose(after[label], value, rtol=0, atol=1e-10 * max(1, np.max(abs(value))))

@@ -115,7 +115,7 @@ def outcome(text: str) -> str:
     try:
         tree = parse(text, "fuzz.pjn")
         ast.show(tree)
-        module = elaborate(tree, name="fuzz")
+        module = elaborate(tree, name="fuzz").module
     except DiagnosticError as error:
         assert error.diagnostics
         assert str(error)

@@ -11,7 +11,9 @@ import pytest
 
 import pjc
 from pjc.diagnostics import DiagnosticError
-from pjc.driver import SOLVERS, Options, compile_text
+from pjc.driver import compile_text
+from pjc.options import Options
+from pjc.passes.solvers import SOLVERS
 from pjc.runtime.data import DataError, fit, from_arrays
 from pjc.runtime.data.normalize import Normalize
 from pjc.runtime.program import ProgramError
@@ -183,7 +185,7 @@ MISUSES = {
 @pytest.mark.parametrize("line", MISUSES)
 def test_misuses_are_reported(line: str) -> None:
     with pytest.raises(DiagnosticError) as caught:
-        compile_text(HEAD + line + "\noutput x\n").net  # noqa: B018
+        compile_text(HEAD + line + "\noutput x\n").at("net")
     (found,) = caught.value.diagnostics
     assert found.message == MISUSES[line]
     assert found.span is not None and found.span.line == 4

@@ -16,7 +16,7 @@ from filecheck.matcher import Matcher
 from filecheck.options import Options
 from filecheck.parser import Parser
 
-from pjc import opt
+from pjc.commands import opt
 from pjc.universe import DIALECTS, PASSES, dialect_factory, pass_factory
 
 FOLDER = Path(__file__).parent / "ir"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
-from xdsl.dialects.builtin import FileLineColLoc, ModuleOp
+from xdsl.dialects.builtin import FileLineColLoc
 
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import net, ops
 from pjc.dialects.loops import AtOp, ForOp
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
-from pjc.frontends.elaborate import elaborate, parse_define
+from pjc.frontends.elaborate import elaborate
 from pjc.frontends.pjn import parse
+from pjc.options import parse_define
 
 HEAD = "input x: f32[batch, 64]\ntarget y: class[batch, 10]\n"
 BLOCKS = """\
@@ -31,7 +32,7 @@ out = dense
 
 def compile_(text: str, **options: object) -> net.NetworkOp:
     """Return the verified network of a file."""
-    module: ModuleOp = elaborate(parse(text, "m.pjn"), name="m", **options)  # type: ignore[arg-type]
+    module = elaborate(parse(text, "m.pjn"), name="m", **options).module  # type: ignore[arg-type]
     module.verify()
     (network,) = module.body.ops
     assert isinstance(network, net.NetworkOp)

@@ -11,9 +11,11 @@ import pytest
 
 import pjc
 from pjc.diagnostics import DiagnosticError
-from pjc.driver import SOLVERS, Options, compile_file, compile_text
+from pjc.driver import compile_file, compile_text
 from pjc.frontends import libraries
 from pjc.frontends.libraries import STANDARD
+from pjc.options import Options
+from pjc.passes.solvers import SOLVERS
 
 HEAD = "input x: f32[batch, 6]\ntarget y: class[batch, 3]\n"
 TAIL = "output logits\nrequire margin(logits, y)\n"
@@ -25,7 +27,7 @@ def params(program: pjc.Program) -> dict[str, tuple[int, ...]]:
 
 def wrong(path: Path) -> str:
     with pytest.raises(DiagnosticError) as caught:
-        compile_file(path, Options(batch=2)).net  # noqa: B018
+        compile_file(path, Options(batch=2)).at("net")
     return str(caught.value).replace(str(path.parent) + "/", "")
 
 
@@ -70,7 +72,7 @@ def test_a_file_beside_is_a_library_with_its_own_constants(tmp_path: Path) -> No
         "wide_0.dense_0.bias": (8,),
     }
     with pytest.raises(DiagnosticError, match="-D classes: the file has no constant"):
-        compile_file(model, Options(defines={"classes": 2})).net  # noqa: B018
+        compile_file(model, Options(defines={"classes": 2})).at("net")
 
 
 def test_artifacts_hold_the_libraries_that_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +170,7 @@ def test_mistakes(tmp_path: Path, line: str) -> None:
     (tmp_path / "latin.pjn").write_bytes(b"# \xe9\n")
     message, hint = MISTAKES[line]
     if not message:
-        compile_file(model).net  # noqa: B018
+        compile_file(model).at("net")
         return
     found = wrong(model)
     assert message in found and hint in found
@@ -290,7 +292,9 @@ def test_attention_trains_alike_at_every_level(solver: str) -> None:
         x, y = rng.normal(size=(2, 3, 4)), np.array([0, 2], np.int32)
         found = []
         for level in (0, 1):
-            program = compile_text(ATTENTION, Options(solver, 2, "f64", level=level)).program()
+            program = compile_text(
+                ATTENTION, Options(solver=solver, batch=2, dtype="f64", level=level)
+            ).program()
             rng = np.random.default_rng(1)
             weights = {spec.name: rng.normal(size=spec.shape) / 2 for spec in program.parameters}
             lowered = program.jitted("update").lower(weights, {"x": x, "y": y}, np.int32(40))

@@ -12,7 +12,8 @@ import pytest
 
 import pjc
 from pjc.dialects import ops, proj
-from pjc.driver import Compilation, Options, compile_text, only
+from pjc.driver import Compilation, compile_text, only
+from pjc.options import Options
 from pjc.passes.roll import RollPass
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.emit import Emitter, entry_points
@@ -192,14 +193,14 @@ LOSS = "require margin(logits, y)\n"
 
 
 def unrolled(compilation: Compilation) -> Compilation:
-    UnrollPass().apply(context(), compilation.net)
+    UnrollPass().apply(context(), compilation.at("net"))
     return compilation
 
 
 def iterates(compilation: Compilation, counts: tuple[int, ...] = (1, 2, 7)) -> list[dict[str, Any]]:
     """Return the parameters after updates of several lengths, from fixed parameters and data."""
     generator = np.random.default_rng(0)
-    emitter = Emitter(only(compilation.proj, proj.ProgramOp))
+    emitter = Emitter(only(compilation.at("proj"), proj.ProgramOp))
     shapes = jax.eval_shape(emitter.init, jax.random.key(0))
     params = {name: generator.normal(size=shapes[name].shape) for name in sorted(shapes)}
     data = {"x": generator.normal(size=(2, 5, 2)), "y": generator.integers(0, 3, 2).astype(np.int32)}
@@ -241,7 +242,7 @@ def test_optimized_loops_equal_the_oracle(name: str, solver: str) -> None:
 def test_what_can_be_a_family_is_one_and_the_rest_is_unrolled() -> None:
     options = Options(solver="ap", batch=2)
     rows = compile_text(HEAD + BODIES["rows by number of two steps"] + LOSS, options)
-    assert str(rows.proj).count("for 4 apart") >= 2
+    assert str(rows.at("proj")).count("for 4 apart") >= 2
     carried = compile_text(HEAD + BODIES["rows by number of what is carried"] + LOSS, options)
     mixed = (
         HEAD
@@ -257,7 +258,7 @@ output logits = out(h, 3)
     overlapping = compile_text(mixed + LOSS, options)
     asked = compile_text(HEAD + BODIES["a recurrent cell"] + LOSS, replace(options, unroll=True))
     for unrolled in (carried, overlapping, asked):
-        assert "loop<" not in str(unrolled.feas)
+        assert "loop<" not in str(unrolled.at("feas"))
 
 
 def test_a_program_has_the_parameters_of_all_iterations_as_one(tmp_path: Path) -> None:
@@ -389,7 +390,7 @@ def test_parameters_of_equal_layers_are_taken_stacked_too(tmp_path: Path) -> Non
 
 def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:
     blocks = HEAD[HEAD.index("def dense") :]
-    module = compile_text(DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS).net
+    module = compile_text(DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS).start.module
 
     def parameters() -> list[str]:
         return [str(op.label.data) for op in module.walk() if isinstance(op, ops.ParameterOp)]

@@ -28,8 +28,9 @@ from pjc import cli
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import proj
 from pjc.dialects.view import shape_of
-from pjc.driver import Options, compile_text, only
+from pjc.driver import compile_text, only
 from pjc.mesh import factorizations, parse_mesh, show
+from pjc.options import Options
 from pjc.passes.assign import assign
 from pjc.runtime.collectives import iteration_collectives
 from pjc.universe import context
@@ -311,10 +312,10 @@ param w: f32[4, 4] = he_normal
 def test_samples_are_split_only_where_nothing_mixes_them(body: str, reason: str | None) -> None:
     options = Options(batch=8, mesh="sample=2", solver="ap")
     compilation = compile_text(MIXING + body, options)
-    program = only(compilation.proj, proj.ProgramOp)
+    program = only(compilation.at("proj"), proj.ProgramOp)
     split = [op.sharding.where("sample") for op in program.walk() if isinstance(op, proj.SHARDED)]
     assert any(axis is not None for axis in split) == (reason is None)
-    notes = compilation.partition.notes
+    notes = compilation.placement.partition().notes
     assert notes == [] if reason is None else any(reason in note for note in notes), notes
 
 
@@ -351,12 +352,12 @@ def test_more_devices_than_constraints_leave_some_without_any() -> None:
 
 
 def test_distinct_layers_of_a_network_are_assigned_and_stacked_ones_are_not() -> None:
-    found = compile_text(NETWORKS["mlp"], Options(batch=16)).assignment(2)
+    found = compile_text(NETWORKS["mlp"], Options(batch=16)).placement.assignment(2)
     assert found.devices[0][0] == "dense_0.matmul" and found.devices[1][-1] == "cross_entropy"
     assert 1 <= found.balance < 1.3
     labels = [
         label
-        for each in compile_text(NETWORKS["deep"], Options(batch=16)).assignment(2).devices
+        for each in compile_text(NETWORKS["deep"], Options(batch=16)).placement.assignment(2).devices
         for label in each
     ]
     assert labels == ["cell.matmul", "relu_0.sum_relu", "out.matmul", "cross_entropy"]

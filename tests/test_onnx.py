@@ -28,7 +28,7 @@ from pjc.diagnostics import DiagnosticError
 from pjc.driver import compile_file
 from pjc.onnx.importer import import_model
 from pjc.onnx.reading import checked
-from pjc.onnx.rolling import rolled
+from pjc.options import Options
 from pjc.runtime.data import load, split
 from pjc.runtime.evaluate import evaluate
 from pjc.runtime.program import Program, ProgramError
@@ -513,45 +513,12 @@ def test_nodes_of_a_model_that_is_used_are_named(tmp_path: Path) -> None:
     assert "node (Erf, number 2)" in text
 
 
-@pytest.mark.parametrize("name", ["torch_residual", "torch_unrolled", "torch_recurrent", "torch_cnn"])
-def test_the_text_of_a_model_has_loops_for_equal_layers(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = MODELS / f"{name}.onnx"
+def test_the_text_of_a_model_is_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    path = MODELS / "torch_residual.onnx"
     assert main([str(path), "--emit", "pjn"]) == 0
-    text = capsys.readouterr().out
-    assert ("for " in text) == (name != "torch_cnn")
-    program, whole = pjc.compile(text), pjc.compile(path)
-    params, given = {}, whole.init(0)
-    for spec in program.parameters:
-        members = [given[spec.name.replace("blocks_0", f"blocks_{layer}")] for layer in range(5)]
-        stacked = np.shape(given[spec.name]) != spec.shape
-        params[spec.name] = np.stack(members) if stacked else given[spec.name]
-    x = drawn(4, *whole.inputs[0].shape[1:])
-    np.testing.assert_allclose(program.apply(params, x), whole.apply(given, x), rtol=1e-5, atol=1e-5)
-
-
-ROLLED = {
-    "nothing repeats": ("a = relu(x)\nb = abs(a)\nc = relu(b)", 0),
-    "the least": ("a = relu(x)\nb = relu(a)\nc = relu(b)", 1),
-    "an inner value is read later": ("a = relu(x)\nb = relu(a)\nc = relu(b)\noutput a", 0),
-    "two layers back": ("a = x + x\nb = a + x\nc = b + a\nd = c + b\ne = d + c", 0),
-    "entries that count": ("a = x + y[0]\nb = a + y[2]\nc = b + y[4]", 1),
-    "entries that do not": ("a = x + y[0]\nb = a + y[2]\nc = b + y[1]", 0),
-    "two loops": (
-        "a = relu(x)\nb = relu(a)\nc = relu(b)\nd = c @ w\ne = abs(d)\nf = abs(e)\ng = abs(f)\noutput g", 2
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ROLLED)
-def test_which_lines_are_rolled_up(name: str) -> None:
-    text, loops = ROLLED[name]
-    heads = ["input x: f32[4]", "input y: f32[5, 4]", "input w: f32[4, 4]"]
-    found = rolled([*heads, *text.splitlines()])[3:]
-    assert sum(line.startswith("for ") for line in found) == loops
-    if name == "entries that count":
-        assert found == ["a = x", "for layer in 0..3 {", "  a = a + y[2 * layer]", "}"]
+    program, whole = pjc.compile(capsys.readouterr().out), pjc.compile(path)
+    params, x = whole.init(0), drawn(4, *whole.inputs[0].shape[1:])
+    np.testing.assert_array_equal(program.apply(params, x), whole.apply(params, x))
 
 
 # Refusals
@@ -765,7 +732,7 @@ def test_gigantic_attributes_are_refused(name: str, tmp_path: Path) -> None:
     model = made([HUGE[name]], {"x": ["n", 2, 4, 4]}, **used)
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(DiagnosticError):
-        _ = compile_file(tmp_path / "model.onnx").net
+        _ = compile_file(tmp_path / "model.onnx").at("net")
 
 
 def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -880,7 +847,7 @@ def fuzz(count: int, folder: Path) -> int:
             path.write_bytes(change(generator.choice(sources), generator))
             signal.alarm(SECONDS)
             try:
-                _ = compile_file(path, loss=generator.choice([None, "cross_entropy"])).net
+                _ = compile_file(path, Options(loss=generator.choice([None, "cross_entropy"]))).at("net")
                 whole += 1
             except DiagnosticError as error:
                 assert len(str(error)) < 100_000

@@ -12,7 +12,8 @@ from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.parser import Parser
 
 from pjc.dialects import ops, proj
-from pjc.driver import Options, compile_text, only
+from pjc.driver import compile_text, only
+from pjc.options import Options
 from pjc.runtime.emit import Emitter
 from pjc.universe import context
 
@@ -47,8 +48,8 @@ def test_apply_equals_numpy_and_a_feasible_point_stays(seed: int) -> None:
     with jax.enable_x64(True):
         params, data = draw(network)
         compilation = compile_text(network.text, Options(solver="ap", batch=BATCH, dtype="f64", level=0))
-        satisfy_margins(compilation.net)
-        emitter = Emitter(only(compilation.proj, proj.ProgramOp))
+        satisfy_margins(compilation.at("net"))
+        emitter = Emitter(only(compilation.at("proj"), proj.ProgramOp))
 
         def run(params: Any, data: Any) -> Any:
             state, fixed = emitter.start(params, data)
@@ -65,7 +66,7 @@ def test_apply_equals_numpy_and_a_feasible_point_stays(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(0, COUNT, 10))
 def test_every_stage_prints_and_parses_back(seed: int) -> None:
     compilation = compile_text(RandomNetwork(seed).text, Options(batch=BATCH))
-    for module in (compilation.net, compilation.feas, compilation.proj):
+    for module in (compilation.at("net"), compilation.at("feas"), compilation.at("proj")):
         again = Parser(context(), str(module)).parse_module()
         again.verify()
         assert module.is_structurally_equivalent(again)

@@ -15,7 +15,8 @@ from random_networks import BATCH, RandomNetwork
 from test_golden import NAMES
 
 import pjc
-from pjc.driver import Compilation, Options, compile_text
+from pjc.driver import Compilation, compile_text
+from pjc.options import Options
 from pjc.runtime.data import load
 from pjc.runtime.projections.bilinear import transposed
 from pjc.runtime.projections.dot import Dot
@@ -80,7 +81,8 @@ def test_exact_forms_change_nothing(solver: str, seed: int, dtype: str, toleranc
         params, data = draw(network, dtype)
         short = {"float64": "f64", "float32": "f32"}[dtype]
         exact, fused = (
-            compile_text(network.text, Options(solver, BATCH, short, level=level)) for level in (0, 2)
+            compile_text(network.text, Options(solver=solver, batch=BATCH, dtype=short, level=level))
+            for level in (0, 2)
         )
         oracle = updated(exact, params, data)
         found = distance(oracle, updated(fused, params, data))

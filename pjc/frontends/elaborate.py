@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block as IrBlock
 from xdsl.ir import SSAValue
@@ -28,7 +30,6 @@ from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
 from pjc.frontends.sets import SETS
 from pjc.frontends.values import (
-    MAX_NUMBER,
     POISON,
     Block,
     Given,
@@ -43,6 +44,7 @@ from pjc.frontends.values import (
     describe,
     is_poisoned,
 )
+from pjc.passes.loop_parameters import loops_around
 
 
 def elaborate(
@@ -53,34 +55,29 @@ def elaborate(
     batch: int | None = None,
     dtype: str = "f32",
     libraries: Libraries | None = None,
-) -> ModuleOp:
-    """Return a module with the file's network, or raise with all the mistakes of the file.
+    parameters: Mapping[str, Any] | None = None,
+) -> Elaborated:
+    """Return the file's network, or raise with all the mistakes of the file.
 
     ``defines`` gives values to constants and free dimensions; ``batch`` to the one named batch;
-    ``libraries`` says where ``use`` looks, by default among pjc's own libraries.
+    ``libraries`` says where ``use`` looks, by default among pjc's own libraries; ``parameters`` are arrays
+    that the file's own parameters start from, by their names in it.
     """
     given = dict(defines or {})
     if batch is not None and given.setdefault("batch", batch) != batch:
         message = f"batch is given twice, as {given['batch']} and as {batch}"
         raise DiagnosticError([Diagnostic(message)])
-    return Elaborator(tree, given, dtype, batch is not None, libraries or Libraries()).run(name)
+    elaborator = Elaborator(tree, given, dtype, batch is not None, libraries or Libraries())
+    elaborator.parameters = parameters or {}
+    return elaborator.run(name)
 
 
-def parse_define(text: str) -> tuple[str, int | float]:
-    """Return the name and the number of ``hidden=256``, or raise DiagnosticError."""
-    found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=\s*([-+.\w]+)\s*", text, re.ASCII)
-    value: int | float | None = None
-    if found is not None and len(found[2]) < 40:
-        for kind in (int, float):
-            try:
-                value = kind(found[2])
-                break
-            except ValueError:
-                continue
-    if found is None or value is None or not math.isfinite(value) or abs(value) > MAX_NUMBER:
-        message = f"expected NAME=NUMBER after -D, found '{text[:80]}'"
-        raise DiagnosticError([Diagnostic(message, hint="like -D hidden=256")])
-    return found[1], value
+@dataclass(frozen=True)
+class Elaborated:
+    """A network, and what those of its parameters start from that came with a file, by label."""
+
+    module: ModuleOp
+    initial: Mapping[str, Any]
 
 
 class Elaborator:
@@ -105,9 +102,11 @@ class Elaborator:
         self.loader = LibraryLoader(self.evaluator, libraries, self.define, self.blocks)
         self.called: set[Block] = set()
         self.hinted: set[SSAValue] = set()
+        self.parameters: Mapping[str, Any] = {}
+        """What parameters of the file itself start from, by name."""
 
-    def run(self, name: str) -> ModuleOp:
-        """Return the module, or raise with all the mistakes."""
+    def run(self, name: str) -> Elaborated:
+        """Return the network, or raise with all the mistakes."""
         try:
             for statement in self.tree.statements:
                 self._statement(statement, self.file)
@@ -121,7 +120,28 @@ class Elaborator:
             place = Span(end.file, end.end_line, end.end_column, end.end_line, end.end_column + 1)
             self.report.add("the file has no output", place, "end it with 'output NAME'")
         self.report.finish()
-        return self.evaluator.emitter.module(name)
+        module = self.evaluator.emitter.module(name)
+        return Elaborated(module, self._initial(module))
+
+    def _initial(self, module: ModuleOp) -> dict[str, Any]:
+        """Return what parameters start from that the file, or a library that it uses, comes with.
+
+        A loop's parameter, which is one of the file's in every iteration, starts from the same in each.
+        """
+        given = {**self.loader.parameters(), self.tree.span.file: self.parameters}
+        found: dict[str, Any] = {}
+        for op in module.walk() if any(given.values()) else ():
+            if not isinstance(op, ops.ParameterOp):
+                continue
+            label = op.label.data
+            array = given.get(self.declarations.labels[label].file, {}).get(label.rpartition(".")[2])
+            if array is not None:
+                counts = [loop.iterations for loop in loops_around(op)]
+                if op.family is not None:
+                    counts.append(op.family.value.data)
+                family = (prod(counts),) if counts else ()
+                found[label] = np.broadcast_to(array, (*family, *array.shape))
+        return found
 
     def _statement(self, node: ast.Node, scope: Scope) -> None:
         """Run a statement; note its mistakes."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects.shapes import ShapeError
@@ -35,6 +35,10 @@ class LibraryLoader:
         self.blocks = blocks
         self.loaded: dict[str, Library | None] = {}
         self.open: list[tuple[str, Source]] = []
+
+    def parameters(self) -> dict[str, Mapping[str, Any]]:
+        """Return what parameters start from that libraries came with: by file, and by name in it."""
+        return {source.file: source.parameters for source in self.libraries.found.values()}
 
     def use(self, node: ast.Use, scope: Scope) -> None:
         """Bind the library's name in the scope of the file that uses it; raise Mistake if that fails."""

@@ -17,6 +17,7 @@ from pjc.builder.values import LoopIndex, Names, Target, Tensor
 from pjc.diagnostics import Span
 from pjc.dialects.ops import InitAttr
 from pjc.frontends import ast
+from pjc.options import MAX_NUMBER
 
 
 class Poison(Enum):
@@ -222,9 +223,6 @@ def _extent(value: Value) -> tuple[int, int]:
         return 1, 0
     below = [_extent(item) for item in value]
     return 1 + sum(weight for weight, _ in below), 1 + max((d for _, d in below), default=0)
-
-
-MAX_NUMBER = 2**62
 
 
 def finite(value: int | float) -> int | float:

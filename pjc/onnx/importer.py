@@ -22,7 +22,6 @@ from pjc.onnx.sizes import SizeError, Sizes
 
 ABSORBED = {"Softmax", "LogSoftmax"}
 """As the last node they are left to the loss: the network gives logits."""
-LOSSES = ("cross_entropy", "margin", "squared_error")
 MAX_REPORTED = 50
 
 

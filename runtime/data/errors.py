@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pjc.diagnostics import PjcError
 
-class DataError(Exception):
+
+class DataError(PjcError):
     """Data that training cannot use; its text says what was found and what to do."""
 
 

@@ -1,4 +1,4 @@
-// RUN: pjc opt %s -p 'feas-to-proj{solver=rrr step=0.3}' | filecheck %s
+// RUN: pjc opt %s -p 'feas-to-proj{solver="rrr{step=0.3}"}' | filecheck %s
 
 // One dot under a margin: variables, the forward pass, a region for each part, the solver's formula.
 
@@ -13,6 +13,8 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} {
+// CHECK-NEXT:     proj.input "x" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.target "y" classes 2 : tensor<4xi32>
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3x2xf32>
 // CHECK-NEXT:     proj.variable @z.0 "copies" operand 0 of "z" : tensor<4x2x3xf32>
 // CHECK-NEXT:     proj.variable @z.1 "copies" operand 1 of "z" : tensor<4x2x3xf32>
@@ -46,7 +48,7 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 // CHECK-NEXT:       proj.write %9 to [#proj.path<@z.1>] : tensor<4x2x3xf32>
 // CHECK-NEXT:       proj.write %10 to [#proj.path<@loss.0>] : tensor<4x2xf32>
 // CHECK-NEXT:     }
-// CHECK-NEXT:     proj.iterate "rrr" {
+// CHECK-NEXT:     proj.iterate "rrr{step=0.3}" {
 // CHECK-NEXT:     ^bb0(%11: !proj.state):
 // CHECK-NEXT:       %12 = proj.onto "A" %11
 // CHECK-NEXT:       %13 = proj.combine [2.000000e+00, -1.000000e+00] %12, %11 : !proj.state, !proj.state

@@ -14,6 +14,8 @@ net.network @n dims {batch = 4 : i64} {
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @n parts ["A", "B"] dims {batch = 4 : i64} {
+// CHECK-NEXT:     proj.input "tokens" rows 7 : tensor<4x5xi32>
+// CHECK-NEXT:     proj.target "y" classes 3 : tensor<5xi32>
 // CHECK-NEXT:     proj.variable @table.slot "slot" of "table" : tensor<7x3xf32>
 // CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<5x3xf32>
 // CHECK-NEXT:     proj.forward {

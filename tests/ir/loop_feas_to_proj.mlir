@@ -17,6 +17,8 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 2 : i64} {
+// CHECK-NEXT:     proj.input "x" : tensor<4x2xf32>
+// CHECK-NEXT:     proj.target "y" classes 2 : tensor<4xi32>
 // CHECK-NEXT:     proj.variable @b.slot "slot" of "b" : tensor<2xf32>
 // CHECK-NEXT:     proj.variable @h.0 "copies" operand 0 of "h" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.variable @h.1 "copies" operand 1 of "h" : tensor<4x2xf32>

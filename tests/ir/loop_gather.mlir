@@ -20,6 +20,8 @@ net.network @n dims {batch = 4 : i64} {
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @n parts ["A", "B"] dims {batch = 4 : i64} {
+// CHECK-NEXT:     proj.input "tokens" rows 7 : tensor<4x2xi32>
+// CHECK-NEXT:     proj.target "y" classes 3 : tensor<4xi32>
 // CHECK-NEXT:     proj.variable @table.slot "slot" of "table" : tensor<7x3xf32>
 // CHECK-NEXT:     proj.variable @sum_relu.0 "copies" operand 0 of "sum_relu" : tensor<2x4x3xf32>
 // CHECK-NEXT:     proj.variable @sum_relu.1 "copies" operand 1 of "sum_relu" : tensor<2x4x3xf32>

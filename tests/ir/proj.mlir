@@ -3,6 +3,10 @@
 // Every op of proj, printed and parsed back.
 
 proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 2> {
+  proj.input "x" : tensor<4x3xf32>
+  proj.input "tokens" rows 7 : tensor<4xi32>
+  proj.target "y" classes 3 : tensor<4xi32>
+  proj.target "several" threshold 0.5 : tensor<4x3xf32>
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
   proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x3xf32>
   proj.variable @w.slot "slot" of "w" : tensor<3xf32>
@@ -89,6 +93,10 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 2> {
+// CHECK-NEXT:     proj.input "x" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.input "tokens" rows 7 : tensor<4xi32>
+// CHECK-NEXT:     proj.target "y" classes 3 : tensor<4xi32>
+// CHECK-NEXT:     proj.target "several" threshold 5.000000e-01 : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @z.0 "copies" operand 0 of "z" sharded <[stack, sample], [feature]> : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3xf32>

@@ -18,7 +18,7 @@ net.network @rnn dims {batch = 8 : i64} {
 }
 
 // CHECK: builtin.module {
-// CHECK-NEXT:   net.network @rnn dims {batch = 8 : i64} {
+// CHECK-NEXT:   net.network @rnn dims {batch = 8 : i64} attributes {unrolled} {
 // CHECK-NEXT:     %x = op.input "x" ["batch", "2", "3"] : tensor<8x2x3xf32>
 // CHECK-NEXT:     %h0 = op.constant 0.000000e+00 : tensor<8x3xf32>
 // CHECK-NEXT:     %w = op.parameter "w" <1.0 * he_normal> family 2 : tensor<2x3x3xf32>

@@ -1,9 +1,9 @@
-"""What the commands share: their errors, opening a model, saving a program, and saying things."""
+"""What the commands share: opening a model, saving a program, and saying things."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,32 +11,63 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pjc.diagnostics import CommandError
+from pjc.fields import Number, Switch, Text, option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pjc.driver import Compilation, Options
+    from pjc.driver import Compilation
+    from pjc.options import Options
     from pjc.runtime.program import Program
 
 
-class CommandError(Exception):
-    """A mistake of the user's that no other part reports; its text says what to do."""
+@dataclass(frozen=True)
+class Session:
+    """What is arranged before a model is opened."""
+
+    devices: int | None = option(
+        None,
+        kind=Number(whole=True, low=1),
+        help="treat this computer's CPU as so many devices",
+        group="devices",
+    )
+    operators: tuple[str, ...] = option(
+        (),
+        kind=Text("FILE.py", repeated=True),
+        help="run this Python file first: it registers operators that the network calls; may be repeated",
+        group="network",
+    )
+
+    def begin(self) -> None:
+        """Arrange it."""
+        use_devices(self.devices)
+        if self.operators:
+            load_operators(self.operators)
 
 
-def options_of(given: argparse.Namespace) -> Options:
-    """Return the driver's options; what was not given keeps the driver's default."""
-    from pjc.driver import Options
-    from pjc.frontends.elaborate import parse_define
+_DUMPS = "dumps, on stderr"
 
-    words = "solver batch dtype relaxation step beta iterations level copies products unroll mesh memory"
-    names = words.split()
-    chosen = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
-    return Options(**chosen, defines=dict(parse_define(text) for text in given.defines))
+
+@dataclass(frozen=True)
+class DumpOptions:
+    """Which modules are printed on the way."""
+
+    print_ir_after_all: bool = option(
+        False, kind=Switch(), help="print the IR after every pass", group=_DUMPS, shown=""
+    )
+    print_ir_after: tuple[str, ...] = option(
+        (),
+        kind=Text("PASS", repeated=True),
+        help="print the IR after this pass; may be repeated",
+        group=_DUMPS,
+    )
 
 
 @contextmanager
-def precision(given: argparse.Namespace) -> Iterator[None]:
-    """Let JAX compute in float64 inside, where ``--dtype f64`` was given."""
-    if given.dtype != "f64":
+def precision(dtype: str) -> Iterator[None]:
+    """Let JAX compute in float64 inside, where the numbers are of that type."""
+    if dtype != "f64":
         yield
         return
     import jax
@@ -64,35 +95,62 @@ def use_devices(count: int | None) -> None:
 class Dumps:
     """Prints the IR after the passes that were asked for, and knows which passes ran."""
 
-    every: bool
-    wanted: Sequence[str]
+    options: DumpOptions
     seen: list[str] = field(default_factory=list)
 
-    def __call__(self, name: str, text: str) -> None:
+    def __call__(self, name: str, module: object) -> None:
         self.seen.append(name)
-        if self.every or name in self.wanted:
-            print(f"// ----- after {name} -----\n{text}", file=sys.stderr)
+        if self.options.print_ir_after_all or name in self.options.print_ir_after:
+            print(f"// ----- after {name} -----\n{module!s}", file=sys.stderr)
 
     def check(self) -> None:
         """Raise CommandError if a pass that was asked for did not run."""
-        for name in self.wanted:
+        for name in self.options.print_ir_after:
             if name not in self.seen:
                 ran = ", ".join(dict.fromkeys(self.seen)) or "none"
                 raise CommandError(f"no pass {name!r} ran; the passes of this run were: {ran}")
 
 
-def open_model(given: argparse.Namespace) -> tuple[Compilation, Dumps]:
+def open_model(
+    model: str, options: Options, session: Session, dumps: DumpOptions
+) -> tuple[Compilation, Dumps]:
     """Return the model's compilation and the dumps that go with it."""
-    from pjc.driver import compile_file
+    from pjc import driver
 
-    use_devices(given.devices)
-    if given.operators:
-        from pjc.own_operators import load_operators
+    session.begin()
+    watch = Dumps(dumps)
+    return driver.compile_file(model, options, watch), watch
 
-        load_operators(given.operators)
-    dumps = Dumps(given.print_ir_after_all, given.print_ir_after)
-    options = options_of(given)
-    return compile_file(given.model, options, after_pass=dumps, loss=given.loss, reinit=given.reinit), dumps
+
+def load_operators(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Run Python files that register operators; return the names that each registered, by path.
+
+    Raises CommandError where a file cannot be run, or registers nothing.
+    """
+    from pjc.runtime.projections import REGISTERED
+
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        before = dict(REGISTERED)
+        _run(Path(path))
+        found[path] = [name for name, cls in REGISTERED.items() if before.get(name) is not cls]
+        if not found[path]:
+            raise CommandError(f"{path} registers no operator; it should call pjc.operator(...)")
+    return found
+
+
+def _run(path: Path) -> None:
+    if not path.is_file():
+        raise CommandError(f"there is no file {path} with operators")
+    spec = importlib.util.spec_from_file_location(f"pjc_operators_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise CommandError(f"{path} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles look a module up by its name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's code raises
+        raise CommandError(f"{path} fails: {type(error).__name__}: {error}") from error
 
 
 def require_source(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import math
 import os
 import signal
@@ -15,8 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pjc.command import (
-    CommandError,
+from pjc.commands.arguments import Usage, parse
+from pjc.commands.failures import report
+from pjc.commands.shared import (
+    DumpOptions,
+    Session,
     console_of_stdout,
     open_model,
     precision,
@@ -25,6 +26,9 @@ from pjc.command import (
     save_program,
     say,
 )
+from pjc.diagnostics import CommandError
+from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, option, part, required
+from pjc.options import Options
 from pjc.runtime.listener import Listener, Revision
 
 if TYPE_CHECKING:
@@ -36,6 +40,212 @@ if TYPE_CHECKING:
     from pjc.runtime.distributed import Share
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
+
+
+_TRAIN_EXAMPLES = """\
+data:
+  digits                 8 x 8 handwritten digits, bundled with scikit-learn
+  FILE.npz               arrays x and y
+  npy:X.npy,Y.npy        two arrays, of any size: the first stays on disk (also npy:FOLDER)
+  images:FOLDER          image files in a folder for each class (pip install 'pjc[images]')
+  openml:NAME[:VERSION]  a data set of OpenML, which scikit-learn fetches; perhaps with --target
+  text:FILE              characters; the network predicts the next one
+  FILE.csv               with --target COLUMN
+  FILE                   IDX images (the MNIST format, gzipped or not), labels found beside them
+  IMAGES,LABELS          two IDX files
+
+The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
+the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
+there, or from the last checkpoint of a run that was killed, to the same numbers as a run that was
+never stopped. --distributed is explained in docs/parallel.md.
+
+examples:
+  pjc train digits_mlp.pjn --data digits --epochs 10 --seed 0
+  pjc train digits_mlp.pjn --data digits --epochs 20 --seed 0 --resume
+  pjc train mnist.pjn --data train-images-idx3-ubyte.gz --test-data t10k-images-idx3-ubyte.gz
+  pjc train iris.pjn --data iris.csv --target species --normalize standard -o runs/iris
+  srun pjc train mnist.pjn --data npy:mnist --distributed
+"""
+
+USAGE = Usage(
+    prog="pjc train",
+    usage="pjc train MODEL.pjn --data SOURCE [options]",
+    description="Compiles a network and trains it, and leaves in the current directory\n"
+    "MODEL.params.safetensors, MODEL.history.csv and MODEL.pjx.",
+    epilog=_TRAIN_EXAMPLES,
+)
+
+
+class Split(Kind):
+    """Fractions to train on, to validate and to test on."""
+
+    metavar = "A,B,C"
+
+    @property
+    def wanted(self) -> str:
+        return "three fractions that add up to 1, as in 0.8,0.1,0.1"
+
+    def read(self, text: str) -> tuple[float, float, float]:
+        return self.check(tuple(float(each) for each in text.split(",")))
+
+    def check(self, value: Any) -> tuple[float, float, float]:
+        if len(value) != 3 or not (value[0] > 0 and min(value) >= 0 and abs(sum(value) - 1) < 1e-6):
+            raise ValueError
+        return value[0], value[1], value[2]
+
+
+class Address(Kind):
+    """A host and a port."""
+
+    metavar = "HOST:PORT"
+
+    @property
+    def wanted(self) -> str:
+        return "HOST:PORT, as in 10.0.0.1:9876"
+
+    def check(self, value: Any) -> str:
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ValueError
+        return str(value)
+
+
+_FRACTION = Number(low=0, below=1, metavar="F")
+_COUNT = Number(whole=True, low=1)
+_DATA = "data"
+_RUN = "run"
+_SEVERAL = "several processes, on one host or many"
+
+
+@dataclass(frozen=True)
+class DataArguments:
+    """Which data, and in which parts."""
+
+    data: str = required(
+        kind=Text(), flags=("--data",), metavar="SOURCE", help="what to train on (see below)", group=_DATA
+    )
+    target: str | None = option(
+        None, kind=Text("COLUMN"), help="the column of a table that holds the targets", group=_DATA
+    )
+    test_data: str | None = option(
+        None, kind=Text("SOURCE"), help="what to test on, instead of a part of --data", group=_DATA
+    )
+    test: float | None = option(
+        None, kind=_FRACTION, help="part of --data to test on", shown="0.2", group=_DATA
+    )
+    validation: float | None = option(
+        None, kind=_FRACTION, help="part of what remains to watch training with", shown="0.1", group=_DATA
+    )
+    split: tuple[float, float, float] | None = option(
+        None,
+        kind=Split(),
+        help="parts to train on, to validate and to test on, of all --data; instead of the two above",
+        group=_DATA,
+    )
+    normalize: str = option(
+        "none",
+        kind=Choice(("none", "unit", "standard")),
+        help="each feature, as measured on the training part: unit: to 0..1; standard: to mean 0, variance 1",
+        group=_DATA,
+    )
+    stride: int | None = option(
+        None,
+        kind=_COUNT,
+        help="characters from one window of a text to the next",
+        shown="no overlap where every character is predicted, 1 where only the last is",
+        group=_DATA,
+    )
+    resize: bool = option(
+        False,
+        kind=Switch(),
+        help="bring image files to the size that the network takes",
+        shown="",
+        group=_DATA,
+    )
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """How long to train, from where, and where to write."""
+
+    epochs: int = option(10, kind=_COUNT, help="epochs in all", group=_RUN)
+    seed: int = option(
+        0,
+        kind=Number(whole=True, low=0, high=LARGEST),
+        metavar="S",
+        help="of parameters and order",
+        group=_RUN,
+    )
+    keep_best: bool = option(
+        False,
+        kind=Switch(),
+        help="also write MODEL.best.safetensors, of the epoch that validates best, and test with it",
+        shown="",
+        group=_RUN,
+    )
+    params: str | None = option(
+        None, kind=Text("FILE"), help="safetensors with parameters to start from", group=_RUN
+    )
+    resume: bool = option(
+        False, kind=Switch(), help="go on from what an earlier run wrote", shown="", group=_RUN
+    )
+    checkpoint_every: float = option(
+        60.0,
+        kind=Number(above=0, below=1e9, of="seconds", metavar="S"),
+        help="seconds between checkpoints in an epoch, after which there is always one",
+        group=_RUN,
+    )
+    output: str = option(
+        ".",
+        kind=Text("WHERE"),
+        flags=("-o",),
+        help="a directory to write to, or a path to put before .params.safetensors and the others",
+        shown="",
+        group=_RUN,
+    )
+
+
+@dataclass(frozen=True)
+class SeveralArguments:
+    """Which processes train together."""
+
+    distributed: bool = option(
+        False,
+        kind=Switch(),
+        help="train together with the other processes that get the same command; who they are is as the "
+        "cluster sets it (Slurm, Open MPI, Kubernetes, Cloud TPU), or as these three say",
+        shown="",
+        group=_SEVERAL,
+    )
+    coordinator: str | None = option(None, kind=Address(), help="where process 0 listens", group=_SEVERAL)
+    processes: int | None = option(None, kind=_COUNT, help="how many processes there are", group=_SEVERAL)
+    process: int | None = option(
+        None,
+        kind=Number(whole=True, low=0),
+        metavar="I",
+        help="which one this is, from 0; 0 writes the files",
+        group=_SEVERAL,
+    )
+    heartbeat: int = option(
+        30,
+        kind=Number(whole=True, low=5, high=3600, of="seconds"),
+        metavar="S",
+        help="seconds without a sign of life after which a process is given up",
+        group=_SEVERAL,
+    )
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of ``pjc train``."""
+
+    model: str = required(kind=Text(), metavar="MODEL", help="the network: a .pjn or .onnx file, or IR")
+    data: DataArguments = part(DataArguments)
+    run: RunArguments = part(RunArguments)
+    several: SeveralArguments = part(SeveralArguments)
+    options: Options = part(Options)
+    session: Session = part(Session)
+    dumps: DumpOptions = part(DumpOptions)
 
 
 LARGE_MULTIPLIER = 0.5
@@ -82,12 +292,13 @@ class _Outputs:
             remove_leftovers(path)
 
 
-def main(given: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Run ``pjc train``, alone or as one of several processes; ``arguments`` were parsed to ``given``."""
+def main(arguments: Sequence[str]) -> int:
+    """Run ``pjc train``, alone or as one of several processes."""
     from pjc.runtime import supervisor
 
+    given = parse(Arguments, USAGE, arguments)
     _check_arguments(given)
-    if not given.distributed:
+    if not given.several.distributed:
         return run(given)
     if not supervisor.is_worker():
         # The worker finds modules as this process does: in the current directory only if this one does.
@@ -99,7 +310,7 @@ def main(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     return _run_worker(given)
 
 
-def _run_worker(given: argparse.Namespace) -> int:
+def _run_worker(given: Arguments) -> int:
     """Train as one of several processes, under a supervisor."""
     from pjc.runtime import supervisor
 
@@ -108,46 +319,57 @@ def _run_worker(given: argparse.Namespace) -> int:
         from pjc.runtime import distributed
 
         try:
-            distributed.start(given.coordinator, given.processes, given.process, given.heartbeat)
+            who = given.several
+            distributed.start(who.coordinator, who.processes, who.process, who.heartbeat)
             supervisor.say_identity(distributed.index(), distributed.count())
             code = run(given, distributed.MeshShare(_mesh_of_all(given)), orders)
             distributed.stop()
             return code
         except Exception as error:
-            supervisor.end_worker(_worker_failed(error, given.heartbeat))
+            supervisor.end_worker(_worker_failed(error, given.several.heartbeat))
 
 
-def _mesh_of_all(given: argparse.Namespace) -> Mesh:
+def _mesh_of_all(given: Arguments) -> Mesh:
     """Return the mesh of the devices of all processes, as asked for; by default each takes samples."""
-    from pjc.mesh import check_devices, parse_mesh
+    from pjc.mesh import check_devices
     from pjc.runtime import distributed
     from pjc.runtime.mesh import make_mesh
 
-    sizes = parse_mesh(given.mesh)
+    sizes = given.options.mesh
     if sizes is None:
         return distributed.sample_mesh()
     if isinstance(sizes, str):
         raise CommandError("--mesh auto is for one process; with --distributed say the axes, as in sample=4")
     check_devices(sizes)
-    return make_mesh(sizes)
+    return make_mesh(dict(sizes))
 
 
 def _worker_failed(error: Exception, heartbeat: int) -> int:
     """Say what went wrong in one of several processes, unless another one is gone; return the exit code."""
-    from pjc import cli
     from pjc.runtime import distributed, supervisor
 
     if distributed.is_lost_peer(error):
         # JAX's runtime ends this process, and tells which one is gone, once that has missed its heartbeats.
         time.sleep(heartbeat + 10)
         return supervisor.LOST_PEER
-    if isinstance(error, distributed.DistributedError):
-        error = CommandError(str(error))
-    return cli.report(error)
+    return report(error)
 
 
-def _check_arguments(given: argparse.Namespace) -> None:
+def _check_arguments(given: Arguments) -> None:
     """Raise CommandError for arguments that do not go together."""
+    _check_processes(given.several)
+    data = given.data
+    if given.run.resume and given.run.params:
+        raise CommandError("--resume goes on from what was written, so it takes no --params")
+    if data.split and (data.test is not None or data.validation is not None):
+        raise CommandError("--split names all parts, so it goes without --test and --validation")
+    if data.split and data.test_data and data.split[2]:
+        raise CommandError("--test-data is the test part, so the third number of --split must be 0")
+    if data.test_data and data.test is not None:
+        raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
+
+
+def _check_processes(given: SeveralArguments) -> None:
     several = (given.coordinator, given.processes, given.process)
     if not given.distributed and any(each is not None for each in several):
         raise CommandError("--coordinator, --processes and --process go with --distributed")
@@ -155,21 +377,9 @@ def _check_arguments(given: argparse.Namespace) -> None:
         raise CommandError(
             "--coordinator, --processes and --process go together; without all three the cluster says"
         )
-    if given.processes is not None and given.process >= given.processes:
+    if given.processes is not None and given.process is not None and given.process >= given.processes:
         raise CommandError(
             f"--process {given.process} is none of {given.processes} processes; they are counted from 0"
-        )
-    if given.resume and given.params:
-        raise CommandError("--resume goes on from what was written, so it takes no --params")
-    if given.split and (given.test is not None or given.validation is not None):
-        raise CommandError("--split names all parts, so it goes without --test and --validation")
-    if given.split and given.test_data and given.split[2]:
-        raise CommandError("--test-data is the test part, so the third number of --split must be 0")
-    if given.test_data and given.test is not None:
-        raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
-    if Path(given.model).suffix == ".onnx" and given.loss is None:
-        raise CommandError(
-            f"{given.model} does not say what training is to reach; give --loss, as in --loss cross_entropy"
         )
 
 
@@ -181,28 +391,24 @@ class Stopper(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def run(given: argparse.Namespace, share: Share | None = None, stopper: Stopper | None = None) -> int:
+def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = None) -> int:
     """Compile and train, as this process's ``share`` of a run if there are several."""
     model = Path(given.model)
     require_source(model)
-    outputs = _Outputs.at(given.output, model, writes=share is None or share.process == 0)
-    with precision(given):
+    outputs = _Outputs.at(given.run.output, model, writes=share is None or share.process == 0)
+    compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
+    compilation.require_loss()
+    with precision(compilation.dtype):
         from pjc.runtime.distributed import ALONE
-        from pjc.runtime.program import ProgramError
-        from pjc.runtime.trainable import TrainError
 
-        compilation, dumps = open_model(given)
         program = compilation.program()
         dumps.check()
         compilation.require_memory()
-        try:
-            return _train_program(given, compilation, program, outputs, share or ALONE, stopper)
-        except (TrainError, ProgramError) as error:
-            raise CommandError(str(error)) from error
+        return _train_program(given, compilation, program, outputs, share or ALONE, stopper)
 
 
 def _train_program(
-    given: argparse.Namespace,
+    given: Arguments,
     compilation: Compilation,
     program: Program,
     outputs: _Outputs,
@@ -215,15 +421,19 @@ def _train_program(
     from pjc.runtime.train import Run, train
 
     console = console_of_stdout()
-    parts = _load_parts(given, program)
+    parts = _load_parts(given.data, program)
     settings = _settings(given, compilation, program, parts)
     writes = share.process == 0
     if share.processes > 1:
         forms = " ".join(f"{each.label}={each.choice.form}" for each in compilation.explain())
-        chosen = {"number of epochs": given.epochs, "way to start": given.resume, "choice of copies": forms}
+        chosen = {
+            "number of epochs": given.run.epochs,
+            "way to start": given.run.resume,
+            "choice of copies": forms,
+        }
         distributed.require_same({**settings, **chosen})
     start = _start(given, program, outputs, settings, share)
-    if given.keep_best and not parts.validation:
+    if given.run.keep_best and not parts.validation:
         raise CommandError("--keep-best needs samples to validate with; give --validation or --split")
     if writes:
         save_program(program, outputs.program)
@@ -231,7 +441,7 @@ def _train_program(
     if share.processes > 1:
         say(console, distributed.describe())
     scored = metric(program)
-    view = _View(console, given.epochs, len(parts.train) // (program.batch or 1), scored, start)
+    view = _View(console, given.run.epochs, len(parts.train) // (program.batch or 1), scored, start)
 
     if start is not None and start.held:
         program = _holding(compilation, start.held)
@@ -240,13 +450,14 @@ def _train_program(
         if writes:
             _save(outputs, result, settings, parts.notes, scored)
 
-    best = _Best(outputs.best, scored, settings, parts.notes, start) if given.keep_best and writes else None
+    keeps = given.run.keep_best and writes
+    best = _Best(outputs.best, scored, settings, parts.notes, start) if keeps else None
     asked = Run(
-        epochs=given.epochs,
-        seed=given.seed,
+        epochs=given.run.epochs,
+        seed=given.run.seed,
         validation=parts.validation,
         start=start,
-        checkpoint_seconds=given.checkpoint_every if writes else math.inf,
+        checkpoint_seconds=given.run.checkpoint_every if writes else math.inf,
         share=share,
     )
     with view, stopper or _Interrupt(console) as interrupt:
@@ -254,8 +465,8 @@ def _train_program(
         result = train(program, parts.train, asked, listener)
         save(result)
     params = result.params if best is None else best.params(result)
-    stopped = interrupt() or result.epoch < given.epochs
-    _say_end(console, outputs, best, result if stopped else None, given.epochs)
+    stopped = interrupt() or result.epoch < given.run.epochs
+    _say_end(console, outputs, best, result if stopped else None, given.run.epochs)
     if parts.test is not None:
         if share.processes > 1:
             params = share.local(share.everywhere(params))
@@ -368,7 +579,7 @@ class _Best:
 
 def _holding(compilation: Compilation, labels: tuple[str, ...]) -> Program:
     """Return the program in which the dots named are held, whatever they were."""
-    copies = (*compilation.options.copies, *(f"{label}=held" for label in labels))
+    copies = (*compilation.options.words, *(f"{label}=held" for label in labels))
     return replace(compilation, options=replace(compilation.options, copies=copies)).program()
 
 
@@ -386,7 +597,7 @@ class _Revision:
         self.warned.update(new)
         if not new:
             return None
-        automatic = tuple(self.compilation.options.copies) == ("auto",)
+        automatic = self.compilation.options.words == ("auto",)
         for label in new:
             advice = "it is held from now on" if automatic else f"--copies {label}=held would be exact"
             text = f"{label}: |t| reached {large[label]:.2g}, too large for the factored form; {advice}"
@@ -397,7 +608,7 @@ class _Revision:
         return Revision(_holding(self.compilation, held), held)
 
 
-def request_of(given: argparse.Namespace) -> Request:
+def request_of(given: DataArguments) -> Request:
     """Return which data the command line asks for, and in which parts."""
     from pjc.runtime.data.prepare import Request, split_fractions
 
@@ -417,7 +628,7 @@ def request_of(given: argparse.Namespace) -> Request:
     )
 
 
-def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
+def _load_parts(given: DataArguments, program: Program) -> Parts:
     """Load, fit, split and normalize the data."""
     from pjc.runtime.data.prepare import prepare
     from pjc.runtime.trainable import specs
@@ -428,39 +639,28 @@ def _load_parts(given: argparse.Namespace, program: Program) -> Parts:
 Settings = Mapping[str, str | int | float]
 
 
-def _settings(
-    given: argparse.Namespace, compilation: Compilation, program: Program, parts: Parts
-) -> Settings:
+def _settings(given: Arguments, compilation: Compilation, program: Program, parts: Parts) -> Settings:
     """Return what must be the same for a resumed run to give the same numbers."""
-    options = compilation.options
     return {
-        "network": hashlib.sha256(compilation.emit("net").encode()).hexdigest()[:16],
-        "seed": given.seed,
+        "seed": given.run.seed,
         "data": f"{len(parts.train)} samples to train on, checksum {parts.train.checksum():08x}",
+        **compilation.options.compared(),
         "batch": program.batch or 0,
-        "dtype": options.dtype,
-        "solver": options.solver,
-        "relaxation": options.relaxation,
-        "step": options.step,
-        "beta": options.beta,
-        "iterations": options.iterations,
-        "level": options.level,
-        "copies": " ".join(options.copies),
-        "products": options.products,
+        "network": compilation.fingerprint(),
     }
 
 
 def _start(
-    given: argparse.Namespace, program: Program, outputs: _Outputs, settings: Settings, share: Share
+    given: Arguments, program: Program, outputs: _Outputs, settings: Settings, share: Share
 ) -> Result | None:
     """Return what training starts from: a checkpoint, given parameters, or None for fresh ones."""
     from pjc.runtime.distributed import file_of_writer
     from pjc.runtime.history import Result, read_checkpoint, read_parameters
     from pjc.runtime.trainable import check_parameters
 
-    if given.params:
-        return Result(check_parameters(program, read_parameters(Path(given.params))))
-    if not given.resume:
+    if given.run.params:
+        return Result(check_parameters(program, read_parameters(Path(given.run.params))))
+    if not given.run.resume:
         return None
     if share.process == 0 and not outputs.params.exists():
         raise CommandError(f"there is nothing to resume: no {outputs.params}; run without --resume")

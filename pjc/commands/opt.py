@@ -19,6 +19,8 @@ from xdsl.utils.exceptions import (
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from pjc.diagnostics import DiagnosticError
+from pjc.options import Options
+from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
 
 
@@ -53,14 +55,19 @@ class PjcOptMain(xDSLOptMain):
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
-        self.available_frontends["pjn"] = self.parse_pjn
+        self.available_frontends["pjn"] = self.available_frontends["onnx"] = self.parse_source
 
-    def parse_pjn(self, stream: IO[bytes]) -> ModuleOp:
-        """Return the net module of a ``.pjn`` file."""
-        from pjc.driver import compile_file
+    def get_input_stream(self) -> tuple[IO[bytes], str]:
+        """Return the input, and its kind: by the name's extension, else by what the file holds."""
+        stream, extension = super().get_input_stream()
+        if extension not in self.available_frontends and IrSource.recognises(Path(self.get_input_name())):
+            extension = "mlir"
+        return stream, extension
 
+    def parse_source(self, stream: IO[bytes]) -> ModuleOp:
+        """Return the net module of a ``.pjn`` or ``.onnx`` file, as it is written."""
         stream.close()
-        return compile_file(Path(self.get_input_name())).net
+        return open_source(self.get_input_name()).start(Options()).module
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from pjc.command import say, shown_bytes
+from pjc.commands.shared import say, shown_bytes
 from pjc.dialects import proj
 from pjc.dialects.view import shape_of
 from pjc.mesh import show as show_mesh
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pjc.driver import Compilation
+    from pjc.placement import Placement
     from pjc.runtime.collectives import Collective
 
 TIMES = {
@@ -27,21 +28,25 @@ TIMES = {
 
 def show(console: Console, compilation: Compilation) -> None:
     """Print for each constraint and tensor its sharding, and the collectives of an iteration."""
-    assert compilation.mesh is not None
+    from pjc.runtime.collectives import iteration_collectives
+
+    placement = compilation.placement
+    assert placement.mesh is not None
+    partition = placement.partition()
     say(console, "")
-    say(console, f"mesh {show_mesh(compilation.mesh)}")
-    console.print(shardings(compilation))
-    for note in compilation.partition.notes:
+    say(console, f"mesh {show_mesh(placement.mesh)}")
+    console.print(shardings(partition.program, compilation.dtype))
+    for note in partition.notes:
         say(console, note)
-    for line in assigned(compilation):
+    for line in assigned(placement):
         say(console, line)
     say(console, "")
-    found = compilation.collectives()
+    found = iteration_collectives(compilation.program().lowered("update").compile().as_text())
     if found:
         console.print(collectives(found))
     for line in totals(found):
         say(console, line)
-    predicted = compilation.predict()
+    predicted = placement.predict()
     say(
         console,
         f"predicted: {shown_bytes(predicted.bytes)} in {len(predicted.messages)} collectives; "
@@ -49,12 +54,11 @@ def show(console: Console, compilation: Compilation) -> None:
     )
 
 
-def shardings(compilation: Compilation) -> Table:
+def shardings(program: proj.ProgramOp, dtype: str) -> Table:
     """Return a table of what each node gives and holds: its shape, sharding, and bytes on one device."""
     from rich.markup import escape
 
     table = _table(("constraint", "tensor", "shape", "split by", "a device"), right=("a device",))
-    program = compilation.partition.program
     nodes: dict[str, list[proj.GatherOp | proj.VariableOp]] = {}
     for op in program.walk():
         if isinstance(op, proj.GatherOp):
@@ -66,7 +70,7 @@ def shardings(compilation: Compilation) -> Table:
             name = "value" if isinstance(op, proj.GatherOp) else _shown_role(op.place)
             shape = shape_of(op.sharded_type())
             split = "" if op.sharding is None else op.sharding.show()
-            width = 8 if compilation.options.dtype == "f64" else 4
+            width = 8 if dtype == "f64" else 4
             table.add_row(
                 "" if index else node,
                 name,
@@ -77,14 +81,14 @@ def shardings(compilation: Compilation) -> Table:
     return table
 
 
-def assigned(compilation: Compilation) -> list[str]:
+def assigned(placement: Placement) -> list[str]:
     """Return what a graph partitioner gives, or would give, to each device of the stack axis."""
-    assert compilation.mesh is not None
-    count = compilation.mesh["stack"]
+    assert placement.mesh is not None
+    count = placement.mesh["stack"]
     if count == 1:
         return []
-    found = compilation.assignment(count)
-    taken = compilation.can_assign(compilation.mesh)
+    found = placement.assignment(count)
+    taken = placement.can_assign(placement.mesh)
     takes = "takes" if taken else "could take"
     lines = [""] + [
         f"device {index} of stack {takes} {', '.join(labels) or 'nothing'}: {load / 1e6:.1f} MFlop"

@@ -1,0 +1,87 @@
+"""The way in for Python programs: ``pjc.compile`` and ``pjc.load``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from pjc.diagnostics import mistake
+from pjc.driver import Compilation, again
+from pjc.fields import options_of, require_known
+from pjc.options import Options
+from pjc.runtime.program import Program
+from pjc.sources import Source, source_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Given: TypeAlias = Source | str | Path
+"""A source, the path of a file, or the text of a network, of several lines."""
+
+
+def _with_options(
+    make: Callable[P, Options],
+) -> Callable[[Callable[[Given, Options], R]], Callable[Concatenate[Given, P], R]]:
+    """Let a function of a source and options take the fields of the options as its keywords."""
+
+    def decorate(function: Callable[[Given, Options], R]) -> Callable[Concatenate[Given, P], R]:
+        @functools.wraps(function)
+        def wrapper(source: Given, *args: P.args, **kwargs: P.kwargs) -> R:
+            require_known(Options, kwargs)
+            return function(source, make(*args, **kwargs))
+
+        wrapper.__signature__ = _signature(function)  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function with every option as a keyword of its own."""
+    own = inspect.signature(function)
+    first = next(iter(own.parameters.values()))
+    types = Options.__dataclass_fields__
+    keywords = [
+        inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=types[each.name].type
+        )
+        for each in options_of(Options)
+    ]
+    return own.replace(parameters=[first, *keywords])
+
+
+@_with_options(Options)
+def compile(source: Given, options: Options) -> Program:
+    """Return the compiled solver of a network.
+
+    Args:
+        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), or a
+            source.
+        options: the fields of :class:`Options`, as keywords; see docs/options.md.
+
+    Raises:
+        DiagnosticError: for every mistake in the source, each with its place; and for wrong options.
+    """
+    return Compilation(source_of(source), options).program()
+
+
+def load(path: str | Path) -> Program:
+    """Return the program of a ``.pjx`` file. Nothing in the file is executed.
+
+    Raises:
+        pjc.runtime.artifact.ArtifactError: if the file is missing, truncated, altered, or of another format.
+    """
+    from pjc.export import export
+    from pjc.runtime.artifact import load as read
+
+    if not isinstance(path, str | os.PathLike):
+        raise mistake(f"load takes the path of a .pjx file, found {type(path).__name__}")
+
+    def write(record: dict[str, Any], params: Any, to: Path) -> None:
+        found = again(record)
+        export(found.source, found.options, params, to)
+
+    return read(path, recompile=lambda record, size: again(record, batch=size).program(), export=write)

@@ -1,0 +1,10 @@
+"""The commands of the command line, one file each; each has a ``main`` that takes its arguments."""
+
+COMMANDS = {
+    "compile": "compile",
+    "train": "train",
+    "export": "export",
+    "opt": "opt",
+    "check-operator": "check_operator",
+}
+"""The module of each command, which is imported when the command is run."""

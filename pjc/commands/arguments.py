@@ -1,0 +1,118 @@
+"""From a command line to a record of its arguments, by what the record's fields say of themselves."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pjc import __version__
+from pjc.diagnostics import DiagnosticError
+from pjc.fields import Option, options_of, parts_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the help of a command says beside its arguments."""
+
+    prog: str
+    usage: str
+    description: str
+    epilog: str | None = None
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as written; gives option names room."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def parse(cls: type[T], usage: Usage, arguments: Sequence[str]) -> T:
+    """Return the record that a command line gives; a wrong one ends the process with code 2.
+
+    Raises:
+        DiagnosticError: for values that do not go together.
+    """
+    found = vars(_parser(cls, usage).parse_args(arguments))
+    return _made(cls, found, "")
+
+
+def show_help(cls: type, usage: Usage) -> None:
+    """Print the help of a command on stderr."""
+    _parser(cls, usage).print_help(sys.stderr)
+
+
+def _parser(cls: type, usage: Usage) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=usage.prog,
+        usage=usage.usage,
+        description=usage.description,
+        epilog=usage.epilog,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--version", action="version", version=f"pjc {__version__}")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for path, option in _all(cls, ""):
+        if option.group and option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        _add(groups[option.group] if option.group else parser, path, option)
+    return parser
+
+
+def _all(cls: type, prefix: str) -> list[tuple[str, Option]]:
+    """Return the options of a record and of the records in it, each with the path to it."""
+    found = [(prefix + each.name, each) for each in options_of(cls)]
+    for name, inner in parts_of(cls).items():
+        found += _all(inner, f"{prefix}{name}.")
+    return found
+
+
+def _add(group: argparse._ActionsContainer, path: str, option: Option) -> None:
+    """Add an option to the parser; what it takes is kept under its path."""
+    more: dict[str, Any] = {"help": option.help.replace("%", "%%")}
+    kind = option.kind
+    if kind.switch:
+        more |= {"action": "store_true"}
+    else:
+        more["metavar"] = option.metavar or kind.metavar
+        if not kind.repeated:
+            more["type"] = _reader(option)
+    if not option.flags:
+        group.add_argument(path, **more, **({"nargs": "*"} if kind.repeated else {}))
+        return
+    if kind.repeated:
+        more["action"] = "append"
+    group.add_argument(*option.flags, dest=path, required=option.required, **more)
+
+
+def _reader(option: Option) -> Callable[[str], Any]:
+    """Return an argparse type: the value of a text, or an error with the words of the Python API."""
+
+    def read(text: str) -> Any:
+        try:
+            return option.read(text)
+        except DiagnosticError as error:
+            said = error.diagnostics[0]
+            hint = f"; {said.hint}" if said.hint else ""
+            raise argparse.ArgumentTypeError(said.message + hint) from None
+
+    return read
+
+
+def _made(cls: type[T], found: dict[str, Any], prefix: str) -> T:
+    """Return the record of what was found under a prefix; what was not given keeps its default."""
+    given = {}
+    for each in options_of(cls):
+        if prefix + each.name in found:
+            value = found[prefix + each.name]
+            given[each.name] = each.read(value) if each.kind.repeated else value
+    for name, inner in parts_of(cls).items():
+        given[name] = _made(inner, found, f"{prefix}{name}.")
+    return cls(**given)

@@ -1,0 +1,35 @@
+"""What the command line says of what went wrong, and with which exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pjc.diagnostics import DiagnosticError, PjcError
+
+
+def report(error: Exception) -> int:
+    """Print what went wrong, in a sentence, and return the exit code."""
+    if isinstance(error, DiagnosticError):
+        print(error, file=sys.stderr)
+        return 1
+    if isinstance(error, PjcError):
+        return fail(str(error))
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return fail("out of memory; give a smaller --batch, or a smaller network")
+    if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename else ""
+        return fail(f"{named}{error.strerror or error}")
+    if os.environ.get("PJC_TRACEBACK"):
+        raise error
+    text = " ".join(str(error).split())[:500]
+    return fail(
+        f"internal error, {type(error).__name__}: {text}\n"
+        "hint: this is a mistake in pjc; PJC_TRACEBACK=1 shows where it happened"
+    )
+
+
+def fail(message: str, code: int = 1) -> int:
+    """Print a sentence about what went wrong; return the exit code."""
+    print(f"pjc: error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,72 @@
+"""What a program takes and gives, read from the program alone."""
+
+from __future__ import annotations
+
+from pjc.diagnostics import mistake
+from pjc.dialects import proj
+from pjc.dialects.view import shape_of
+from pjc.passes.samples import batch_of
+from pjc.runtime.emit import dtype_of
+from pjc.runtime.program import Signature, TensorSpec
+
+
+def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
+    """Return the signature of a program that runs so many ``iterations`` in an update.
+
+    Raises:
+        DiagnosticError: if the program reads an input or a target that it does not declare.
+    """
+    ops = list(program.body.block.ops)
+    inputs = [op for op in ops if isinstance(op, proj.InputOp)]
+    targets = [op for op in ops if isinstance(op, proj.TargetOp)]
+    _require_declared(program, {op.label.data for op in (*inputs, *targets)})
+    forward = program.forward_op().body.block.ops
+    parameters = [op for op in forward if isinstance(op, proj.ParameterOp)]
+    iterate = program.iterate_op()
+    return Signature(
+        name=program.sym_name.data,
+        inputs=tuple(_spec(op.label.data, op, _value(op.rows)) for op in inputs),
+        targets=tuple(
+            _spec(
+                op.label.data,
+                op,
+                _value(op.classes),
+                None if op.threshold is None else op.threshold.value.data,
+            )
+            for op in targets
+        ),
+        outputs=tuple(
+            TensorSpec(op.label.data, shape_of(op.value), dtype_of(op.value).name)
+            for op in forward
+            if isinstance(op, proj.OutputOp)
+        ),
+        parameters=tuple(
+            TensorSpec(name, shape_of(op.result)[op.members is not None :], dtype_of(op.result).name)
+            for op in parameters
+            for name in op.names()
+        ),
+        batch=batch_of(program),
+        iterations=iterations,
+        trainable=bool(program.parts.data),
+        families={op.label.data: tuple(op.names()) for op in parameters if op.members is not None},
+        solver=None if iterate is None else iterate.solver.data,
+    )
+
+
+def _spec(
+    label: str, op: proj.InputOp | proj.TargetOp, classes: int | None, threshold: float | None = None
+) -> TensorSpec:
+    return TensorSpec(label, shape_of(op.type), dtype_of(op.type).name, classes, threshold)
+
+
+def _value(given: object) -> int | None:
+    return None if given is None else int(given.value.data)  # type: ignore[attr-defined]
+
+
+def _require_declared(program: proj.ProgramOp, declared: set[str]) -> None:
+    for op in program.walk():
+        if isinstance(op, proj.DatumOp) and op.label.data not in declared:
+            raise mistake(
+                f"program '{program.sym_name.data}' reads '{op.label.data}', which it does not declare",
+                f'write proj.input "{op.label.data}" or proj.target "{op.label.data}" above its variables',
+            )

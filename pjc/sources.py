@@ -1,0 +1,449 @@
+"""Where a network comes from: text in pjc's language, an ONNX model, or IR that a stage left.
+
+A source owns all that the compiler must know of it: the stage that it starts at, the module for given
+options, the options that it does not use, and what a ``.pjx`` keeps of it. A new kind is a class here, in
+:data:`SOURCES`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
+from pjc.fields import differing
+from pjc.frontends.libraries import Libraries, needs_onnx, read_source
+from pjc.options import LOSSES, Options
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+    from pjc.frontends import ast
+    from pjc.onnx.importer import Imported
+
+STAGES = ("net", "feas", "proj")
+"""The stages that a source can start at."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the stages start: a module, and the first values of parameters that came with it, by label."""
+
+    module: ModuleOp
+    initial: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Source(ABC):
+    """A network as it comes to the compiler.
+
+    Attributes:
+        name: what the network is called.
+        what: what messages call sources of the kind.
+        stage: the stage whose IR the module is.
+    """
+
+    kind: ClassVar[str]
+    what: ClassVar[str]
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """The options that make a difference to sources of the kind, but not to all."""
+    name: str
+    stage: str = "net"
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, path: Path) -> bool:
+        """Return whether a file is a source of this kind, by its name or by what it holds."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path: Path) -> Source:
+        """Return the source in a file.
+
+        Raises:
+            DiagnosticError: if it cannot be read.
+        """
+
+    @classmethod
+    @abstractmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Source:
+        """Return the source of which a file keeps a record."""
+
+    @abstractmethod
+    def record(self) -> dict[str, Any]:
+        """Return what a file keeps of the source, as JSON data: enough to start from it again."""
+
+    @abstractmethod
+    def start(self, options: Options) -> Start:
+        """Return the module to start from.
+
+        Raises:
+            DiagnosticError: for every mistake in the source, each with its place.
+        """
+
+    def unused(self) -> frozenset[str]:
+        """Return the names of the options that make no difference to the source."""
+        return frozenset()
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether the network can be had for another batch."""
+        return "batch" not in self.unused()
+
+    def text(self, options: Options) -> str | None:
+        """Return the network in pjc's language; None where it was not written in it."""
+        return None
+
+    def tree(self, options: Options) -> ast.File | None:
+        """Return the syntax tree of the text; None where there is none."""
+        return None
+
+    def dtype(self, options: Options) -> str:
+        """Return the type of the network's numbers."""
+        return options.dtype
+
+    def check_training(self, options: Options) -> None:
+        """Raise DiagnosticError if training needs an option that was not given."""
+        return
+
+    def check(self, options: Options) -> None:
+        """Raise DiagnosticError for an option that would not be used, with the sources that use it."""
+        for name in differing(options):
+            if name in self.unused():
+                users = [cls.what for cls in SOURCES.values() if name in cls.uses]
+                raise mistake(f"{name} does not apply to {self.what}", f"it is for {' and '.join(users)}")
+
+
+_ONNX_OPTIONS = frozenset({"loss", "reinit"})
+_TEXT_OPTIONS = frozenset({"batch", "defines", "dtype"})
+
+
+@dataclass
+class PjnSource(Source):
+    """A network in pjc's language.
+
+    ``file`` is what messages call it; ``libraries`` say where ``use`` looks, by default only among pjc's own.
+    """
+
+    kind = "pjn"
+    what = ".pjn files"
+    uses = _TEXT_OPTIONS
+
+    written: str
+    name: str = "network"
+    file: str = "<string>"
+    libraries: Libraries = field(default_factory=Libraries)
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.suffix == ".pjn"
+
+    @classmethod
+    def open(cls, path: Path) -> PjnSource:
+        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent))
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> PjnSource:
+        libraries = Libraries(recorded=record["libraries"])
+        return cls(record["text"], record["name"], record["file"], libraries)
+
+    def record(self) -> dict[str, Any]:
+        libraries = self.libraries.texts()
+        return {"text": self.written, "name": self.name, "file": Path(self.file).name, "libraries": libraries}
+
+    def unused(self) -> frozenset[str]:
+        return _ONNX_OPTIONS
+
+    def text(self, options: Options) -> str:
+        return self.written
+
+    def tree(self, options: Options) -> ast.File:
+        from pjc.frontends import pjn
+
+        return pjn.parse(self.written, self.file)
+
+    def start(self, options: Options) -> Start:
+        return _elaborated(self.tree(options), self.name, options, self.libraries)
+
+
+def _elaborated(
+    tree: ast.File,
+    name: str,
+    options: Options,
+    libraries: Libraries,
+    parameters: Mapping[str, Any] | None = None,
+) -> Start:
+    from pjc.frontends.elaborate import elaborate
+
+    found = elaborate(
+        tree,
+        name=name,
+        defines=options.defines,
+        batch=options.batch,
+        dtype=options.dtype,
+        libraries=libraries,
+        parameters=parameters,
+    )
+    return Start(found.module, found.initial)
+
+
+@dataclass
+class OnnxSource(Source):
+    """An ONNX model, through the text that the importer makes of it.
+
+    A model that gives its batch a number is first read as one of any batch. Where that fails, for another
+    batch than the model's or perhaps for its own, it is read as it says.
+    """
+
+    kind = "onnx"
+    what = "ONNX models"
+    uses = _TEXT_OPTIONS | _ONNX_OPTIONS
+
+    name: str
+    file: str
+    path: Path | None = None
+    """The model; None where a record kept only the text that was made of it."""
+    found: dict[str | None, Imported] = field(default_factory=dict)
+    """The text that the model was read as, by the loss that was asked for."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.suffix == ".onnx"
+
+    @classmethod
+    def open(cls, path: Path) -> OnnxSource:
+        with needs_onnx(str(path)):
+            import pjc.onnx.importer  # noqa: F401
+        return cls(name_of(path), f"{path}.pjn", path)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> PjnSource:
+        """Return the text that was made of the model, which it was compiled as."""
+        return PjnSource.of_record(record)
+
+    def record(self) -> dict[str, Any]:
+        (text,) = (each.text for each in self.found.values())
+        return {"text": text, "name": self.name, "file": Path(self.file).name, "libraries": {}}
+
+    def check_training(self, options: Options) -> None:
+        if options.loss is None:
+            raise mistake(
+                f"{self.path} does not say what training is to reach; give --loss, as in --loss {LOSSES[0]}"
+            )
+
+    def text(self, options: Options) -> str:
+        self.start(options)
+        return self.found[options.loss].text
+
+    def tree(self, options: Options) -> ast.File:
+        from pjc.frontends import pjn
+
+        return pjn.parse(self.text(options), self.file)
+
+    def start(self, options: Options) -> Start:
+        if options.loss in self.found:
+            return self._read(self.found[options.loss], options)
+        for assume in (True, False):
+            found = self._imported(options, assume)
+            try:
+                start = self._read(found, options)
+            except DiagnosticError:
+                if not found.assumed:
+                    raise
+                continue
+            self.found[options.loss] = found
+            return start
+        raise AssertionError("unreachable")
+
+    def _imported(self, options: Options, assume: bool) -> Imported:
+        from pjc.onnx.importer import import_file
+
+        assert self.path is not None
+        return import_file(self.path, options.loss, assume=assume)
+
+    def _read(self, found: Imported, options: Options) -> Start:
+        from pjc.frontends import pjn
+
+        tree = pjn.parse(found.text, self.file)
+        parameters = {} if options.reinit else found.parameters
+        return _elaborated(tree, self.name, options, Libraries(), parameters)
+
+
+@dataclass
+class IrSource(Source):
+    """IR that a stage left, perhaps edited, in MLIR's syntax: one net.network, feas.problem or proj.program.
+
+    It goes on from where it stands: what the stages before would have taken from the options is in it.
+    """
+
+    kind = "ir"
+    what = "IR"
+
+    name: str
+    file: str
+    written: str
+    stage: str
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        try:
+            with path.open("rb") as file:
+                return looks_like_ir(file.read(2**16).decode("utf-8", "replace"))
+        except OSError:
+            return False
+
+    @classmethod
+    def open(cls, path: Path) -> IrSource:
+        return cls._of(read_source(path), str(path))
+
+    @classmethod
+    def _of(cls, written: str, file: str) -> IrSource:
+        module = parse_ir(written, file)
+        stage = stage_of(module, file)
+        if "mesh" in module.body.block.first_op.properties:  # type: ignore[union-attr]
+            raise mistake(f"{file} is placed on a mesh already", "start from --emit proj, and give --mesh")
+        return cls(_symbol(module), file, written, stage)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> IrSource:
+        return cls._of(record["text"], record["file"])
+
+    def record(self) -> dict[str, Any]:
+        return {"text": self.written, "file": Path(self.file).name}
+
+    def unused(self) -> frozenset[str]:
+        fixed = _ONNX_OPTIONS | _TEXT_OPTIONS
+        if self.stage != "net":
+            fixed |= {"unroll"}
+        if self.stage == "proj":
+            fixed |= {"solver", "level", "copies"}
+        return fixed
+
+    def check(self, options: Options) -> None:
+        for name in differing(options):
+            if name in self.unused() - _ONNX_OPTIONS - _TEXT_OPTIONS:
+                earlier = "net" if name == "unroll" else "net and feas"
+                raise mistake(
+                    f"{name} does not apply to {self.file}, which starts at {self.stage}",
+                    f"it is for networks that start at {earlier}",
+                )
+        super().check(options)
+
+    def start(self, options: Options) -> Start:
+        return Start(parse_ir(self.written, self.file))
+
+    def dtype(self, options: Options) -> str:
+        return "f64" if _holds_f64(self.start(options).module) else "f32"
+
+
+SOURCES: dict[str, type[Source]] = {cls.kind: cls for cls in (PjnSource, OnnxSource, IrSource)}
+"""The kinds of sources; the first that recognises a file reads it."""
+
+
+def open_source(path: str | Path) -> Source:
+    """Return the source in a file.
+
+    Raises:
+        DiagnosticError: if it cannot be read, or is no source of a kind that is known.
+    """
+    path = Path(path)
+    for cls in SOURCES.values():
+        if cls.recognises(path):
+            return cls.open(path)
+    return PjnSource.open(path)
+
+
+def source_of(given: Source | str | Path) -> Source:
+    """Return the source that Python code names: itself, a text of several lines, or a path.
+
+    Raises:
+        DiagnosticError: as :func:`open_source`; and for anything else.
+    """
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, str) and "\n" in given:
+        return IrSource._of(given, "<string>") if looks_like_ir(given) else PjnSource(given)
+    if isinstance(given, str | Path):
+        return open_source(given)
+    raise mistake(
+        f"a network is a path, a text of several lines or a source, found {type(given).__name__}",
+        "as in pjc.compile('model.pjn')",
+    )
+
+
+def restored(record: Mapping[str, Any]) -> Source:
+    """Return the source of a record that has its kind with it."""
+    return SOURCES[record["kind"]].of_record(record)
+
+
+def name_of(path: Path) -> str:
+    """Return what a network in a file is called."""
+    name = "".join(c if c.isalnum() else "_" for c in path.stem) or "network"
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def looks_like_ir(text: str) -> bool:
+    """Return whether a text holds IR: its first words that are no comment are an operation's."""
+    for line in text.splitlines():
+        words = line.strip()
+        if words and not words.startswith("//"):
+            return words.lstrip('"').startswith(("builtin.module", "module", *_ROOTS))
+    return False
+
+
+def parse_ir(text: str, file: str) -> ModuleOp:
+    """Return the module of a text in MLIR's syntax, verified.
+
+    Raises:
+        DiagnosticError: if it cannot be parsed, or breaks a rule of its dialects.
+    """
+    from xdsl.dialects.builtin import ModuleOp
+    from xdsl.parser import Parser
+    from xdsl.utils.exceptions import ParseError, VerifyException
+
+    from pjc.universe import context
+
+    try:
+        found = Parser(context(), text, file).parse_module()
+        module = found if isinstance(found, ModuleOp) else ModuleOp([found])
+        module.verify()
+        return module
+    except ParseError as error:
+        place = error.span.get_location()
+        width = max(1, error.span.end - error.span.start)
+        span = Span(file, place.line, place.col, place.line, place.col + width)
+        raise DiagnosticError([Diagnostic(error.msg, span)], {file: text}) from error
+    except VerifyException as error:
+        raise mistake(f"{file}: {' '.join(str(error).split())}") from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise mistake(f"{file} cannot be read as IR: {error}") from error
+
+
+_ROOTS = {"net.network": "net", "feas.problem": "feas", "proj.program": "proj"}
+"""The operation that a module holds at each stage."""
+
+
+def stage_of(module: ModuleOp, file: str) -> str:
+    """Return the stage that a module stands at; raise DiagnosticError if it holds no network, or several."""
+    found = [op.name for op in module.ops]
+    if len(found) != 1 or found[0] not in _ROOTS:
+        held = ", ".join(found[:5]) or "nothing"
+        raise mistake(f"{file} should hold one of {', '.join(_ROOTS)}, and it holds {held}")
+    return _ROOTS[found[0]]
+
+
+def _symbol(module: ModuleOp) -> str:
+    (op,) = module.ops
+    return str(op.properties["sym_name"].data)  # type: ignore[attr-defined]
+
+
+def _holds_f64(module: ModuleOp) -> bool:
+    from xdsl.dialects.builtin import TensorType, f64
+
+    return any(
+        isinstance(value.type, TensorType) and value.type.element_type == f64
+        for op in module.walk()
+        for value in op.results
+    )

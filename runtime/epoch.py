@@ -1,0 +1,181 @@
+"""An epoch of training: batches in an order of its own, each queued on the device."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .data.dataset import Dataset
+from .distributed import Share
+from .history import Result
+from .listener import Listener
+from .stepper import Stepper
+from .trainable import TrainError
+
+_TICK = 0.1
+"""Seconds between two looks at the device inside an epoch."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of every epoch, as this process's devices take them."""
+
+    data: Dataset
+    size: int
+    seed: int
+    share: Share
+
+    @property
+    def count(self) -> int:
+        """How many there are in an epoch."""
+        return len(self.data) // self.size
+
+    def after(self, at: Result) -> Iterator[tuple[Any, Any]]:
+        """Yield the batches (x, y) of the epoch that ``at`` stands in, from there on."""
+        data, size, share = self.data, self.size, self.share
+        order = np.random.default_rng([self.seed, at.epoch]).permutation(len(data))
+        if size == len(data):  # a batch of all samples: each may have parameters of its own
+            order = np.arange(size)
+        rows = share.rows(size)
+        for batch in range(at.batch, self.count):
+            chosen = order[batch * size : (batch + 1) * size][rows]
+            yield share.batch(data.x[chosen], size), share.batch(data.y[chosen], size)
+
+    def abstract(self) -> tuple[Any, Any]:
+        """Return the shapes and types of a batch."""
+        x, y = (
+            jax.ShapeDtypeStruct((self.size, *each.shape[1:]), each.dtype)
+            for each in (self.data.x, self.data.y)
+        )
+        return x, y
+
+
+class _Sums(NamedTuple):
+    """What the batches of an epoch told: the sum of gaps, the largest |t| by dot, the sum of the violations.
+
+    Of a batch that is the violation of the set from which the parameters were farthest.
+    """
+
+    gap: Any
+    multipliers: dict[str, Any]
+    violation: Any
+
+
+class Step:
+    """A stepper's step, jitted: it takes over the arrays that it is given, and adds up what batches tell."""
+
+    def __init__(self, stepper: Stepper, share: Share) -> None:
+        def step(carried: Any, sums: _Sums, wishes: Any, x: Any, y: Any) -> tuple[Any, _Sums, Any]:
+            """Also return whether there is a wish to stop among ``wishes``: see Share.question."""
+            carried, info = stepper.step(carried, x, y)
+            return carried, _added(sums, info), wishes.max()
+
+        self.stepper = stepper
+        self.share = share
+        self.jitted = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
+
+    def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
+        """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""
+        nothing = _Sums(np.float32(0), {}, np.float32(0))
+        told = jax.eval_shape(self.jitted, carried, nothing, np.zeros(1, np.int32), *batches.abstract())[1]
+        numbers = {
+            "gap": np.float32(start.gap_sum),
+            "violation": np.float32(start.violation_sum),
+            **{f"t {dot}": np.float32(start.multipliers.get(dot, 0)) for dot in told.multipliers},
+        }
+        found = self.share.everywhere(numbers)
+        multipliers = {dot: found[f"t {dot}"] for dot in told.multipliers}
+        return _Sums(found["gap"], multipliers, found["violation"])
+
+
+def _added(sums: _Sums, info: Mapping[str, Any]) -> _Sums:
+    """Return the sums with what a batch told."""
+    found = info.get("t", {})
+    largest = {label: jnp.maximum(sums.multipliers.get(label, 0), found[label]) for label in found}
+    farthest = functools.reduce(jnp.maximum, info.get("violation", {}).values(), jnp.float32(0))
+    return _Sums(
+        sums.gap + info["gap"].astype(jnp.float32), largest, sums.violation + farthest.astype(jnp.float32)
+    )
+
+
+class _Epoch:
+    """An epoch while it runs: what is carried from batch to batch, and the sums of what batches told."""
+
+    def __init__(self, step: Step, start: Result, batches: Batches) -> None:
+        self.began = time.monotonic()
+        self.step = step
+        self.start = start
+        self.batch = start.batch
+        # The step takes its arrays over, and the caller keeps those of the start.
+        self.carried: Mapping[str, Any] = step.share.everywhere(step.stepper.carried(start))
+        self.sums = step.sums(self.carried, start, batches)
+
+    def advance(self, wish: bool, x: Any, y: Any) -> Any:
+        """Queue a batch on the device; return whether some process wishes to stop, once that is known."""
+        question = self.step.share.question(wish)
+        self.carried, self.sums, answer = self.step.jitted(self.carried, self.sums, question, x, y)
+        self.batch += 1
+        return answer
+
+    def gap_sum(self) -> float:
+        """Return the sum of the gaps, once the device is done with all batches; raise if it diverged."""
+        total = float(self.sums.gap)
+        if not math.isfinite(total):
+            raise TrainError(
+                f"training diverged: the gap is {total} in epoch {self.start.epoch + 1}; try another "
+                "--solver, a smaller --step, or smaller initial parameters"
+            )
+        return total
+
+    def mean_gap(self) -> float:
+        """Return the mean of the gaps."""
+        return self.gap_sum() / max(self.batch, 1)
+
+    def result(self) -> Result:
+        """Return where training stands."""
+        at = replace(
+            self.start,
+            batch=self.batch,
+            gap_sum=self.gap_sum(),
+            multipliers={label: float(value) for label, value in self.sums.multipliers.items()},
+            violation_sum=float(self.sums.violation),
+            seconds=self.start.seconds + time.monotonic() - self.began,
+        )
+        return self.step.stepper.result(self.step.share.local(self.carried), at)
+
+
+def run_epoch(
+    step: Step, start: Result, batches: Batches, checkpoint_seconds: float, listener: Listener
+) -> tuple[Result, bool]:
+    """Run the rest of the epoch after ``start``; return the result and whether to stop.
+
+    The result's ``batch`` tells how many are done, which is all of them unless training is to stop.
+    Batches are queued on the device without waiting for them, except for a look at the sum of gaps
+    every ``_TICK`` seconds, which also bounds the queue.
+    """
+    epoch = _Epoch(step, start, batches)
+    looked = saved = epoch.began
+    wish = stopping = False
+    for x, y in batches.after(start):
+        answer = epoch.advance(wish, x, y)
+        now = time.monotonic()
+        if now - looked >= _TICK:
+            listener.progress(epoch.batch, epoch.mean_gap())
+            looked = now
+        if now - saved >= checkpoint_seconds and epoch.batch < batches.count:
+            listener.checkpoint(epoch.result())
+            saved = time.monotonic()
+        wish = listener.should_stop()
+        stopping = step.share.agreed(wish, answer)
+        if stopping:
+            break
+    listener.progress(epoch.batch, epoch.mean_gap())
+    return epoch.result(), stopping

@@ -129,20 +129,15 @@ class _Loop:
         kind = self.slice_type(op.results[0])
         if isinstance(op, ops.OperationOp):
             return _value(op, values, kind)
-        properties = dict(op.properties)
-        if isinstance(op, view.SliceOp):
-            properties["limits"] = view.sizes([kind.get_shape()[0], *op.limits.get_values()[1:]])
-        return type(op).create(
-            operands=[values[operand] for operand in op.operands],
-            result_types=[kind],
-            properties=properties,
-        )
+        assert isinstance(op, view.ViewOp)
+        first, *_ = kind.get_shape()
+        return op.changed([values[operand] for operand in op.operands], lambda step: step.with_first(first))
 
 
 def is_common(op: Operation, operand: int) -> bool:
     """Whether all iterations of an op in a loop read the same operand, rather than a share each."""
-    if isinstance(op, view.BroadcastOp):
-        return 0 not in op.dims.get_values()
+    if isinstance(op, view.ViewOp):
+        return 0 in op.step(operand).repeated(shape_of(op.operands[operand]))
     return isinstance(op, ops.NodeOp) and op.is_common(operand)
 
 

@@ -22,7 +22,7 @@ from pjc.diagnostics import DiagnosticError, Span
 from pjc.dialects import ops, view
 from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import ShapeError
-from pjc.frontends.builtins import FUNCTIONS, of_elementwise
+from pjc.frontends.builtins import FUNCTIONS, of_operation
 from pjc.frontends.elaborate import elaborate
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.pjn import parse
@@ -109,7 +109,7 @@ def images(net: Network) -> None:
     p = net.max_pool(net.conv2d(x, w, strides=2), 2)
     m = net.mean(net.avg_pool(net.abs(p), (2, 1)), axis=(1, 2))
     net.output("m", m)
-    net.require_in(w, "ball", radius=2, axis=(0, 1))
+    net.require_in(w, "ball", 2, axis=(0, 1))
     net.require_squared_error(m, y)
 
 
@@ -233,7 +233,7 @@ class SoftOp(ops.ElementwiseOp):
 
 
 def test_an_operation_is_a_function_by_its_declaration() -> None:
-    function, net = of_elementwise(SoftOp), Network("m", batch=4)
+    function, net = of_operation(SoftOp), Network("m", batch=4)
     assert function.name == "soft" and [slot.name for slot in function.slots] == ["x", "slope"]
     x, span = net.input("x", (4, 6)), Span("m.pjn", 1, 1, 1, 2)
     made = function(net, {"x": [Given(None, x, span)], "slope": [Given(None, 2, span)]})
@@ -268,10 +268,11 @@ def everything(net: Network) -> None:
     net.require_multi_label(x, numbers)
     net.require_squared_error(values[0], x)
     net.require_equal(x, numbers)
-    described: list[dict[str, Any]] = [{"low": -1, "high": 1}, {}, {}, {"radius": 2, "axis": 0}, {}, {"k": 3}]
-    described += [{"levels": (-1, 0, 1)}, {"entries": [[1, 0, 1, 1]] * 9}, {"rank": 2}, {"value": 0.5}]
-    for kind, given in zip(SETS, described, strict=True):
-        net.require_in(table, kind, **given)
+    for kind, *given in (
+        *(("box", -1, 1), ("nonneg",), ("ball",), ("sphere", 2, 0), ("simplex",), ("sparse", 3)),
+        *(("levels", (-1, 0, 1)), ("equal", 0.5), ("rank", 2), ("mask", [[1, 0, 1, 1]] * 9)),
+    ):
+        net.require_in(table, kind, *given)
 
 
 # --- what it refuses ----------------------------------------------------------------------------------
@@ -298,19 +299,16 @@ def everything(net: Network) -> None:
         (lambda net, x, y: net.require_cross_entropy(x, y), "the last dimension|their dimensions differ"),
         (lambda net, x, y: net.require_equal(x, y), "compares with a target of numbers or with an input"),
         (lambda net, x, y: net.require_squared_error(x, x, -1), "strength must be positive, found -1"),
-        (lambda net, x, y: net.require_in(x, "ball", radius=-1), "radius must be positive, found -1"),
+        (lambda net, x, y: net.require_in(x, "ball", -1), "radius must be positive, found -1"),
         (lambda net, x, y: net.require_in(x, "bal"), "there is no set 'bal'"),
-        (lambda net, x, y: net.require_in(x, "box", low=1), "box needs the argument 'high', a number"),
-        (lambda net, x, y: net.require_in(x, "nonneg", low=1), "nonneg has no argument 'low'"),
+        (lambda net, x, y: net.require_in(x, "box", 1), r"'box' takes low, high; found \[1\]"),
+        (lambda net, x, y: net.require_in(x, "nonneg", 1), r"'nonneg' takes no arguments; found \[1\]"),
         (
             lambda net, x, y: net.require_in(x, "ball", radius="a"),
             "'radius' must be a number above 0, found 'a'",
         ),
-        (
-            lambda net, x, y: net.require_in(x, "mask", entries=[[1], [1, 2]]),
-            "'entries' must be a number, or nested",
-        ),
-        (lambda net, x, y: net.require_in(x, "rank", rank=9), "rank needs a number from 1 to 4"),
+        (lambda net, x, y: net.require_in(x, "mask", [[1], [1, 2]]), "'entries' must be a number, or nested"),
+        (lambda net, x, y: net.require_in(x, "rank", 9), "rank needs a number from 1 to 4"),
         (lambda net, x, y: net.loop("t", 0, lambda t: ([], [])), "a loop has 1 to .* iterations"),
         (lambda net, x, y: net.loop("t", 2, lambda t, h: ([], []), [x]), "carries f32.* returns nothing"),
         (

@@ -61,21 +61,18 @@ class Losses(Place):
         found = _numbers("equal", value, target)
         self._require(ops.EqualOp(value.ssa, found.ssa))
 
-    def require_in(self, value: Tensor, kind: str, /, **given: Any) -> None:
-        """Require a value to be in a set: ``net.require_in(w, "box", low=-1, high=1)``.
+    def require_in(self, value: Tensor, kind: str, /, *given: Any, **named: Any) -> None:
+        """Require a value to be in a set: ``require_in(w, "box", -1, 1)``, ``require_in(w, "ball", axis=0)``.
 
-        ``kind`` is one of the sets of docs/language.md, ``given`` are its arguments by name; masks and values
-        are numbers, nested sequences of them, or arrays.
+        The arguments are those that docs/language.md lists; masks and values are numbers, nested sequences of
+        them, or arrays.
         """
-        self.require_set(value, kind, arguments(kind, given))
+        self.require_set(value, kind, arguments(kind, given, named))
 
     def require_set(
         self, value: Tensor, kind: str, given: Mapping[str, Any], called: str | None = None
     ) -> None:
-        """Require a value to be in a set, by arguments of the types that ``dialects/sets.py`` takes.
-
-        ``called`` is what labels call the value; by default its name, if it is a parameter.
-        """
+        """Require a value to be in a set that ``dialects/sets.py`` describes; labels call it ``called``."""
         owner = value.ssa.owner
         known = owner.label.data if isinstance(owner, ops.ParameterOp) else self.label("value")
         op = ops.SetOp(value.ssa, kind, described(kind, given, value.shape))

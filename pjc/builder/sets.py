@@ -1,4 +1,4 @@
-"""The arguments of a set, as Python gives them, to those that ``dialects/sets.py`` takes."""
+"""The arguments of a set, as Python gives them: checked, and with the defaults of ``dialects/sets.py``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pjc.dialects.sets import SETS, Argument, Kind
 from pjc.dialects.shapes import ShapeError
 
 
-def arguments(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a set, each of its kind; raises ShapeError."""
+def arguments(kind: str, given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a set by name, given in their order or by name; raises ShapeError."""
     if kind not in SETS:
         raise ShapeError(f"there is no set '{kind}'", f"known are {', '.join(SETS)}")
-    known = {argument.name: argument for argument in SETS[kind].arguments}
-    for name in given:
-        if name not in known:
-            raise ShapeError(f"{kind} has no argument '{name}'", f"it has {', '.join(known) or 'none'}")
-    for name, argument in known.items():
-        if argument.required and name not in given:
-            raise ShapeError(f"{kind} needs the argument '{name}', {argument.kind.value}")
-    return {name: _converted(known[name], value) for name, value in given.items()}
+    wanted = {argument.name: argument for argument in SETS[kind].arguments}
+    found = {**dict(zip(wanted, given, strict=False)), **named}
+    missing = [name for name, argument in wanted.items() if argument.required and name not in found]
+    if missing or set(found) - set(wanted) or len(found) < len(given) + len(named):
+        known = ", ".join(wanted) or "no arguments"
+        raise ShapeError(f"'{kind}' takes {known}; found {[*given, *named]}")
+    return {name: _converted(wanted[name], value) for name, value in found.items()}
 
 
 def _converted(argument: Argument, value: Any) -> Any:
+    """Return an argument as ``dialects/sets.py`` takes it."""
     try:
         match argument.kind:
             case Kind.NUMBER | Kind.POSITIVE:

@@ -96,7 +96,7 @@ _ALL = (
 )
 
 
-def of_elementwise(kind: type[ElementwiseOp]) -> Function:
+def of_operation(kind: type[ElementwiseOp]) -> Function:
     """Return the function of an operation that works entry by entry: of a tensor and its numbers."""
     slots = [Slot(name, required=default is None) for name, default in kind.NUMBERS.items()]
     converters: dict[str, Converter] = {"x": tensor, **dict.fromkeys(kind.NUMBERS, number)}
@@ -107,4 +107,4 @@ def of_elementwise(kind: type[ElementwiseOp]) -> Function:
     return Function(kind.operator_name(), (Slot("x"), *slots), converters, build)
 
 
-FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(of_elementwise, DECLARED))}
+FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(of_operation, DECLARED))}

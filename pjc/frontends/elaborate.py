@@ -381,12 +381,12 @@ class Elaborator:
         call = within if isinstance(within, ast.Call) else ast.Call(function.span, function, ())
         given = self.evaluator.given(call, scope)
         site = self.evaluator.site(node, scope)
-        wanted: object = self.evaluator.call_function(SETS[function.id], call, given, site)
-        if is_poisoned(value) or not isinstance(wanted, dict):
+        described: object = self.evaluator.call_function(SETS[function.id], call, given, site)
+        if is_poisoned(value) or not isinstance(described, dict):
             return
         if not isinstance(value, Tensor):
             raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
-        site.require_set(value, function.id, wanted, self._named_value(node.loss, scope))
+        site.require_set(value, function.id, described, self._named_value(node.loss, scope))
 
     @staticmethod
     def _named_value(node: ast.Node, scope: Scope) -> str:

@@ -50,20 +50,20 @@ CONVERTERS: dict[Kind, Converter] = {
 
 def _function(name: str, kind: SetKind) -> Function:
     """Return the function of a set; its value are the arguments, by name."""
-    several = next((each.name for each in kind.arguments if each.kind is Kind.LEVELS), None)
+    several = [argument.name for argument in kind.arguments if argument.kind is Kind.LEVELS]
     slots = tuple(
         Slot(
             argument.name,
             required=argument.required,
-            rest=argument.name == several,
-            named=several is not None and argument.name != several,
+            rest=argument.kind is Kind.LEVELS,
+            named=bool(several) and argument.kind is not Kind.LEVELS,
         )
         for argument in kind.arguments
     )
     converters = {argument.name: CONVERTERS[argument.kind] for argument in kind.arguments}
 
     def build(site: object, *rest: float, **given: Any) -> dict[str, Any]:
-        return given if several is None else {**given, several: list(rest)}
+        return {**dict.fromkeys(several, rest), **given}
 
     return Function(name, slots, converters, build)
 

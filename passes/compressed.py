@@ -134,7 +134,7 @@ def given_value(node: ops.GivenOp | ops.IndexOp) -> Operation:
     """Return the op that gives the value of a datum, of a constant, or indices."""
     if isinstance(node, ops.ConstantOp):
         constant = node.clone()
-        constant.part = None
+        constant.part, constant.result.name_hint = None, None
         return constant
     assert isinstance(node, ops.SourceOp)
     return proj.DatumOp(node.label.data, node.result.type)

@@ -68,7 +68,7 @@ def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """Return the room that a module is in: a folder at the top, or one of its own folders, or a base module."""
+    """Return the room of a module: a folder at the top or in one, or that of the base modules."""
     first, *rest = module.split(".")[1:] or [""]
     if module in BASE:
         return "base"

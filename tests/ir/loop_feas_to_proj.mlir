@@ -62,8 +62,8 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     proj.part "B" {
 // CHECK-NEXT:       %13 = proj.datum "x" : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %13 to [#proj.path<@h.0>] : tensor<4x2xf32>
-// CHECK-NEXT:       %h0_1 = op.constant 0.000000e+00 called "h0" : tensor<1x2xf32>
-// CHECK-NEXT:       proj.write %h0_1 to [#proj.path<@h.1 via place [0, 0, 4]>] : tensor<1x2xf32>
+// CHECK-NEXT:       %14 = op.constant 0.000000e+00 called "h0" : tensor<1x2xf32>
+// CHECK-NEXT:       proj.write %14 to [#proj.path<@h.1 via place [0, 0, 4]>] : tensor<1x2xf32>
 // CHECK-NEXT:       %15 = proj.gather "b" from [#proj.path<@h.2 via broadcast [4, 2] [1] for 4>] : tensor<2xf32>
 // CHECK-NEXT:       proj.write %15 to [#proj.path<@b.slot>, #proj.path<@h.2 via broadcast [4, 2] [1] for 4>] : tensor<2xf32>
 // CHECK-NEXT:       %16 = proj.read @i.0 : tensor<4x2xf32>

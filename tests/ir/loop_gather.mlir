@@ -64,8 +64,8 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.part "B" {
 // CHECK-NEXT:       %15 = proj.gather "table" from [#proj.path<@sum_relu.1 via gather "tokens" [4, 2] then transpose [1, 0, 2] for 2 apart>] : tensor<7x3xf32>
 // CHECK-NEXT:       proj.write %15 to [#proj.path<@table.slot>, #proj.path<@sum_relu.1 via gather "tokens" [4, 2] then transpose [1, 0, 2] for 2 apart>] : tensor<7x3xf32>
-// CHECK-NEXT:       %h0_1 = op.constant 0.000000e+00 called "constant" : tensor<4x3xf32>
-// CHECK-NEXT:       proj.write %h0_1 to [#proj.path<@sum_relu.0 via reshape [1, 4, 3] then place [0, 0, 2]>] : tensor<4x3xf32>
+// CHECK-NEXT:       %16 = op.constant 0.000000e+00 called "constant" : tensor<4x3xf32>
+// CHECK-NEXT:       proj.write %16 to [#proj.path<@sum_relu.0 via reshape [1, 4, 3] then place [0, 0, 2]>] : tensor<4x3xf32>
 // CHECK-NEXT:       %17 = proj.read @identity.0 : tensor<2x4x3xf32>
 // CHECK-NEXT:       %18 = proj.gather "identity" from [#proj.path<@sum_relu.0 via shift [1]>, #proj.path<@margin.0 via slice [1, 0, 0] [2, 4, 3] [1, 1, 1] then reshape [4, 3]>] : tensor<2x4x3xf32>
 // CHECK-NEXT:       %19, %20 = proj.project "identity" {}(%17) to %18 of "identity" : tensor<2x4x3xf32> to tensor<2x4x3xf32> -> tensor<2x4x3xf32> to tensor<2x4x3xf32>

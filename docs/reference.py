@@ -1,7 +1,7 @@
 """Writes what the documentation takes from the code: ``python docs/reference.py``.
 
-docs/passes.md from the docstrings of the passes, docs/options.md from the fields of the options, and the table
-of docs/data.md from the sources of data. tests/test_docs.py holds the pages to them.
+docs/passes.md from the docstrings of the passes, docs/options.md from the fields of the options, and the
+table of docs/data.md from the sources of data. tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
@@ -47,10 +47,9 @@ def page() -> str:
 
 OPTIONS_HEAD = """# Options
 
-How to compile: as options of `pjc` and `pjc train`, and as keywords of `pjc.compile` and `pjc.Options`. A value
-that is out of its range is refused, and so is an option that the solver or the source that was chosen does not
-use. docs/solvers.md is about the solvers. This page is generated from the fields of `Options` by
-docs/reference.py.
+How to compile: as options of `pjc` and `pjc train`, and as keywords of `pjc.compile` and `pjc.Options`. A
+value that is out of its range is refused, and so is an option that the chosen [solver](solvers.md) or source
+does not use. This page is generated from the fields of `Options` by docs/reference.py.
 """
 
 

@@ -89,6 +89,7 @@ class FakeCompilation:
     options: Options
     watch: Any
     dtype = "f32"
+    chooses_copies = True
 
     def emit(self, stage: str) -> str:
         self.watch("net-canonicalize", "canonical text")

@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 from pjc.diagnostics import mistake
 from pjc.driver import Compilation, again
@@ -16,10 +16,13 @@ from pjc.options import Options
 from pjc.runtime.program import Program
 from pjc.sources import Source, source_of
 
+if TYPE_CHECKING:
+    from pjc.builder import Network
+
 P = ParamSpec("P")
 R = TypeVar("R")
-Given: TypeAlias = Source | str | Path
-"""A source, the path of a file, or the text of a network, of several lines."""
+Given: TypeAlias = "Source | Network | str | Path"
+"""A source, a network that was built, the path of a file, or the text of a network, of several lines."""
 
 
 def _with_options(
@@ -59,8 +62,8 @@ def compile(source: Given, options: Options) -> Program:
     """Return the compiled solver of a network.
 
     Args:
-        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), or a
-            source.
+        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), a
+            ``pjc.builder.Network``, or a source.
         options: the fields of :class:`Options`, as keywords; see docs/options.md.
 
     Raises:

@@ -21,6 +21,7 @@ from pjc.options import LOSSES, Options
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from pjc.builder import Network
     from pjc.frontends import ast
     from pjc.onnx.importer import Imported
 
@@ -355,8 +356,9 @@ def open_source(path: str | Path) -> Source:
     return PjnSource.open(path)
 
 
-def source_of(given: Source | str | Path) -> Source:
-    """Return the source that Python code names: itself, a text of several lines, or a path.
+def source_of(given: Source | Network | str | Path) -> Source:
+    """Return the source that Python code names: itself, a network that was built, a text of several lines, or
+    a path.
 
     Raises:
         DiagnosticError: as :func:`open_source`; and for anything else.
@@ -367,8 +369,12 @@ def source_of(given: Source | str | Path) -> Source:
         return IrSource._of(given, "<string>") if looks_like_ir(given) else PjnSource(given)
     if isinstance(given, str | Path):
         return open_source(given)
+    from pjc.builder import Network
+
+    if isinstance(given, Network):
+        return IrSource._of(str(given.module()), f"<{given.name}>")
     raise mistake(
-        f"a network is a path, a text of several lines or a source, found {type(given).__name__}",
+        f"a network is a path, a text of several lines, a source or a Network, found {type(given).__name__}",
         "as in pjc.compile('model.pjn')",
     )
 

@@ -48,9 +48,8 @@ def page() -> str:
 OPTIONS_HEAD = """# Options
 
 How to compile: as options of `pjc` and `pjc train`, and as keywords of `pjc.compile` and `pjc.Options`. A
-value that is out of its range is refused, and so is an option that the solver or the source that was chosen
-does not use. docs/solvers.md is about the solvers. This page is generated from the fields of `Options` by
-docs/reference.py.
+value that is out of its range is refused, and so is an option that the chosen [solver](solvers.md) or source
+does not use. This page is generated from the fields of `Options` by docs/reference.py.
 """
 
 

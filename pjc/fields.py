@@ -262,8 +262,7 @@ def option(
 ) -> T:
     """Return a dataclass's field with what is known of an option; see :class:`Option`.
 
-    A default that could be changed is copied for each record. ``flags`` are ``--NAME`` by default, with
-    dashes.
+    A default that could be changed is copied for each record. ``flags`` are ``--NAME`` by default.
     """
     metadata = {
         "kind": kind,

@@ -227,9 +227,10 @@ class Program:
 
         The sets are taken in the order of the text: of several on one parameter the last holds exactly.
         """
+        taken = self._taken(params)
         if "finish" not in self._functions:
             return dict(params)
-        return self._like(params, self._functions["finish"](self._taken(params)))
+        return self._like(params, self._functions["finish"](taken))
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.

@@ -588,7 +588,7 @@ class _Revision:
         self.warned.update(new)
         if not new:
             return None
-        automatic = self.compilation.options.words == ("auto",)
+        automatic = self.compilation.chooses_copies
         for label in new:
             advice = "it is held from now on" if automatic else f"--copies {label}=held would be exact"
             text = f"{label}: |t| reached {large[label]:.2g}, too large for the factored form; {advice}"

@@ -50,6 +50,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
+from pjc.dialects.layout import ShardingAttr
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape
 from pjc.dialects.signature import Signature
@@ -257,6 +258,7 @@ class TargetOp(SourceOp):
 class ParameterOp(NodeOp):
     """A free variable that training finds: ``op.parameter "w" <1.0 * he_normal> : tensor<64x128xf32>``.
 
+    In a program it is the value that the parameter has before an update, perhaps split over a mesh.
     With ``family 8`` it is eight parameters along the first axis, each initialized by itself. ``members``
     names the parameters of a loop's iterations, by which they are known outside.
     """
@@ -267,12 +269,17 @@ class ParameterOp(NodeOp):
     init = prop_def(InitAttr)
     family = opt_prop_def(IntegerAttr.constr(i64))
     members = opt_prop_def(ArrayAttr[StringAttr])
+    sharding = opt_prop_def(ShardingAttr)
     result = result_def(TensorType)
 
     assembly_format = (
-        "$label $init (`family` $family^)? (`members` $members^)? (`part` $part^)? attr-dict "
-        "`:` type($result)"
+        "$label $init (`family` $family^)? (`members` $members^)? (`part` $part^)? (`sharded` $sharding^)? "
+        "attr-dict `:` type($result)"
     )
+
+    def sharded_type(self) -> Attribute:
+        """Return the type of the tensor that the sharding is of."""
+        return self.result.type
 
     def __init__(
         self,

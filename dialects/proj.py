@@ -58,7 +58,8 @@ from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.ops import FLOATS, InitAttr
+from pjc.dialects.layout import MeshAttr, ShardingAttr, verify_sharding
+from pjc.dialects.ops import FLOATS, ParameterOp
 from pjc.dialects.sets import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.steps import Step, shape_after
@@ -143,98 +144,6 @@ class PathAttr(ParametrizedAttribute):
 
 
 PATHS = ArrayAttr[PathAttr]
-
-MESH_AXES = ("sample", "feature", "stack")
-"""What the axes of a mesh of devices split: batch rows, output columns, the iterations of loops."""
-
-
-@irdl_attr_definition
-class MeshAttr(ParametrizedAttribute):
-    """How many devices each axis of the mesh has: ``#proj.mesh<sample = 4, feature = 2, stack = 1>``."""
-
-    name = "proj.mesh"
-
-    sample: IntAttr
-    feature: IntAttr
-    stack: IntAttr
-
-    def __init__(self, sample: int = 1, feature: int = 1, stack: int = 1) -> None:
-        super().__init__(IntAttr(sample), IntAttr(feature), IntAttr(stack))
-
-    def sizes(self) -> dict[str, int]:
-        """Return the number of devices along each axis."""
-        return {"sample": self.sample.data, "feature": self.feature.data, "stack": self.stack.data}
-
-    def verify(self) -> None:
-        for axis, size in self.sizes().items():
-            if size < 1:
-                raise VerifyException(f"mesh axis '{axis}' has at least one device, found {size}")
-
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_string(", ".join(f"{axis} = {size}" for axis, size in self.sizes().items()))
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        found: list[Attribute] = []
-        with parser.in_angle_brackets():
-            for axis in MESH_AXES:
-                if found:
-                    parser.parse_punctuation(",")
-                parser.parse_keyword(axis)
-                parser.parse_punctuation("=")
-                found.append(IntAttr(parser.parse_integer()))
-        return found
-
-
-@irdl_attr_definition
-class ShardingAttr(ParametrizedAttribute):
-    """The mesh axes that split each dimension of a tensor: ``<[stack, sample], [], [feature]>``.
-
-    A dimension with two axes is laid out as the loops lay out theirs: iterations are the outer part of it,
-    batch rows the inner one, and each is split by its own axis.
-    """
-
-    name = "proj.sharding"
-
-    dims: ArrayAttr[ArrayAttr[StringAttr]]
-
-    def __init__(self, dims: Sequence[Sequence[str]]) -> None:
-        super().__init__(ArrayAttr([ArrayAttr([StringAttr(axis) for axis in axes]) for axes in dims]))
-
-    def axes(self) -> tuple[tuple[str, ...], ...]:
-        """Return the axes of each dimension."""
-        return tuple(tuple(axis.data for axis in dim) for dim in self.dims)
-
-    def where(self, axis: str) -> int | None:
-        """Return the dimension that an axis of the mesh splits; None if none."""
-        return next((index for index, found in enumerate(self.axes()) if axis in found), None)
-
-    def show(self) -> str:
-        """Return the sharding as it is printed between angle brackets."""
-        return ", ".join(f"[{', '.join(axes)}]" for axes in self.axes())
-
-    def verify(self) -> None:
-        found = [axis for axes in self.axes() for axis in axes]
-        for axis in found:
-            if axis not in MESH_AXES:
-                raise VerifyException(f"the axes of a mesh are {', '.join(MESH_AXES)}, found '{axis}'")
-            if found.count(axis) > 1:
-                raise VerifyException(f"mesh axis '{axis}' splits two dimensions of one tensor")
-
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_string(self.show())
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        def axis() -> StringAttr:
-            return StringAttr(parser.parse_identifier())
-
-        def dim() -> ArrayAttr[StringAttr]:
-            return ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, axis))
-
-        return [ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, dim))]
 
 
 @irdl_op_definition
@@ -347,7 +256,7 @@ class ProgramOp(IRDLOperation):
             if isinstance(op, GatherOp | WriteOp):
                 _verify_indices(op.paths, data)
             if isinstance(op, SHARDED) and op.sharding is not None:
-                _verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
+                verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
 
 
 class Place(NamedTuple):
@@ -555,74 +464,6 @@ class DatumOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ParameterOp(IRDLOperation):
-    """The value that a parameter has before an update: ``%w = proj.parameter "w" <1.0 * zeros> : ...``.
-
-    With ``family 8`` it is eight parameters along the first axis, each initialized by itself; ``members``
-    are the names by which they are known outside.
-    """
-
-    name = "proj.parameter"
-
-    label = prop_def(StringAttr)
-    init = prop_def(InitAttr)
-    family = opt_prop_def(IntegerAttr.constr(i64))
-    members = opt_prop_def(ArrayAttr[StringAttr])
-    sharding = opt_prop_def(ShardingAttr)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$label $init (`family` $family^)? (`members` $members^)? (`sharded` $sharding^)? attr-dict "
-        "`:` type($result)"
-    )
-
-    def sharded_type(self) -> Attribute:
-        """Return the type of the tensor that the sharding is of."""
-        return self.result.type
-
-    def __init__(
-        self,
-        label: str,
-        init: InitAttr,
-        type: Attribute,
-        family: IntegerAttr | None = None,
-        members: ArrayAttr[StringAttr] | None = None,
-    ) -> None:
-        super().__init__(
-            properties={
-                "label": StringAttr(label),
-                "init": init,
-                "family": family,
-                "members": members,
-            },
-            result_types=[type],
-        )
-
-    def names(self) -> list[str]:
-        """Return the names by which the parameter is known outside: its own, or those of its members."""
-        return [self.label.data] if self.members is None else [name.data for name in self.members]
-
-
-@irdl_op_definition
-class ConstantOp(IRDLOperation):
-    """A tensor of one number: ``%z = proj.constant 0.0 : tensor<128x64xf32>``."""
-
-    name = "proj.constant"
-
-    value = prop_def(FloatAttr.constr(f64))
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$value attr-dict `:` type($result)"
-
-    def __init__(self, value: FloatAttr, type: Attribute) -> None:
-        super().__init__(properties={"value": value}, result_types=[type])
-
-
-@irdl_op_definition
 class ForOp(IRDLOperation):
     """The iterations of a loop in the forward pass, one after another.
 
@@ -743,21 +584,6 @@ class EvaluateOp(IRDLOperation):
             },
             result_types=[type],
         )
-
-
-@irdl_op_definition
-class OutputOp(IRDLOperation):
-    """A value that ``apply`` returns: ``proj.output "logits" %z : tensor<128x10xf32>``."""
-
-    name = "proj.output"
-
-    label = prop_def(StringAttr)
-    value = operand_def(TensorType)
-
-    assembly_format = "$label $value attr-dict `:` type($value)"
-
-    def __init__(self, label: str, value: SSAValue) -> None:
-        super().__init__(operands=[value], properties={"label": StringAttr(label)})
 
 
 @irdl_op_definition
@@ -1253,21 +1079,6 @@ SHARDED = VariableOp | DatumOp | ParameterOp | GatherOp
 """The ops that say how their tensor is split over a mesh."""
 
 
-def _verify_sharding(sharding: ShardingAttr, shape: Shape, mesh: MeshAttr | None) -> None:
-    """Raise if a tensor cannot be split so over the program's mesh."""
-    if mesh is None:
-        raise VerifyException("a tensor is sharded, but the program has no mesh")
-    if len(sharding.axes()) != len(shape):
-        raise VerifyException(
-            f"sharding <{sharding.show()}> is not of a tensor of shape {shapes.show(shape)}"
-        )
-    sizes_of = mesh.sizes()
-    for size, axes in zip(shape, sharding.axes(), strict=True):
-        pieces = prod(sizes_of[axis] for axis in axes)
-        if size % pieces:
-            raise VerifyException(f"{size} entries cannot be split evenly over {pieces} devices")
-
-
 def _declared(name: str, variables: dict[str, VariableOp]) -> VariableOp:
     if name not in variables:
         raise VerifyException(f"variable '@{name}' is not declared")
@@ -1314,12 +1125,9 @@ PROJ = Dialect(
         ForwardOp,
         PartOp,
         DatumOp,
-        ParameterOp,
-        ConstantOp,
         ForOp,
         NextOp,
         EvaluateOp,
-        OutputOp,
         ReadOp,
         GatherOp,
         ProjectOp,
@@ -1334,5 +1142,5 @@ PROJ = Dialect(
         CombineOp,
         YieldOp,
     ],
-    [PathAttr, StateType, MeshAttr, ShardingAttr],
+    [PathAttr, StateType],
 )

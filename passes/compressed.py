@@ -133,6 +133,8 @@ def _data_value(value: SSAValue, made: list[Operation]) -> SSAValue:
 def given_value(node: ops.GivenOp | ops.IndexOp) -> Operation:
     """Return the op that gives the value of a datum, of a constant, or indices."""
     if isinstance(node, ops.ConstantOp):
-        return proj.ConstantOp(node.value, node.result.type)
+        constant = node.clone()
+        constant.part, constant.result.name_hint = None, None
+        return constant
     assert isinstance(node, ops.SourceOp)
     return proj.DatumOp(node.label.data, node.result.type)

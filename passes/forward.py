@@ -49,14 +49,21 @@ def _evaluated(op: Operation, values: Values) -> Operation | None:
         case ops.InputOp() | ops.IndexOp():
             return proj.DatumOp(op.label.data, op.result.type)
         case ops.ConstantOp():
-            return proj.ConstantOp(op.value, op.result.type)
+            return _without_part(op)
         case ops.ParameterOp():
-            return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family, op.members)
+            return _without_part(op)
         case ops.OperationOp():
             return _value(op, values, op.results[0].type)
         case ops.OutputOp():
-            return proj.OutputOp(op.label.data, values[op.value])
+            return op.clone(value_mapper=values)
     return None
+
+
+def _without_part(op: ops.NodeOp) -> Operation:
+    """Return an op that a program has as a problem does, but for its part."""
+    new = op.clone()
+    new.part = None
+    return new
 
 
 def _value(op: ops.OperationOp, values: Values, type: Attribute) -> proj.EvaluateOp:

@@ -37,7 +37,7 @@ def _with_options(
             return function(source, make(*args, **kwargs))
 
         wrapper.__signature__ = _signature(function)  # type: ignore[attr-defined]
-        return wrapper
+        return wrapper  # type: ignore[return-value]  # of the same call, but that ``source`` has a name
 
     return decorate
 

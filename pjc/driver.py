@@ -313,7 +313,7 @@ class Compilation:
             if not isinstance(node, ops.GivenOp | ops.ParameterOp):
                 part = "" if node.part is None else node.part.data
                 counts[node.operator, part] += 1
-        parameters = [op for op in program.walk() if isinstance(op, proj.ParameterOp)]
+        parameters = [op for op in program.walk() if isinstance(op, ops.ParameterOp)]
         return Summary(
             self.source.name,
             dict(counts),

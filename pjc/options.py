@@ -189,7 +189,7 @@ class Options(SolverOptions):
     )
     dtype: str = option("f32", kind=Choice(DTYPES), help="type of the numbers", group="network")
     defines: Mapping[str, int | float] = option(
-        factory=dict,
+        {},
         kind=Defines(),
         flags=("-D", "--define"),
         help="give a const of the file, or an open dimension, a value; may be repeated",

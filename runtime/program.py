@@ -407,7 +407,7 @@ def _key(given: Any) -> Array:
     if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and given.shape == ():
         return cast(Array, given)
     if kind == np.uint32 and given.shape == (2,):
-        return jax.random.wrap_key_data(jnp.asarray(given))
+        return cast(Array, jax.random.wrap_key_data(jnp.asarray(given)))
     raise ProgramError(f"init takes a seed, which is a whole number, or a JAX key; found {given!r}")
 
 

@@ -39,6 +39,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
+from pjc.dialects.forms import FORMS, WITHOUT_WINDOWS
 from pjc.dialects.nodes import (
     FLOATS,
     INITIALIZERS,
@@ -97,13 +98,6 @@ class OperationOp(NodeOp, ShapedOp, ABC):
     def work(cls, inputs: Sequence[Shape], result: Shape) -> int:
         """Return the floating-point operations of a forward pass, given the shapes of inputs and result."""
         return sum(map(math.prod, inputs))
-
-
-FORMS = ("exact", "held", "shared", "factored")
-"""How the copies of a product may be represented."""
-
-HALFWAY = ("held", "factored")
-"""The forms of copies that go from one iteration's to the next's, in Douglas-Rachford at relaxation 1/2."""
 
 
 class BilinearOp(OperationOp, ABC):
@@ -236,7 +230,7 @@ class ConvolutionOp(BilinearOp):
 
     def verify_(self) -> None:
         super().verify_()
-        if self.form not in ("shared", "factored"):
+        if self.form not in WITHOUT_WINDOWS:
             raise VerifyException(
                 f"a convolution's copies are shared or factored, found '{self.form}'; "
                 "its other forms are those of a dot over patches"
@@ -585,9 +579,7 @@ OP = Dialect(
 
 __all__ = [
     "FLOATS",
-    "FORMS",
     "FUNCTIONS",
-    "HALFWAY",
     "INITIALIZERS",
     "LOSSES",
     "OP",

@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, ops, proj
-from pjc.dialects.ops import HALFWAY
+from pjc.dialects.forms import HALFWAY
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Reads, Step
 from pjc.dialects.view import shape_of

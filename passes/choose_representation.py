@@ -13,9 +13,9 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas, ops
 from pjc.dialects.forms import FORMS, WITHOUT_WINDOWS
 from pjc.dialects.view import element_bytes, shape_of
+from pjc.passes.analysis.graph import problems
 from pjc.passes.form_convolutions import convolution_of
-from pjc.passes.graph import problems
-from pjc.passes.holding import all_data
+from pjc.passes.lowering.holding import all_data
 from pjc.passes.solvers import DEFAULT, parse
 
 LOSS_FACTOR = 16

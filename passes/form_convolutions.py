@@ -14,8 +14,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from pjc.dialects import feas, ops, view
 from pjc.dialects.forms import WITHOUT_WINDOWS
 from pjc.dialects.view import shape_of
-from pjc.passes.graph import problems
-from pjc.passes.windows import Pair, Windows, as_windows
+from pjc.passes.analysis.graph import problems
+from pjc.passes.analysis.windows import Pair, Windows, as_windows
 
 
 @dataclass(frozen=True)

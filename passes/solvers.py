@@ -24,7 +24,7 @@ from pjc.fields import Kind, Number, check_fields, option, options_of
 if TYPE_CHECKING:
     from xdsl.ir import SSAValue
 
-    from pjc.passes.iteration import Iteration
+    from pjc.passes.lowering.iteration import Iteration
 
 A, B = 0, 1
 

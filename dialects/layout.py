@@ -13,10 +13,8 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
+from pjc.dialects.axes import MESH_AXES
 from pjc.dialects.shapes import Shape
-
-MESH_AXES = ("sample", "feature", "stack")
-"""What the axes of a mesh of devices split: batch rows, output columns, the iterations of loops."""
 
 
 @irdl_attr_definition

@@ -16,7 +16,7 @@ from pjc.dialects.ops import BilinearOp, operation_of
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
-from pjc.passes.samples import Mixed, Samples, batch_of
+from pjc.passes.analysis.samples import Mixed, Samples, batch_of
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pjc.diagnostics import mistake
+from pjc.dialects.forms import HALFWAY
 from pjc.fields import Kind, Number, check_fields, option, options_of
 
 if TYPE_CHECKING:
     from xdsl.ir import SSAValue
 
-    from pjc.passes.iteration import Iteration
+    from pjc.passes.lowering.iteration import Iteration
 
 A, B = 0, 1
 
@@ -141,7 +142,7 @@ def _reflected(it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
     return it.combine((2.0, b), (-1.0, reflected)), b, a
 
 
-_HALFWAY = Copies(("held", "factored"), "in Douglas-Rachford copies deviate from what was agreed on")
+_HALFWAY = Copies(HALFWAY, "in Douglas-Rachford copies deviate from what was agreed on")
 
 
 def _halfway(it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:

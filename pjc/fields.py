@@ -23,6 +23,8 @@ T = TypeVar("T")
 _OPTION = "pjc option"
 _PART = "pjc part"
 LARGEST = 2**31 - 1
+MAX_NUMBER = 2**62
+"""The largest number of the language, by magnitude: sizes are 64-bit integers."""
 
 
 class Kind:

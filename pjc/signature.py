@@ -5,7 +5,7 @@ from __future__ import annotations
 from pjc.diagnostics import mistake
 from pjc.dialects import ops, proj
 from pjc.dialects.view import shape_of
-from pjc.passes.samples import batch_of
+from pjc.passes.analysis.samples import batch_of
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
 

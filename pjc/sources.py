@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
 from pjc.fields import differing
-from pjc.frontends.libraries import Libraries, needs_onnx, read_source
+from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
+from pjc.onnx import needs_onnx
 from pjc.options import LOSSES, Options
 
 if TYPE_CHECKING:
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from pjc.builder import Network
     from pjc.frontends import ast
     from pjc.onnx.importer import Imported
+
+
+def _onnx_library(path: Path) -> LibrarySource:
+    """Return a model as a library with one block, ``network``."""
+    with needs_onnx(str(path)):
+        from pjc.onnx.importer import import_block
+    found = import_block(path)
+    return LibrarySource(found.text, str(path), False, found.parameters)
+
+
+LIBRARIES = {".pjn": read_text, ".onnx": _onnx_library}
+"""What ``use NAME`` finds beside a file, by the endings of files."""
 
 STAGES = ("net", "feas", "proj")
 """The stages that a source can start at."""
@@ -143,7 +156,7 @@ class PjnSource(Source):
 
     @classmethod
     def open(cls, path: Path) -> PjnSource:
-        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent))
+        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent, readers=LIBRARIES))
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> PjnSource:

@@ -67,28 +67,21 @@ def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
             yield base.partition(".")[0]
 
 
-def room(module: str) -> str:
-    """Return the room of a module: a folder at the top or in one, or that of the base modules."""
-    first, *rest = module.split(".")[1:] or [""]
-    if module in BASE:
-        return "base"
-    inner = rest and f"{'.'.join(module.split('.')[:3])}" in {m.rpartition(".")[0] for m in modules()}
-    if first in ("dialects", "passes", "runtime"):
-        return f"{first}/{rest[0]}" if inner and len(rest) > 1 else _package_room(module, first)
-    return f"pjc/{first}" if _is_package(f"pjc.{first}") else "pjc"
-
-
 BASE = ("pjc.diagnostics", "pjc.fields")
 """The modules that everything may import: they import nothing of the package but each other."""
 
 
-def _is_package(name: str) -> bool:
-    return name in modules() and modules()[name].name == "__init__.py"
+def room(module: str) -> str:
+    """Return the room that a module is in: its folder, as ``runtime/data``, or the base.
 
-
-def _package_room(module: str, first: str) -> str:
-    """Return the room of a module of dialects, passes or runtime."""
-    parts = module.split(".")
-    if len(parts) > 2 and _is_package(".".join(parts[:3])):
-        return f"{first}/{parts[2]}"
-    return first
+    Folders further in are of that room, those of passes too; the command line's entry is with the commands.
+    """
+    if module in BASE:
+        return "base"
+    if module == "pjc.cli":
+        return "pjc/commands"
+    package = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
+    first, *inner = package.split(".")[1:] or ["pjc"]
+    if first not in FOLDERS:
+        return f"pjc/{first}"
+    return "/".join([first, *inner[:1]]) if first == "runtime" else first

@@ -325,6 +325,20 @@ def test_mistakes_are_sentences(build: Callable[..., Any], message: str) -> None
         build(net, x, y)
 
 
+def test_a_mistake_leaves_the_network_as_it_was() -> None:
+    net = Network("m", batch=4)
+    for shape in ((4, 0), (4, 6)):
+        with pytest.raises(ShapeError):
+            net.input("x", shape, ("batch", "n", "m"))
+        with pytest.raises(ShapeError):
+            net.parameter("w", shape, "unknown")
+    with pytest.raises(ShapeError):
+        net.quantize(net.parameter("w", (6,), "zeros"), [1, 0])
+    net.output("z", net.input("x", (4, 6), ("batch", "n")))
+    assert repr(net) == "Network('m', 3 operations)" and net.emitter.dims == {"batch": 4, "n": 6}
+    net.module().verify()
+
+
 def test_a_network_needs_an_output_and_a_known_type() -> None:
     with pytest.raises(DiagnosticError, match="the network has no output"):
         Network("m").module()

@@ -158,7 +158,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 def test_choices_are_the_drivers() -> None:
     assert compile_command.EMITTED == pjc.driver.EMITTED
-    assert options.FORMS == pjc.dialects.ops.FORMS
+    assert options.FORMS == pjc.dialects.forms.FORMS
     assert tuple(pjc.runtime.program.PRODUCTS) == options.PRODUCTS
 
 

@@ -31,7 +31,7 @@ from pjc.dialects.steps import (
     step_of,
 )
 from pjc.dialects.view import VIEW, ViewOp
-from pjc.passes.families import FamilyError, reads
+from pjc.passes.analysis.families import FamilyError, reads
 from pjc.runtime import views
 from pjc.runtime.gathered import gathered_counts
 from pjc.runtime.steps import View, bound

@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from pjc.dialects import feas, ops, proj, view
-from pjc.dialects.ops import HALFWAY
+from pjc.dialects.forms import HALFWAY
 from pjc.dialects.view import ViewOp, element_of, shape_of
 
 Values = dict[SSAValue, SSAValue]

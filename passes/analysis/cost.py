@@ -25,7 +25,8 @@ from math import ceil, log2, prod
 
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
-from pjc.dialects.layout import MESH_AXES, ShardingAttr
+from pjc.dialects.axes import MESH_AXES
+from pjc.dialects.layout import ShardingAttr
 from pjc.dialects.ops import operation_of
 from pjc.dialects.view import element_bytes, shape_of
 

@@ -367,6 +367,8 @@ class SolverOptions:
         kind=SolverKind(),
         help=lambda: f"how sets are projected onto: {', '.join(SOLVERS)}; also NAME{{number=value}}",
         group="solver",
+        since="net",
+        until="feas",
     )
     relaxation: float | None = _number("relaxation", Number(above=0, high=1), "the relaxation", "L")
     step: float | None = _number("step", Number(above=0, high=2), "the step", "B")

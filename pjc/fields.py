@@ -200,6 +200,10 @@ class Option:
     metavar: str | None
     compared: bool
     """Whether a run that is resumed must have it as before."""
+    since: str | None
+    """The first stage of the compiler that it makes a difference to; None for one before them."""
+    until: str | None
+    """The last stage at which a source may start for it to make a difference; None for any."""
     required: bool
     many: bool
     """Whether an argument that is told by its place takes all that follow."""
@@ -262,6 +266,8 @@ def option(
     shown: str | Callable[[], str] | None = None,
     metavar: str | None = None,
     compared: bool = True,
+    since: str | None = None,
+    until: str | None = None,
 ) -> T:
     """Return a dataclass's field with what is known of an option; see :class:`Option`.
 
@@ -275,6 +281,8 @@ def option(
         "shown": shown,
         "metavar": metavar,
         "compared": compared,
+        "since": since,
+        "until": until,
         "required": False,
         "many": False,
     }
@@ -296,6 +304,8 @@ def required(
         "shown": "",
         "metavar": metavar,
         "compared": False,
+        "since": None,
+        "until": None,
         "required": True,
         "many": False,
     }

@@ -137,25 +137,32 @@ class Options(SolverOptions):
         DiagnosticError: for a value that is out of its range, and for values that do not go together.
     """
 
-    iterations: int = option(50, kind=Number(whole=True, low=1), help="iterations on a batch", group="solver")
+    iterations: int = option(
+        50, kind=Number(whole=True, low=1), help="iterations on a batch", group="solver", since="placed"
+    )
     level: int = option(
         2,
         kind=Choice((0, 1, 2)),
         flags=("-O", "--level"),
         help="0: hold all copies; 1: exact fused forms; 2: also approximate ones",
         group="compiler",
+        since="net",
+        until="feas",
     )
     copies: str | Sequence[str] = option(
         ("auto",),
         kind=CopiesKind(),
         help=f"{', '.join(COPIES)}: wherever it applies; LABEL=FORM: for one dot",
         group="compiler",
+        since="proj",
+        until="feas",
     )
     products: str = option(
         "f32",
         kind=Choice(tuple(PRODUCTS)),
         help="what matrix products round their factors to, on GPUs and TPUs",
         group="compiler",
+        since="stablehlo",
     )
     memory: int | str | None = option(
         None,
@@ -163,12 +170,15 @@ class Options(SolverOptions):
         help="of the device that runs the solver, such as 8G, 0 for any: copies are held where they fit",
         shown="that of the first device here",
         group="compiler",
+        since="proj",
     )
     unroll: bool = option(
         False,
         kind=Switch(),
         help="unroll loops, rather than project all their iterations at once",
         group="compiler",
+        since="net",
+        until="net",
     )
     mesh: str | Mapping[str, int] | None = option(
         None,
@@ -178,6 +188,7 @@ class Options(SolverOptions):
         shown="one device; see docs/parallel.md",
         group="devices",
         compared=False,
+        since="placed",
     )
     batch: int | None = option(
         None,
@@ -185,8 +196,9 @@ class Options(SolverOptions):
         help="samples in a batch",
         shown="the file's, or 64",
         group="network",
+        since="net",
     )
-    dtype: str = option("f32", kind=Choice(DTYPES), help="type of the numbers", group="network")
+    dtype: str = option("f32", kind=Choice(DTYPES), help="type of the numbers", group="network", since="net")
     defines: Mapping[str, int | float] = option(
         {},
         kind=Defines(),
@@ -194,6 +206,7 @@ class Options(SolverOptions):
         help="give a const of the file, or an open dimension, a value; may be repeated",
         group="network",
         shown="",
+        since="net",
     )
     loss: str | None = option(
         None, kind=Choice(LOSSES), help="what training requires of the model's output", group=_ONNX
@@ -205,6 +218,7 @@ class Options(SolverOptions):
         group=_ONNX,
         shown="",
         compared=False,
+        since="net",
     )
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
-from pjc.fields import differing
+from pjc.fields import differing, options_of
 from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
 from pjc.onnx import needs_onnx
 from pjc.options import LOSSES, Options
@@ -328,17 +328,19 @@ class IrSource(Source):
         return {"text": self.written, "file": Path(self.file).name}
 
     def unused(self) -> frozenset[str]:
-        fixed = _ONNX_OPTIONS | _TEXT_OPTIONS
-        if self.stage != "net":
-            fixed |= {"unroll"}
-        if self.stage == "proj":
-            fixed |= {"solver", "level", "copies"}
-        return fixed
+        return _ONNX_OPTIONS | _TEXT_OPTIONS | self._over().keys()
+
+    def _over(self) -> dict[str, str]:
+        """Return the options that a source which starts here is too late for, with their last stages."""
+        ours = STAGES.index(self.stage)
+        lasts = {each.name: each.until for each in options_of(Options) if each.until is not None}
+        return {name: last for name, last in lasts.items() if STAGES.index(last) < ours}
 
     def check(self, options: Options) -> None:
         for name in differing(options):
-            if name in self.unused() - _ONNX_OPTIONS - _TEXT_OPTIONS:
-                earlier = "net" if name == "unroll" else "net and feas"
+            last = self._over().get(name)
+            if last is not None:
+                earlier = " and ".join(STAGES[: STAGES.index(last) + 1])
                 raise mistake(
                     f"{name} does not apply to {self.file}, which starts at {self.stage}",
                     f"it is for networks that start at {earlier}",

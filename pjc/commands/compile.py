@@ -21,11 +21,12 @@ from pjc.commands.shared import (
     shown_bytes,
 )
 from pjc.diagnostics import CommandError
-from pjc.fields import Choice, Switch, Text, option, part, required
+from pjc.fields import Choice, Switch, Text, differing, option, options_of, part, required
 from pjc.options import Options
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from pjc.driver import Compilation, Summary
     from pjc.passes.choose_representation import Explanation
@@ -105,6 +106,8 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(given.output) if given.output else source.with_suffix(".pjx")
     if output.exists() and output.samefile(source):
         raise CommandError(f"-o {output} would overwrite the source; name another file")
+    if given.emit:
+        _require_used(given.options, given.emit)
     compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
     with precision(compilation.dtype):
         if given.emit:
@@ -128,6 +131,18 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _require_used(options: Options, stage: str) -> None:
+    """Raise CommandError for an option that makes no difference to a stage, with those that it does to."""
+    since = {each.name: each.since for each in options_of(Options)}
+    for name in differing(options):
+        first = since[name]
+        if first is not None and EMITTED.index(first) > EMITTED.index(stage):
+            *most, last = EMITTED[EMITTED.index(first) :]
+            raise CommandError(
+                f"{name} makes no difference to --emit {stage}; it does to {', '.join(most)} and {last}"
+            )
+
+
 def _write_text(text: str, output: str | None) -> None:
     from pjc.runtime.files import replace_file
 
@@ -147,6 +162,16 @@ def _explain(compilation: Compilation) -> None:
 
 def _print_summary(console: Console, summary: Summary) -> None:
     """Print constraints by kind and part, parameters, memory of the copies, and times."""
+    if summary.constraints:
+        console.print(_constraints(summary))
+    say(console, f"parameters    {summary.parameters:,}")
+    say(console, f"copies        {shown_bytes(summary.copies_bytes)}")
+    times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary.seconds.items())
+    say(console, f"seconds       {times}")
+
+
+def _constraints(summary: Summary) -> Table:
+    """Return the table of constraints by kind and part."""
     from rich.table import Table
 
     parts = sorted({each for _, each in summary.constraints})
@@ -158,11 +183,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
     for kind in kinds:
         counts = [summary.constraints.get((kind, each), 0) for each in parts]
         table.add_row(kind, *(str(count) if count else "-" for count in counts))
-    console.print(table)
-    say(console, f"parameters    {summary.parameters:,}")
-    say(console, f"copies        {shown_bytes(summary.copies_bytes)}")
-    times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary.seconds.items())
-    say(console, f"seconds       {times}")
+    return table
 
 
 def _print_explanations(console: Console, explained: Sequence[Explanation]) -> None:

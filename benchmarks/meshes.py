@@ -105,7 +105,7 @@ def predict() -> None:
     from pjc.driver import compile_text
     from pjc.mesh import factorizations, show
     from pjc.options import Options
-    from pjc.passes.mesh_cost import MACHINES
+    from pjc.passes.analysis.cost import MACHINES
 
     compilation = compile_text(DEEP, Options(batch=4096, solver="ap"))
     alone = compilation.placement.predict({"sample": 1, "feature": 1, "stack": 1}, MACHINES["gpu"]).seconds

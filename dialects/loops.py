@@ -179,3 +179,13 @@ def is_inside(value: SSAValue, loop: Operation) -> bool:
     owner = value.owner
     block = owner if isinstance(owner, Block) else owner.parent_block()
     return block is not None and block.parent_op() is loop
+
+
+def loops_around(op: Operation) -> list[ForOp]:
+    """Return the loops that an op is in, the outermost first."""
+    found: list[ForOp] = []
+    above = op.parent_op()
+    while isinstance(above, ForOp):
+        found.insert(0, above)
+        above = above.parent_op()
+    return found

@@ -17,25 +17,16 @@ import math
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from xdsl.dialects.builtin import (
-    ArrayAttr,
-    DenseArrayBase,
-    DictionaryAttr,
-    Float64Type,
     FloatAttr,
-    IntegerAttr,
     StringAttr,
     TensorType,
     f64,
-    i32,
-    i64,
 )
-from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, SSAValue
+from xdsl.ir import Attribute, Dialect, SSAValue
 from xdsl.irdl import (
-    IRDLOperation,
-    irdl_attr_definition,
     irdl_op_definition,
     operand_def,
     opt_prop_def,
@@ -44,79 +35,46 @@ from xdsl.irdl import (
     traits_def,
     var_operand_def,
 )
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.sets import verify_set
+from pjc.dialects.forms import FORMS, WITHOUT_WINDOWS
+from pjc.dialects.nodes import (
+    FLOATS,
+    INITIALIZERS,
+    ConstantOp,
+    Floats,
+    GivenOp,
+    IndexOp,
+    InitAttr,
+    InputOp,
+    NodeOp,
+    OutputOp,
+    ParameterOp,
+    SourceOp,
+    TargetOp,
+    declared,
+    floats,
+    labelled,
+)
+from pjc.dialects.requirements import (
+    LOSSES,
+    BoundsLossOp,
+    ClassMarginOp,
+    CrossEntropyOp,
+    EqualOp,
+    HingeOp,
+    LossOp,
+    MarginOp,
+    MultiLabelOp,
+    SetOp,
+    SquaredErrorOp,
+)
 from pjc.dialects.shapes import Shape
 from pjc.dialects.signature import Signature
 from pjc.dialects.steps import Broadcast, Step, Transpose
-from pjc.dialects.view import SIZES, ShapedOp, Sizes, element_of, shape_of, sizes, tensor_like
-
-Floats = DenseArrayBase[Float64Type]
-FLOATS = DenseArrayBase.constr(f64)
-
-INITIALIZERS = {
-    "zeros": 0,
-    "ones": 0,
-    "constant": 1,
-    "normal": 1,
-    "uniform": 2,
-    "he_normal": 0,
-    "glorot_uniform": 0,
-}
-"""Each initializer and how many numbers it takes: the constant; the standard deviation; the bounds."""
-
-
-@irdl_attr_definition
-class InitAttr(ParametrizedAttribute):
-    """How a parameter starts: ``#op.init<0.1 * he_normal>``, ``#op.init<1.0 * uniform(-1.0, 1.0)>``."""
-
-    name = "op.init"
-
-    kind: StringAttr
-    arguments: Floats
-    scale: FloatAttr[Float64Type]
-
-    def __init__(self, kind: str, arguments: Sequence[float] = (), scale: float = 1.0) -> None:
-        super().__init__(StringAttr(kind), floats(arguments), FloatAttr(scale, f64))
-
-    def verify(self) -> None:
-        kind = self.kind.data
-        if kind not in INITIALIZERS:
-            raise VerifyException(f"unknown initializer '{kind}'; known are {', '.join(INITIALIZERS)}")
-        if len(self.arguments) != INITIALIZERS[kind]:
-            raise VerifyException(
-                f"initializer '{kind}' takes {INITIALIZERS[kind]} numbers, found {len(self.arguments)}"
-            )
-
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_string(f"{self.scale.value.data!r} * {self.kind.data}")
-            if len(self.arguments):
-                printer.print_string("(" + ", ".join(map(repr, self.arguments.get_values())) + ")")
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        with parser.in_angle_brackets():
-            scale = float(parser.parse_number())
-            parser.parse_punctuation("*")
-            kind = parser.parse_identifier("an initializer")
-            numbers = parser.parse_optional_comma_separated_list(parser.Delimiter.PAREN, parser.parse_number)
-        return InitAttr(kind, [float(n) for n in numbers or ()], scale).parameters
-
-
-def floats(values: Sequence[float]) -> Floats:
-    """Return the attribute that holds a list of numbers."""
-    return DenseArrayBase.from_list(f64, [float(value) for value in values])
-
-
-def labelled(label: str | None) -> StringAttr | None:
-    """Return the property that holds a label, if there is one."""
-    return None if label is None else StringAttr(label)
+from pjc.dialects.view import SIZES, ShapedOp, Sizes, shape_of, sizes, tensor_like
 
 
 class Reading(Enum):
@@ -127,197 +85,6 @@ class Reading(Enum):
     PRODUCT = "a row of the first operand and a column of the second"
     WINDOWS = "a window of an image and the weights of a channel"
     SITES = "all entries of a site: the last axes of each operand, as its signature says"
-
-
-class NodeOp(IRDLOperation, ABC):
-    """What has a label and, in a problem, a part."""
-
-    label = opt_prop_def(StringAttr)
-    part = opt_prop_def(StringAttr)
-
-    @property
-    def called(self) -> str:
-        """The label: in a problem every node has one, in a network every operation once it is canonical.
-
-        Raises:
-            VerifyException: if there is none.
-        """
-        if self.label is None:
-            raise VerifyException(
-                f"'{self.name}' has no label; net-canonicalize gives one to every operation"
-            )
-        return str(self.label.data)
-
-    @property
-    def operator(self) -> str:
-        """The name in the registry of projections: the op's own, without that of its dialect."""
-        return self.name.removeprefix("op.")
-
-    def operand_path(self, operand: int) -> tuple[Step, ...]:
-        """Return the steps from an operand's value to the copies of it that the node holds."""
-        return ()
-
-    def fields(self) -> dict[str, Attribute]:
-        """Return the static attributes of the node's operator, by the name of its field."""
-        return {}
-
-    def lifted_properties(self, lift: int) -> dict[str, Attribute]:
-        """Return those properties that change where all operands get ``lift`` more first axes."""
-        return {}
-
-    def is_common(self, operand: int) -> bool:
-        """Return whether all iterations of a loop read the same operand, rather than a share each."""
-        return False
-
-
-class GivenOp(NodeOp, ABC):
-    """A node whose value is given: it is written to its readers and never asks them."""
-
-
-class SourceOp(IRDLOperation, ABC):
-    """What a network is given from outside: a tensor with a name, whose dimensions may have names too."""
-
-    label = prop_def(StringAttr)
-    dims = opt_prop_def(ArrayAttr[StringAttr])
-    result = result_def(TensorType)
-
-    def verify_(self) -> None:
-        rank = len(shape_of(self.result))
-        if self.dims is not None and len(self.dims) != rank:
-            raise VerifyException(f"'{self.name}' names {len(self.dims)} dimensions of a rank {rank} tensor")
-
-
-def _names(dims: Sequence[str]) -> ArrayAttr[StringAttr] | None:
-    return ArrayAttr([StringAttr(dim) for dim in dims]) if dims else None
-
-
-@irdl_op_definition
-class InputOp(SourceOp, GivenOp):
-    """A datum, ``{x : x = its value}``: ``op.input "x" ["batch", "64"] : tensor<128x64xf32>``."""
-
-    name = "op.input"
-
-    label = prop_def(StringAttr)
-
-    assembly_format = "$label ($dims^)? (`part` $part^)? attr-dict `:` type($result)"
-
-    def __init__(self, label: str, type: Attribute, dims: Sequence[str] = ()) -> None:
-        super().__init__(properties={"label": StringAttr(label), "dims": _names(dims)}, result_types=[type])
-
-
-@irdl_op_definition
-class IndexOp(SourceOp):
-    """Numbers of rows, which only gathers read: ``op.index "tokens" ["batch", "16"] : tensor<4x16xi32>``.
-
-    They are given, and no variable of a problem.
-    """
-
-    name = "op.index"
-
-    assembly_format = "$label ($dims^)? attr-dict `:` type($result)"
-
-    def __init__(self, label: str, type: Attribute, dims: Sequence[str] = ()) -> None:
-        super().__init__(properties={"label": StringAttr(label), "dims": _names(dims)}, result_types=[type])
-
-
-@irdl_op_definition
-class TargetOp(SourceOp):
-    """What a loss is given: ``op.target "y" ["batch"] classes 10 : tensor<128xi32>``. No variable of a
-    problem.
-
-    Class targets are integers from 0 to ``classes`` - 1; without ``classes`` the target is a tensor of
-    numbers. In a problem the target of a loss that compares with an input is one with the input's label.
-    """
-
-    name = "op.target"
-
-    classes = opt_prop_def(IntegerAttr.constr(i64))
-
-    assembly_format = "$label ($dims^)? (`classes` $classes^)? attr-dict `:` type($result)"
-
-    def __init__(
-        self, label: str, type: Attribute, dims: Sequence[str] = (), classes: int | None = None
-    ) -> None:
-        super().__init__(
-            properties={
-                "label": StringAttr(label),
-                "dims": _names(dims),
-                "classes": None if classes is None else IntegerAttr(classes, i64),
-            },
-            result_types=[type],
-        )
-
-    def verify_(self) -> None:
-        super().verify_()
-        if (self.classes is not None) != (element_of(self.result) == i32):
-            raise VerifyException("'op.target' needs 'classes' if, and only if, its elements are i32")
-
-
-@irdl_op_definition
-class ParameterOp(NodeOp):
-    """A free variable that training finds: ``op.parameter "w" <1.0 * he_normal> : tensor<64x128xf32>``.
-
-    With ``family 8`` it is eight parameters along the first axis, each initialized by itself. ``members``
-    names the parameters of a loop's iterations, by which they are known outside.
-    """
-
-    name = "op.parameter"
-
-    label = prop_def(StringAttr)
-    init = prop_def(InitAttr)
-    family = opt_prop_def(IntegerAttr.constr(i64))
-    members = opt_prop_def(ArrayAttr[StringAttr])
-    result = result_def(TensorType)
-
-    assembly_format = (
-        "$label $init (`family` $family^)? (`members` $members^)? (`part` $part^)? attr-dict "
-        "`:` type($result)"
-    )
-
-    def __init__(
-        self,
-        label: str,
-        init: InitAttr,
-        type: Attribute,
-        family: int | None = None,
-        members: ArrayAttr[StringAttr] | None = None,
-    ) -> None:
-        super().__init__(
-            properties={
-                "label": StringAttr(label),
-                "init": init,
-                "family": None if family is None else IntegerAttr(family, i64),
-                "members": members,
-            },
-            result_types=[type],
-        )
-
-    def names(self) -> list[str]:
-        """Return the names by which the parameter is known outside: its own, or those of its members."""
-        return [self.label.data] if self.members is None else [name.data for name in self.members]
-
-    def verify_(self) -> None:
-        if self.family is not None and shape_of(self.result)[:1] != (self.family.value.data,):
-            raise VerifyException(f"a family of {self.family.value.data} needs a first axis of that size")
-
-
-@irdl_op_definition
-class ConstantOp(GivenOp):
-    """A tensor of one number, ``{x : x = it}``: ``op.constant 0.0 called "zero" : tensor<128x64xf32>``."""
-
-    name = "op.constant"
-
-    value = prop_def(FloatAttr.constr(f64))
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$value (`called` $label^)? (`part` $part^)? attr-dict `:` type($result)"
-
-    def __init__(self, value: float, type: Attribute, label: str | None = None) -> None:
-        super().__init__(
-            properties={"label": labelled(label), "value": FloatAttr(value, f64)}, result_types=[type]
-        )
 
 
 class OperationOp(NodeOp, ShapedOp, ABC):
@@ -331,13 +98,6 @@ class OperationOp(NodeOp, ShapedOp, ABC):
     def work(cls, inputs: Sequence[Shape], result: Shape) -> int:
         """Return the floating-point operations of a forward pass, given the shapes of inputs and result."""
         return sum(map(math.prod, inputs))
-
-
-FORMS = ("exact", "held", "shared", "factored")
-"""How the copies of a product may be represented."""
-
-HALFWAY = ("held", "factored")
-"""The forms of copies that go from one iteration's to the next's, in Douglas-Rachford at relaxation 1/2."""
 
 
 class BilinearOp(OperationOp, ABC):
@@ -470,7 +230,7 @@ class ConvolutionOp(BilinearOp):
 
     def verify_(self) -> None:
         super().verify_()
-        if self.form not in ("shared", "factored"):
+        if self.form not in WITHOUT_WINDOWS:
             raise VerifyException(
                 f"a convolution's copies are shared or factored, found '{self.form}'; "
                 "its other forms are those of a dot over patches"
@@ -789,252 +549,7 @@ class ApplyOp(OperationOp):
         return Signature.parse(self.signature.data).result([shape_of(each) for each in self.inputs])
 
 
-class LossOp(NodeOp, ABC):
-    """A training requirement on its first operand, given its second, the target.
-
-    Class targets ``[*sites]`` belong to logits ``[*sites, C]``; numeric ones have the value's own shape.
-    """
-
-    NUMERIC: ClassVar[bool] = False
-
-    value = operand_def(TensorType)
-    target = operand_def(TensorType)
-
-    def verify_(self) -> None:
-        shape = shape_of(self.value)
-        expected = shape if self.NUMERIC else shape[:-1]
-        element = element_of(self.value) if self.NUMERIC else i32
-        if shape_of(self.target) != expected or element_of(self.target) != element:
-            kind = "numeric" if self.NUMERIC else "class"
-            raise VerifyException(
-                f"'{self.name}' on values of shape {shapes.show(shape)} needs {kind} "
-                f"targets of shape {shapes.show(expected)}, found {self.target.type}"
-            )
-
-
-class _StrengthLossOp(LossOp, ABC):
-    """The prox of a function times a strength."""
-
-    strength = prop_def(FloatAttr.constr(f64))
-
-    assembly_format = (
-        "($label^)? $value `,` $target `strength` $strength (`part` $part^)? attr-dict "
-        "`:` type($value) `,` type($target)"
-    )
-
-    def __init__(
-        self, value: SSAValue, target: SSAValue, strength: float = 1.0, label: str | None = None
-    ) -> None:
-        super().__init__(
-            operands=[value, target],
-            properties={"label": labelled(label), "strength": FloatAttr(strength, f64)},
-        )
-
-    def fields(self) -> dict[str, Attribute]:
-        return {"strength": self.strength}
-
-    def verify_(self) -> None:
-        super().verify_()
-        if not self.strength.value.data > 0:
-            raise VerifyException(f"strength must be positive, found {self.strength.value.data}")
-
-
-@irdl_op_definition
-class CrossEntropyOp(_StrengthLossOp):
-    """The prox of ``strength`` times the cross-entropy of the logits ``[*sites, C]``.
-
-    ``op.cross_entropy "loss" %z, %y strength 1.0 : ...``
-    """
-
-    name = "op.cross_entropy"
-
-
-@irdl_op_definition
-class HingeOp(_StrengthLossOp):
-    """The prox of ``strength`` times the hinge loss of each class of the logits ``[*sites, C]`` against the
-    rest.
-
-    ``op.hinge "loss" %z, %y strength 1.0 : ...``
-    """
-
-    name = "op.hinge"
-
-
-@irdl_op_definition
-class SquaredErrorOp(_StrengthLossOp):
-    """The prox of ``strength / 2`` times the squared error.
-
-    ``op.squared_error "loss" %z, %y strength 1.0 : ...``
-    """
-
-    name = "op.squared_error"
-    NUMERIC: ClassVar[bool] = True
-
-
-class BoundsLossOp(LossOp, ABC):
-    """A loss that wants logits at least as high as one bound, or at most as high as another."""
-
-    bounds = prop_def(FLOATS)
-
-    assembly_format = (
-        "($label^)? $value `,` $target `in` $bounds (`part` $part^)? attr-dict "
-        "`:` type($value) `,` type($target)"
-    )
-
-    def __init__(
-        self,
-        value: SSAValue,
-        target: SSAValue,
-        low: float = 0.0,
-        high: float = 1.0,
-        label: str | None = None,
-    ) -> None:
-        super().__init__(
-            operands=[value, target],
-            properties={"label": labelled(label), "bounds": floats([low, high])},
-        )
-
-    def fields(self) -> dict[str, Attribute]:
-        low, high = self.bounds.get_values()
-        return {"low": FloatAttr(low, f64), "high": FloatAttr(high, f64)}
-
-    def verify_(self) -> None:
-        super().verify_()
-        if len(self.bounds) != 2:
-            raise VerifyException(f"a margin takes two bounds, found {len(self.bounds)}")
-
-    @property
-    def threshold(self) -> float:
-        """What tells values above the one bound from those below the other: the middle between them."""
-        low, high = self.bounds.get_values()
-        return float((low + high) / 2)
-
-
-@irdl_op_definition
-class MarginOp(BoundsLossOp):
-    """``{z : z_right >= high, z_wrong <= low}``: ``op.margin "loss" %z, %y in [0.0, 1.0] : ...``."""
-
-    name = "op.margin"
-
-
-@irdl_op_definition
-class MultiLabelOp(BoundsLossOp):
-    """``{z : z >= high where y = 1, z <= low where y = 0}``.
-
-    ``op.multi_label "loss" %z, %y in [0.0, 1.0] : ...``
-    """
-
-    name = "op.multi_label"
-    NUMERIC: ClassVar[bool] = True
-
-
-@irdl_op_definition
-class ClassMarginOp(LossOp):
-    """``{z : z_right >= z_wrong + margin}``: ``op.class_margin "loss" %z, %y by 1.0 : ...``."""
-
-    name = "op.class_margin"
-
-    margin = prop_def(FloatAttr.constr(f64))
-
-    assembly_format = (
-        "($label^)? $value `,` $target `by` $margin (`part` $part^)? attr-dict "
-        "`:` type($value) `,` type($target)"
-    )
-
-    def __init__(
-        self, value: SSAValue, target: SSAValue, margin: float = 1.0, label: str | None = None
-    ) -> None:
-        super().__init__(
-            operands=[value, target],
-            properties={"label": labelled(label), "margin": FloatAttr(margin, f64)},
-        )
-
-    def fields(self) -> dict[str, Attribute]:
-        return {"margin": self.margin}
-
-
-@irdl_op_definition
-class EqualOp(LossOp):
-    """``{z : z = y}``: ``op.equal "loss" %z, %y : ...``."""
-
-    name = "op.equal"
-    NUMERIC: ClassVar[bool] = True
-
-    assembly_format = (
-        "($label^)? $value `,` $target (`part` $part^)? attr-dict `:` type($value) `,` type($target)"
-    )
-
-    def __init__(self, value: SSAValue, target: SSAValue, label: str | None = None) -> None:
-        super().__init__(operands=[value, target], properties={"label": labelled(label)})
-
-
-@irdl_op_definition
-class SetOp(NodeOp):
-    """``{x : x in a set}``: ``op.set "w.box" %w in "box" {low = -1.0 : f64, high = 1.0 : f64} : ...``.
-
-    The sets and their fields are those of ``dialects/sets.py``.
-    """
-
-    name = "op.set"
-
-    value = operand_def(TensorType)
-    kind = prop_def(StringAttr)
-    described = prop_def(DictionaryAttr)
-
-    assembly_format = "($label^)? $value `in` $kind $described (`part` $part^)? attr-dict `:` type($value)"
-
-    def __init__(
-        self, value: SSAValue, kind: str, described: Mapping[str, Attribute], label: str | None = None
-    ) -> None:
-        super().__init__(
-            operands=[value],
-            properties={
-                "label": labelled(label),
-                "kind": StringAttr(kind),
-                "described": DictionaryAttr(dict(described)),
-            },
-        )
-
-    def fields(self) -> dict[str, Attribute]:
-        return dict(self.described.data)
-
-    def lifted_properties(self, lift: int) -> dict[str, Attribute]:
-        fields = self.fields()
-        axes = fields.get("axes")
-        if isinstance(axes, DenseArrayBase):
-            fields["axes"] = sizes([axis + lift for axis in axes.get_values()])
-        return {"described": DictionaryAttr(fields)}
-
-    def verify_(self) -> None:
-        verify_set(self.kind.data, self.described.data, shape_of(self.value))
-
-
-@irdl_op_definition
-class OutputOp(IRDLOperation):
-    """A value that ``apply`` returns: ``op.output "logits" %z : tensor<128x10xf32>``."""
-
-    name = "op.output"
-
-    label = prop_def(StringAttr)
-    value = operand_def(TensorType)
-
-    assembly_format = "$label $value attr-dict `:` type($value)"
-
-    def __init__(self, label: str, value: SSAValue) -> None:
-        super().__init__(operands=[value], properties={"label": StringAttr(label)})
-
-
-_OpT = TypeVar("_OpT", bound=IRDLOperation)
-
-
-def _declared(kind: type[_OpT]) -> tuple[type[_OpT], ...]:
-    """Return the ops of a kind that this file declares, in its order."""
-    found = [each for each in globals().values() if isinstance(each, type) and issubclass(each, kind)]
-    return tuple(each for each in found if "name" in vars(each))
-
-
-OPERATIONS: tuple[type[OperationOp], ...] = _declared(OperationOp)  # type: ignore[type-abstract]
-LOSSES: tuple[type[LossOp], ...] = _declared(LossOp)
+OPERATIONS: tuple[type[OperationOp], ...] = declared(OperationOp, globals())  # type: ignore[type-abstract]
 FUNCTIONS = tuple(each for each in OPERATIONS if issubclass(each, ElementwiseOp) and each.FUNCTION)
 """The operations that the language has a function for without further ado."""
 
@@ -1061,3 +576,52 @@ OP = Dialect(
     ],
     [InitAttr],
 )
+
+__all__ = [
+    "FLOATS",
+    "FUNCTIONS",
+    "INITIALIZERS",
+    "LOSSES",
+    "OP",
+    "OPERATIONS",
+    "ApplyOp",
+    "BilinearOp",
+    "BoundsLossOp",
+    "ClassMarginOp",
+    "ConstantOp",
+    "ConvolutionOp",
+    "CrossEntropyOp",
+    "DotOp",
+    "ElementwiseOp",
+    "EqualOp",
+    "Floats",
+    "GivenOp",
+    "HingeOp",
+    "IdentityOp",
+    "IndexOp",
+    "InitAttr",
+    "InputOp",
+    "LossOp",
+    "MarginOp",
+    "MaxOp",
+    "MinOp",
+    "MultiLabelOp",
+    "NodeOp",
+    "OperationOp",
+    "OutputOp",
+    "ParameterOp",
+    "PiecewiseOp",
+    "ProductOp",
+    "QuantizeOp",
+    "Reading",
+    "ReductionOp",
+    "RoundOp",
+    "SetOp",
+    "SourceOp",
+    "SquaredErrorOp",
+    "SumOp",
+    "SumReluOp",
+    "TargetOp",
+    "WeightedOp",
+    "operation_of",
+]

@@ -9,23 +9,18 @@ the part and the writes do not overlap, so the order of its operations cannot ma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     DictionaryAttr,
     FloatAttr,
-    IntAttr,
     IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
     TensorType,
-    UnitAttr,
     f64,
-    i32,
     i64,
 )
 from xdsl.ir import (
@@ -38,7 +33,6 @@ from xdsl.ir import (
 )
 from xdsl.irdl import (
     AttrSizedOperandSegments,
-    AttrSizedResultSegments,
     IRDLOperation,
     irdl_attr_definition,
     irdl_op_definition,
@@ -52,17 +46,27 @@ from xdsl.irdl import (
     var_operand_def,
     var_result_def,
 )
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from pjc.dialects import shapes
-from pjc.dialects.ops import FLOATS, InitAttr
-from pjc.dialects.sets import verify_set
-from pjc.dialects.shapes import Shape, ShapeError
-from pjc.dialects.steps import Step, shape_after
-from pjc.dialects.view import SIZES, StepAttr, element_bytes, shape_of, sizes
+from pjc.dialects.layout import MeshAttr, verify_sharding
+from pjc.dialects.ops import FLOATS, ParameterOp
+from pjc.dialects.projecting import (
+    ConstrainOp,
+    DatumOp,
+    EvaluateOp,
+    GatherOp,
+    ProjectHalfwayOp,
+    ProjectLossOp,
+    ProjectOp,
+    ProjectSetOp,
+    ProjectSharedOp,
+    ReadOp,
+    WriteOp,
+    verify_indices,
+)
+from pjc.dialects.variables import ROLES, PathAttr, Place, Role, VariableOp
+from pjc.dialects.view import element_bytes, shape_of
 
 
 @irdl_attr_definition
@@ -70,171 +74,6 @@ class StateType(ParametrizedAttribute, TypeAttribute):
     """All copies and slots at once: ``!proj.state``."""
 
     name = "proj.state"
-
-
-@irdl_attr_definition
-class PathAttr(ParametrizedAttribute):
-    """The way from a node's value to a variable that holds copies of it.
-
-    ``#proj.path<@dense.matmul.rhs via transpose [1, 0] then broadcast [4, 3, 5] [1, 2]>``. The node that
-    holds the variable may be a family: with ``for 16`` each entry at the start of the path is read by
-    sixteen of its nodes, and ``group 1`` tells paths apart by which entries are read by one and the same.
-    With ``for 16 apart`` sixteen nodes, which share the first axis of the copies evenly, each read rows of
-    their own choice, by number.
-    """
-
-    name = "proj.path"
-
-    variable: StringAttr
-    steps: ArrayAttr[StepAttr]
-    nodes: IntAttr
-    group: IntAttr
-    apart: IntAttr
-
-    def __init__(
-        self,
-        variable: str,
-        steps: Sequence[Step] = (),
-        nodes: int = 1,
-        group: int = 0,
-        apart: bool = False,
-    ) -> None:
-        numbers = (IntAttr(nodes), IntAttr(group), IntAttr(int(apart)))
-        super().__init__(StringAttr(variable), ArrayAttr(map(StepAttr, steps)), *numbers)
-
-    def way(self) -> tuple[Step, ...]:
-        """Return the steps."""
-        return tuple(step.data for step in self.steps)
-
-    def by_number(self) -> bool:
-        """Whether only a batch tells which entries are read."""
-        return any(step.datum() is not None for step in self.way())
-
-    def result_shape(self, shape: Shape) -> Shape:
-        """Return the shape at the end of the path, for a value of the given shape."""
-        return shape_after(self.way(), shape)
-
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_symbol_name(self.variable.data)
-            for index, step in enumerate(self.steps):
-                printer.print_string(" then " if index else " via ")
-                step.print_body(printer)
-            if self.nodes.data != 1:
-                printer.print_string(f" for {self.nodes.data}")
-            if self.apart.data:
-                printer.print_string(" apart")
-            if self.group.data != 0:
-                printer.print_string(f" group {self.group.data}")
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        with parser.in_angle_brackets():
-            variable = parser.parse_symbol_name()
-            steps = []
-            separator = "via"
-            while parser.parse_optional_keyword(separator):
-                steps.append(StepAttr(StepAttr.parse_body(parser)))
-                separator = "then"
-            nodes = parser.parse_integer() if parser.parse_optional_keyword("for") else 1
-            apart = parser.parse_optional_keyword("apart") is not None
-            group = parser.parse_integer() if parser.parse_optional_keyword("group") else 0
-        return [variable, ArrayAttr(steps), IntAttr(nodes), IntAttr(group), IntAttr(int(apart))]
-
-
-PATHS = ArrayAttr[PathAttr]
-
-MESH_AXES = ("sample", "feature", "stack")
-"""What the axes of a mesh of devices split: batch rows, output columns, the iterations of loops."""
-
-
-@irdl_attr_definition
-class MeshAttr(ParametrizedAttribute):
-    """How many devices each axis of the mesh has: ``#proj.mesh<sample = 4, feature = 2, stack = 1>``."""
-
-    name = "proj.mesh"
-
-    sample: IntAttr
-    feature: IntAttr
-    stack: IntAttr
-
-    def __init__(self, sample: int = 1, feature: int = 1, stack: int = 1) -> None:
-        super().__init__(IntAttr(sample), IntAttr(feature), IntAttr(stack))
-
-    def sizes(self) -> dict[str, int]:
-        """Return the number of devices along each axis."""
-        return {"sample": self.sample.data, "feature": self.feature.data, "stack": self.stack.data}
-
-    def verify(self) -> None:
-        for axis, size in self.sizes().items():
-            if size < 1:
-                raise VerifyException(f"mesh axis '{axis}' has at least one device, found {size}")
-
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_string(", ".join(f"{axis} = {size}" for axis, size in self.sizes().items()))
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        found: list[Attribute] = []
-        with parser.in_angle_brackets():
-            for axis in MESH_AXES:
-                if found:
-                    parser.parse_punctuation(",")
-                parser.parse_keyword(axis)
-                parser.parse_punctuation("=")
-                found.append(IntAttr(parser.parse_integer()))
-        return found
-
-
-@irdl_attr_definition
-class ShardingAttr(ParametrizedAttribute):
-    """The mesh axes that split each dimension of a tensor: ``<[stack, sample], [], [feature]>``.
-
-    A dimension with two axes is laid out as the loops lay out theirs: iterations are the outer part of it,
-    batch rows the inner one, and each is split by its own axis.
-    """
-
-    name = "proj.sharding"
-
-    dims: ArrayAttr[ArrayAttr[StringAttr]]
-
-    def __init__(self, dims: Sequence[Sequence[str]]) -> None:
-        super().__init__(ArrayAttr([ArrayAttr([StringAttr(axis) for axis in axes]) for axes in dims]))
-
-    def axes(self) -> tuple[tuple[str, ...], ...]:
-        """Return the axes of each dimension."""
-        return tuple(tuple(axis.data for axis in dim) for dim in self.dims)
-
-    def where(self, axis: str) -> int | None:
-        """Return the dimension that an axis of the mesh splits; None if none."""
-        return next((index for index, found in enumerate(self.axes()) if axis in found), None)
-
-    def show(self) -> str:
-        """Return the sharding as it is printed between angle brackets."""
-        return ", ".join(f"[{', '.join(axes)}]" for axes in self.axes())
-
-    def verify(self) -> None:
-        found = [axis for axes in self.axes() for axis in axes]
-        for axis in found:
-            if axis not in MESH_AXES:
-                raise VerifyException(f"the axes of a mesh are {', '.join(MESH_AXES)}, found '{axis}'")
-            if found.count(axis) > 1:
-                raise VerifyException(f"mesh axis '{axis}' splits two dimensions of one tensor")
-
-    def print_parameters(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_string(self.show())
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        def axis() -> StringAttr:
-            return StringAttr(parser.parse_identifier())
-
-        def dim() -> ArrayAttr[StringAttr]:
-            return ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, axis))
-
-        return [ArrayAttr(parser.parse_comma_separated_list(parser.Delimiter.ANGLE, dim))]
 
 
 @irdl_op_definition
@@ -345,51 +184,9 @@ class ProgramOp(IRDLOperation):
             if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
                 op.verify_variables(variables)
             if isinstance(op, GatherOp | WriteOp):
-                _verify_indices(op.paths, data)
+                verify_indices(op.paths, data)
             if isinstance(op, SHARDED) and op.sharding is not None:
-                _verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
-
-
-class Place(NamedTuple):
-    """Where a variable belongs: its node, its role, and the operand if its role is of one."""
-
-    node: str
-    role: str
-    operand: int | None = None
-
-
-@dataclass(frozen=True)
-class Role:
-    """What a variable of one role is.
-
-    Attributes:
-        of_operand: whether it is of one operand of its node, rather than of them together.
-        factor: whether it tells how copies differ from their mean: then states that are combined keep that of
-            the first, and no gap is measured over it.
-        copied: whether it has an entry for each copy, ``[.., K, M, N]`` for those of a dot.
-    """
-
-    of_operand: bool = False
-    factor: bool = False
-    copied: bool = False
-
-
-ROLES: dict[str, Role] = {
-    "slot": Role(),
-    "copies": Role(of_operand=True, copied=True),
-    "mean": Role(of_operand=True),
-    "c": Role(of_operand=True, factor=True),
-    "f": Role(of_operand=True, factor=True),
-    "d": Role(of_operand=True, factor=True),
-    "e": Role(of_operand=True, factor=True),
-    "sigma": Role(factor=True, copied=True),
-    "delta": Role(factor=True, copied=True),
-    "alpha": Role(factor=True),
-    "beta": Role(factor=True),
-    "product": Role(factor=True),
-}
-"""What variables are for. A ``slot`` records a parameter; ``copies`` are a node's copies of an operand, of
-which a compressed node holds the ``mean`` instead, and the factors of runtime/projections/dot_halfway.py."""
+                verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
 
 
 @irdl_op_definition
@@ -443,63 +240,6 @@ class TargetOp(IRDLOperation):
 
 
 @irdl_op_definition
-class VariableOp(IRDLOperation):
-    """A tensor of the state: the node that holds it, and what it is for (:data:`ROLES`).
-
-    ``proj.variable @dense.matmul.0 "copies" operand 0 of "dense.matmul" : tensor<4x3x5xf32>`` holds a node's
-    copies of its first operand. The name says nothing: passes look variables up by node, role and operand.
-    """
-
-    name = "proj.variable"
-
-    sym_name = prop_def(SymbolNameConstraint())
-    role = prop_def(StringAttr)
-    operand_index = opt_prop_def(IntegerAttr.constr(i64))
-    node = prop_def(StringAttr)
-    type = prop_def(TensorType)
-    sharding = opt_prop_def(ShardingAttr)
-
-    assembly_format = (
-        "$sym_name $role (`operand` $operand_index^)? `of` $node (`sharded` $sharding^)? `:` $type attr-dict"
-    )
-
-    def sharded_type(self) -> Attribute:
-        """Return the type of the tensor that the sharding is of."""
-        return self.type
-
-    def __init__(self, name: str, place: Place, type: Attribute) -> None:
-        index = None if place.operand is None else IntegerAttr(place.operand, i64)
-        super().__init__(
-            properties={
-                "sym_name": StringAttr(name),
-                "role": StringAttr(place.role),
-                "operand_index": index,
-                "node": StringAttr(place.node),
-                "type": type,
-            }
-        )
-
-    @property
-    def place(self) -> Place:
-        """The node, the role and the operand, by which the variable is found."""
-        operand = None if self.operand_index is None else self.operand_index.value.data
-        return Place(self.node.data, self.role.data, operand)
-
-    @property
-    def is_for(self) -> Role:
-        """What a variable of its role is."""
-        return ROLES[self.role.data]
-
-    def verify_(self) -> None:
-        role = self.role.data
-        if role not in ROLES:
-            raise VerifyException(f"the role of a variable is one of {', '.join(ROLES)}, found '{role}'")
-        if self.is_for.of_operand != (self.operand_index is not None):
-            needs = "names its operand" if self.is_for.of_operand else "is of no operand"
-            raise VerifyException(f"a variable of role '{role}' {needs}")
-
-
-@irdl_op_definition
 class ForwardOp(IRDLOperation):
     """The forward pass, which makes all copies agree: ``proj.forward { ... }``."""
 
@@ -530,96 +270,6 @@ class PartOp(IRDLOperation):
 
     def __init__(self, part: str, body: Region) -> None:
         super().__init__(properties={"part": StringAttr(part)}, regions=[body])
-
-
-@irdl_op_definition
-class DatumOp(IRDLOperation):
-    """The value of an input or target: ``%x = proj.datum "x" : tensor<128x64xf32>``."""
-
-    name = "proj.datum"
-
-    label = prop_def(StringAttr)
-    sharding = opt_prop_def(ShardingAttr)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$label (`sharded` $sharding^)? attr-dict `:` type($result)"
-
-    def sharded_type(self) -> Attribute:
-        """Return the type of the tensor that the sharding is of."""
-        return self.result.type
-
-    def __init__(self, label: str, type: Attribute) -> None:
-        super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
-
-
-@irdl_op_definition
-class ParameterOp(IRDLOperation):
-    """The value that a parameter has before an update: ``%w = proj.parameter "w" <1.0 * zeros> : ...``.
-
-    With ``family 8`` it is eight parameters along the first axis, each initialized by itself; ``members``
-    are the names by which they are known outside.
-    """
-
-    name = "proj.parameter"
-
-    label = prop_def(StringAttr)
-    init = prop_def(InitAttr)
-    family = opt_prop_def(IntegerAttr.constr(i64))
-    members = opt_prop_def(ArrayAttr[StringAttr])
-    sharding = opt_prop_def(ShardingAttr)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$label $init (`family` $family^)? (`members` $members^)? (`sharded` $sharding^)? attr-dict "
-        "`:` type($result)"
-    )
-
-    def sharded_type(self) -> Attribute:
-        """Return the type of the tensor that the sharding is of."""
-        return self.result.type
-
-    def __init__(
-        self,
-        label: str,
-        init: InitAttr,
-        type: Attribute,
-        family: IntegerAttr | None = None,
-        members: ArrayAttr[StringAttr] | None = None,
-    ) -> None:
-        super().__init__(
-            properties={
-                "label": StringAttr(label),
-                "init": init,
-                "family": family,
-                "members": members,
-            },
-            result_types=[type],
-        )
-
-    def names(self) -> list[str]:
-        """Return the names by which the parameter is known outside: its own, or those of its members."""
-        return [self.label.data] if self.members is None else [name.data for name in self.members]
-
-
-@irdl_op_definition
-class ConstantOp(IRDLOperation):
-    """A tensor of one number: ``%z = proj.constant 0.0 : tensor<128x64xf32>``."""
-
-    name = "proj.constant"
-
-    value = prop_def(FloatAttr.constr(f64))
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$value attr-dict `:` type($result)"
-
-    def __init__(self, value: FloatAttr, type: Attribute) -> None:
-        super().__init__(properties={"value": value}, result_types=[type])
 
 
 @irdl_op_definition
@@ -699,457 +349,6 @@ class NextOp(IRDLOperation):
 
     def __init__(self, carried: Sequence[SSAValue], collected: Sequence[SSAValue]) -> None:
         super().__init__(operands=[list(carried), list(collected)])
-
-
-@irdl_op_definition
-class EvaluateOp(IRDLOperation):
-    """The value of an operation in the forward pass: ``%z = proj.evaluate "dot" {} %x, %w of "z" : ...``.
-
-    For an operator of the user's own with the shapes of one site: ``at "[n] -> [n]"``.
-    """
-
-    name = "proj.evaluate"
-
-    operator = prop_def(StringAttr)
-    node = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    signature = opt_prop_def(StringAttr)
-    inputs = var_operand_def(TensorType)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$operator $fields $inputs (`at` $signature^)? `of` $node attr-dict "
-        "`:` type($inputs) `->` type($result)"
-    )
-
-    def __init__(
-        self,
-        operator: str,
-        fields: dict[str, Attribute],
-        node: str,
-        inputs: Sequence[SSAValue],
-        type: Attribute,
-        signature: StringAttr | None = None,
-    ) -> None:
-        super().__init__(
-            operands=[list(inputs)],
-            properties={
-                "operator": StringAttr(operator),
-                "fields": DictionaryAttr(fields),
-                "node": StringAttr(node),
-                "signature": signature,
-            },
-            result_types=[type],
-        )
-
-
-@irdl_op_definition
-class OutputOp(IRDLOperation):
-    """A value that ``apply`` returns: ``proj.output "logits" %z : tensor<128x10xf32>``."""
-
-    name = "proj.output"
-
-    label = prop_def(StringAttr)
-    value = operand_def(TensorType)
-
-    assembly_format = "$label $value attr-dict `:` type($value)"
-
-    def __init__(self, label: str, value: SSAValue) -> None:
-        super().__init__(operands=[value], properties={"label": StringAttr(label)})
-
-
-@irdl_op_definition
-class ReadOp(IRDLOperation):
-    """A variable's value before the part: ``%c = proj.read @dense.lhs : tensor<4x3x5xf32>``.
-
-    With ``of given`` its value in the second state that the projection is given.
-    """
-
-    name = "proj.read"
-
-    variable = prop_def(SymbolNameConstraint())
-    given = opt_prop_def(UnitAttr)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$variable (`of` `given` $given^)? attr-dict `:` type($result)"
-
-    def __init__(self, variable: str, type: Attribute, *, given: bool = False) -> None:
-        super().__init__(
-            properties={"variable": StringAttr(variable), "given": UnitAttr() if given else None},
-            result_types=[type],
-        )
-
-    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
-        """Raise if the variable is not declared with this type."""
-        declared = _declared(self.variable.data, variables)
-        if declared.type != self.result.type:
-            raise VerifyException(
-                f"'@{self.variable.data}' has type {declared.type}, read as {self.result.type}"
-            )
-
-
-@irdl_op_definition
-class GatherOp(IRDLOperation):
-    """What the readers of a node agree on for its value, entry by entry.
-
-    The mean, over the nodes that read an entry, of each node's mean over its own copies of it; an entry
-    that nobody reads keeps its forward value.
-    ``%z = proj.gather "h" from [#proj.path<@out.lhs via ...>] : tensor<4x3xf32>``
-    """
-
-    name = "proj.gather"
-
-    node = prop_def(StringAttr)
-    paths = prop_def(PATHS)
-    sharding = opt_prop_def(ShardingAttr)
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$node `from` $paths (`sharded` $sharding^)? attr-dict `:` type($result)"
-
-    def sharded_type(self) -> Attribute:
-        """Return the type of the tensor that the sharding is of."""
-        return self.result.type
-
-    def __init__(self, node: str, paths: Sequence[PathAttr], type: Attribute) -> None:
-        super().__init__(
-            properties={"node": StringAttr(node), "paths": ArrayAttr(list(paths))},
-            result_types=[type],
-        )
-
-    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
-        """Raise if a path does not lead from the result's shape to its variable's."""
-        for path in self.paths:
-            _verify_path(path, shape_of(self.result), variables)
-
-
-@irdl_op_definition
-class ProjectOp(IRDLOperation):
-    """The projection of copies and a value onto a constraint.
-
-    ``%new:2, %f = proj.project "dot" {} (%a, %w) to %z of "dense" : ...``: results are the new copies
-    and the new value.
-    """
-
-    name = "proj.project"
-
-    operator = prop_def(StringAttr)
-    node = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    copies = var_operand_def(TensorType)
-    value = operand_def(TensorType)
-    new_copies = var_result_def(TensorType)
-    new_value = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$operator $fields `(` $copies `)` `to` $value `of` $node attr-dict "
-        "`:` type($copies) `to` type($value) `->` type($new_copies) `to` type($new_value)"
-    )
-
-    def __init__(
-        self,
-        operator: str,
-        fields: dict[str, Attribute],
-        node: str,
-        copies: Sequence[SSAValue],
-        value: SSAValue,
-    ) -> None:
-        super().__init__(
-            operands=[list(copies), value],
-            properties={
-                "operator": StringAttr(operator),
-                "fields": DictionaryAttr(fields),
-                "node": StringAttr(node),
-            },
-            result_types=[[copy.type for copy in copies], value.type],
-        )
-
-    def verify_(self) -> None:
-        _verify_same_types(self, self.copies, self.new_copies)
-        _verify_same_types(self, [self.value], [self.new_value])
-
-
-class CompressedOp(IRDLOperation):
-    """What the compressed projections share: operator, node, and the operands whose means are asked for."""
-
-    def verify_(self) -> None:
-        wanted = self.wanted.get_values()  # type: ignore[attr-defined]
-        if list(wanted) != sorted(set(wanted)) or not all(0 <= index < 2 for index in wanted):
-            raise VerifyException(f"wanted operands are 0 and 1 in order, found {list(wanted)}")
-        if len(self.new_means) != len(wanted):  # type: ignore[attr-defined]
-            raise VerifyException(f"{len(wanted)} means are wanted, but there are other results")
-
-
-@irdl_op_definition
-class ProjectSharedOp(CompressedOp):
-    """The projection of a dot or a convolution whose copies of an input are equal before it, and never made.
-
-    ``%a, %w, %f = proj.project_shared "dot" {} (%x, %y) to %z of "dense" wanted [0, 1] : ...``: results are
-    the means of the new copies, for the wanted operands, and the new value.
-    """
-
-    name = "proj.project_shared"
-
-    operator = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    node = prop_def(StringAttr)
-    wanted = prop_def(SIZES)
-    inputs = var_operand_def(TensorType)
-    value = operand_def(TensorType)
-    new_means = var_result_def(TensorType)
-    new_value = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$operator $fields `(` $inputs `)` `to` $value `of` $node `wanted` $wanted attr-dict "
-        "`:` type($inputs) `to` type($value) `->` type($new_means) `to` type($new_value)"
-    )
-
-    def __init__(
-        self,
-        operator: str,
-        fields: dict[str, Attribute],
-        node: str,
-        inputs: Sequence[SSAValue],
-        value: SSAValue,
-        wanted: Sequence[int],
-    ) -> None:
-        super().__init__(
-            operands=[list(inputs), value],
-            properties={
-                "operator": StringAttr(operator),
-                "fields": DictionaryAttr(fields),
-                "node": StringAttr(node),
-                "wanted": sizes(wanted),
-            },
-            result_types=[[inputs[index].type for index in wanted], value.type],
-        )
-
-
-@irdl_op_definition
-class ProjectHalfwayOp(CompressedOp):
-    """The projection of a dot or a convolution in Douglas-Rachford at relaxation 1/2.
-
-    It goes from this iteration's copies to the next's:
-    ``%a, %w, .., %f = proj.project_halfway "dot" {} "factored" (%x, %y) factors ["c", ..] (%c, ..) to %z of
-    "dense" wanted [0, 1] : ...``: ``form`` says what the factors are, all copies ("held") or rank-one
-    corrections ("factored"); ``inputs`` are what the nodes that it reads have just written; the
-    results are the means of the next iteration's copies of the wanted operands, the next factors, and the new
-    value. A part's projection has instead what these means are beyond what was agreed on (:class:`WriteOp`).
-    """
-
-    name = "proj.project_halfway"
-
-    operator = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    form = prop_def(StringAttr)
-    node = prop_def(StringAttr)
-    wanted = prop_def(SIZES)
-    held = prop_def(ArrayAttr[StringAttr])
-    inputs = var_operand_def(TensorType)
-    factors = var_operand_def(TensorType)
-    value = operand_def(TensorType)
-    new_means = var_result_def(TensorType)
-    new_factors = var_result_def(TensorType)
-    new_value = result_def(TensorType)
-
-    irdl_options = (AttrSizedOperandSegments(as_property=True), AttrSizedResultSegments(as_property=True))
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$operator $fields $form `(` $inputs `)` `factors` $held `(` $factors `)` "
-        "`to` $value `of` $node `wanted` $wanted attr-dict "
-        "`:` type($inputs) `factors` type($factors) "
-        "`to` type($value) `->` type($new_means) `factors` type($new_factors) `to` type($new_value)"
-    )
-
-    def __init__(
-        self,
-        operator: str,
-        fields: dict[str, Attribute],
-        form: str,
-        node: str,
-        inputs: Sequence[SSAValue],
-        factors: dict[str, SSAValue],
-        value: SSAValue,
-        wanted: Sequence[int],
-    ) -> None:
-        super().__init__(
-            operands=[list(inputs), list(factors.values()), value],
-            properties={
-                "operator": StringAttr(operator),
-                "fields": DictionaryAttr(fields),
-                "form": StringAttr(form),
-                "node": StringAttr(node),
-                "wanted": sizes(wanted),
-                "held": ArrayAttr([StringAttr(name) for name in factors]),
-            },
-            result_types=[
-                [inputs[index].type for index in wanted],
-                [each.type for each in factors.values()],
-                value.type,
-            ],
-        )
-
-
-@irdl_op_definition
-class ProjectLossOp(IRDLOperation):
-    """The projection or prox of a loss: ``%n = proj.project_loss "margin" {..} (%c) given %y of "loss"``."""
-
-    name = "proj.project_loss"
-
-    operator = prop_def(StringAttr)
-    node = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    copies = var_operand_def(TensorType)
-    target = operand_def(TensorType)
-    new_copies = var_result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$operator $fields `(` $copies `)` `given` $target `of` $node attr-dict "
-        "`:` type($copies) `given` type($target) `->` type($new_copies)"
-    )
-
-    def __init__(
-        self,
-        operator: str,
-        fields: dict[str, Attribute],
-        node: str,
-        copies: Sequence[SSAValue],
-        target: SSAValue,
-    ) -> None:
-        super().__init__(
-            operands=[list(copies), target],
-            properties={
-                "operator": StringAttr(operator),
-                "fields": DictionaryAttr(fields),
-                "node": StringAttr(node),
-            },
-            result_types=[[copy.type for copy in copies]],
-        )
-
-    def verify_(self) -> None:
-        _verify_same_types(self, self.copies, self.new_copies)
-
-
-@irdl_op_definition
-class ProjectSetOp(IRDLOperation):
-    """The projection onto a set: ``%n = proj.project_set "nonneg" {} (%c) of "w.nonneg" : ...``."""
-
-    name = "proj.project_set"
-
-    kind = prop_def(StringAttr)
-    node = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    copies = operand_def(TensorType)
-    new_copies = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    assembly_format = (
-        "$kind $fields `(` $copies `)` `of` $node attr-dict `:` type($copies) `->` type($new_copies)"
-    )
-
-    def __init__(self, kind: str, fields: dict[str, Attribute], node: str, copies: SSAValue) -> None:
-        super().__init__(
-            operands=[copies],
-            properties={
-                "kind": StringAttr(kind),
-                "fields": DictionaryAttr(fields),
-                "node": StringAttr(node),
-            },
-            result_types=[copies.type],
-        )
-
-    def verify_(self) -> None:
-        _verify_same_types(self, [self.copies], [self.new_copies])
-        verify_set(self.kind.data, self.fields.data, shape_of(self.copies))
-
-
-@irdl_op_definition
-class ConstrainOp(IRDLOperation):
-    """A set that a slot is projected onto before it is handed back.
-
-    ``proj.constrain "nonneg" {} [#proj.path<@w.slot>] of "w.nonneg"``; the path's steps lead from the slot to
-    the value that is required to be in the set.
-    """
-
-    name = "proj.constrain"
-
-    kind = prop_def(StringAttr)
-    fields = prop_def(DictionaryAttr)
-    paths = prop_def(PATHS)
-    node = prop_def(StringAttr)
-
-    assembly_format = "$kind $fields $paths `of` $node attr-dict"
-
-    def __init__(self, kind: str, fields: dict[str, Attribute], path: PathAttr, node: str) -> None:
-        super().__init__(
-            properties={
-                "kind": StringAttr(kind),
-                "fields": DictionaryAttr(fields),
-                "paths": ArrayAttr([path]),
-                "node": StringAttr(node),
-            }
-        )
-
-    @property
-    def path(self) -> PathAttr:
-        """The slot, and the steps from it to the value."""
-        return self.paths.data[0]
-
-    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
-        """Raise unless the path starts at a slot and ends at a value of which there is such a set."""
-        found = variables.get(self.path.variable.data)
-        if found is None or found.role.data != "slot":
-            raise VerifyException(f"'@{self.path.variable.data}' is no slot")
-        verify_set(self.kind.data, self.fields.data, self.path.result_shape(shape_of(found.type)))
-
-
-@irdl_op_definition
-class WriteOp(IRDLOperation):
-    """Write a value into every variable that holds copies of it.
-
-    ``proj.write %f to [#proj.path<@out.lhs via ...>] : tensor<4x3xf32>``. Entries of the variables that
-    the paths do not reach keep what they hold.
-
-    ``proj.write %f beyond %a : tensor<3xf32> to ..`` adds ``%f - %a`` to what whole variables hold. A halfway
-    form gives the f of the iteration's result ``x + P y - a`` with ``y = 2 a - x``, where a is what the other
-    part agreed on; its own projection P y is then ``y + f - a``.
-    """
-
-    name = "proj.write"
-
-    value = operand_def(TensorType)
-    agreed = opt_operand_def(TensorType)
-    paths = prop_def(PATHS)
-
-    assembly_format = "$value (`beyond` $agreed^ `:` type($agreed))? `to` $paths attr-dict `:` type($value)"
-
-    def __init__(self, value: SSAValue, paths: Sequence[PathAttr], agreed: SSAValue | None = None) -> None:
-        super().__init__(operands=[value, agreed], properties={"paths": ArrayAttr(list(paths))})
-
-    def verify_variables(self, variables: dict[str, VariableOp]) -> None:
-        """Raise if a path does not lead from the value's shape to its variable's."""
-        for path in self.paths:
-            _verify_path(path, shape_of(self.value), variables)
-            if self.agreed is not None and path.steps:
-                raise VerifyException(f"what goes beyond another goes to all of '@{path.variable.data}'")
-
-    def verify_(self) -> None:
-        if self.agreed is not None and self.agreed.type != self.value.type:
-            raise VerifyException(f"a value of {self.value.type} is not beyond one of {self.agreed.type}")
 
 
 @irdl_op_definition
@@ -1253,57 +452,6 @@ SHARDED = VariableOp | DatumOp | ParameterOp | GatherOp
 """The ops that say how their tensor is split over a mesh."""
 
 
-def _verify_sharding(sharding: ShardingAttr, shape: Shape, mesh: MeshAttr | None) -> None:
-    """Raise if a tensor cannot be split so over the program's mesh."""
-    if mesh is None:
-        raise VerifyException("a tensor is sharded, but the program has no mesh")
-    if len(sharding.axes()) != len(shape):
-        raise VerifyException(
-            f"sharding <{sharding.show()}> is not of a tensor of shape {shapes.show(shape)}"
-        )
-    sizes_of = mesh.sizes()
-    for size, axes in zip(shape, sharding.axes(), strict=True):
-        pieces = prod(sizes_of[axis] for axis in axes)
-        if size % pieces:
-            raise VerifyException(f"{size} entries cannot be split evenly over {pieces} devices")
-
-
-def _declared(name: str, variables: dict[str, VariableOp]) -> VariableOp:
-    if name not in variables:
-        raise VerifyException(f"variable '@{name}' is not declared")
-    return variables[name]
-
-
-def _verify_path(path: PathAttr, shape: Shape, variables: dict[str, VariableOp]) -> None:
-    declared = shape_of(_declared(path.variable.data, variables).type)
-    try:
-        found = path.result_shape(shape)
-    except ShapeError as error:
-        raise VerifyException(f"path to '@{path.variable.data}': {error}") from error
-    if found != declared:
-        raise VerifyException(
-            f"a path leads to shape {shapes.show(found)}, but '@{path.variable.data}' has shape "
-            f"{shapes.show(declared)}"
-        )
-
-
-def _verify_indices(paths: ArrayAttr[PathAttr], data: dict[str, DatumOp]) -> None:
-    """Raise if a gather of a path reads its indices from what is no such datum."""
-    for step in (step for path in paths for step in path.steps):
-        label = step.data.datum()
-        if label is None:
-            continue
-        datum = data.get(label)
-        if datum is None or datum.result.type != TensorType(i32, step.data.lists()[0]):
-            found = "there is none" if datum is None else f"it has type {datum.result.type}"
-            raise VerifyException(f"step '{step}' needs a datum of that name and shape in i32, but {found}")
-
-
-def _verify_same_types(op: IRDLOperation, old: Sequence[SSAValue], new: Sequence[SSAValue]) -> None:
-    if [value.type for value in old] != [value.type for value in new]:
-        raise VerifyException(f"'{op.name}' must keep the types of what it projects")
-
-
 PROJ = Dialect(
     "proj",
     [
@@ -1314,12 +462,9 @@ PROJ = Dialect(
         ForwardOp,
         PartOp,
         DatumOp,
-        ParameterOp,
-        ConstantOp,
         ForOp,
         NextOp,
         EvaluateOp,
-        OutputOp,
         ReadOp,
         GatherOp,
         ProjectOp,
@@ -1334,5 +479,38 @@ PROJ = Dialect(
         CombineOp,
         YieldOp,
     ],
-    [PathAttr, StateType, MeshAttr, ShardingAttr],
+    [PathAttr, StateType],
 )
+
+__all__ = [
+    "PROJ",
+    "ROLES",
+    "SHARDED",
+    "CombineOp",
+    "ConstrainOp",
+    "DatumOp",
+    "EvaluateOp",
+    "ForOp",
+    "ForwardOp",
+    "GatherOp",
+    "InputOp",
+    "IterateOp",
+    "NextOp",
+    "OntoOp",
+    "PartOp",
+    "PathAttr",
+    "Place",
+    "ProgramOp",
+    "ProjectHalfwayOp",
+    "ProjectLossOp",
+    "ProjectOp",
+    "ProjectSetOp",
+    "ProjectSharedOp",
+    "ReadOp",
+    "Role",
+    "StateType",
+    "TargetOp",
+    "VariableOp",
+    "WriteOp",
+    "YieldOp",
+]

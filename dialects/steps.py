@@ -8,7 +8,7 @@ does to arrays stands in ``pjc.runtime.steps``, where each kind has its class to
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import ClassVar
@@ -98,6 +98,13 @@ class Step(ABC):
     def lifted(self, count: int) -> Step:
         """Return the step on tensors that have one more axis, the first, of so many entries."""
         raise TypeError(f"step '{self}' cannot be lifted")
+
+    def with_first(self, size: int) -> Step:
+        """Return the step on a part of the first axis, so large that the result's has so many entries.
+
+        For steps that leave that axis as it is, like lifted ones, or repeat the operand along it.
+        """
+        return self
 
     def on_rows(self, row: Shape) -> Step:
         """Return the step on tensors of rows of the given shape, in the place of single numbers."""
@@ -197,6 +204,9 @@ class Reshape(Step):
     def lifted(self, count: int) -> Reshape:
         return Reshape((count, *self.shape))
 
+    def with_first(self, size: int) -> Reshape:
+        return Reshape((size, *self.shape[1:]))
+
     def on_rows(self, row: Shape) -> Reshape:
         return Reshape((*self.shape, *row))
 
@@ -259,6 +269,9 @@ class Broadcast(Step):
     def lifted(self, count: int) -> Broadcast:
         return Broadcast((count, *self.shape), (0, *(axis + 1 for axis in self.dims)))
 
+    def with_first(self, size: int) -> Broadcast:
+        return replace(self, shape=(size, *self.shape[1:]))
+
     def on_rows(self, row: Shape) -> Broadcast:
         rank = len(self.shape)
         return Broadcast((*self.shape, *row), (*self.dims, *range(rank, rank + len(row))))
@@ -300,6 +313,9 @@ class Slice(Step):
 
     def lifted(self, count: int) -> Slice:
         return Slice((0, *self.starts), (count, *self.limits), (1, *self.strides))
+
+    def with_first(self, size: int) -> Slice:
+        return replace(self, limits=(size, *self.limits[1:]))
 
     def on_rows(self, row: Shape) -> Slice:
         none, ones = (0,) * len(row), (1,) * len(row)
@@ -495,8 +511,14 @@ def step_of(kind: str, lists: Sequence[Sequence[int]], label: str | None = None)
     return found(*numbers, *([label] if labelled else []))
 
 
-def shape_after(steps: Sequence[Step], shape: Shape) -> Shape:
-    """Return the shape at the end of a path of steps."""
+def shapes_along(steps: Iterable[Step], shape: Shape) -> list[Shape]:
+    """Return the shapes on a path of steps: before it, and after each step."""
+    found = [shape]
     for step in steps:
-        shape = step.result_shape(shape)
-    return shape
+        found.append(step.result_shape(found[-1]))
+    return found
+
+
+def shape_after(steps: Iterable[Step], shape: Shape) -> Shape:
+    """Return the shape at the end of a path of steps."""
+    return shapes_along(steps, shape)[-1]

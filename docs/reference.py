@@ -1,7 +1,7 @@
 """Writes what the documentation takes from the code: ``python docs/reference.py``.
 
-docs/passes.md from the docstrings of the passes, and the table of docs/data.md from the sources of data.
-tests/test_docs.py holds the pages to them.
+docs/passes.md from the docstrings of the passes, docs/options.md from the fields of the options, and the
+table of docs/data.md from the sources of data. tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from pjc.fields import Option, options_of
+from pjc.options import Options
 from pjc.runtime.data.sources import table
 from pjc.universe import PASSES, pass_factory
 
@@ -43,6 +45,35 @@ def page() -> str:
     return "\n".join(parts)
 
 
+OPTIONS_HEAD = """# Options
+
+How to compile: as options of `pjc` and `pjc train`, and as keywords of `pjc.compile` and `pjc.Options`. A
+value that is out of its range is refused, and so is an option that the chosen [solver](solvers.md) or source
+does not use. This page is generated from the fields of `Options` by docs/reference.py.
+"""
+
+
+def options_page(cls: type = Options) -> str:
+    """Return the text of docs/options.md."""
+    found = options_of(cls)
+    parts = [OPTIONS_HEAD]
+    for group in dict.fromkeys(each.group for each in found):
+        parts.append(f"## {group[0].upper()}{group[1:]}\n")
+        parts.append("| command line | Python | takes | default | |\n|---|---|---|---|---|")
+        parts += [_row(each) for each in found if each.group == group]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _row(option: Option) -> str:
+    metavar = option.metavar or option.kind.metavar
+    flags = ", ".join(f"`{flag}`" for flag in option.flags) + (f" {metavar}" if metavar else "")
+    told = option.told() if callable(option.told) else option.told
+    default = option.shown_default if option.default not in (None, ()) or option.shown else ""
+    cells = (flags, f"`{option.name}`", option.kind.wanted, default, told)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def with_table(page: str) -> str:
     """Return the text of docs/data.md with the table between its marks written anew."""
     before, begin, rest = page.partition("<!-- sources -->\n")
@@ -54,3 +85,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     (folder / "passes.md").write_text(page())
     (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))
+    (folder / "options.md").write_text(options_page())

@@ -11,7 +11,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import ops
-from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
+from pjc.passes.analysis.graph import node_graph, problems, set_parts, training_nodes
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
 from pjc.dialects import ops
 from pjc.dialects.view import ViewOp, shape_of
-from pjc.passes.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
+from pjc.passes.rewriting.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
 
 
 @dataclass(frozen=True)

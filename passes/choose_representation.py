@@ -11,14 +11,12 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, ops
+from pjc.dialects.forms import FORMS, WITHOUT_WINDOWS
 from pjc.dialects.view import element_bytes, shape_of
-from pjc.passes.form_convolutions import FORMS as WITHOUT_WINDOWS
+from pjc.passes.analysis.graph import problems
 from pjc.passes.form_convolutions import convolution_of
-from pjc.passes.graph import problems
-from pjc.passes.holding import all_data
+from pjc.passes.lowering.holding import all_data
 from pjc.passes.solvers import DEFAULT, parse
-
-FORMS = ops.FORMS
 
 LOSS_FACTOR = 16
 """How many more bytes may be held of a short dot that a loss reads: its multipliers are the largest, and a

@@ -12,11 +12,13 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, ops, proj
-from pjc.dialects.ops import HALFWAY
+from pjc.dialects.forms import HALFWAY
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Reads, Step
 from pjc.dialects.view import shape_of
-from pjc.passes.compressed import (
+from pjc.passes.analysis.families import grouped, reads
+from pjc.passes.analysis.graph import problems
+from pjc.passes.lowering.compressed import (
     compressed_projection,
     factor_name,
     factor_place,
@@ -26,11 +28,9 @@ from pjc.passes.compressed import (
     is_told,
     told_name,
 )
-from pjc.passes.declarations import declarations
-from pjc.passes.families import grouped, reads
-from pjc.passes.forward import forward_pass
-from pjc.passes.graph import problems
-from pjc.passes.holding import (
+from pjc.passes.lowering.declarations import declarations
+from pjc.passes.lowering.forward import forward_pass
+from pjc.passes.lowering.holding import (
     form_of,
     held_by_all,
     held_name,
@@ -42,7 +42,7 @@ from pjc.passes.holding import (
     spread_steps,
     writes_of,
 )
-from pjc.passes.iteration import Iteration
+from pjc.passes.lowering.iteration import Iteration
 from pjc.passes.solvers import DEFAULT, Solver, parse
 
 

@@ -12,12 +12,10 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from pjc.dialects import feas, ops, view
+from pjc.dialects.forms import WITHOUT_WINDOWS
 from pjc.dialects.view import shape_of
-from pjc.passes.graph import problems
-from pjc.passes.windows import Pair, Windows, as_windows
-
-FORMS = ("shared", "factored")
-"""The forms of copies that ask for no windows."""
+from pjc.passes.analysis.graph import problems
+from pjc.passes.analysis.windows import Pair, Windows, as_windows
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,11 @@ class FormConvolutionsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for problem in problems(op):
             for node in problem.nodes():
-                if isinstance(node, ops.DotOp) and node.form in FORMS and (found := convolution_of(node)):
+                if (
+                    isinstance(node, ops.DotOp)
+                    and node.form in WITHOUT_WINDOWS
+                    and (found := convolution_of(node))
+                ):
                     _replace(node, found)
             _erase_unread_views(problem)
 

@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 
 from pjc.dialects import feas, ops
 from pjc.dialects.view import ViewOp
-from pjc.passes.graph import node_graph, problems, training_nodes
+from pjc.passes.analysis.graph import node_graph, problems, training_nodes
 
 
 @dataclass(frozen=True)

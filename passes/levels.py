@@ -9,7 +9,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
-from pjc.passes.graph import node_graph, problems, set_parts, training_nodes
+from pjc.passes.analysis.graph import node_graph, problems, set_parts, training_nodes
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from xdsl.pattern_rewriter import PatternRewriteWalker
 
 from pjc.dialects import feas, net, ops
 from pjc.dialects.loops import ForOp
-from pjc.passes.index_views import MoveIndexViewsBehindGather
 from pjc.passes.label import label_operations
-from pjc.passes.lift import Lifting, liftable
+from pjc.passes.rewriting.index_views import MoveIndexViewsBehindGather
+from pjc.passes.rewriting.lift import Lifting, liftable
 from pjc.passes.unroll import unroll
 
 

@@ -10,13 +10,13 @@ from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, IntegerType, Modu
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
+from pjc.dialects.layout import MeshAttr, ShardingAttr
 from pjc.dialects.ops import BilinearOp, operation_of
-from pjc.dialects.proj import MeshAttr, ShardingAttr
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
-from pjc.passes.samples import Mixed, Samples, batch_of
+from pjc.passes.analysis.samples import Mixed, Samples, batch_of
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Partition:
             except Mixed as error:
                 self.notes.append(f"sample splits nothing: {error}")
 
-    def sharding(self, op: proj.VariableOp | proj.DatumOp | proj.ParameterOp | proj.GatherOp) -> ShardingAttr:
+    def sharding(self, op: proj.VariableOp | proj.DatumOp | ops.ParameterOp | proj.GatherOp) -> ShardingAttr:
         """Return how the tensor of an op is split."""
         shape = shape_of(op.sharded_type())
         dims: list[list[str]] = [[] for _ in shape]
@@ -111,7 +111,7 @@ class Partition:
         return ShardingAttr(dims)
 
     def _stack(
-        self, op: proj.VariableOp | proj.ParameterOp | proj.GatherOp, shape: Shape, dims: list[list[str]]
+        self, op: proj.VariableOp | ops.ParameterOp | proj.GatherOp, shape: Shape, dims: list[list[str]]
     ) -> None:
         name = _node_of(op)
         count = self.stacked.get(name)
@@ -126,7 +126,7 @@ class Partition:
 
     def _feature(
         self,
-        op: proj.VariableOp | proj.ParameterOp | proj.GatherOp,
+        op: proj.VariableOp | ops.ParameterOp | proj.GatherOp,
         shape: Shape,
         dims: list[list[str]],
         rows: Rows | None,
@@ -147,7 +147,7 @@ class Partition:
         else:
             dims[axis].append("feature")
 
-    def _note(self, axis: str, op: proj.VariableOp | proj.ParameterOp | proj.GatherOp, found: str) -> None:
+    def _note(self, axis: str, op: proj.VariableOp | ops.ParameterOp | proj.GatherOp, found: str) -> None:
         note = f"{axis} does not split '{_node_of(op)}': {self.sizes[axis]} does not divide {found}"
         if note not in self.notes:
             self.notes.append(note)
@@ -164,21 +164,21 @@ def partition(program: proj.ProgramOp, mesh: MeshAttr) -> Partition:
 
 def _sharded(
     program: proj.ProgramOp,
-) -> Iterator[proj.VariableOp | proj.DatumOp | proj.ParameterOp | proj.GatherOp]:
+) -> Iterator[proj.VariableOp | proj.DatumOp | ops.ParameterOp | proj.GatherOp]:
     for op in program.walk():
         if isinstance(op, proj.SHARDED):
             yield op
 
 
-def _node_of(op: proj.VariableOp | proj.ParameterOp | proj.GatherOp) -> str:
-    return op.label.data if isinstance(op, proj.ParameterOp) else op.node.data
+def _node_of(op: proj.VariableOp | ops.ParameterOp | proj.GatherOp) -> str:
+    return op.label.data if isinstance(op, ops.ParameterOp) else op.node.data
 
 
 def _families(program: proj.ProgramOp) -> dict[str, int]:
     """Return the nodes that stand for all iterations of a loop, or for a parameter of each, and how many."""
     found: dict[str, int] = {}
     for op in program.forward_op().body.block.ops:
-        if isinstance(op, proj.ParameterOp) and op.family is not None:
+        if isinstance(op, ops.ParameterOp) and op.family is not None:
             found[op.label.data] = op.family.value.data
         if isinstance(op, proj.ForOp):
             for inner in op.body.block.ops:

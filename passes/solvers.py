@@ -18,12 +18,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pjc.diagnostics import mistake
+from pjc.dialects.forms import HALFWAY
 from pjc.fields import Kind, Number, check_fields, option, options_of
 
 if TYPE_CHECKING:
     from xdsl.ir import SSAValue
 
-    from pjc.passes.iteration import Iteration
+    from pjc.passes.lowering.iteration import Iteration
 
 A, B = 0, 1
 
@@ -62,7 +63,7 @@ class Solver(ABC):
     @classmethod
     def defaults(cls) -> dict[str, float]:
         """Return the numbers that the solver takes, with what they are if they are not given."""
-        return {each.name: each.default for each in fields(cls)}
+        return {each.name: getattr(cls, each.name) for each in fields(cls)}
 
     def numbers(self) -> dict[str, float]:
         """Return the solver's numbers."""
@@ -141,7 +142,7 @@ def _reflected(it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
     return it.combine((2.0, b), (-1.0, reflected)), b, a
 
 
-_HALFWAY = Copies(("held", "factored"), "in Douglas-Rachford copies deviate from what was agreed on")
+_HALFWAY = Copies(HALFWAY, "in Douglas-Rachford copies deviate from what was agreed on")
 
 
 def _halfway(it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
@@ -337,13 +338,15 @@ def _number(name: str, kind: Number, what: str, metavar: str) -> Any:
     """Return the field of a number that solvers take: None, if the solver's own default is to hold."""
 
     def told() -> str:
+        return f"{what} of {' and '.join(users_of(name))}, {kind.wanted.removeprefix('a number ')}"
+
+    def shown() -> str:
         defaults = {each: SOLVERS[each].defaults()[name] for each in users_of(name)}
         same = len(set(defaults.values())) == 1
-        shown = [f"{value:g}" + ("" if same else f" of {each}") for each, value in defaults.items()]
-        words = f"{what} of {' and '.join(defaults)}, {kind.wanted.removeprefix('a number ')}"
-        return f"{words} (default: {', '.join(shown[:1] if same else shown)})"
+        words = [f"{value:g}" + ("" if same else f" of {each}") for each, value in defaults.items()]
+        return ", ".join(words[:1] if same else words)
 
-    return option(None, kind=kind, help=told, group="solver", shown="", metavar=metavar, compared=False)
+    return option(None, kind=kind, help=told, group="solver", shown=shown, metavar=metavar, compared=False)
 
 
 @dataclass(frozen=True, kw_only=True)

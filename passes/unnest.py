@@ -12,7 +12,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import net
 from pjc.dialects.loops import ForOp
-from pjc.passes.loop_parameters import lift_parameters
+from pjc.passes.rewriting.loop_parameters import lift_parameters
 from pjc.passes.unroll import unroll
 
 MAX_OPS = 50_000

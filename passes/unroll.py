@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.view import shape_of
-from pjc.passes.loop_parameters import family, lift_parameters
+from pjc.passes.rewriting.loop_parameters import family, lift_parameters
 
 UNROLLED = "unrolled"
 """The attribute of a network whose loops were unrolled; its equal layers are not rolled up again."""

@@ -10,12 +10,12 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects.loops import ForOp
+from pjc.passes.analysis.families import FamilyError
+from pjc.passes.analysis.graph import problems
 from pjc.passes.bipartition import BipartitionPass
 from pjc.passes.canonicalize import CanonicalizePass
-from pjc.passes.families import FamilyError
 from pjc.passes.feas_to_proj import check_families
 from pjc.passes.fuse import FusePass
-from pjc.passes.graph import problems
 from pjc.passes.legalize_bipartite import LegalizeBipartitePass
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.unroll import UnrollPass

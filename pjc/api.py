@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 from pjc.diagnostics import mistake
 from pjc.driver import Compilation, again
@@ -16,39 +16,43 @@ from pjc.options import Options
 from pjc.runtime.program import Program
 from pjc.sources import Source, source_of
 
+if TYPE_CHECKING:
+    from pjc.builder import Network
+
 P = ParamSpec("P")
 R = TypeVar("R")
-Given: TypeAlias = Source | str | Path
-"""A source, the path of a file, or the text of a network, of several lines."""
+Given: TypeAlias = "Source | Network | str | Path"
+"""A source, a network that was built, the path of a file, or the text of a network, of several lines."""
 
 
 def _with_options(
     make: Callable[P, Options],
 ) -> Callable[[Callable[[Given, Options], R]], Callable[Concatenate[Given, P], R]]:
-    """Let a function of a source and options take the fields of the options as its keywords."""
+    """Let a function of a source and options take the fields of ``make``, a class of options, as keywords."""
+    cls = cast(type[Options], make)
 
     def decorate(function: Callable[[Given, Options], R]) -> Callable[Concatenate[Given, P], R]:
         @functools.wraps(function)
         def wrapper(source: Given, *args: P.args, **kwargs: P.kwargs) -> R:
-            require_known(Options, kwargs)
+            require_known(cls, kwargs)
             return function(source, make(*args, **kwargs))
 
-        wrapper.__signature__ = _signature(function)  # type: ignore[attr-defined]
-        return wrapper
+        wrapper.__signature__ = _signature(function, cls)  # type: ignore[attr-defined]
+        return wrapper  # type: ignore[return-value]  # of the same call, but that ``source`` has a name
 
     return decorate
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
+def _signature(function: Callable[..., Any], cls: type[Options]) -> inspect.Signature:
     """Return the signature of a function with every option as a keyword of its own."""
     own = inspect.signature(function)
     first = next(iter(own.parameters.values()))
-    types = Options.__dataclass_fields__
+    types = cls.__dataclass_fields__
     keywords = [
         inspect.Parameter(
             each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=types[each.name].type
         )
-        for each in options_of(Options)
+        for each in options_of(cls)
     ]
     return own.replace(parameters=[first, *keywords])
 
@@ -58,8 +62,8 @@ def compile(source: Given, options: Options) -> Program:
     """Return the compiled solver of a network.
 
     Args:
-        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), or a
-            source.
+        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), a
+            ``pjc.builder.Network``, or a source.
         options: the fields of :class:`Options`, as keywords; see docs/options.md.
 
     Raises:

@@ -189,6 +189,11 @@ class Compilation:
         asked = self.options.memory
         return device_memory() if asked is None else int(asked)
 
+    @property
+    def chooses_copies(self) -> bool:
+        """Whether the forms of copies are the compiler's choice: not asked for, and not in the source."""
+        return self.options.words == ("auto",) and "copies" not in self.source.unused()
+
     def chooser(self) -> ChooseRepresentationPass:
         """Return the pass that chooses how copies are represented, by the options."""
         options = self.options
@@ -213,8 +218,13 @@ class Compilation:
         self.source.check_training(self.options)
 
     def explain(self) -> list[Explanation]:
-        """Return, for each dot, the form of its copies, why, and what that costs."""
+        """Return, for each dot, the form of its copies, why, and what that costs.
+
+        Empty for a source that starts behind the choice.
+        """
         _ = self.at("proj")  # which checks the options
+        if self.source.stage == "proj":
+            return []
         return explain(only(self.at("feas"), feas.ProblemOp), self.chooser())
 
     def program(self) -> Program:
@@ -313,7 +323,7 @@ class Compilation:
             if not isinstance(node, ops.GivenOp | ops.ParameterOp):
                 part = "" if node.part is None else node.part.data
                 counts[node.operator, part] += 1
-        parameters = [op for op in program.walk() if isinstance(op, proj.ParameterOp)]
+        parameters = [op for op in program.walk() if isinstance(op, ops.ParameterOp)]
         return Summary(
             self.source.name,
             dict(counts),

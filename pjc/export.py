@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from pjc.diagnostics import DiagnosticError, mistake
 from pjc.dialects import net
 from pjc.dialects.view import shape_of
-from pjc.frontends.libraries import needs_onnx
+from pjc.onnx import needs_onnx
 from pjc.options import Options
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.files import replace_file

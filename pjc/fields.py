@@ -14,7 +14,7 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast
 
 from pjc.diagnostics import DiagnosticError, mistake
 
@@ -23,6 +23,8 @@ T = TypeVar("T")
 _OPTION = "pjc option"
 _PART = "pjc part"
 LARGEST = 2**31 - 1
+MAX_NUMBER = 2**62
+"""The largest number of the language, by magnitude: sizes are 64-bit integers."""
 
 
 class Kind:
@@ -92,7 +94,7 @@ class Number(Kind):
         kind = numbers.Integral if self.whole else numbers.Real
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError
-        found = int(value) if self.whole else float(value)
+        found = int(value) if isinstance(value, numbers.Integral) and self.whole else float(value)
         if not math.isfinite(found) or not self._fits(found):
             raise ValueError
         return found
@@ -192,7 +194,7 @@ class Option:
     group: str
     flags: tuple[str, ...]
     """How the command line names it; none for an argument that is told by its place."""
-    shown: str | None
+    shown: str | Callable[[], str] | None
     """What the help says of the default; None for the default itself, "" for nothing."""
     metavar: str | None
     compared: bool
@@ -213,7 +215,7 @@ class Option:
     def shown_default(self) -> str:
         """The default as the help says it."""
         if self.shown is not None:
-            return self.shown
+            return self.shown() if callable(self.shown) else self.shown
         if isinstance(self.default, tuple):
             return " ".join(map(str, self.default))
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
@@ -249,25 +251,20 @@ class Option:
             raise mistake(*self.kind.refusal(self.name, text)) from None
 
 
-@overload
-def option(default: T, *, kind: Kind, help: str | Callable[[], str], **more: Any) -> T: ...
-@overload
-def option(*, factory: Callable[[], T], kind: Kind, help: str | Callable[[], str], **more: Any) -> T: ...
 def option(
-    default: Any = dataclasses.MISSING,
+    default: T,
     *,
-    factory: Any = dataclasses.MISSING,
     kind: Kind,
     help: str | Callable[[], str],
     group: str = "",
     flags: tuple[str, ...] | None = None,
-    shown: str | None = None,
+    shown: str | Callable[[], str] | None = None,
     metavar: str | None = None,
     compared: bool = True,
-) -> Any:
+) -> T:
     """Return a dataclass's field with what is known of an option; see :class:`Option`.
 
-    ``factory`` makes the default where it is no constant. ``flags`` are ``--NAME`` by default, with dashes.
+    A default that could be changed is copied for each record. ``flags`` are ``--NAME`` by default.
     """
     metadata = {
         "kind": kind,
@@ -280,7 +277,10 @@ def option(
         "required": False,
         "many": False,
     }
-    return dataclasses.field(default=default, default_factory=factory, metadata={_OPTION: metadata})
+    if isinstance(default, dict):
+        copied: Any = dataclasses.field(default_factory=default.copy, metadata={_OPTION: metadata})
+        return cast(T, copied)
+    return dataclasses.field(default=default, metadata={_OPTION: metadata})
 
 
 def required(
@@ -352,12 +352,10 @@ def plain(record: Any) -> dict[str, Any]:
 
 
 def differing(record: Any) -> list[str]:
-    """Return the names of the options that are not as they are by default."""
-    return [
-        each.name
-        for each in options_of(type(record))
-        if not each.required and getattr(record, each.name) != each.check(each.default)
-    ]
+    """Return the names of the options that are not as they are by default; none of them is required."""
+    default = type(record)()
+    names = [each.name for each in options_of(type(record))]
+    return [name for name in names if getattr(record, name) != getattr(default, name)]
 
 
 def require_known(cls: type, given: Mapping[str, Any]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from math import prod
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.dialects.axes import MESH_AXES
 
-AXES = ("sample", "feature", "stack")
 AUTO = "auto"
 EXAMPLE = "a mesh is written as in sample=4,feature=2,stack=2, or auto"
 
@@ -23,11 +23,11 @@ def parse_mesh(given: str | Mapping[str, int] | None) -> dict[str, int] | str | 
     if not isinstance(given, str | Mapping):
         raise _mistake(f"a mesh is a text or a mapping, found {type(given).__name__}")
     words = _words(given) if isinstance(given, str) else list(given.items())
-    sizes = dict.fromkeys(AXES, 1)
+    sizes = dict.fromkeys(MESH_AXES, 1)
     seen: set[str] = set()
     for axis, size in words:
-        if axis not in AXES:
-            raise _mistake(f"unknown mesh axis '{axis}'; known are {', '.join(AXES)}")
+        if axis not in MESH_AXES:
+            raise _mistake(f"unknown mesh axis '{axis}'; known are {', '.join(MESH_AXES)}")
         if axis in seen:
             raise _mistake(f"mesh axis '{axis}' is given twice")
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
@@ -60,7 +60,7 @@ def factorizations(devices: int) -> list[dict[str, int]]:
 
 def show(sizes: Mapping[str, int]) -> str:
     """Return a mesh as ``--mesh`` takes it."""
-    return ",".join(f"{axis}={sizes[axis]}" for axis in AXES if sizes[axis] > 1) or "sample=1"
+    return ",".join(f"{axis}={sizes[axis]}" for axis in MESH_AXES if sizes[axis] > 1) or "sample=1"
 
 
 def check_devices(sizes: Mapping[str, int]) -> None:

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pjc.diagnostics import mistake
-from pjc.fields import Choice, Kind, Number, Switch, option, options_of, plain
+from pjc.dialects.forms import FORMS
+from pjc.fields import MAX_NUMBER, Choice, Kind, Number, Switch, option, options_of, plain
 from pjc.mesh import parse_mesh
 from pjc.passes.solvers import SolverOptions
 
 DTYPES = ("f32", "f64")
 PRODUCTS = ("f32", "bf16")
-FORMS = ("exact", "held", "shared", "factored")
 COPIES = ("auto", *FORMS)
 LOSSES = ("cross_entropy", "margin", "squared_error")
-MAX_NUMBER = 2**62
-"""The largest whole number that a network's text may have, and number that a define may have."""
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -189,7 +187,7 @@ class Options(SolverOptions):
     )
     dtype: str = option("f32", kind=Choice(DTYPES), help="type of the numbers", group="network")
     defines: Mapping[str, int | float] = option(
-        factory=dict,
+        {},
         kind=Defines(),
         flags=("-D", "--define"),
         help="give a const of the file, or an open dimension, a value; may be repeated",

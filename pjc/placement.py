@@ -13,11 +13,11 @@ from xdsl.passes import ModulePass
 from pjc.diagnostics import mistake
 from pjc.dialects import feas, proj
 from pjc.mesh import AUTO, factorizations
-from pjc.passes.assign import Assignment, assign, distinct_graph
+from pjc.passes.analysis.assignment import Assignment, assign, distinct_graph
+from pjc.passes.analysis.cost import MACHINES, CostModel, Machine, Prediction
+from pjc.passes.analysis.samples import batch_of, different_sizes, share_shardings
 from pjc.passes.choose_representation import ChooseRepresentationPass, explain
-from pjc.passes.mesh_cost import MACHINES, CostModel, Machine, Prediction
 from pjc.passes.partition import Partition, PartitionPass, partition
-from pjc.passes.samples import batch_of, different_sizes, share_shardings
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pjc.diagnostics import mistake
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
 from pjc.dialects.view import shape_of
-from pjc.passes.samples import batch_of
+from pjc.passes.analysis.samples import batch_of
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
 
@@ -16,12 +16,12 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     Raises:
         DiagnosticError: if the program reads an input or a target that it does not declare.
     """
-    ops = list(program.body.block.ops)
-    inputs = [op for op in ops if isinstance(op, proj.InputOp)]
-    targets = [op for op in ops if isinstance(op, proj.TargetOp)]
-    _require_declared(program, {op.label.data for op in (*inputs, *targets)})
+    declared = list(program.body.block.ops)
+    inputs = [op for op in declared if isinstance(op, proj.InputOp)]
+    targets = [op for op in declared if isinstance(op, proj.TargetOp)]
+    _require_declared(program, {op.label.data for op in inputs} | {op.label.data for op in targets})
     forward = program.forward_op().body.block.ops
-    parameters = [op for op in forward if isinstance(op, proj.ParameterOp)]
+    parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
     iterate = program.iterate_op()
     return Signature(
         name=program.sym_name.data,
@@ -38,7 +38,7 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
         outputs=tuple(
             TensorSpec(op.label.data, shape_of(op.value), dtype_of(op.value).name)
             for op in forward
-            if isinstance(op, proj.OutputOp)
+            if isinstance(op, ops.OutputOp)
         ),
         parameters=tuple(
             TensorSpec(name, shape_of(op.result)[op.members is not None :], dtype_of(op.result).name)

@@ -15,14 +15,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
 from pjc.fields import differing
-from pjc.frontends.libraries import Libraries, needs_onnx, read_source
+from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
+from pjc.onnx import needs_onnx
 from pjc.options import LOSSES, Options
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from pjc.builder import Network
     from pjc.frontends import ast
     from pjc.onnx.importer import Imported
+
+
+def _onnx_library(path: Path) -> LibrarySource:
+    """Return a model as a library with one block, ``network``."""
+    with needs_onnx(str(path)):
+        from pjc.onnx.importer import import_block
+    found = import_block(path)
+    return LibrarySource(found.text, str(path), False, found.parameters)
+
+
+LIBRARIES = {".pjn": read_text, ".onnx": _onnx_library}
+"""What ``use NAME`` finds beside a file, by the endings of files."""
 
 STAGES = ("net", "feas", "proj")
 """The stages that a source can start at."""
@@ -142,7 +156,7 @@ class PjnSource(Source):
 
     @classmethod
     def open(cls, path: Path) -> PjnSource:
-        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent))
+        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent, readers=LIBRARIES))
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> PjnSource:
@@ -355,8 +369,9 @@ def open_source(path: str | Path) -> Source:
     return PjnSource.open(path)
 
 
-def source_of(given: Source | str | Path) -> Source:
-    """Return the source that Python code names: itself, a text of several lines, or a path.
+def source_of(given: Source | Network | str | Path) -> Source:
+    """Return the source that Python code names: itself, a network that was built, a text of several lines, or
+    a path.
 
     Raises:
         DiagnosticError: as :func:`open_source`; and for anything else.
@@ -367,8 +382,12 @@ def source_of(given: Source | str | Path) -> Source:
         return IrSource._of(given, "<string>") if looks_like_ir(given) else PjnSource(given)
     if isinstance(given, str | Path):
         return open_source(given)
+    from pjc.builder import Network
+
+    if isinstance(given, Network):
+        return IrSource._of(str(given.module()), f"<{given.name}>")
     raise mistake(
-        f"a network is a path, a text of several lines or a source, found {type(given).__name__}",
+        f"a network is a path, a text of several lines, a source or a Network, found {type(given).__name__}",
         "as in pjc.compile('model.pjn')",
     )
 

@@ -13,6 +13,7 @@ from xdsl.universe import Universe
 
 DIALECTS = {
     "op": ("ops", "OP"),
+    "layout": ("layout", "LAYOUT"),
     "net": ("net", "NET"),
     "view": ("view", "VIEW"),
     "feas": ("feas", "FEAS"),

@@ -30,7 +30,8 @@ from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 from pjc.diagnostics import PjcError
-from pjc.runtime.mesh import AXES, SAMPLE, make_mesh
+from pjc.dialects.axes import MESH_AXES, SAMPLE
+from pjc.runtime.mesh import make_mesh
 
 HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as dead."""
@@ -115,7 +116,7 @@ def is_lost_peer(error: BaseException) -> bool:
 
 def sample_mesh() -> Mesh:
     """Return the mesh of the devices of all processes in which each takes a share of the samples."""
-    return make_mesh({**dict.fromkeys(AXES, 1), SAMPLE: len(jax.devices())})
+    return make_mesh({**dict.fromkeys(MESH_AXES, 1), SAMPLE: len(jax.devices())})
 
 
 def require_same(facts: Mapping[str, object]) -> None:

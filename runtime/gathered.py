@@ -28,9 +28,10 @@ def gathered_counts(path: Path, shape: Shape) -> Array:
 
     The array broadcasts to the value's shape.
     """
-    last, gather = max(_gathers(path), default=(-1, None), key=lambda each: each[0])
-    if gather is None:
+    gathers = _gathers(path)
+    if not gathers:
         return jnp.asarray(counts(path, shape))
+    last, gather = gathers[-1]
     before = path[:last]
     inner = shape_after(before, shape)
     after = gather.step.result_shape(inner)

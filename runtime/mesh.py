@@ -18,14 +18,13 @@ from jax import Array, lax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-SAMPLE, STACK = "sample", "stack"
-AXES = (SAMPLE, "feature", STACK)
+from pjc.dialects.axes import MESH_AXES, STACK
 
 
 def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     """Return the mesh of all devices, with so many along each axis; their product is that of all."""
-    shape = tuple(sizes[axis] for axis in AXES)
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    shape = tuple(sizes[axis] for axis in MESH_AXES)
+    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
 
 
 def stages() -> int:

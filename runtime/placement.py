@@ -22,10 +22,11 @@ from xdsl.ir import Operation
 
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
+from pjc.dialects.axes import SAMPLE, STACK
+from pjc.dialects.layout import ShardingAttr
 from pjc.runtime.combination import LazyState, added
-from pjc.runtime.mesh import SAMPLE, STACK
 
-Sharding = proj.ShardingAttr | None
+Sharding = ShardingAttr | None
 """Which axes of the mesh split each dimension of a tensor; None where none does."""
 
 

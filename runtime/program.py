@@ -227,9 +227,10 @@ class Program:
 
         The sets are taken in the order of the text: of several on one parameter the last holds exactly.
         """
+        taken = self._taken(params)
         if "finish" not in self._functions:
             return dict(params)
-        return self._like(params, self._functions["finish"](self._taken(params)))
+        return self._like(params, self._functions["finish"](taken))
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.
@@ -407,7 +408,7 @@ def _key(given: Any) -> Array:
     if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and given.shape == ():
         return cast(Array, given)
     if kind == np.uint32 and given.shape == (2,):
-        return jax.random.wrap_key_data(jnp.asarray(given))
+        return cast(Array, jax.random.wrap_key_data(jnp.asarray(given)))
     raise ProgramError(f"init takes a seed, which is a whole number, or a JAX key; found {given!r}")
 
 

@@ -96,7 +96,8 @@ def bound(steps: Sequence[Step], data: Mapping[str, Array] | None = None) -> lis
     """
     for step in steps:
         if type(step) not in View.OF:
-            raise ValueError(f"unknown view step '{step.kind()}'; known are {', '.join(map(str, View.OF))}")
+            known = ", ".join(each.kind() for each in View.OF)
+            raise ValueError(f"unknown view step '{step.kind()}'; known are {known}")
     return [View.OF[type(step)](step, data or {}) for step in steps]
 
 

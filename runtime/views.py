@@ -48,7 +48,7 @@ def write(copies: Array | None, value: Array, path: Path, shape: Shape) -> Array
 
 def collect(copies: Array, path: Path, shape: Shape) -> Array:
     """Return, for each entry of a value of the given shape, the sum of its copies: spread's adjoint."""
-    for view, before in zip(reversed(path), _shapes(path, shape)[-2::-1], strict=True):
+    for view, before in zip(reversed(path), shapes_along(path, shape)[-2::-1], strict=True):
         copies = view.collect(copies, before)
     return copies
 
@@ -59,7 +59,7 @@ def counts(path: Path, shape: Shape) -> np.ndarray | int:
     One number where all agree, else an array of the value's rank, with size 1 along axes that do not matter.
     The path must not gather; see :func:`pjc.runtime.gathered.gathered_counts`.
     """
-    shapes = _shapes(path, shape)
+    shapes = shapes_along(path, shape)
     made = np.ones([1] * len(shapes[-1]), np.int64)
     for view, before, after in zip(reversed(path), shapes[-2::-1], reversed(shapes[1:]), strict=True):
         counted = view.counts(made, before, after)
@@ -85,12 +85,9 @@ def owns_all(path: Path) -> bool:
 
 def shape_after(path: Path, shape: Shape) -> Shape:
     """Return the shape at the end of a path."""
-    return steps.shape_after([view.step for view in path], shape)
+    return shapes_along(path, shape)[-1]
 
 
-def _shapes(path: Path, shape: Shape) -> list[Shape]:
+def shapes_along(path: Path, shape: Shape) -> list[Shape]:
     """Return the shape before the path and after each of its steps."""
-    found = [shape]
-    for view in path:
-        found.append(view.step.result_shape(found[-1]))
-    return found
+    return steps.shapes_along((view.step for view in path), shape)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from xdsl.dialects.builtin import FloatAttr, f64
 from xdsl.irdl import irdl_op_definition, prop_def
 from xdsl.parser import Parser
 
+import pjc
 import pjc.builder
 from pjc.builder import LoopIndex, Network, Tensor
 from pjc.diagnostics import DiagnosticError, Span
@@ -168,11 +170,34 @@ def test_what_is_built_can_be_written_and_read(name: str) -> None:
     assert str(Parser(context(), text).parse_module()) == text
 
 
+def test_what_is_built_trains_as_what_is_written() -> None:
+    net = Network("network", batch=4)
+    BUILT["layers"](net)
+    built = pjc.compile(net, iterations=3)
+    written = pjc.compile(TEXTS["layers"], batch=4, iterations=3)
+    x, y = np.arange(24, dtype=np.float32).reshape(4, 6) / 24, np.array([0, 1, 2, 1])
+    ours, theirs = (each.update(each.init(0), x, y)[0] for each in (built, written))
+    assert ours.keys() == theirs.keys() == {"dense_0.w", "dense_0.b", "dense_1.w", "dense_1.b"}
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    with pytest.raises(DiagnosticError, match="batch does not apply to IR"):
+        pjc.compile(net, batch=8)
+
+
+def test_a_built_network_is_kept_in_its_file(tmp_path: Path) -> None:
+    net = Network("network", batch=4)
+    BUILT["images"](net)
+    program = pjc.compile(net, iterations=3)
+    program.save(tmp_path / "a.pjx")
+    again = pjc.load(tmp_path / "a.pjx")
+    assert again.ir("feas") == program.ir("feas")
+
+
 # --- everything is reachable --------------------------------------------------------------------------
 
 
 def test_every_function_and_loss_of_the_language_is_the_builders() -> None:
-    entries = {kind.name for kind in ops.OP.operations}  # for these there is Network.operation
+    entries = {kind.name for kind in ops.FUNCTIONS}  # for these there is Network.elementwise
     for name in FUNCTIONS:
         method = {"dot": "matmul", "embedding": "gather"}.get(name, name)
         assert callable(getattr(Network, method, None)) or f"op.{name}" in entries, name
@@ -313,6 +338,20 @@ def test_mistakes_are_sentences(build: Callable[..., Any], message: str) -> None
     x, y = net.input("x", (4, 6)), net.target("y", (4,), classes=3)
     with pytest.raises(ShapeError, match=message):
         build(net, x, y)
+
+
+def test_a_mistake_leaves_the_network_as_it_was() -> None:
+    net = Network("m", batch=4)
+    for shape in ((4, 0), (4, 6)):
+        with pytest.raises(ShapeError):
+            net.input("x", shape, ("batch", "n", "m"))
+        with pytest.raises(ShapeError):
+            net.parameter("w", shape, "unknown")
+    with pytest.raises(ShapeError):
+        net.quantize(net.parameter("w", (6,), "zeros"), [1, 0])
+    net.output("z", net.input("x", (4, 6), ("batch", "n")))
+    assert repr(net) == "Network('m', 3 operations)" and net.emitter.dims == {"batch": 4, "n": 6}
+    net.module().verify()
 
 
 def test_a_network_needs_an_output_and_a_known_type() -> None:

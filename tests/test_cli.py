@@ -27,7 +27,7 @@ from safetensors.numpy import load_file, save_file
 from test_train import Means, Spec
 
 import pjc.commands.opt
-import pjc.dialects.feas
+import pjc.dialects.ops
 import pjc.driver
 import pjc.runtime.program
 from pjc import __version__, cli, options
@@ -89,6 +89,7 @@ class FakeCompilation:
     options: Options
     watch: Any
     dtype = "f32"
+    chooses_copies = True
 
     def emit(self, stage: str) -> str:
         self.watch("net-canonicalize", "canonical text")
@@ -157,7 +158,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 def test_choices_are_the_drivers() -> None:
     assert compile_command.EMITTED == pjc.driver.EMITTED
-    assert options.FORMS == pjc.dialects.feas.FORMS
+    assert options.FORMS == pjc.dialects.forms.FORMS
     assert tuple(pjc.runtime.program.PRODUCTS) == options.PRODUCTS
 
 

@@ -111,6 +111,11 @@ def test_the_page_of_passes_is_up_to_date() -> None:
     assert read(ROOT / "docs" / "passes.md") == page, "run python docs/reference.py"
 
 
+def test_the_page_of_options_is_up_to_date() -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "reference.py"))["options_page"]()
+    assert (ROOT / "docs" / "options.md").read_text() == page, "run python docs/reference.py"
+
+
 def test_the_table_of_sources_is_up_to_date() -> None:
     with_table = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_table"]
     text = read(ROOT / "docs" / "data.md")

@@ -31,7 +31,7 @@ from pjc.dialects.view import shape_of
 from pjc.driver import compile_text, only
 from pjc.mesh import factorizations, parse_mesh, show
 from pjc.options import Options
-from pjc.passes.assign import assign
+from pjc.passes.analysis.assignment import assign
 from pjc.runtime.collectives import iteration_collectives
 from pjc.universe import context
 

@@ -13,10 +13,10 @@ from jax.sharding import AxisType
 from mesh_cases import NETWORKS
 
 from pjc.dialects import proj
+from pjc.dialects.axes import MESH_AXES
 from pjc.driver import Options, compile_text, only
 from pjc.passes.partition import PartitionPass
 from pjc.runtime.emit import Emitter, entry_points
-from pjc.runtime.mesh import AXES
 from pjc.runtime.placement import ONE_DEVICE, AssignedPlacement, MeshPlacement, placement_on
 from pjc.universe import context
 
@@ -71,7 +71,7 @@ def test_a_mesh_of_one_device_does_what_the_device_does(
     network: str, words: tuple[str, ...], kind: type[MeshPlacement]
 ) -> None:
     program = annotated(network, (1, 1, 1), words)
-    mesh = jax.make_mesh((1, 1, 1), AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:1])
+    mesh = jax.make_mesh((1, 1, 1), MESH_AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:1])
     placement = placement_on(mesh, program)
     assert type(placement) is kind and not placement.alone and ONE_DEVICE.alone
     one, meshed = Emitter(program), Emitter(program, placement)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf, prod
 from typing import Protocol
 
@@ -223,12 +223,6 @@ class Arithmetic(Views):
             wanted = "at least 0" if room == inf else f"from 0 to {room:g}, half of the shortest piece"
             raise ShapeError(f"the margin must be {wanted}, found {margin:g}")
         return self.op(ops.PiecewiseOp(x.ssa, edges, slopes, offsets, margin), x.names, written)
-
-    def operation(self, kind: Callable[..., ops.OperationOp], *inputs: Tensor, **numbers: float) -> Tensor:
-        """Return an operation on entries, by its class in ``dialects/ops.py``, with the numbers it takes."""
-        given = self.together(*inputs)
-        fields = {name: FloatAttr(float(value), f64) for name, value in numbers.items()}
-        return self.op(kind(*[x.ssa for x in given], **fields), given[0].names)
 
     def apply(self, operator: Own, *inputs: Tensor) -> Tensor:
         """Return what an operator of the user's own makes of tensors; see docs/operators.md."""

@@ -62,13 +62,14 @@ class Declarations(Place):
         ``block`` above, all share it, unless it is a ``family`` of so many along a new first axis.
         """
         label = self.label(name)
-        self.emitter.declare("a parameter", label)
         sizes = shapes.checked([*([] if family is None else [family]), *shape])
+        known = _checked_names(shape, names)
         start = initializer(init) if isinstance(init, str) else init
+        self.emitter.declare("a parameter", label)
         op = ops.ParameterOp(label, start, TensorType(self.emitter.element, sizes), family)
         ssa = self.emitter.add(op, label, self.span, block)
         assert ssa is not None
-        return Tensor(ssa, _checked_names(shape, names))
+        return Tensor(ssa, known)
 
     def output(self, name: str, value: Tensor) -> None:
         """Let the program return a value under a name."""
@@ -77,15 +78,17 @@ class Declarations(Place):
 
     def _named(self, name: str, shape: Sequence[int], names: Names | None) -> tuple[Names, list[str]]:
         """Declare an input or a target; return the names of its sizes, and what the op calls them."""
-        self.emitter.declare("an input or a target", name)
         shapes.checked(shape)
         if names is None and shape and shape[0] == self.emitter.batch:
             names = ("batch", *[None] * (len(shape) - 1))
         known = _checked_names(shape, names)
         dims = self.emitter.dims
-        for each, size in zip(known, shape, strict=True):
-            if each is not None and dims.setdefault(each, size) != size:
+        given = {each: size for each, size in zip(known, shape, strict=True) if each is not None}
+        for each, size in given.items():
+            if dims.get(each, size) != size:
                 raise ShapeError(f"'{each}' is {dims[each]} elsewhere, and {size} in '{name}'")
+        self.emitter.declare("an input or a target", name)
+        dims |= given
         return known, [each or str(size) for size, each in zip(shape, known, strict=True)]
 
 

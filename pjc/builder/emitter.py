@@ -31,7 +31,7 @@ class Emitter:
     ``loops`` holds the bodies of the loops that are being built, the outermost first, and how often each
     repeats. ``dims`` are the named sizes of inputs and targets, ``declared`` the kinds and names of what is
     known by its name. ``batch`` is the size of first axes that are called so where no names are given.
-    What is ``strict`` verifies each op when it is added; a frontend leaves that to the compiler.
+    If ``strict`` each op is verified when it is added; a frontend leaves that to the compiler.
     """
 
     def __init__(self, element: Attribute = f32, batch: int | None = None, strict: bool = False) -> None:
@@ -54,8 +54,7 @@ class Emitter:
         is too large.
         """
         _check_indices(op)
-        self.count += 1
-        if self.count > MAX_OPS:
+        if self.count == MAX_OPS:
             message = f"the network has more than {MAX_OPS:,} operations"
             hint = "do blocks call blocks many times over?"
             raise TooManyOperations([Diagnostic(message, span, hint)])
@@ -66,6 +65,7 @@ class Emitter:
         (block or self.block).add_op(op)
         if self.strict:
             _verify(op)
+        self.count += 1
         if not op.results:
             return None
         set_hint(op.results[0], label)

@@ -64,7 +64,8 @@ class Losses(Place):
     def require_in(self, value: Tensor, kind: str, /, *given: Any, **named: Any) -> None:
         """Require a value to be in a set: ``require_in(w, "box", -1, 1)``, ``require_in(w, "ball", axis=0)``.
 
-        The arguments are those that docs/language.md lists; masks and values are numbers or nested sequences.
+        The arguments are those that docs/language.md lists; masks and values are numbers, nested sequences of
+        them, or arrays.
         """
         self.require_set(value, kind, arguments(kind, given, named))
 

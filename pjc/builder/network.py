@@ -40,6 +40,9 @@ class Network(Site):
         super().__init__(Emitter(ELEMENTS[dtype], batch, strict=True))
         self.name = name
 
+    def __repr__(self) -> str:
+        return f"Network({self.name!r}, {self.emitter.count} operations)"
+
     def module(self) -> ModuleOp:
         """Return a module with a copy of the network so far; raises DiagnosticError without an output."""
         if not any(isinstance(op, ops.OutputOp) for op in self.emitter.network.ops):

@@ -45,7 +45,7 @@ def _converted(argument: Argument, value: Any) -> Any:
 def _entries(value: Any) -> tuple[list[float], list[int]]:
     """Return the numbers in nested sequences, and their shape; raises TypeError or ValueError."""
     shape: list[int] = []
-    rows = [value]
+    rows = [value.tolist() if hasattr(value, "tolist") else value]  # an array
     while rows and isinstance(rows[0], Sequence):
         if len({len(row) for row in rows}) > 1:
             raise ValueError

@@ -85,7 +85,9 @@ def _add(group: argparse._ActionsContainer, path: str, option: Option) -> None:
         if not kind.repeated:
             more["type"] = _reader(option)
     if not option.flags:
-        group.add_argument(path, **more, **({"nargs": "*"} if kind.repeated else {}))
+        if kind.repeated:
+            more["nargs"] = "*"
+        group.add_argument(path, **more)
         return
     if kind.repeated:
         more["action"] = "append"

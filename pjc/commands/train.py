@@ -29,6 +29,8 @@ from pjc.commands.shared import (
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, option, part, required
 from pjc.options import Options
+from pjc.runtime.data.parts import NORMALIZATIONS
+from pjc.runtime.data.sources import help_lines
 from pjc.runtime.listener import Listener, Revision
 
 if TYPE_CHECKING:
@@ -42,18 +44,7 @@ if TYPE_CHECKING:
     from pjc.runtime.program import Program
 
 
-_TRAIN_EXAMPLES = """\
-data:
-  digits                 8 x 8 handwritten digits, bundled with scikit-learn
-  FILE.npz               arrays x and y
-  npy:X.npy,Y.npy        two arrays, of any size: the first stays on disk (also npy:FOLDER)
-  images:FOLDER          image files in a folder for each class (pip install 'pjc[images]')
-  openml:NAME[:VERSION]  a data set of OpenML, which scikit-learn fetches; perhaps with --target
-  text:FILE              characters; the network predicts the next one
-  FILE.csv               with --target COLUMN
-  FILE                   IDX images (the MNIST format, gzipped or not), labels found beside them
-  IMAGES,LABELS          two IDX files
-
+_TRAIN_EXAMPLES = """
 The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
 the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
 there, or from the last checkpoint of a run that was killed, to the same numbers as a run that was
@@ -72,7 +63,7 @@ USAGE = Usage(
     usage="pjc train MODEL.pjn --data SOURCE [options]",
     description="Compiles a network and trains it, and leaves in the current directory\n"
     "MODEL.params.safetensors, MODEL.history.csv and MODEL.pjx.",
-    epilog=_TRAIN_EXAMPLES,
+    epilog="\n  ".join(["data:", *help_lines()]) + "\n" + _TRAIN_EXAMPLES,
 )
 
 
@@ -144,7 +135,7 @@ class DataArguments:
     )
     normalize: str = option(
         "none",
-        kind=Choice(("none", "unit", "standard")),
+        kind=Choice(NORMALIZATIONS),
         help="each feature, as measured on the training part: unit: to 0..1; standard: to mean 0, variance 1",
         group=_DATA,
     )
@@ -597,7 +588,7 @@ class _Revision:
         self.warned.update(new)
         if not new:
             return None
-        automatic = self.compilation.options.words == ("auto",)
+        automatic = self.compilation.chooses_copies
         for label in new:
             advice = "it is held from now on" if automatic else f"--copies {label}=held would be exact"
             text = f"{label}: |t| reached {large[label]:.2g}, too large for the factored form; {advice}"

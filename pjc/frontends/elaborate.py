@@ -16,6 +16,7 @@ from pjc.builder.emitter import TooManyOperations, set_hint
 from pjc.builder.values import Target, Tensor
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
 from pjc.dialects import ops
+from pjc.dialects.loops import loops_around
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.binding import bind
@@ -44,7 +45,6 @@ from pjc.frontends.values import (
     describe,
     is_poisoned,
 )
-from pjc.passes.loop_parameters import loops_around
 
 
 def elaborate(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ MAX_LIBRARIES = 64
 
 
 @dataclass(frozen=True)
-class Source:
+class LibrarySource:
     """The text of a library; ``file`` is what messages call it, ``standard`` whether it comes with pjc.
 
     ``parameters`` are what those of its blocks start from, by name, where it is an ONNX model.
@@ -29,20 +28,28 @@ class Source:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+def read_text(path: Path) -> LibrarySource:
+    """Return a library that is a file in pjc's language."""
+    return LibrarySource(read_source(path), str(path), False)
+
+
 @dataclass
 class Libraries:
     """Finds libraries by name; ``found`` are those asked for so far.
 
     A name is looked up in ``recorded`` (texts that a compiled file holds), then among pjc's own libraries,
-    then as ``NAME.pjn`` or ``NAME.onnx`` in ``folder``. Names are names of the language, so that none leads
-    out of it. Libraries that come with pjc see no others.
+    then in ``folder`` as a file that one of ``readers`` reads, each known by the ending of its files. Names
+    are names of the language, so that none leads out of it. Libraries that come with pjc see no others.
     """
 
     folder: Path | None = None
     recorded: Mapping[str, str] = field(default_factory=dict)
-    found: dict[str, Source] = field(default_factory=dict)
+    readers: Mapping[str, Callable[[Path], LibrarySource]] = field(
+        default_factory=lambda: {".pjn": read_text}
+    )
+    found: dict[str, LibrarySource] = field(default_factory=dict)
 
-    def find(self, name: str, *, standard_only: bool = False) -> Source | None:
+    def find(self, name: str, *, standard_only: bool = False) -> LibrarySource | None:
         """Return a library, or None if there is none of this name.
 
         Raises:
@@ -57,53 +64,31 @@ class Libraries:
             self.found[name] = source
         return self.found[name]
 
-    def _read(self, name: str, standard_only: bool) -> Source | None:
+    def _read(self, name: str, standard_only: bool) -> LibrarySource | None:
         own = STANDARD / f"{name}.pjn"
         shown = f"pjc/library/{name}.pjn"
         if name in self.recorded:
-            return Source(self.recorded[name], shown if own.is_file() else f"{name}.pjn", own.is_file())
+            return LibrarySource(
+                self.recorded[name], shown if own.is_file() else f"{name}.pjn", own.is_file()
+            )
         if own.is_file():
-            return Source(read_source(own), shown, True)
+            return LibrarySource(read_source(own), shown, True)
         if standard_only or self.folder is None:
             return None
-        if (path := self.folder / f"{name}.pjn").exists():
-            return Source(read_source(path), str(path), False)
-        if (path := self.folder / f"{name}.onnx").exists():
-            return _from_onnx(path)
+        for ending, read in self.readers.items():
+            if (path := self.folder / f"{name}{ending}").exists():
+                return read(path)
         return None
 
     def names(self) -> list[str]:
         """Return the names that could be used."""
         folders = [STANDARD] if self.folder is None else [STANDARD, self.folder]
-        beside = (
-            path.stem for each in folders for path in each.iterdir() if path.suffix in (".pjn", ".onnx")
-        )
+        beside = (path.stem for each in folders for path in each.iterdir() if path.suffix in self.readers)
         return sorted({*self.recorded, *beside})
 
     def texts(self) -> dict[str, str]:
         """Return the texts of the libraries in use, which :attr:`recorded` takes again."""
         return {name: source.text for name, source in self.found.items()}
-
-
-@contextmanager
-def needs_onnx(what: str) -> Iterator[None]:
-    """Say how to get the package onnx where it is missing."""
-    try:
-        yield
-    except ImportError as error:
-        if not (error.name or "").startswith(("onnx", "google")):
-            raise
-        raise DiagnosticError(
-            [Diagnostic(f"{what} needs the package onnx", None, "pip install 'pjc[onnx]'")]
-        ) from error
-
-
-def _from_onnx(path: Path) -> Source:
-    """Return a model as a library with one block, ``network``."""
-    with needs_onnx(str(path)):
-        from pjc.onnx.importer import import_block
-    found = import_block(path)
-    return Source(found.text, str(path), False, found.parameters)
 
 
 def read_source(path: Path) -> str:

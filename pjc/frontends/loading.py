@@ -9,7 +9,7 @@ from pjc.diagnostics import DiagnosticError
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator
-from pjc.frontends.libraries import Libraries, Source
+from pjc.frontends.libraries import Libraries, LibrarySource
 from pjc.frontends.names import nearest
 from pjc.frontends.pjn import parse
 from pjc.frontends.scope import Scope
@@ -34,7 +34,7 @@ class LibraryLoader:
         self.define = define
         self.blocks = blocks
         self.loaded: dict[str, Library | None] = {}
-        self.open: list[tuple[str, Source]] = []
+        self.open: list[tuple[str, LibrarySource]] = []
 
     def parameters(self) -> dict[str, Mapping[str, Any]]:
         """Return what parameters start from that libraries came with: by file, and by name in it."""
@@ -57,7 +57,7 @@ class LibraryLoader:
         if library is not None:
             scope.bind(node.name, library)
 
-    def _find(self, name: ast.Name) -> Source:
+    def _find(self, name: ast.Name) -> LibrarySource:
         inside_standard = bool(self.open) and self.open[-1][1].standard
         try:
             source = self.libraries.find(name.id, standard_only=inside_standard)
@@ -78,7 +78,7 @@ class LibraryLoader:
             raise Mistake(f"the file uses itself as the library '{name.id}'", span=name.span)
         return source
 
-    def _load(self, name: str, source: Source) -> Library | None:
+    def _load(self, name: str, source: LibrarySource) -> Library | None:
         """Run the statements of a library; None if its text cannot be parsed, which is noted."""
         report, evaluator = self.report, self.evaluator
         report.sources[source.file] = source.text
@@ -102,7 +102,7 @@ class LibraryLoader:
         own = {key: value for key, value in scope.values.items() if not isinstance(value, Library)}
         return Library(name, own)
 
-    def _statement(self, node: ast.Node, scope: Scope, source: Source) -> None:
+    def _statement(self, node: ast.Node, scope: Scope, source: LibrarySource) -> None:
         match node:
             case ast.Use():
                 self.use(node, scope)

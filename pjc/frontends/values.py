@@ -16,8 +16,8 @@ from pjc.builder.network import Site
 from pjc.builder.values import LoopIndex, Names, Target, Tensor
 from pjc.diagnostics import Span
 from pjc.dialects.ops import InitAttr
+from pjc.fields import MAX_NUMBER
 from pjc.frontends import ast
-from pjc.options import MAX_NUMBER
 
 
 class Poison(Enum):

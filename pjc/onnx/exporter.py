@@ -21,7 +21,7 @@ from xdsl.ir import Operation, SSAValue
 from pjc.dialects import net, ops, view
 from pjc.dialects.view import element_of, shape_of
 from pjc.onnx.reading import refuse
-from pjc.passes.windows import Convolution, Pool, as_convolution, as_pool
+from pjc.passes.analysis.windows import Convolution, Pool, as_convolution, as_pool
 
 OPSET = 18
 IR_VERSION = 9

@@ -11,6 +11,7 @@ import onnx
 
 from pjc.builder.emitter import MAX_OPS
 from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.dialects.ops import LOSSES as LOSS_OPS
 from pjc.dialects.shapes import ShapeError
 from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
 from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
@@ -263,11 +264,12 @@ class _Importer:
 
     def _required(self, value: Value, output: str) -> list[str]:
         target = self.graph.name("y")
-        if self.loss != "squared_error" and (value.rank < 2):
+        numeric = any(each.NUMERIC for each in LOSS_OPS if each.name == f"op.{self.loss}")
+        if not numeric and value.rank < 2:
             found = f"{self.loss} needs an output of [batch, classes], found rank {value.rank}"
             self._mistake(f"output '{printable(output)}'", found)
             return []
-        kind = "f32" if self.loss == "squared_error" else "class"
+        kind = "f32" if numeric else "class"
         dims = ", ".join(self.graph.sizes.show(size) for size in value.shape)
         return [f"target {target}: {kind}[{dims}]", f"require {self.loss}({output}, {target})"]
 

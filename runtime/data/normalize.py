@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from .dataset import Dataset
 from .errors import DataError
+from .parts import NORMALIZATIONS, Parts
 from .rows import Rows, blocks
-
-KINDS = ("none", "unit", "standard")
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Normalize:
             raise DataError(
                 f"the samples of {data.name} are tokens, which cannot be normalized; leave out --normalize"
             )
-        if kind not in KINDS[1:]:
-            raise DataError(f"there is no normalization {kind!r}; expected {', '.join(KINDS[1:])}")
+        if kind not in NORMALIZATIONS[1:]:
+            raise DataError(f"there is no normalization {kind!r}; expected {', '.join(NORMALIZATIONS[1:])}")
         shift, scale = _range(data) if kind == "unit" else _moments(data)
         return Normalize(kind, shift, np.where(scale > 0, scale, 1.0))
 
@@ -69,6 +68,19 @@ class Normalize:
             "shift": json.dumps(self.shift.tolist()),
             "scale": json.dumps(self.scale.tolist()),
         }
+
+
+def normalized(parts: Parts, kind: str) -> Parts:
+    """Return the parts, each transformed by what is measured on the training part."""
+    if kind == "none":
+        return parts
+    transform = Normalize.measure(parts.train, kind)
+    return Parts(
+        transform(parts.train),
+        None if parts.validation is None else transform(parts.validation),
+        None if parts.test is None else transform(parts.test),
+        {**parts.notes, **transform.notes()},
+    )
 
 
 def _range(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .dataset import Dataset
 
+NORMALIZATIONS = ("none", "unit", "standard")
+"""What can be done to each feature: nothing, to the range 0 to 1, to mean 0 and variance 1."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -16,7 +19,7 @@ class Request:
 
     ``data`` and ``test_data`` name sources; without the latter the fraction ``test`` of ``data`` is
     set aside, and the fraction ``validation`` of what remains then. ``target`` is the column of a table,
-    ``normalize`` one of none, unit and standard, ``stride`` the distance of a text's windows,
+    ``normalize`` one of NORMALIZATIONS, ``stride`` the distance of a text's windows,
     ``resize`` whether images are brought to the network's size.
     """
 
@@ -42,20 +45,6 @@ class Parts:
     validation: Dataset | None
     test: Dataset | None
     notes: Mapping[str, str] = field(default_factory=dict)
-
-    def normalized(self, kind: str) -> Parts:
-        """Return the parts, each transformed by what is measured on the training part."""
-        if kind == "none":
-            return self
-        from .normalize import Normalize
-
-        transform = Normalize.measure(self.train, kind)
-        return Parts(
-            transform(self.train),
-            None if self.validation is None else transform(self.validation),
-            None if self.test is None else transform(self.test),
-            {**self.notes, **transform.notes()},
-        )
 
 
 def split_fractions(train: float, validation: float, test: float) -> tuple[float, float]:

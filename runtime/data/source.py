@@ -81,6 +81,7 @@ class Source(ABC):
         the data, the same in every run. Raises DataError.
         """
         from .fitting import fit, match
+        from .normalize import normalized
         from .splitting import split
 
         shape = tuple(source.shape[1:])
@@ -94,7 +95,7 @@ class Source(ABC):
         validation: Dataset | None = None
         if request.validation:
             train, validation = split(train, request.validation, "validation")
-        return Parts(train, validation, apart, train.notes()).normalized(request.normalize)
+        return normalized(Parts(train, validation, apart, train.notes()), request.normalize)
 
     def where(self, spec: str) -> str:
         """Return a spec of this source without the prefix."""

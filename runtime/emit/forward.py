@@ -10,7 +10,7 @@ import jax
 from jax import Array
 from xdsl.ir import Block, Operation, SSAValue
 
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp
 from pjc.runtime.combination import Lazy, added
 from pjc.runtime.emit.values import constant, static_fields
@@ -37,7 +37,7 @@ def run_forward(program: proj.ProgramOp, variables: Variables, params: Tensors, 
     state: dict[str, Lazy] = {}
     for op in program.forward_op().body.block.ops:
         match op:
-            case proj.OutputOp():
+            case ops.OutputOp():
                 outputs[op.label.data] = run.values[op.value]
             case proj.WriteOp():
                 variables.write(state, op, run.values[op.value], data)
@@ -64,9 +64,9 @@ class _Forward:
             case proj.DatumOp():
                 if op.result.uses:
                     self.values[op.result] = self.data[op.label.data]
-            case proj.ConstantOp():
+            case ops.ConstantOp():
                 self.values[op.result] = constant(op)
-            case proj.ParameterOp():
+            case ops.ParameterOp():
                 self.values[op.result] = self.by_node[op.label.data] = self.params[op.label.data]
             case proj.EvaluateOp():
                 with jax.named_scope(op.node.data):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
 from pjc.dialects.ops import InitAttr
 from pjc.dialects.view import shape_of
 from pjc.runtime.emit.values import dtype_of
@@ -21,13 +21,13 @@ from pjc.runtime.placement import Placement
 from pjc.runtime.program import Tensors
 
 
-def parameters_of(program: proj.ProgramOp) -> dict[str, proj.ParameterOp]:
+def parameters_of(program: proj.ProgramOp) -> dict[str, ops.ParameterOp]:
     """Return the parameters of a program by name, in the order of the forward pass."""
-    ops = program.forward_op().body.block.ops
-    return {op.label.data: op for op in ops if isinstance(op, proj.ParameterOp)}
+    found = program.forward_op().body.block.ops
+    return {op.label.data: op for op in found if isinstance(op, ops.ParameterOp)}
 
 
-def first_value(op: proj.ParameterOp, key: Array) -> Array:
+def first_value(op: ops.ParameterOp, key: Array) -> Array:
     """Return what a parameter, or each member of a family, starts from: drawn with its own name."""
     shape, dtype = shape_of(op.result), dtype_of(op.result)
     family = None if op.family is None else op.family.value.data
@@ -66,8 +66,8 @@ def _initial(
 
 def placed(program: proj.ProgramOp, placement: Placement, params: Tensors) -> State:
     """Return the parameters, each split over the devices as it is annotated."""
-    ops = parameters_of(program)
-    return {name: placement.placed(ops[name].sharding, value) for name, value in params.items()}
+    known = parameters_of(program)
+    return {name: placement.placed(known[name].sharding, value) for name, value in params.items()}
 
 
 def read_slots(program: proj.ProgramOp, variables: Variables, params: Tensors, state: State) -> State:

@@ -9,7 +9,7 @@ import jax
 from jax import Array
 from xdsl.ir import Operation, SSAValue
 
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp
 from pjc.runtime.combination import Lazy, LazyState, added, combined
 from pjc.runtime.emit.agreement import agreed
@@ -62,7 +62,7 @@ class _Part:
                 self.values[op.results[0]] = viewed(op, [self.values[each] for each in op.operands])
             case proj.DatumOp():
                 self.values[op.result] = self.fixed.data[op.label.data]
-            case proj.ConstantOp():
+            case ops.ConstantOp():
                 self.values[op.result] = constant(op)
             case proj.WriteOp():
                 self.write(op)

@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, SSAValue
 
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
 from pjc.dialects.view import shape_of
 from pjc.runtime.projections import constraint_set
 from pjc.runtime.projections.sets import ConstraintSet
@@ -53,7 +53,7 @@ def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
     return found
 
 
-def constant(op: proj.ConstantOp) -> Array:
+def constant(op: ops.ConstantOp) -> Array:
     """Return the tensor of one number that an op gives."""
     return jnp.full(shape_of(op.result), op.value.value.data, dtype_of(op.result))
 

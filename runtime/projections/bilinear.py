@@ -7,7 +7,7 @@ of the number times the entry that the copy is multiplied with. Neither makes th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol
@@ -180,16 +180,21 @@ def _convolved(
     return jnp.asarray(made)
 
 
-BILINEAR = ("dot", "convolution")
-"""The operators that :func:`bilinear` knows."""
+def _convolution(fields: dict[str, Any], a: Array, w: Array) -> Bilinear:
+    (height, width), window = a.shape[1:3], w.shape[:2]
+    return Convolution((height, width), (window[0], window[1]), **fields)
+
+
+BILINEAR: dict[str, Callable[[dict[str, Any], Array, Array], Bilinear]] = {
+    "dot": lambda fields, a, w: MATRIX,
+    "convolution": _convolution,
+}
+"""The operators that :func:`bilinear` knows, each with the map for its fields and operands."""
 
 
 def bilinear(operator: str, fields: dict[str, Any], a: Array, w: Array) -> Bilinear:
     """Return the map of an operator on operands of these shapes."""
-    if operator == "dot":
-        return MATRIX
-    (height, width), window = a.shape[1:3], w.shape[:2]
-    return Convolution((height, width), (window[0], window[1]), **fields)
+    return BILINEAR[operator](fields, a, w)
 
 
 def transposed(x: Array) -> Array:

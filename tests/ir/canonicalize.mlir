@@ -1,6 +1,7 @@
 // RUN: pjc opt %s -p net-canonicalize | filecheck %s
 
 // A view of a view is one view, a view that does nothing is none, equal operations are one, dead ones go.
+// Views of indices move behind the gather that reads them, windows too.
 
 net.network @n dims {} {
   %x = op.input "x" ["2", "6"] : tensor<2x6xf32>
@@ -24,6 +25,11 @@ net.network @n dims {} {
   %12 = op.max %10, %11 axes [] : tensor<2x6xf32>, tensor<2x6xf32> -> tensor<2x6xf32>
   op.output "common" %12 : tensor<2x6xf32>
   %13 = op.identity %x : tensor<2x6xf32> -> tensor<2x6xf32>
+  %i = op.input "i" ["6"] : tensor<6xi32>
+  %t = op.input "t" ["5", "2"] : tensor<5x2xf32>
+  %14 = view.patches %i [0] [3] [1] : tensor<6xi32> -> tensor<4x3xi32>
+  %15 = view.gather %t at %14 : tensor<5x2xf32>, tensor<4x3xi32> -> tensor<4x3x2xf32>
+  op.output "rows" %15 : tensor<4x3x2xf32>
 }
 
 // CHECK: builtin.module {
@@ -41,5 +47,10 @@ net.network @n dims {} {
 // CHECK-NEXT:     %4 = op.sum_relu %x axes [] : tensor<2x6xf32> -> tensor<2x6xf32>
 // CHECK-NEXT:     %5 = op.max %4, %4 axes [] : tensor<2x6xf32>, tensor<2x6xf32> -> tensor<2x6xf32>
 // CHECK-NEXT:     op.output "common" %5 : tensor<2x6xf32>
+// CHECK-NEXT:     %i = op.input "i" ["6"] : tensor<6xi32>
+// CHECK-NEXT:     %t = op.input "t" ["5", "2"] : tensor<5x2xf32>
+// CHECK-NEXT:     %6 = view.gather %t at %i : tensor<5x2xf32>, tensor<6xi32> -> tensor<6x2xf32>
+// CHECK-NEXT:     %7 = view.patches %6 [0] [3] [1] : tensor<6x2xf32> -> tensor<4x3x2xf32>
+// CHECK-NEXT:     op.output "rows" %7 : tensor<4x3x2xf32>
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

@@ -21,9 +21,9 @@ feas.problem @p dims {batch = 4 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %x = proj.datum "x" : tensor<4x3xf32>
-// CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
+// CHECK-NEXT:       %w = op.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
 // CHECK-NEXT:       %z = proj.evaluate "dot" {} %x, %w of "z" : tensor<4x3xf32>, tensor<3x2xf32> -> tensor<4x2xf32>
-// CHECK-NEXT:       proj.output "z" %z : tensor<4x2xf32>
+// CHECK-NEXT:       op.output "z" %z : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %x to [#proj.path<@z.0 via broadcast [4, 2, 3] [0, 2]>] : tensor<4x3xf32>
 // CHECK-NEXT:       proj.write %w to [#proj.path<@z.1 via transpose [1, 0] then broadcast [4, 2, 3] [1, 2]>] : tensor<3x2xf32>
 // CHECK-NEXT:       proj.write %w to [#proj.path<@w.slot>] : tensor<3x2xf32>

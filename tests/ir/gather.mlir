@@ -20,7 +20,7 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<5x3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %t = proj.datum "tokens" : tensor<4x5xi32>
-// CHECK-NEXT:       %w = proj.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
+// CHECK-NEXT:       %w = op.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
 // CHECK-NEXT:       %z = view.gather %w at %t : tensor<7x3xf32>, tensor<4x5xi32> -> tensor<4x5x3xf32>
 // CHECK-NEXT:       %z_1 = view.slice %z [1, 0, 0] [2, 5, 3] [1, 1, 1] : tensor<4x5x3xf32> -> tensor<1x5x3xf32>
 // CHECK-NEXT:       %z_2 = view.reshape %z_1 : tensor<1x5x3xf32> -> tensor<5x3xf32>

@@ -165,7 +165,7 @@ proj.program @p parts [] dims {} {
 
 proj.program @p parts [] dims {} {
   proj.forward {
-    %w = proj.parameter "w" <1.0 * zeros> : tensor<2xf32>
+    %w = op.parameter "w" <1.0 * zeros> : tensor<2xf32>
     proj.write %w to [#proj.path<@v>] : tensor<2xf32>
   }
 }
@@ -176,7 +176,7 @@ proj.program @p parts [] dims {} {
 proj.program @p parts [] dims {} {
   proj.variable @v "copies" operand 0 of "z" : tensor<3x2xf32>
   proj.forward {
-    %w = proj.parameter "w" <1.0 * zeros> : tensor<2xf32>
+    %w = op.parameter "w" <1.0 * zeros> : tensor<2xf32>
     proj.write %w to [#proj.path<@v via broadcast [4, 2] [1]>] : tensor<2xf32>
   }
 }
@@ -311,7 +311,7 @@ feas.problem @p dims {} {
 proj.program @p parts [] dims {} {
   proj.variable @v "copies" operand 0 of "z" : tensor<4x3xf32>
   proj.forward {
-    %w = proj.parameter "w" <1.0 * zeros> : tensor<2x3xf32>
+    %w = op.parameter "w" <1.0 * zeros> : tensor<2x3xf32>
     %i = proj.datum "i" : tensor<5xi32>
     proj.write %w to [#proj.path<@v via gather "i" [4]>] : tensor<2x3xf32>
   }
@@ -395,7 +395,7 @@ op.set %x in "mask" {entries = array<f64: 1.0, 0.0>, shape = array<i64: 2>} : te
 proj.program @p parts [] dims {} {
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], []> : tensor<4x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: a tensor is sharded, but the program has no mesh
@@ -405,7 +405,7 @@ proj.program @p parts [] dims {} {
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample]> : tensor<4x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: sharding <[sample]> is not of a tensor of shape [4, 3]
@@ -415,7 +415,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], [feature]> : tensor<4x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: 3 entries cannot be split evenly over 2 devices
@@ -425,7 +425,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[sample], [sample]> : tensor<4x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: mesh axis 'sample' splits two dimensions of one tensor
@@ -435,7 +435,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[batch], []> : tensor<4x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: the axes of a mesh are sample, feature, stack, found 'batch'
@@ -445,7 +445,7 @@ proj.program @p parts [] dims {} mesh <sample = 2, feature = 2, stack = 1> {
 proj.program @p parts [] dims {} mesh <sample = 0, feature = 2, stack = 1> {
   proj.variable @z.0 "copies" operand 0 of "z" sharded <[], []> : tensor<4x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: mesh axis 'sample' has at least one device, found 0
@@ -454,7 +454,7 @@ proj.program @p parts [] dims {} mesh <sample = 0, feature = 2, stack = 1> {
 
 proj.program @p parts [] dims {} mesh <sample = 1, feature = 1, stack = 2> assigned {a = 2 : i64} {
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
 }
 // CHECK: 'a' is assigned to 2 : i64; the stack axis has 2 devices
@@ -464,10 +464,10 @@ proj.program @p parts [] dims {} mesh <sample = 1, feature = 1, stack = 2> assig
 proj.program @p parts ["A"] dims {} {
   proj.variable @z.0 "copies" operand 0 of "z" : tensor<2x3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
   proj.part "A" {
-    %x = proj.constant 1.0 : tensor<3xf32>
+    %x = op.constant 1.0 : tensor<3xf32>
     proj.write %x beyond %x : tensor<3xf32> to [#proj.path<@z.0 via broadcast [2, 3] [1]>] : tensor<3xf32>
   }
 }
@@ -478,12 +478,12 @@ proj.program @p parts ["A"] dims {} {
 proj.program @p parts ["A"] dims {} {
   proj.variable @z.0 "copies" operand 0 of "z" : tensor<3xf32>
   proj.forward {
-    %k = proj.constant 0.0 : tensor<1xf32>
+    %k = op.constant 0.0 : tensor<1xf32>
   }
   proj.part "A" {
-    %x = proj.constant 1.0 : tensor<3xf32>
+    %x = op.constant 1.0 : tensor<3xf32>
     proj.write %x beyond %k : tensor<1xf32> to [#proj.path<@z.0>] : tensor<3xf32>
-    %k = proj.constant 1.0 : tensor<1xf32>
+    %k = op.constant 1.0 : tensor<1xf32>
   }
 }
 // CHECK: a value of tensor<3xf32> is not beyond one of tensor<1xf32>

@@ -27,8 +27,8 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %x = proj.datum "x" : tensor<4x2xf32>
-// CHECK-NEXT:       %h0 = proj.constant 0.000000e+00 : tensor<1x2xf32>
-// CHECK-NEXT:       %b = proj.parameter "b" <1.0 * zeros> : tensor<2xf32>
+// CHECK-NEXT:       %h0 = op.constant 0.000000e+00 called "h0" : tensor<1x2xf32>
+// CHECK-NEXT:       %b = op.parameter "b" <1.0 * zeros> : tensor<2xf32>
 // CHECK-NEXT:       %h, %i = proj.for "t" 4 carries(%h0) over(%x) : (tensor<1x2xf32>) over(tensor<4x2xf32>) -> (tensor<4x2xf32>, tensor<4x2xf32>) {
 // CHECK-NEXT:       ^bb0(%0: tensor<1x2xf32>, %1: tensor<1x2xf32>):
 // CHECK-NEXT:         %bs = view.broadcast %b [1] : tensor<2xf32> -> tensor<1x2xf32>
@@ -36,7 +36,7 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 // CHECK-NEXT:         %i_1 = proj.evaluate "identity" {} %h_1 of "i" : tensor<1x2xf32> -> tensor<1x2xf32>
 // CHECK-NEXT:         proj.next(%i_1) collect(%h_1, %i_1) : (tensor<1x2xf32>) collect(tensor<1x2xf32>, tensor<1x2xf32>)
 // CHECK-NEXT:       }
-// CHECK-NEXT:       proj.output "i" %i : tensor<4x2xf32>
+// CHECK-NEXT:       op.output "i" %i : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %x to [#proj.path<@h.0>] : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %h0 to [#proj.path<@h.1 via place [0, 0, 4]>] : tensor<1x2xf32>
 // CHECK-NEXT:       proj.write %b to [#proj.path<@h.2 via broadcast [4, 2] [1] for 4>] : tensor<2xf32>
@@ -62,7 +62,7 @@ feas.problem @p dims {batch = 2 : i64} parts ["A", "B"] {
 // CHECK-NEXT:     proj.part "B" {
 // CHECK-NEXT:       %13 = proj.datum "x" : tensor<4x2xf32>
 // CHECK-NEXT:       proj.write %13 to [#proj.path<@h.0>] : tensor<4x2xf32>
-// CHECK-NEXT:       %14 = proj.constant 0.000000e+00 : tensor<1x2xf32>
+// CHECK-NEXT:       %14 = op.constant 0.000000e+00 called "h0" : tensor<1x2xf32>
 // CHECK-NEXT:       proj.write %14 to [#proj.path<@h.1 via place [0, 0, 4]>] : tensor<1x2xf32>
 // CHECK-NEXT:       %15 = proj.gather "b" from [#proj.path<@h.2 via broadcast [4, 2] [1] for 4>] : tensor<2xf32>
 // CHECK-NEXT:       proj.write %15 to [#proj.path<@b.slot>, #proj.path<@h.2 via broadcast [4, 2] [1] for 4>] : tensor<2xf32>

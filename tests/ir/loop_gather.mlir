@@ -29,8 +29,8 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @margin.0 "copies" operand 0 of "margin" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.forward {
 // CHECK-NEXT:       %t = proj.datum "tokens" : tensor<4x2xi32>
-// CHECK-NEXT:       %w = proj.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
-// CHECK-NEXT:       %h0 = proj.constant 0.000000e+00 : tensor<4x3xf32>
+// CHECK-NEXT:       %w = op.parameter "table" <1.0 * normal(1.0)> : tensor<7x3xf32>
+// CHECK-NEXT:       %h0 = op.constant 0.000000e+00 called "constant" : tensor<4x3xf32>
 // CHECK-NEXT:       %0 = view.gather %w at %t : tensor<7x3xf32>, tensor<4x2xi32> -> tensor<4x2x3xf32>
 // CHECK-NEXT:       %1 = view.reshape %h0 : tensor<4x3xf32> -> tensor<1x4x3xf32>
 // CHECK-NEXT:       %rows = view.transpose %0 [1, 0, 2] : tensor<4x2x3xf32> -> tensor<2x4x3xf32>
@@ -64,7 +64,7 @@ net.network @n dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.part "B" {
 // CHECK-NEXT:       %15 = proj.gather "table" from [#proj.path<@sum_relu.1 via gather "tokens" [4, 2] then transpose [1, 0, 2] for 2 apart>] : tensor<7x3xf32>
 // CHECK-NEXT:       proj.write %15 to [#proj.path<@table.slot>, #proj.path<@sum_relu.1 via gather "tokens" [4, 2] then transpose [1, 0, 2] for 2 apart>] : tensor<7x3xf32>
-// CHECK-NEXT:       %16 = proj.constant 0.000000e+00 : tensor<4x3xf32>
+// CHECK-NEXT:       %16 = op.constant 0.000000e+00 called "constant" : tensor<4x3xf32>
 // CHECK-NEXT:       proj.write %16 to [#proj.path<@sum_relu.0 via reshape [1, 4, 3] then place [0, 0, 2]>] : tensor<4x3xf32>
 // CHECK-NEXT:       %17 = proj.read @identity.0 : tensor<2x4x3xf32>
 // CHECK-NEXT:       %18 = proj.gather "identity" from [#proj.path<@sum_relu.0 via shift [1]>, #proj.path<@margin.0 via slice [1, 0, 0] [2, 4, 3] [1, 1, 1] then reshape [4, 3]>] : tensor<2x4x3xf32>

@@ -12,7 +12,7 @@ proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
   proj.forward {
     %x = proj.datum "x" : tensor<4x3xf32>
     %0 = view.reshape %x : tensor<4x3xf32> -> tensor<1x4x3xf32>
-    %weight = proj.parameter "weight" <1.0 * he_normal> family 4 : tensor<4x3x3xf32>
+    %weight = op.parameter "weight" <1.0 * he_normal> family 4 : tensor<4x3x3xf32>
     %h, %h_1 = proj.for "t" 4 carries(%0) over(%weight) : (tensor<1x4x3xf32>) over(tensor<4x3x3xf32>) -> (tensor<4x4x3xf32>, tensor<4x4x3xf32>) {
     ^bb0(%1: tensor<1x4x3xf32>, %2: tensor<1x3x3xf32>):
       %h_2 = proj.evaluate "dot" {} %1, %2 of "matmul" : tensor<1x4x3xf32>, tensor<1x3x3xf32> -> tensor<1x4x3xf32>
@@ -21,7 +21,7 @@ proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
     }
     %3 = view.slice %h [3, 0, 0] [4, 4, 3] [1, 1, 1] : tensor<4x4x3xf32> -> tensor<1x4x3xf32>
     %4 = view.reshape %3 : tensor<1x4x3xf32> -> tensor<4x3xf32>
-    proj.output "h" %4 : tensor<4x3xf32>
+    op.output "h" %4 : tensor<4x3xf32>
     proj.write %x to [#proj.path<@matmul.0 via reshape [1, 4, 3] then place [0, 0, 4]>] : tensor<4x3xf32>
     proj.write %weight to [#proj.path<@matmul.1>] : tensor<4x3x3xf32>
     proj.write %weight to [#proj.path<@weight.slot>] : tensor<4x3x3xf32>
@@ -67,7 +67,7 @@ proj.program @small parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK: proj.variable @matmul.identity.0 "copies" operand 0 of "matmul.identity" sharded <[stack], [sample], [feature]> : tensor<4x4x3xf32>
 // CHECK: proj.variable @margin.0 "copies" operand 0 of "margin" sharded <[sample], []> : tensor<4x3xf32>
 // CHECK: %x = proj.datum "x" sharded <[sample], []> : tensor<4x3xf32>
-// CHECK: %weight = proj.parameter "weight" <1.0 * he_normal> family 4 sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
+// CHECK: %weight = op.parameter "weight" <1.0 * he_normal> family 4 sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
 // CHECK: %5 = proj.datum "x" sharded <[sample], []> : tensor<4x3xf32>
 // CHECK: %6 = proj.gather "weight" from [#proj.path<@matmul.1>] sharded <[stack], [], [feature]> : tensor<4x3x3xf32>
 // CHECK: %8 = proj.gather "matmul.identity" from [#proj.path<@matmul.0 via shift [1]>] sharded <[stack], [sample], [feature]> : tensor<4x4x3xf32>

@@ -11,17 +11,17 @@ proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, featur
   proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x3xf32>
   proj.variable @w.slot "slot" of "w" : tensor<3xf32>
   proj.forward {
-    %w = proj.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
+    %w = op.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
     %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
     %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
-    %k = proj.constant 0.5 : tensor<1x3xf32>
+    %k = op.constant 0.5 : tensor<1x3xf32>
     %zs = proj.for "t" 4 carries (%k) over (%z) : (tensor<1x3xf32>) over (tensor<4x3xf32>) -> (tensor<4x3xf32>) {
     ^body(%before : tensor<1x3xf32>, %now : tensor<1x3xf32>):
       %next = proj.evaluate "sum" {axes = array<i64>} %before, %now of "s" : tensor<1x3xf32>, tensor<1x3xf32> -> tensor<1x3xf32>
       proj.next (%next) collect (%next) : (tensor<1x3xf32>) collect (tensor<1x3xf32>)
     }
-    proj.output "zs" %zs : tensor<4x3xf32>
-    proj.output "z" %z : tensor<4x3xf32>
+    op.output "zs" %zs : tensor<4x3xf32>
+    op.output "z" %z : tensor<4x3xf32>
     proj.write %z to [#proj.path<@loss.0>] : tensor<4x3xf32>
     proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
   }
@@ -59,7 +59,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
   proj.variable @b.1 "mean" operand 1 of "b" : tensor<2x5xf32>
   proj.variable @b.c "c" operand 0 of "b" : tensor<4x2xf32>
   proj.forward {
-    %w = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
+    %w = op.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
     proj.write %w to [#proj.path<@a.1>] : tensor<3x2xf32>
   }
   proj.part "A" {
@@ -101,17 +101,17 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @loss.0 "copies" operand 0 of "loss" : tensor<4x3xf32>
 // CHECK-NEXT:     proj.variable @w.slot "slot" of "w" : tensor<3xf32>
 // CHECK-NEXT:     proj.forward {
-// CHECK-NEXT:       %w = proj.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
+// CHECK-NEXT:       %w = op.parameter "w" <1.0 * he_normal> sharded <[feature]> : tensor<3xf32>
 // CHECK-NEXT:       %b = view.broadcast %w [1] : tensor<3xf32> -> tensor<4x3xf32>
 // CHECK-NEXT:       %z = proj.evaluate "sum_relu" {axes = array<i64>} %b of "z" : tensor<4x3xf32> -> tensor<4x3xf32>
-// CHECK-NEXT:       %k = proj.constant 5.000000e-01 : tensor<1x3xf32>
+// CHECK-NEXT:       %k = op.constant 5.000000e-01 : tensor<1x3xf32>
 // CHECK-NEXT:       %zs = proj.for "t" 4 carries(%k) over(%z) : (tensor<1x3xf32>) over(tensor<4x3xf32>) -> (tensor<4x3xf32>) {
 // CHECK-NEXT:       ^body(%before: tensor<1x3xf32>, %now: tensor<1x3xf32>):
 // CHECK-NEXT:         %next = proj.evaluate "sum" {axes = array<i64>} %before, %now of "s" : tensor<1x3xf32>, tensor<1x3xf32> -> tensor<1x3xf32>
 // CHECK-NEXT:         proj.next(%next) collect(%next) : (tensor<1x3xf32>) collect(tensor<1x3xf32>)
 // CHECK-NEXT:       }
-// CHECK-NEXT:       proj.output "zs" %zs : tensor<4x3xf32>
-// CHECK-NEXT:       proj.output "z" %z : tensor<4x3xf32>
+// CHECK-NEXT:       op.output "zs" %zs : tensor<4x3xf32>
+// CHECK-NEXT:       op.output "z" %z : tensor<4x3xf32>
 // CHECK-NEXT:       proj.write %z to [#proj.path<@loss.0>] : tensor<4x3xf32>
 // CHECK-NEXT:       proj.write %w to [#proj.path<@w.slot>, #proj.path<@z.0 via broadcast [4, 3] [1]>] : tensor<3xf32>
 // CHECK-NEXT:     }
@@ -148,7 +148,7 @@ proj.program @q parts ["A", "B"] dims {batch = 4 : i64} {
 // CHECK-NEXT:     proj.variable @b.1 "mean" operand 1 of "b" : tensor<2x5xf32>
 // CHECK-NEXT:     proj.variable @b.c "c" operand 0 of "b" : tensor<4x2xf32>
 // CHECK-NEXT:     proj.forward {
-// CHECK-NEXT:       %w_2 = proj.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
+// CHECK-NEXT:       %w_2 = op.parameter "w" <1.0 * he_normal> : tensor<3x2xf32>
 // CHECK-NEXT:       proj.write %w_2 to [#proj.path<@a.1>] : tensor<3x2xf32>
 // CHECK-NEXT:     }
 // CHECK-NEXT:     proj.part "A" {

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from pjc.dialects import proj
+from pjc.dialects import ops, proj
+from pjc.dialects.layout import MeshAttr
 from pjc.dialects.ops import Reading, operation_of
 from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import Shape, show
@@ -106,7 +107,7 @@ class Samples:
         match op:
             case proj.VariableOp():
                 layout = self.variables.get(op.sym_name.data, Layout())
-            case proj.ParameterOp():
+            case ops.ParameterOp():
                 layout = self.nodes[op.label.data]
             case proj.GatherOp():
                 layout = self.nodes[op.node.data]
@@ -128,9 +129,9 @@ class Samples:
 
     def _evaluate(self, op: Operation) -> None:
         match op:
-            case proj.DatumOp() | proj.ConstantOp():
+            case proj.DatumOp() | ops.ConstantOp():
                 self.values[op.results[0]] = self._leaf(op)
-            case proj.ParameterOp():
+            case ops.ParameterOp():
                 self.values[op.result] = self.nodes[op.label.data] = Layout()
             case proj.EvaluateOp():
                 self.values[op.result] = self.nodes[op.node.data] = self._evaluated(op)
@@ -197,8 +198,8 @@ class Samples:
         return Layout(None, frozenset(found))
 
     def _datum(self, label: str) -> Layout:
-        ops = self.program.forward_op().body.block.ops
-        return next(self._leaf(op) for op in ops if isinstance(op, proj.DatumOp) and op.label.data == label)
+        found = self.program.forward_op().body.block.ops
+        return next(self._leaf(op) for op in found if isinstance(op, proj.DatumOp) and op.label.data == label)
 
     def _evaluated(self, op: proj.EvaluateOp) -> Layout:
         reading, where = operation_of(op.operator.data).READING, f"'{op.node.data}'"
@@ -322,10 +323,10 @@ def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> 
     ``whole`` is annotated; ``part`` is the program for ``1 / count`` of its batch. Where a tensor is split
     over samples its size is so much smaller, and all else is equal.
     """
-    ops, others = list(whole.walk()), list(part.walk())
-    if [op.name for op in ops] != [op.name for op in others]:
+    mine, others = list(whole.walk()), list(part.walk())
+    if [op.name for op in mine] != [op.name for op in others]:
         return "the program for a share of the batch has other operations"
-    for op, other in zip(ops[1:], others[1:], strict=True):
+    for op, other in zip(mine[1:], others[1:], strict=True):
         for one, two in zip(op.results, other.results, strict=True):
             if not _fits(one.type, two.type, count):
                 return f"'{op.name}' gives {one.type} for the whole batch, and {two.type} for a share of it"
@@ -358,7 +359,7 @@ def share_shardings(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
     for op, other in zip(whole.walk(), part.walk(), strict=True):
         if isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
             other.sharding = op.sharding
-    part.mesh = proj.MeshAttr(1, whole.mesh.feature.data, whole.mesh.stack.data)
+    part.mesh = MeshAttr(1, whole.mesh.feature.data, whole.mesh.stack.data)
     part.assigned = whole.assigned
 
 

@@ -8,7 +8,7 @@ from math import prod
 from xdsl.ir import Operation
 
 from pjc.dialects import net, ops, view
-from pjc.dialects.loops import AtOp, ForOp
+from pjc.dialects.loops import AtOp, loops_around
 from pjc.dialects.view import shape_of
 
 
@@ -42,16 +42,6 @@ def lift_parameters(network: net.NetworkOp) -> None:
         op.result.replace_all_uses_with(value)
         op.detach()
         op.erase()
-
-
-def loops_around(op: Operation) -> list[ForOp]:
-    """Return the loops that an op is in, the outermost first."""
-    found: list[ForOp] = []
-    above = op.parent_op()
-    while isinstance(above, ForOp):
-        found.insert(0, above)
-        above = above.parent_op()
-    return found
 
 
 def _insert(ops: Sequence[Operation], before: Operation) -> None:

@@ -6,9 +6,9 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import ops, proj
-from pjc.dialects.ops import HALFWAY
+from pjc.dialects.forms import HALFWAY
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
-from pjc.passes.holding import held_name, held_operands, held_type, name_of, writes_of
+from pjc.passes.lowering.holding import held_name, held_operands, held_type, name_of, writes_of
 
 OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
 """What a halfway form holds of its first operand, and of its second; letters are names."""
@@ -133,6 +133,8 @@ def _data_value(value: SSAValue, made: list[Operation]) -> SSAValue:
 def given_value(node: ops.GivenOp | ops.IndexOp) -> Operation:
     """Return the op that gives the value of a datum, of a constant, or indices."""
     if isinstance(node, ops.ConstantOp):
-        return proj.ConstantOp(node.value, node.result.type)
+        constant = node.clone()
+        constant.part, constant.result.name_hint = None, None
+        return constant
     assert isinstance(node, ops.SourceOp)
     return proj.DatumOp(node.label.data, node.result.type)

@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from pjc.dialects import feas, ops, proj, view
-from pjc.dialects.ops import HALFWAY
+from pjc.dialects.forms import HALFWAY
 from pjc.dialects.view import ViewOp, element_of, shape_of
 
 Values = dict[SSAValue, SSAValue]
@@ -49,14 +49,21 @@ def _evaluated(op: Operation, values: Values) -> Operation | None:
         case ops.InputOp() | ops.IndexOp():
             return proj.DatumOp(op.label.data, op.result.type)
         case ops.ConstantOp():
-            return proj.ConstantOp(op.value, op.result.type)
+            return _without_part(op)
         case ops.ParameterOp():
-            return proj.ParameterOp(op.label.data, op.init, op.result.type, op.family, op.members)
+            return _without_part(op)
         case ops.OperationOp():
             return _value(op, values, op.results[0].type)
         case ops.OutputOp():
-            return proj.OutputOp(op.label.data, values[op.value])
+            return op.clone(value_mapper=values)
     return None
+
+
+def _without_part(op: ops.NodeOp) -> Operation:
+    """Return an op that a program has as a problem does, but for its part."""
+    new = op.clone()
+    new.part = None
+    return new
 
 
 def _value(op: ops.OperationOp, values: Values, type: Attribute) -> proj.EvaluateOp:
@@ -129,20 +136,15 @@ class _Loop:
         kind = self.slice_type(op.results[0])
         if isinstance(op, ops.OperationOp):
             return _value(op, values, kind)
-        properties = dict(op.properties)
-        if isinstance(op, view.SliceOp):
-            properties["limits"] = view.sizes([kind.get_shape()[0], *op.limits.get_values()[1:]])
-        return type(op).create(
-            operands=[values[operand] for operand in op.operands],
-            result_types=[kind],
-            properties=properties,
-        )
+        assert isinstance(op, view.ViewOp)
+        first, *_ = kind.get_shape()
+        return op.changed([values[operand] for operand in op.operands], lambda step: step.with_first(first))
 
 
 def is_common(op: Operation, operand: int) -> bool:
     """Whether all iterations of an op in a loop read the same operand, rather than a share each."""
-    if isinstance(op, view.BroadcastOp):
-        return 0 not in op.dims.get_values()
+    if isinstance(op, view.ViewOp):
+        return 0 in op.step(operand).repeated(shape_of(op.operands[operand]))
     return isinstance(op, ops.NodeOp) and op.is_common(operand)
 
 

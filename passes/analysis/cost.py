@@ -25,8 +25,9 @@ from math import ceil, log2, prod
 
 from pjc.dialects import proj
 from pjc.dialects.assigned import Assigned
+from pjc.dialects.axes import MESH_AXES
+from pjc.dialects.layout import ShardingAttr
 from pjc.dialects.ops import operation_of
-from pjc.dialects.proj import ShardingAttr
 from pjc.dialects.view import element_bytes, shape_of
 
 ENTRY_OPERATIONS = 30
@@ -247,7 +248,7 @@ class CostModel:
         return prod(sizes[axis] for axis in axes)
 
     def _used(self, axes: set[str]) -> tuple[str, ...]:
-        return tuple(axis for axis in proj.MESH_AXES if axis in axes and self._pieces((axis,)) > 1)
+        return tuple(axis for axis in MESH_AXES if axis in axes and self._pieces((axis,)) > 1)
 
     def _bytes(self, op: proj.VariableOp | proj.GatherOp) -> int:
         """Return the bytes of a tensor on one device."""

@@ -19,8 +19,8 @@ import networkx as nx
 
 from pjc.dialects import feas, ops
 from pjc.dialects.view import element_bytes, shape_of
-from pjc.passes.graph import node_graph, training_nodes
-from pjc.passes.mesh_cost import ENTRY_OPERATIONS
+from pjc.passes.analysis.cost import ENTRY_OPERATIONS
+from pjc.passes.analysis.graph import node_graph, training_nodes
 
 IMBALANCE = 0.1
 """By how much the largest load may exceed the mean, if single constraints allow that."""

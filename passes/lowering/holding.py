@@ -10,7 +10,7 @@ from xdsl.ir import Attribute, SSAValue
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.steps import Step, shape_after
 from pjc.dialects.view import element_of, shape_of
-from pjc.passes.forward import is_common
+from pjc.passes.lowering.forward import is_common
 
 
 def form_of(node: ops.NodeOp) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects.shapes import Shape
-from pjc.dialects.steps import Reads, Step
+from pjc.dialects.steps import Reads, Step, shapes_along
 
 
 class FamilyError(PassFailedException):
@@ -22,9 +22,7 @@ def reads(steps: Sequence[Step], shape: Shape, count: int) -> Reads:
     Raises:
         FamilyError: if a step mixes it with other axes.
     """
-    shapes = [shape]
-    for step in steps:
-        shapes.append(step.result_shape(shapes[-1]))
+    shapes = shapes_along(steps, shape)
     found = Reads(0, tuple(t for t in range(count) for _ in range(shapes[-1][0] // count)))
     for index in reversed(range(len(steps))):
         found = _before(found, steps[index], shapes[index], shapes[index + 1])

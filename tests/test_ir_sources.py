@@ -1,0 +1,233 @@
+"""IR as a source: an unedited dump trains to the same bits as the source, an edited one to others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import pjc
+from pjc import cli
+from pjc.diagnostics import DiagnosticError
+from pjc.dialects import proj
+from pjc.driver import Compilation, compile_text, only
+from pjc.options import Options
+from pjc.signature import signature_of
+from pjc.sources import IrSource, looks_like_ir, open_source, source_of
+
+TEXT = """\
+input x: f32[batch, 6]
+target y: class[batch, 3]
+def dense(x, width) {
+  param weight: f32[x.shape[-1], width] = he_normal
+  param bias: f32[width] = zeros
+  return sum_relu(bias, x @ weight)
+}
+h = dense(x, 5)
+for layer in 0..3 {
+  h = dense(h, 5)
+}
+param last: f32[5, 3] = he_normal
+output logits = h @ last
+require cross_entropy(logits, y, strength = 2)
+"""
+ROWS = """\
+input tokens: int[batch, 4]
+target y: class[batch, 3]
+param table: f32[7, 2] = he_normal
+param w: f32[8, 3] = he_normal
+output logits = reshape(embedding(table, tokens), (batch, 8)) @ w
+require cross_entropy(logits, y)
+"""
+SEVERAL = """\
+input x: f32[batch, 4]
+target y: f32[batch, 3]
+param w: f32[4, 3] = he_normal
+output logits = x @ w
+require multi_label(logits, y)
+"""
+
+
+def trained(program: pjc.Program) -> dict[str, Any]:
+    """Return the parameters after an update from fixed ones."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=program.inputs[0].shape).astype(np.float32)
+    y = rng.integers(0, 3, program.targets[0].shape)
+    return program.update(program.init(0), x, y, iterations=7)[0]
+
+
+def dumped(stage: str, **options: Any) -> str:
+    return Compilation(source_of(TEXT), Options(batch=8, **options)).emit(stage)
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    assert one.keys() == other.keys()
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+OPTIONS = [{"level": 0}, {"level": 2}, {"solver": "ap"}, {"solver": "rrr", "step": 0.5}, {"solver": "cp"}]
+
+
+@pytest.mark.parametrize("stage", ["feas", "proj"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_an_unedited_dump_is_the_same_program(stage: str, options: dict[str, Any]) -> None:
+    again = Compilation(source_of(dumped(stage, **options)), Options(**({} if stage == "proj" else options)))
+    assert again.emit("proj") == dumped("proj", **options)
+
+
+@pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[3]], ids=str)
+def test_an_unedited_dump_trains_to_the_same_bits(options: dict[str, Any]) -> None:
+    whole = trained(pjc.compile(TEXT, batch=8, **options))
+    for stage in ("net", "feas", "proj"):
+        program = pjc.compile(dumped(stage, **options), **({} if stage == "proj" else options))
+        assert same(whole, trained(program)), stage
+
+
+@pytest.mark.parametrize("stage", ["net", "feas", "proj"])
+@pytest.mark.parametrize("text", [TEXT, ROWS, SEVERAL], ids=["mlp", "rows", "several"])
+def test_a_dump_has_the_signature_of_its_source(stage: str, text: str) -> None:
+    whole = Compilation(source_of(text), Options(batch=4))
+    again = Compilation(source_of(whole.emit(stage)))
+    found, wanted = (signature_of(only(each.at("proj"), proj.ProgramOp), 50) for each in (again, whole))
+    assert found == wanted and found.trainable
+
+
+def test_what_the_declarations_say_of_numbers() -> None:
+    rows, several = (
+        signature_of(only(compile_text(text, Options(batch=4)).at("proj"), proj.ProgramOp), 1)
+        for text in (ROWS, SEVERAL)
+    )
+    assert rows.inputs[0].classes == 7 and rows.targets[0].classes == 3
+    assert several.targets[0].threshold is not None and several.targets[0].classes is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "new"),
+    [
+        ("net", "strength 2.000000e+00", "strength 5.000000e-01"),
+        ("feas", "strength 2.000000e+00", "strength 5.000000e-01"),
+        ("proj", "strength = 2.000000e+00", "strength = 5.000000e-01"),
+        ("net", "<1.0 * he_normal>", "<0.5 * he_normal>"),
+        ("feas", "<1.0 * he_normal>", "<0.5 * he_normal>"),
+        ("proj", "<1.0 * he_normal>", "<0.5 * he_normal>"),
+    ],
+)
+def test_an_edited_dump_trains_to_others(stage: str, old: str, new: str) -> None:
+    text = dumped(stage)
+    assert old in text
+    one, other = (Compilation(source_of(each)).program() for each in (text, text.replace(old, new)))
+    if "normal" in old:
+        assert not same(one.init(0), other.init(0))
+    else:
+        assert not same(trained(one), trained(other))
+
+
+def test_generic_syntax_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "d.mlir").write_text(dumped("feas"))
+    command = [sys.executable, "-m", "pjc.cli", "opt", "d.mlir", "--print-op-generic"]
+    generic = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert '"feas.problem"' in generic
+    assert Compilation(source_of(generic)).emit("proj") == dumped("proj")
+
+
+@pytest.mark.parametrize("stage", ["net", "feas", "proj"])
+def test_the_command_line_trains_from_a_dump(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.pjn").write_text(TEXT)
+    rng = np.random.default_rng(0)
+    np.savez("data.npz", x=rng.normal(size=(40, 6)).astype("f"), y=rng.integers(0, 3, 40))
+    run = ["--data", "data.npz", "--epochs", "2"]
+    assert cli.main(["train", "net.pjn", "--batch", "8", "--iterations", "5", *run]) == 0
+    assert cli.main(["net.pjn", "--batch", "8", "--emit", stage, "-o", "dump.txt"]) == 0
+    assert cli.main(["train", "dump.txt", "--iterations", "5", *run]) == 0
+    assert cli.main(["dump.txt"]) == 0 and Path("dump.pjx").stat().st_size > 1000
+    whole, again = (load_file(f"{name}.params.safetensors") for name in ("net", "dump"))
+    assert same(whole, again)
+    loaded = pjc.load("dump.pjx")
+    assert loaded.stages()[0] == stage and loaded.name == "net"
+    capsys.readouterr()
+    if stage != "net":
+        assert cli.main(["dump.txt", "--emit", "net"]) == 1
+        assert f"'net' starts at {stage}, which is behind net" in capsys.readouterr().err
+
+
+def test_opt_takes_any_extension_that_it_recognises(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "dump.txt"
+    path.write_text("// edited\n\n" + dumped("net"))
+    assert cli.main(["opt", str(path), "-p", "net-to-feas"]) == 0
+    assert "feas.problem" in capsys.readouterr().out
+    path.write_text("input x: f32[2]\noutput x\n")
+    assert cli.main(["opt", str(path)]) == 1
+    assert "Unrecognized file extension" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "message"),
+    [
+        ("net", {"batch": 4}, "batch does not apply to IR\nhint: it is for .pjn files and ONNX models"),
+        ("net", {"dtype": "f64"}, "dtype does not apply to IR"),
+        ("net", {"loss": "margin"}, "loss does not apply to IR\nhint: it is for ONNX models"),
+        ("feas", {"unroll": True}, "unroll does not apply to .*, which starts at feas"),
+        ("proj", {"solver": "ap"}, "solver does not apply to .*, which starts at proj"),
+        ("proj", {"level": 0}, "level does not apply to .*, which starts at proj"),
+        ("proj", {"copies": "held"}, "copies does not apply to .*, which starts at proj"),
+    ],
+)
+def test_options_that_are_decided_are_refused(stage: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DiagnosticError, match=message):
+        pjc.compile(dumped(stage), **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("builtin.module {\n}\n", "should hold one of net.network.* and it holds nothing"),
+        ("builtin.module {\n  net.network @x dims {} {\n", r"<string>:3:1: error: "),
+        ("builtin.module {\n  net.what\n}\n", "<string>:3:1: error: .*not registered"),
+        ("proj.program @p parts [] dims {} {\n}\n", "expected a single block, but got 0 blocks"),
+    ],
+)
+def test_wrong_ir_is_refused_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(DiagnosticError, match=message):
+        pjc.compile(text)
+
+
+def test_a_program_that_declares_nothing_is_refused() -> None:
+    lines = [line for line in dumped("proj").splitlines() if "proj.target" not in line]
+    with pytest.raises(DiagnosticError, match="reads 'y', which it does not declare"):
+        pjc.compile("\n".join(lines) + "\n")
+
+
+def test_ir_is_for_one_batch() -> None:
+    program = pjc.compile(dumped("net"))
+    with pytest.raises(pjc.PjcError, match=r"'x' has shape \(3, 6\), expected \(8, 6\)"):
+        program.apply(program.init(0), np.zeros((3, 6), np.float32))
+
+
+def test_what_is_recognised_as_ir(tmp_path: Path) -> None:
+    assert looks_like_ir("// a comment\n\nbuiltin.module {") and looks_like_ir('"builtin.module"() ({')
+    assert not looks_like_ir("input x: f32[2]\n") and not looks_like_ir("\n")
+    path = tmp_path / "d.pjn.txt"
+    path.write_text(dumped("proj"))
+    source = open_source(path)
+    assert isinstance(source, IrSource) and source.stage == "proj" and source.name == "network"
+
+
+def test_unrolled_networks_stay_unrolled() -> None:
+    options = Options(batch=8, unroll=True)
+    text = Compilation(source_of(TEXT), options).emit("net")
+    assert "net.for" not in text and "attributes {unrolled}" in text
+    again = Compilation(source_of(text))
+    assert "loop<" not in again.emit("feas")
+    assert again.emit("proj").count("proj.part") == compile_text(TEXT, options).emit("proj").count(
+        "proj.part"
+    )

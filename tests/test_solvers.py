@@ -1,0 +1,113 @@
+"""Solvers own their numbers, their text and what they allow; nothing else knows one by its name."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from xdsl.utils.arg_spec import parse_pipeline
+
+from pjc.diagnostics import DiagnosticError
+from pjc.fields import options_of
+from pjc.options import Options
+from pjc.passes.feas_to_proj import FeasToProjPass
+from pjc.passes.solvers import DEFAULT, SOLVERS, SolverOptions, parse, users_of
+from pjc.universe import PASSES
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("pjc", "passes", "dialects", "runtime")
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_is_its_text(name: str) -> None:
+    solver = SOLVERS[name]()
+    assert str(solver) == name and parse(name) == solver
+    for number, default in solver.defaults().items():
+        other = SOLVERS[name](**{number: default / 4})
+        assert parse(str(other)) == other != solver
+        assert Options(solver=name, **{number: default / 4}).method == other
+        assert Options(solver=str(other)).method == Options(solver=other).method == other
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_names_passes_that_there_are(name: str) -> None:
+    solver = SOLVERS[name]()
+    assert {solver.lowering, *solver.partition_passes()} <= PASSES.keys()
+    assert solver.copies().reason
+
+
+def test_every_number_is_an_option_that_some_solver_takes() -> None:
+    numbers = {each.name for each in options_of(SolverOptions)} - {"solver"}
+    assert numbers == {number for cls in SOLVERS.values() for number in cls.defaults()}
+    assert all(users_of(number) for number in numbers) and DEFAULT in SOLVERS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("adam", "unknown solver 'adam'\nhint: known are ap, "),
+        ("", "unknown solver ''"),
+        ("ap{step=0.5}", "the solver ap takes no step\nhint: it is a number of rrr"),
+        ("rrr{speed=0.5}", "the solver rrr takes no speed\nhint: rrr takes step"),
+        ("rrr{step=5}", "step: expected a number above 0, at most 2, found 5.0"),
+        ("rrr{step=nan}", "step: expected a number above 0, at most 2, found nan"),
+        ("rrr{step}", "'step' in 'rrr{step}' is no number=value"),
+        ("rrr{step=1 step=1}", "step is given twice"),
+        ("rrr{step=1", "is no solver"),
+    ],
+)
+def test_wrong_texts_are_refused(text: str, message: str) -> None:
+    for make in (lambda: parse(text), lambda: Options(solver=text)):
+        with pytest.raises(DiagnosticError) as caught:
+            make()
+        assert message in str(caught.value)
+
+
+def test_numbers_beside_a_text() -> None:
+    assert Options(solver="rrr{step=0.5}", step=0.5).method == parse("rrr{step=0.5}")
+    with pytest.raises(DiagnosticError, match=r"step is given twice, as 0.5 and as 0.75"):
+        Options(solver="rrr{step=0.5}", step=0.75)
+
+
+def test_the_option_of_a_pass_is_the_text() -> None:
+    (spec,) = parse_pipeline('feas-to-proj{solver="rrr{step=0.5}"}')
+    assert FeasToProjPass.from_spec(spec).solver == "rrr{step=0.5}"
+
+
+def test_solvers_and_options_load_without_the_rest() -> None:
+    code = "import sys, pjc.passes.solvers, pjc.options, pjc.fields\nprint(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"xdsl", "jax", "numpy"} & set(found.stdout.split())
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every string of a file that is no docstring."""
+    tree = ast.parse(path.read_text())
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_nothing_else_knows_a_solver_by_its_name() -> None:
+    named = re.compile(rf"(?<![\w-])({'|'.join(SOLVERS)})(?![\w-])")
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text!r}"
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != ROOT / "passes" / "solvers.py"
+        for line, text in strings(path)
+        if named.search(text)
+    ]
+    assert found == []
+    assert any(named.search(text) for _, text in strings(ROOT / "passes" / "solvers.py"))

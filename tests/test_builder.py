@@ -275,8 +275,8 @@ def everything(net: Network) -> None:
     values += [net.conv2d(image, kernel, padding="VALID"), net.matmul(x, net.transpose(x))]
     values += net.loop("t", 4, lambda t: ([], [net.relu(net.index(x, slice(None), t))]))[1]
     for function in ops.FUNCTIONS:
-        numbers = {name: 1.0 if default is None else default for name, default in function.NUMBERS.items()}
-        values.append(net.elementwise(function, x, **numbers))
+        given = {name: 1.0 if default is None else default for name, default in function.NUMBERS.items()}
+        values.append(net.elementwise(function, x, **given))
     for number, value in enumerate(values):
         net.output(f"z{number}", value)
     net.require_cross_entropy(x, classes)

@@ -74,7 +74,7 @@ BASE = ("pjc.diagnostics", "pjc.fields")
 def room(module: str) -> str:
     """Return the room that a module is in: its folder, as ``runtime/data``, or the base.
 
-    Folders in those of a room's own are of that room; the command line's entry is with the commands.
+    Folders further in are of that room, those of passes too; the command line's entry is with the commands.
     """
     if module in BASE:
         return "base"
@@ -82,6 +82,6 @@ def room(module: str) -> str:
         return "pjc/commands"
     package = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
     first, *inner = package.split(".")[1:] or ["pjc"]
-    if first in FOLDERS:
-        return "/".join([first, *inner[:1]])
-    return f"pjc/{first}"
+    if first not in FOLDERS:
+        return f"pjc/{first}"
+    return "/".join([first, *inner[:1]]) if first == "runtime" else first

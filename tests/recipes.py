@@ -1,6 +1,6 @@
-"""What the recipes of docs/extending.md add, used as a user does; test_extending.py runs it in a copy that has it.
+"""What the recipes of docs/extending.md add, used as a user does.
 
-Here in the checkout none of it is there, so that nothing of this file is collected.
+test_extending.py runs this in copies of the package that have it; in the checkout nothing of it is there.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from pjc.dialects import ops
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "input x: f32[batch, 3]\ntarget y: f32[batch, 2]\n"
-REGRESSION = HEAD + """
+REGRESSION = (
+    HEAD
+    + """
 param w: f32[3, 4] = normal(0.5)
 param v: f32[4, 2] = normal(0.5)
 output z = relu(x @ w) @ v
 require squared_error(z, y)
 """
+)
 
 
 def batch(dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +60,9 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0
 
 
 def test_operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 param w: f32[3, 2] = normal(0.5)
 h = scaled(x @ w, by = 3)
 for t in 0..2 {
@@ -66,6 +71,7 @@ for t in 0..2 {
 output h
 require squared_error(h, y)
 """
+    )
     program = pjc.compile(text, batch=8)
     params, (x, y) = program.init(0), batch()
     np.testing.assert_allclose(program.apply(params, x), 12 * (x @ params["w"]), rtol=1e-5)
@@ -98,7 +104,7 @@ require squared_error(z, y)
 
 
 def iterates(solver: str, count: int) -> np.ndarray:
-    """Return the parameters of a network, of which all projections are affine, after 0 to so many iterations."""
+    """Return the parameters of a network with affine projections after 0, 1, .. iterations."""
     generator = np.random.default_rng(0)
     with jax.enable_x64(True):
         program = pjc.compile(AFFINE, batch=8, dtype="f64", solver=solver)

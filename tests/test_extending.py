@@ -1,7 +1,7 @@
 """The recipes of docs/extending.md, each carried out in a copy of the package.
 
-The blocks of a recipe are taken from the page, put where the page says, and used: by ``recipes.py``, as a user
-would, and by the tests that hold for everything of that kind. Nothing but the files that are named may differ.
+The blocks of a recipe are taken from the page, put where it says, and used: by ``recipes.py``, as a user
+would, and by the tests that hold for everything of that kind. Nothing but the files named may differ.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 PACKAGE = ("pjc", "dialects", "passes", "runtime")
+COPIED = (*PACKAGE, "tests", "docs")
 MOST = 2
 """The most files of the package that a recipe may have."""
 
@@ -30,7 +31,7 @@ BLOCK = re.compile(rf"^(?:{WHERE}):\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DO
 
 @dataclass(frozen=True)
 class Block:
-    """A text that a recipe puts into a file: a new one, or above or below the line that begins with ``at``."""
+    """What a recipe puts into a file: a new one, or above or below the line that begins with ``at``."""
 
     path: str
     text: str
@@ -65,32 +66,38 @@ def blocks(section: str) -> list[Block]:
 
 RECIPES = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
-GENERAL: Mapping[str, str] = {
-    "An operator": "test_projections.py test_ir.py test_builder.py test_onnx.py -k "
-    "'scaled and float32 or covers or maps_over_sites or every_op or op.mlir or file and op or can_be_built'",
-    "A solver with a number": "test_gather.py -k 'rap'",
-    "A set": "test_sets.py test_builder.py -k 'multiples or covers or can_be_built or function_and_loss'",
-    "A source of data": "test_data_sources.py -k 'JsonLines or listed_once'",
-    "A pass": "test_ir.py -k 'drop'",
+TESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "An operator": (
+        ("test_projections.py", "test_ir.py", "test_builder.py", "test_structure.py"),
+        "scaled or covers_the_registry or file and op or every_op_is or operation_can_be_built or matches_on",
+    ),
+    "A solver with a number": (
+        ("test_solvers.py", "test_options.py", "test_structure.py"),
+        "rap or every_number or solvers_are_named or knows_a_solver or signature or option_touches",
+    ),
+    "A set": (
+        ("test_sets.py", "test_builder.py", "test_projections.py", "test_ir.py"),
+        "multiples or covers_the_registry or can_be_built or invalid",
+    ),
+    "A source of data": (("test_data_sources.py",), "JsonLines or every_form"),
+    "A pass": (("test_ir.py",), "drop_identities or drop-identities or invalid"),
 }
-"""The tests of everything of its kind that each recipe has to pass."""
+"""For each recipe the tests of all that is of its kind: their files, and which of them."""
 
 
 def copy_of_the_package(folder: Path) -> Path:
     """Return a copy of all that a recipe may change or that tests it, without what is big."""
     left_out = shutil.ignore_patterns("__pycache__", "*.npz", "*.onnx", "*.png")
-    for name in (*PACKAGE, "tests", "docs"):
+    for name in COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    """Return the files of a copy, by their paths in it."""
+    paths = (path for name in COPIED for path in (root / name).rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def run(root: Path, *command: str) -> None:
@@ -103,7 +110,7 @@ def run(root: Path, *command: str) -> None:
 
 
 def test_there_are_five_recipes() -> None:
-    assert list(RECIPES) == list(GENERAL)
+    assert list(RECIPES) == list(TESTS)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -113,20 +120,10 @@ def test_a_recipe_works_and_needs_no_other_file(name: str, tmp_path: Path) -> No
     for block in recipe:
         block.put(root)
     named = sorted({block.path for block in recipe})
-    assert len([path for path in named if path.startswith(PACKAGE)]) <= MOST
-    python = [path for path in named if path.endswith(".py")]
-    run(root, "ruff", "check", "--no-cache", *python)
-    use = f"tests/recipes.py::test_{name.split()[1]}"
-    run(root, "pytest", "-m", "not slow", "-p", "no:cacheprovider", use)
+    assert 1 <= len([path for path in named if path.startswith(PACKAGE)]) <= MOST
+    run(root, "ruff", "check", "--no-cache", *(path for path in named if path.endswith(".py")))
+    use, (files, chosen) = f"recipes.py::test_{name.split()[1]}", TESTS[name]
+    tests = [f"tests/{each}" for each in (use, *files)]
+    run(root, "pytest", "-m", "not slow", "-p", "no:cacheprovider", *tests, "-k", f"recipes or {chosen}")
     after = contents(root)
     assert sorted(path for path in after if before.get(path) != after[path]) == named
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RECIPES)
-def test_what_a_recipe_adds_passes_the_tests_of_its_kind(name: str, tmp_path: Path) -> None:
-    root = copy_of_the_package(tmp_path)
-    for block in blocks(RECIPES[name]):
-        block.put(root)
-    command, _, chosen = GENERAL[name].partition(" -k ")
-    run(root, "pytest", "-p", "no:cacheprovider", *(f"tests/{each}" for each in command.split()), "-k", chosen)

@@ -21,6 +21,7 @@ import pjc
 from pjc.builder import Network
 from pjc.cli import main
 from pjc.dialects import ops
+from pjc.runtime.data import DataError, load
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "input x: f32[batch, 3]\ntarget y: f32[batch, 2]\n"
@@ -177,10 +178,22 @@ def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     page = generated("data.md", tmp_path, monkeypatch)
     assert '| `FILE.jsonl` | a sample a line: {"x": [0.5, 1], "y": 3} | `--normalize` |\n' in page
 
-    for wrong in ("[1]", "{}", '{"x": 1, "y": 2}', '{"x": [1], "y": null}', "{", "\xff"):
+    for wrong in (
+        "[1]",
+        "{}",
+        '{"x": 1, "y": 2}',
+        '{"x": ["a"], "y": 2}',
+        '{"x": [[1], 2], "y": 2}',
+        '{"x": [1], "y": null}',
+        "{",
+        "\xff",
+    ):
         Path("wrong.jsonl").write_bytes(b'{"x": [1, 2, 3], "y": 0}\n' + wrong.encode("latin-1"))
-        said = printed(capsys, "train", "m.pjn", "--data", "wrong.jsonl", status=1)
-        assert 'wrong.jsonl:2: expected {"x": [numbers], "y": target}' in said, wrong
+        with pytest.raises(DataError, match=r"wrong\.jsonl:2: (expected .*, found|a sample of shape)"):
+            load("wrong.jsonl")
+    Path("wrong.jsonl").write_text('{"x": [1, 2, 3], "y": 0}\n{"x": [[1, 2, 3]], "y": 0}\n')
+    with pytest.raises(DataError, match=r"jsonl:2: a sample of shape \(1, 3\), the first is \(3,\)"):
+        load("wrong.jsonl")
     said = printed(capsys, "train", "m.pjn", "--data", "m.jsonl", "--target", "y", status=1)
     assert "--target names a column of" in said and "but the data is 'm.jsonl'" in said
     assert "a file of JSON lines" in printed(capsys, "train", "m.pjn", "--data", "none", status=1)

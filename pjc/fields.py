@@ -84,7 +84,8 @@ class Number(Kind):
         words += f" above {self.above:g}" if self.above is not None else ""
         if self.high is not None:
             words += f" to {self.high:.10g}" if self.low is not None else f", at most {self.high:.10g}"
-        words += f" to below {self.below:g}" if self.below is not None else ""
+        if self.below is not None:
+            words += f" to below {self.below:g}" if self.low is not None else f", below {self.below:g}"
         return words + (f", other than {self.but:g}" if self.but is not None else "")
 
     def read(self, text: str) -> float:

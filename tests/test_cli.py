@@ -462,6 +462,9 @@ def test_resume_with_more_epochs_equals_one_run(pjc_run: Run, given: list[Option
         (["--batch", "16"], "its batch was 32, now it is 16"),
         (["--solver", "ap"], "its solver was dr, now it is ap"),
         (["--iterations", "7"], "its iterations was 50, now it is 7"),
+        (["--solver", "rrr", "--step", "0.5"], "its solver was dr, now it is rrr{step=0.5}"),
+        (["--unroll"], "its unroll was False, now it is True"),
+        (["--memory", "8G"], "its memory was None, now it is 8589934592"),
         (["--test", "0.3"], "its data was 1294 samples to train on, checksum"),
         (["--normalize", "standard"], "its data was"),
     ],
@@ -484,6 +487,24 @@ def test_resume_of_another_network_or_of_nothing(pjc_run: Run, given: list[Optio
     Path("net.params.safetensors").write_bytes(b"cut")
     code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume")
     assert code == 1 and "not a whole safetensors file" in err
+
+
+def test_checkpoints_of_an_older_pjc_are_refused(pjc_run: Run, given: list[Options]) -> None:
+    pjc_run(*TRAIN, "--epochs", 1)
+    save_file({"means": means()}, "net.params.safetensors", {"format": "pjc-training-1"})
+    code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume")
+    assert code == 1 and "was written by an older pjc, whose runs cannot be resumed" in err
+    assert "--params net.params.safetensors" in err
+
+
+def test_options_that_are_not_used_are_refused(pjc_run: Run, given: list[Options]) -> None:
+    code, out, err = pjc_run("net.pjn", "--solver", "ap", "--step", "0.5")
+    assert code == 1 and not out and not given
+    assert err == "error: the solver ap takes no step\nhint: it is a number of rrr\n"
+    code, _, err = pjc_run("net.pjn", "--emit", "net", "--explain")
+    assert code == 1 and "give one of them" in err
+    code, _, err = pjc_run("net.pjn", "-D", "hidden")
+    assert code == 1 and "expected NAME=NUMBER after -D, found 'hidden'" in err
 
 
 def test_start_from_parameters(pjc_run: Run, given: list[Options]) -> None:
@@ -770,5 +791,8 @@ def test_explain_names_every_dot_its_form_and_why(pjc_run: Run, tmp_path: Path) 
         assert not model.with_suffix(".pjx").exists()
     for size, form in (("1G", "held"), ("16K", "factored")):
         assert f"matmul is {form}" in pjc_run(model, "--explain", "--memory", size)[1]
+    written = model.with_suffix(".out.pjx")
+    code, out, _ = pjc_run(model, "--batch", 8, "--explain", "-o", written)
+    assert code == 0 and "matmul is held" in out and f"wrote {written}" in out and written.exists()
     code, _, err = pjc_run(model, "--explain", "--copies", "matmull=held")
     assert code == 1 and "there is no dot 'matmull'; there are matmul" in err

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pjc.dialects import proj
 from pjc.driver import Compilation, compile_text
 from pjc.options import Options
+from pjc.passes.analysis.cost import MACHINES, CostModel
 from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.runtime.projections.bilinear import Convolution
 
@@ -154,3 +155,18 @@ def test_networks_are_trained_as_dots_over_patches_are(
         assert '"convolution"' not in str(oracle.at("proj"))
     for label, value in expected.items():
         np.testing.assert_allclose(after[label], value, rtol=0, atol=1e-10 * max(1, np.max(abs(value))))
+
+
+def test_a_convolution_costs_as_much_forward_as_the_dot_over_patches_that_it_was() -> None:
+    text = (
+        "input x: f32[batch, 8, 8, 2]\ntarget y: class[batch, 5]\nparam w: f32[3, 3, 2, 5] = he_normal\n"
+        "h = conv2d(x, w)\noutput z = sum(h, axis = (1, 2))\nrequire margin(z, y)\n"
+    )
+    costs = {}
+    for copies in ("exact", "factored"):
+        placement = compile_text(text, Options(batch=4, copies=copies, level=2)).placement
+        program = placement.placed({"sample": 1, "feature": 1, "stack": 1})
+        costs[copies] = CostModel(program, {}, MACHINES["cpu"]).forward()
+        assert ("convolution" in str(program)) == (copies == "factored")
+    product = 2 * 4 * 8 * 8 * 5 * 3 * 3 * 2
+    assert costs["exact"] >= product and costs["exact"] == pytest.approx(costs["factored"], rel=0.01)

@@ -73,14 +73,32 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 OPTIONS = [{"level": 0}, {"level": 2}, {"solver": "ap"}, {"solver": "rrr", "step": 0.5}, {"solver": "cp"}]
 
 
-@pytest.mark.parametrize("stage", ["feas", "proj"])
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("stage", ["net", "feas", "proj"])
+@pytest.mark.parametrize("options", [*OPTIONS, {"unroll": True}], ids=str)
 def test_an_unedited_dump_is_the_same_program(stage: str, options: dict[str, Any]) -> None:
-    again = Compilation(source_of(dumped(stage, **options)), Options(**({} if stage == "proj" else options)))
+    again = Compilation(source_of(dumped(stage, **options)), Options(**left(options, stage)))
     assert again.emit("proj") == dumped("proj", **options)
 
 
-@pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[3]], ids=str)
+def left(options: dict[str, Any], stage: str) -> dict[str, Any]:
+    """Return the options that are not decided yet at a stage."""
+    decided = {"net": (), "feas": ("unroll",), "proj": ("unroll", "solver", "step", "level")}[stage]
+    return {name: value for name, value in options.items() if name not in decided}
+
+
+def test_a_loop_that_is_no_family_stays_unrolled() -> None:
+    text = (
+        "input x: f32[batch, 3, 2]\ntarget y: class[batch, 2]\n"
+        "e = identity(x)\nh = full((batch, 2), 0)\nfor t in 0..3 {\n  h = sum_relu(h, e[:, t], e[:, 1])\n}\n"
+        "output h\nrequire margin(h, y)\n"
+    )
+    whole = compile_text(text, Options(batch=4))
+    assert "attributes {unrolled}" in whole.emit("net")
+    again = Compilation(source_of(whole.emit("net")))
+    assert again.emit("proj") == whole.emit("proj")
+
+
+@pytest.mark.parametrize("options", [OPTIONS[3]], ids=str)
 def test_an_unedited_dump_trains_to_the_same_bits(options: dict[str, Any]) -> None:
     whole = trained(pjc.compile(TEXT, batch=8, **options))
     for stage in ("net", "feas", "proj"):

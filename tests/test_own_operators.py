@@ -15,9 +15,13 @@ import pytest
 import pjc
 from pjc.builder import Network
 from pjc.cli import main
+from pjc.dialects import proj
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
+from pjc.driver import compile_text, only
 from pjc.operators import REGISTERED
+from pjc.options import Options
+from pjc.passes.analysis.samples import Mixed, Samples
 from pjc.runtime.projections.check import Subject, check
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "winner.py"
@@ -241,3 +245,22 @@ def test_the_command_line_runs_a_file_of_operators(
     assert main([str(model), "--batch", "4", "--emit", "net", "--operators", str(EXAMPLE)]) == 0
     assert 'op.apply "winner"' in capsys.readouterr().out
     assert jnp.zeros(1).dtype == jnp.float32
+
+
+def test_samples_are_split_where_an_operator_reads_sites_alone() -> None:
+    pjc.operator("halve", "[] -> []", function=halve, projection=halved)
+    text = "input x: f32[batch, 4]\ntarget y: f32[batch, 4]\nparam w: f32[4, 4] = he_normal\n"
+    text += "z = {}\noutput z\nrequire squared_error(z, y)\n"
+    whole = compile_text(text.format("halve(x @ w)"), Options(batch=8)).at("proj")
+    program = only(whole, proj.ProgramOp)
+    rows = Samples(program, 8).rows_of(program.held()[proj.Place("halve", "copies", 0)])
+    assert rows is not None and rows.axis == 0
+
+
+def test_samples_are_not_split_where_an_operator_reads_several_at_a_site() -> None:
+    run_example()
+    text = "input x: f32[batch, 4]\ntarget y: f32[4, batch]\nparam w: f32[4, 4] = he_normal\n"
+    text += "z = winner(transpose(x @ w))\noutput z\nrequire squared_error(z, y)\n"
+    program = only(compile_text(text, Options(batch=8)).at("proj"), proj.ProgramOp)
+    with pytest.raises(Mixed, match=r"'winner' reads several samples at one site, \[n\] -> \[n\]"):
+        Samples(program, 8)

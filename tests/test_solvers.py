@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,6 +85,59 @@ def test_solvers_and_options_load_without_the_rest() -> None:
     code = "import sys, pjc.passes.solvers, pjc.options, pjc.fields\nprint(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"xdsl", "jax", "numpy"} & set(found.stdout.split())
+
+
+SOLVER = '''
+@dataclass(frozen=True)
+class Averaged(TwoSet):
+    """Averaged projections with weight w: ``x := (1 - w) P_A x + w P_B x``."""
+
+    name = "averaged"
+    weight: float = 0.5
+
+    def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
+        a, b = it.P(A, it.x), it.P(B, it.x)
+        return it.combine((1 - self.weight, a), (self.weight, b)), b, a
+
+
+SOLVERS: dict'''
+FIELD = """
+    weight: float | None = _number("weight", Number(above=0, below=1), "the weight", "W")
+
+    def __post_init__(self) -> None:
+        check_fields(self)"""
+
+
+def test_a_solver_with_a_number_touches_one_file(tmp_path: Path) -> None:
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / "passes" / "solvers.py"
+    text = path.read_text()
+    for old, new in (
+        ("\nSOLVERS: dict", SOLVER),
+        ("        CyclicDouglasRachford,\n", "        CyclicDouglasRachford,\n        Averaged,\n"),
+        ("\n    def __post_init__(self) -> None:\n        check_fields(self)", FIELD),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text)
+    (tmp_path / "net.pjn").write_text(
+        "input x: f32[batch, 2]\ntarget y: class[batch, 2]\nparam w: f32[2, 2] = he_normal\n"
+        "output z = x @ w\nrequire margin(z, y)\n"
+    )
+
+    def pjc(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        command = [sys.executable, "-m", "pjc.cli", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert "the weight of averaged, above 0, below 1 (default: 0.5)" in " ".join(pjc("--help").stdout.split())
+    shown = pjc("net.pjn", "--solver", "averaged", "--weight", "0.25", "--emit", "proj")
+    assert 'proj.iterate "averaged{weight=0.25}"' in shown.stdout, shown.stderr
+    wrong = pjc("net.pjn", "--weight", "0.25")
+    assert wrong.returncode == 1 and "takes no weight\nhint: it is a number of averaged" in wrong.stderr
+    assert "below 1, found '1'" in pjc("net.pjn", "--weight", "1").stderr
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:

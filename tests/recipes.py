@@ -60,7 +60,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0
     return " ".join((output.out + output.err).split())
 
 
-def test_operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
         HEAD
         + """
@@ -94,6 +94,10 @@ require squared_error(h, y)
     with pytest.raises(pjc.DiagnosticError, match="ONNX has no operator"):
         program.to_onnx(params, tmp_path / "m.onnx")
 
+    section = generated("constraints.md", tmp_path, monkeypatch).partition("### scaled\n")[2]
+    assert section.strip().startswith("`{(x, z) : z = by x}`")
+    assert "Solution: `x' = (x + by z) / (1 + by^2)`" in section.partition("###")[0]
+
 
 AFFINE = """
 input x: f32[batch, 2]
@@ -114,7 +118,7 @@ def iterates(solver: str, count: int) -> np.ndarray:
         return np.array([each["b"] for each in (params, *later)])
 
 
-def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.pjn").write_text(REGRESSION)
     model = str(tmp_path / "m.pjn")
     after_ap = iterates("ap", 4)
@@ -123,24 +127,26 @@ def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shares = [comb(4, power) * 1.4**power * (1 - 1.4) ** (4 - power) for power in range(5)]
     np.testing.assert_allclose(iterates("rap{omega=1.4}", 4)[4], np.dot(shares, after_ap), atol=1e-12)
 
-    assert "expected a number above 0 to below 1.5, found 2" in refused(REGRESSION, solver="rap", omega=2)
+    assert "expected a number above 0, below 1.5, found 2" in refused(REGRESSION, solver="rap", omega=2)
     assert "omega is given twice" in refused(REGRESSION, solver="rap{omega=1}", omega=1.2)
     assert "the solver ap takes no omega" in refused(REGRESSION, solver="ap", omega=1.2)
     said = printed(capsys, model, "--solver", "rap", "--omega", "2", status=2)
-    assert "expected a number above 0 to below 1.5, found '2'" in said
+    assert "expected a number above 0, below 1.5, found '2'" in said
     said = printed(capsys, model, "--solver", "dr", "--omega", "1", status=1)
     assert "the solver dr takes no omega" in said and "it is a number of rap" in said
 
     for command in ((), ("train",)):
         text = printed(capsys, *command, "--help")
         assert "cdr, rap; also" in text
-        assert "--omega W the relaxation w of rap, above 0 to below 1.5 (default: 1.25)" in text
+        assert "--omega W the relaxation w of rap, above 0, below 1.5 (default: 1.25)" in text
     text = printed(capsys, model, "--solver", "rap", "--omega", "1.4", "--emit", "proj")
     assert 'proj.iterate "rap{omega=1.4}"' in text and "proj.combine [1.400000e+00," in text
     assert printed(capsys, model, "--solver", "rap{omega=1.4}", "--emit", "proj") == text
+    page = generated("options.md", tmp_path, monkeypatch)
+    assert "| `--omega` W | `omega` | a number above 0, below 1.5 | 1.25 | the relaxation w of rap" in page
 
 
-def test_set() -> None:
+def test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = REGRESSION + "require w in multiples(0.25)\nrequire v in multiples(step = 0.5, rate = 50)\n"
     program = pjc.compile(text, batch=8)
     params = program.init(0)
@@ -162,6 +168,9 @@ def test_set() -> None:
     net.output("z", net.matmul(net.input("x", (8, 3)), w))
     fields = "{step = 2.500000e-01 : f64, rate = 1.000000e+02 : f64}"
     assert f'op.set "w.multiples" %w in "multiples" {fields}' in str(net.module())
+
+    section = generated("constraints.md", tmp_path, monkeypatch).partition("### multiples(step, rate)\n")[2]
+    assert "Ties: halfway between two multiples the even one." in section.partition("###")[0]
 
 
 def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

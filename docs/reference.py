@@ -95,7 +95,7 @@ def constraints_page() -> str:
     parts += ["## Losses\n", *(_constraint(op, LOSSES[_operator(op)]) for op in LOSS_OPS), "## Sets\n"]
     for name, kind in SET_KINDS.items():
         arguments = ", ".join(argument.name for argument in kind.arguments)
-        parts.append(f"### {name}({arguments})\n\n{_plain(inspect.getdoc(SETS[name]))}\n")
+        parts.append(f"### {name}({arguments})\n\n{_said(SETS[name])}\n")
     return "\n".join(parts)
 
 
@@ -107,11 +107,14 @@ def _constraint(op: type, projection: type | None) -> str:
     """Return what an op says of itself, and what the file of its projection says of that."""
     parts = [f"### {_operator(op)}\n", _plain(inspect.getdoc(op)) + "\n"]
     if projection is not None:
-        module = inspect.getmodule(projection)
-        own = projection.__module__.rpartition(".")[2] == projection.name  # type: ignore[attr-defined]
-        said = inspect.getdoc(module) if own else inspect.getdoc(projection)
-        parts.append(_plain(said) + "\n")
+        parts.append(_said(projection) + "\n")
     return "\n".join(parts)
+
+
+def _said(projection: type) -> str:
+    """Return what the file of a projection says, or its class where that shares a file with others."""
+    own = projection.__module__.rpartition(".")[2] == projection.name  # type: ignore[attr-defined]
+    return _plain(inspect.getdoc(inspect.getmodule(projection) if own else projection))
 
 
 def _plain(docstring: str | None) -> str:

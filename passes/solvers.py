@@ -5,7 +5,7 @@ onto a part is, Bergmeister et al., arXiv 2506.05878, where the formulas come fr
 
 A solver owns all that is known of it: its numbers, how it wants the problem split, the forms of copies that
 it allows, the pass that lowers a problem to it, and its formula. Nothing else knows one by its name. A new
-one is a class here, in :data:`SOLVERS`; a number that none has had yet is a field of :class:`SolverOptions`.
+one is a class here; a number that none has had yet is a field of :class:`SolverOptions`.
 All of it loads without xDSL and JAX, for the command line's help.
 """
 
@@ -239,16 +239,10 @@ class CyclicDouglasRachford(Cyclic):
 
 SOLVERS: dict[str, type[Solver]] = {
     cls.name: cls
-    for cls in (
-        AlternatingProjections,
-        AlternatingReflections,
-        DouglasRachford,
-        RelaxedReflectReflect,
-        DifferenceMap,
-        CyclicProjections,
-        CyclicDouglasRachford,
-    )
+    for cls in list(globals().values())
+    if isinstance(cls, type) and issubclass(cls, Solver) and "name" in vars(cls)
 }
+"""All solvers, by name."""
 
 DEFAULT = DouglasRachford.name
 

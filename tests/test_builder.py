@@ -242,6 +242,21 @@ def test_an_operation_is_a_function_by_its_declaration() -> None:
     assert 'op.soft "soft" %x 2.000000e+00 :' in str(net.module())
 
 
+IN_SETS: dict[str, tuple[Any, ...]] = {
+    "box": (-1, 1),
+    "nonneg": (),
+    "ball": (),
+    "sphere": (2, 0),
+    "simplex": (),
+    "sparse": (3,),
+    "levels": ((-1, 0, 1),),
+    "equal": (0.5,),
+    "rank": (2,),
+    "mask": ([[1, 0, 1, 1]] * 9,),
+}
+"""Arguments of every set."""
+
+
 def everything(net: Network) -> None:
     """Build each operation at least once."""
     x, table = net.input("x", (6, 4)), net.parameter("table", (9, 4), "zeros")
@@ -259,6 +274,9 @@ def everything(net: Network) -> None:
     kernel = net.full((2, 2, 1, 1), 1.0)
     values += [net.conv2d(image, kernel, padding="VALID"), net.matmul(x, net.transpose(x))]
     values += net.loop("t", 4, lambda t: ([], [net.relu(net.index(x, slice(None), t))]))[1]
+    for function in ops.FUNCTIONS:
+        given = {name: 1.0 if default is None else default for name, default in function.NUMBERS.items()}
+        values.append(net.elementwise(function, x, **given))
     for number, value in enumerate(values):
         net.output(f"z{number}", value)
     net.require_cross_entropy(x, classes)
@@ -268,10 +286,7 @@ def everything(net: Network) -> None:
     net.require_multi_label(x, numbers)
     net.require_squared_error(values[0], x)
     net.require_equal(x, numbers)
-    for kind, *given in (
-        *(("box", -1, 1), ("nonneg",), ("ball",), ("sphere", 2, 0), ("simplex",), ("sparse", 3)),
-        *(("levels", (-1, 0, 1)), ("equal", 0.5), ("rank", 2), ("mask", [[1, 0, 1, 1]] * 9)),
-    ):
+    for kind, given in IN_SETS.items():
         net.require_in(table, kind, *given)
 
 

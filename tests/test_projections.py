@@ -478,9 +478,9 @@ def test_lowers_for_every_platform_and_maps_over_sites(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: operator("softmax"), "no operator called 'softmax'; known are dot, sum"),
-        (lambda: loss("huber"), "no loss called 'huber'; known are cross_entropy, margin"),
-        (lambda: constraint_set("cone"), "no set called 'cone'; known are box, nonneg"),
+        (lambda: operator("softmax"), "no operator called 'softmax'; known are .*sum_relu"),
+        (lambda: loss("huber"), "no loss called 'huber'; known are .*cross_entropy"),
+        (lambda: constraint_set("cone"), "no set called 'cone'; known are .*nonneg"),
         (lambda: Sum((), (1.0, 2.0)).forward(jnp.ones(2)), "2 weights do not fit 1 inputs"),
         (lambda: Piecewise((0.0,), (1.0,), (0.0,)), "1 edges need one more slope and offset"),
         (lambda: Piecewise((1.0, 0.0), (1.0,) * 3, (0.0,) * 3), "edges must be strictly increasing"),

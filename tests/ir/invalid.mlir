@@ -352,7 +352,7 @@ op.squared_error %x, %y strength 1.0 : tensor<2x3xf32>, tensor<2xf32>
 
 %x = "test.op"() : () -> tensor<2x3xf32>
 op.set %x in "cone" {} : tensor<2x3xf32>
-// CHECK: there is no set 'cone'; known are box, nonneg, ball, sphere, simplex, sparse, levels, mask, rank, equal
+// CHECK: there is no set 'cone'; known are box, 
 
 // -----
 

@@ -1,7 +1,8 @@
 """Writes what the documentation takes from the code: ``python docs/reference.py``.
 
-docs/passes.md from the docstrings of the passes, docs/options.md from the fields of the options, and the
-table of docs/data.md from the sources of data. tests/test_docs.py holds the pages to them.
+docs/passes.md from the docstrings of the passes, docs/constraints.md from those of ops and projections,
+docs/options.md from the fields of the options, and the table of docs/data.md from the sources of data.
+tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from pjc.dialects.ops import LOSSES as LOSS_OPS
+from pjc.dialects.ops import OPERATIONS
+from pjc.dialects.sets import SETS as SET_KINDS
 from pjc.fields import Option, options_of
 from pjc.options import Options
 from pjc.runtime.data.sources import table
+from pjc.runtime.projections import LOSSES, OPERATORS, SETS
 from pjc.universe import PASSES, pass_factory
 
 HEAD = """# Passes
@@ -74,6 +79,46 @@ def _row(option: Option) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+CONSTRAINTS_HEAD = """# Constraints
+
+What a problem is made of: operations, losses and sets, as their ops and their projections say it. In a
+network an operation computes; in a problem it is the constraint that its operands and its result must
+satisfy. This page is generated from the docstrings of `dialects/` and `runtime/projections/` by
+docs/reference.py.
+"""
+
+
+def constraints_page() -> str:
+    """Return the text of docs/constraints.md."""
+    parts = [CONSTRAINTS_HEAD, "## Operations\n"]
+    parts += [_constraint(op, OPERATORS.get(_operator(op))) for op in OPERATIONS]
+    parts += ["## Losses\n", *(_constraint(op, LOSSES[_operator(op)]) for op in LOSS_OPS), "## Sets\n"]
+    for name, kind in SET_KINDS.items():
+        arguments = ", ".join(argument.name for argument in kind.arguments)
+        parts.append(f"### {name}({arguments})\n\n{_plain(inspect.getdoc(SETS[name]))}\n")
+    return "\n".join(parts)
+
+
+def _operator(op: type) -> str:
+    return str(op.name).removeprefix("op.")  # type: ignore[attr-defined]
+
+
+def _constraint(op: type, projection: type | None) -> str:
+    """Return what an op says of itself, and what the file of its projection says of that."""
+    parts = [f"### {_operator(op)}\n", _plain(inspect.getdoc(op)) + "\n"]
+    if projection is not None:
+        module = inspect.getmodule(projection)
+        own = projection.__module__.rpartition(".")[2] == projection.name  # type: ignore[attr-defined]
+        said = inspect.getdoc(module) if own else inspect.getdoc(projection)
+        parts.append(_plain(said) + "\n")
+    return "\n".join(parts)
+
+
+def _plain(docstring: str | None) -> str:
+    """Return a docstring as Markdown."""
+    return (docstring or "").replace("``", "`")
+
+
 def with_table(page: str) -> str:
     """Return the text of docs/data.md with the table between its marks written anew."""
     before, begin, rest = page.partition("<!-- sources -->\n")
@@ -86,3 +131,4 @@ if __name__ == "__main__":
     (folder / "passes.md").write_text(page())
     (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))
     (folder / "options.md").write_text(options_page())
+    (folder / "constraints.md").write_text(constraints_page())

@@ -111,9 +111,10 @@ def test_the_page_of_passes_is_up_to_date() -> None:
     assert read(ROOT / "docs" / "passes.md") == page, "run python docs/reference.py"
 
 
-def test_the_page_of_options_is_up_to_date() -> None:
-    page = runpy.run_path(str(ROOT / "docs" / "reference.py"))["options_page"]()
-    assert (ROOT / "docs" / "options.md").read_text() == page, "run python docs/reference.py"
+@pytest.mark.parametrize(("name", "make"), [("options", "options_page"), ("constraints", "constraints_page")])
+def test_generated_pages_are_as_the_code_says(name: str, make: str) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "reference.py"))[make]()
+    assert (ROOT / "docs" / f"{name}.md").read_text() == page, "run python docs/reference.py"
 
 
 def test_the_table_of_sources_is_up_to_date() -> None:

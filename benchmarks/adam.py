@@ -20,7 +20,8 @@ import optax
 
 import pjc
 from pjc.commands.arguments import parse
-from pjc.commands.train import USAGE, Arguments, request_of
+from pjc.commands.train import USAGE
+from pjc.commands.training.arguments import Arguments, request_of
 from pjc.runtime.data.prepare import Parts, prepare
 from pjc.runtime.evaluate import evaluator, metric
 from pjc.runtime.trainable import batch_size, specs

@@ -24,18 +24,19 @@ from pjc.dialects.view import element_bytes, shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries
 from pjc.mesh import check_devices
+from pjc.mesh_plan import MeshPlan, require_memory
 from pjc.options import Options
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
 from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
+from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
 from pjc.passes.unnest import UnnestPass
 from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
-from pjc.placement import Placement, require_memory
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.universe import context, pass_factory
 
@@ -64,9 +65,9 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     """Return the passes that bring a network into one form."""
     options = compilation.options
     if options.unroll or options.method.loops == "unrolled":
-        return [UnrollPass(), CanonicalizePass(), LabelPass()]
+        return [InferShapesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
     rolled: list[ModulePass] = [RollPass()] if options.level else []
-    return [UnnestPass(), CanonicalizePass(), *rolled, UnrollIrregularPass(), LabelPass()]
+    return [InferShapesPass(), UnnestPass(), CanonicalizePass(), *rolled, UnrollIrregularPass(), LabelPass()]
 
 
 def restated(compilation: Compilation) -> list[ModulePass]:
@@ -91,7 +92,7 @@ STAGES = (
     Stage(
         "net",
         canonical,
-        "loops stand side by side, or none do; views are folded; every operation has a label of its own",
+        "sizes are known; loops stand side by side, or none do; views are folded; labels are unique",
     ),
     Stage("feas", restated, "every trained node has a part, and no edge joins two nodes of a part"),
     Stage("proj", lowered, "one program: what it takes, variables, forward pass, parts, iteration"),
@@ -202,11 +203,11 @@ class Compilation:
         return ChooseRepresentationPass(str(options.method), copies, options.level > 1, memory=self.memory)
 
     @cached_property
-    def placement(self) -> Placement:
+    def placement(self) -> MeshPlan:
         """How the program is placed on its mesh."""
         problem = None if self.source.stage == "proj" else only(self.at("feas"), feas.ProblemOp)
         options = self.options
-        return Placement(self.at("proj"), problem, self.chooser(), options.mesh, options.iterations)
+        return MeshPlan(self.at("proj"), problem, self.chooser(), options.mesh, options.iterations)
 
     def require_memory(self) -> None:
         """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between."""

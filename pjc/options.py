@@ -17,11 +17,12 @@ from pjc.dialects.forms import FORMS
 from pjc.fields import MAX_NUMBER, Choice, Kind, Number, Switch, option, options_of, plain
 from pjc.mesh import parse_mesh
 from pjc.passes.solvers import SolverOptions
+from pjc.runtime.products import PRODUCTS
 
 DTYPES = ("f32", "f64")
-PRODUCTS = ("f32", "bf16")
 COPIES = ("auto", *FORMS)
 LOSSES = ("cross_entropy", "margin", "squared_error")
+"""Those that a network without a loss can be given with ``--loss``."""
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -152,7 +153,7 @@ class Options(SolverOptions):
     )
     products: str = option(
         "f32",
-        kind=Choice(PRODUCTS),
+        kind=Choice(tuple(PRODUCTS)),
         help="what matrix products round their factors to, on GPUs and TPUs",
         group="compiler",
     )

@@ -70,10 +70,6 @@ class Signature:
     """The solver with its numbers, as text; None where there is nothing to train."""
 
 
-PRODUCTS = {"f32": "highest", "bf16": "BF16_BF16_F32"}
-"""The precision of matrix products, by JAX's names. By JAX's default, GPUs and TPUs round float32 factors."""
-
-
 class Program:
     """A compiled network and its solver.
 

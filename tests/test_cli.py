@@ -29,10 +29,9 @@ from test_train import Means, Spec
 import pjc.commands.opt
 import pjc.dialects.ops
 import pjc.driver
-import pjc.runtime.program
 from pjc import __version__, cli, options
 from pjc.commands import compile as compile_command
-from pjc.commands import train as train_command
+from pjc.commands.training import view as train_view
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.options import Options
 from pjc.passes.solvers import SOLVERS, SolverOptions
@@ -158,8 +157,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 def test_choices_are_the_drivers() -> None:
     assert compile_command.EMITTED == pjc.driver.EMITTED
-    assert options.FORMS == pjc.dialects.forms.FORMS
-    assert tuple(pjc.runtime.program.PRODUCTS) == options.PRODUCTS
+    assert set(options.LOSSES) <= {loss.name.removeprefix("op.") for loss in pjc.dialects.ops.LOSSES}
 
 
 def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
@@ -413,7 +411,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, batches: int, times: int = 
                 signal.raise_signal(signal.SIGINT)
         return bool(self.asked)
 
-    monkeypatch.setattr(train_command._Interrupt, "__call__", call)
+    monkeypatch.setattr(train_view.Interrupt, "__call__", call)
 
 
 @pytest.mark.parametrize("batches", [3, 40, 41, 60])
@@ -647,7 +645,7 @@ def test_numeric_targets_are_scored_by_their_error(
 
 def test_progress_bar_on_a_terminal() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with train_command._View(terminal, 4, 10, "accuracy", Result({}, epoch=1, batch=5)) as view:
+    with train_view.View(terminal, 4, 10, "accuracy", Result({}, epoch=1, batch=5)) as view:
         view.progress(6, 0.25)
         assert view.bar.tasks[0].completed == 16 and view.bar.tasks[0].total == 40
         view.epoch(Row(2, 1.5, 0.125, 0.975))

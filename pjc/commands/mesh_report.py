@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pjc.driver import Compilation
-    from pjc.placement import Placement
+    from pjc.mesh_plan import MeshPlan
     from pjc.runtime.collectives import Collective
 
 TIMES = {
@@ -81,7 +81,7 @@ def shardings(program: proj.ProgramOp, dtype: str) -> Table:
     return table
 
 
-def assigned(placement: Placement) -> list[str]:
+def assigned(placement: MeshPlan) -> list[str]:
     """Return what a graph partitioner gives, or would give, to each device of the stack axis."""
     assert placement.mesh is not None
     count = placement.mesh["stack"]

@@ -14,7 +14,8 @@ from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, resumed
-from pjc.runtime.program import PRODUCTS, Tensors
+from pjc.runtime.products import PRODUCTS
+from pjc.runtime.program import Tensors
 
 
 def entry_points(

@@ -29,8 +29,8 @@ class Share:
 
 
 @dataclass
-class Placement:
-    """The placement of one program.
+class MeshPlan:
+    """On which mesh one program is placed, and how; :mod:`pjc.runtime.placement` carries that out.
 
     Attributes:
         whole: the module with the program, for one device.

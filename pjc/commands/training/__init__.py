@@ -1,0 +1,1 @@
+"""What ``pjc train`` is made of."""

@@ -1,0 +1,235 @@
+"""The arguments of ``pjc train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pjc.commands.shared import DumpOptions, Session
+from pjc.diagnostics import CommandError
+from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, option, part, required
+from pjc.options import Options
+from pjc.runtime.data.parts import NORMALIZATIONS
+
+if TYPE_CHECKING:
+    from pjc.runtime.data.prepare import Request
+
+
+class Split(Kind):
+    """Fractions to train on, to validate and to test on."""
+
+    metavar = "A,B,C"
+
+    @property
+    def wanted(self) -> str:
+        return "three fractions that add up to 1, as in 0.8,0.1,0.1"
+
+    def read(self, text: str) -> tuple[float, float, float]:
+        return self.check(tuple(float(each) for each in text.split(",")))
+
+    def check(self, value: Any) -> tuple[float, float, float]:
+        if len(value) != 3 or not (value[0] > 0 and min(value) >= 0 and abs(sum(value) - 1) < 1e-6):
+            raise ValueError
+        return value[0], value[1], value[2]
+
+
+class Address(Kind):
+    """A host and a port."""
+
+    metavar = "HOST:PORT"
+
+    @property
+    def wanted(self) -> str:
+        return "HOST:PORT, as in 10.0.0.1:9876"
+
+    def check(self, value: Any) -> str:
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ValueError
+        return str(value)
+
+
+_FRACTION = Number(low=0, below=1, metavar="F")
+_COUNT = Number(whole=True, low=1)
+_DATA = "data"
+_RUN = "run"
+_SEVERAL = "several processes, on one host or many"
+
+
+@dataclass(frozen=True)
+class DataArguments:
+    """Which data, and in which parts."""
+
+    data: str = required(
+        kind=Text(), flags=("--data",), metavar="SOURCE", help="what to train on (see below)", group=_DATA
+    )
+    target: str | None = option(
+        None, kind=Text("COLUMN"), help="the column of a table that holds the targets", group=_DATA
+    )
+    test_data: str | None = option(
+        None, kind=Text("SOURCE"), help="what to test on, instead of a part of --data", group=_DATA
+    )
+    test: float | None = option(
+        None, kind=_FRACTION, help="part of --data to test on", shown="0.2", group=_DATA
+    )
+    validation: float | None = option(
+        None, kind=_FRACTION, help="part of what remains to watch training with", shown="0.1", group=_DATA
+    )
+    split: tuple[float, float, float] | None = option(
+        None,
+        kind=Split(),
+        help="parts to train on, to validate and to test on, of all --data; instead of the two above",
+        group=_DATA,
+    )
+    normalize: str = option(
+        "none",
+        kind=Choice(NORMALIZATIONS),
+        help="each feature, as measured on the training part: unit: to 0..1; standard: to mean 0, variance 1",
+        group=_DATA,
+    )
+    stride: int | None = option(
+        None,
+        kind=_COUNT,
+        help="characters from one window of a text to the next",
+        shown="no overlap where every character is predicted, 1 where only the last is",
+        group=_DATA,
+    )
+    resize: bool = option(
+        False,
+        kind=Switch(),
+        help="bring image files to the size that the network takes",
+        shown="",
+        group=_DATA,
+    )
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """How long to train, from where, and where to write."""
+
+    epochs: int = option(10, kind=_COUNT, help="epochs in all", group=_RUN)
+    seed: int = option(
+        0,
+        kind=Number(whole=True, low=0, high=LARGEST),
+        metavar="S",
+        help="of parameters and order",
+        group=_RUN,
+    )
+    keep_best: bool = option(
+        False,
+        kind=Switch(),
+        help="also write MODEL.best.safetensors, of the epoch that validates best, and test with it",
+        shown="",
+        group=_RUN,
+    )
+    params: str | None = option(
+        None, kind=Text("FILE"), help="safetensors with parameters to start from", group=_RUN
+    )
+    resume: bool = option(
+        False, kind=Switch(), help="go on from what an earlier run wrote", shown="", group=_RUN
+    )
+    checkpoint_every: float = option(
+        60.0,
+        kind=Number(above=0, below=1e9, of="seconds", metavar="S"),
+        help="seconds between checkpoints in an epoch, after which there is always one",
+        group=_RUN,
+    )
+    output: str = option(
+        ".",
+        kind=Text("WHERE"),
+        flags=("-o",),
+        help="a directory to write to, or a path to put before .params.safetensors and the others",
+        shown="",
+        group=_RUN,
+    )
+
+
+@dataclass(frozen=True)
+class SeveralArguments:
+    """Which processes train together."""
+
+    distributed: bool = option(
+        False,
+        kind=Switch(),
+        help="train together with the other processes that get the same command; who they are is as the "
+        "cluster sets it (Slurm, Open MPI, Kubernetes, Cloud TPU), or as these three say",
+        shown="",
+        group=_SEVERAL,
+    )
+    coordinator: str | None = option(None, kind=Address(), help="where process 0 listens", group=_SEVERAL)
+    processes: int | None = option(None, kind=_COUNT, help="how many processes there are", group=_SEVERAL)
+    process: int | None = option(
+        None,
+        kind=Number(whole=True, low=0),
+        metavar="I",
+        help="which one this is, from 0; 0 writes the files",
+        group=_SEVERAL,
+    )
+    heartbeat: int = option(
+        30,
+        kind=Number(whole=True, low=5, high=3600, of="seconds"),
+        metavar="S",
+        help="seconds without a sign of life after which a process is given up",
+        group=_SEVERAL,
+    )
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of ``pjc train``."""
+
+    model: str = required(kind=Text(), metavar="MODEL", help="the network: a .pjn or .onnx file, or IR")
+    data: DataArguments = part(DataArguments)
+    run: RunArguments = part(RunArguments)
+    several: SeveralArguments = part(SeveralArguments)
+    options: Options = part(Options)
+    session: Session = part(Session)
+    dumps: DumpOptions = part(DumpOptions)
+
+
+def check_arguments(given: Arguments) -> None:
+    """Raise CommandError for arguments that do not go together."""
+    _check_processes(given.several)
+    data = given.data
+    if given.run.resume and given.run.params:
+        raise CommandError("--resume goes on from what was written, so it takes no --params")
+    if data.split and (data.test is not None or data.validation is not None):
+        raise CommandError("--split names all parts, so it goes without --test and --validation")
+    if data.split and data.test_data and data.split[2]:
+        raise CommandError("--test-data is the test part, so the third number of --split must be 0")
+    if data.test_data and data.test is not None:
+        raise CommandError("--test sets a part of --data aside, so it goes without --test-data")
+
+
+def _check_processes(given: SeveralArguments) -> None:
+    several = (given.coordinator, given.processes, given.process)
+    if not given.distributed and any(each is not None for each in several):
+        raise CommandError("--coordinator, --processes and --process go with --distributed")
+    if any(each is None for each in several) and any(each is not None for each in several):
+        raise CommandError(
+            "--coordinator, --processes and --process go together; without all three the cluster says"
+        )
+    if given.processes is not None and given.process is not None and given.process >= given.processes:
+        raise CommandError(
+            f"--process {given.process} is none of {given.processes} processes; they are counted from 0"
+        )
+
+
+def request_of(given: DataArguments) -> Request:
+    """Return which data the command line asks for, and in which parts."""
+    from pjc.runtime.data.prepare import Request, split_fractions
+
+    test = 0.2 if given.test is None else given.test
+    validation = 0.1 if given.validation is None else given.validation
+    if given.split:
+        test, validation = split_fractions(*given.split)
+    return Request(
+        given.data,
+        given.test_data,
+        given.target,
+        test,
+        validation,
+        given.normalize,
+        given.stride,
+        given.resize,
+    )

@@ -1,0 +1,169 @@
+"""The files that ``pjc train`` writes, and goes on from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pjc.commands.shared import reason
+from pjc.commands.training.arguments import Arguments
+from pjc.diagnostics import CommandError
+
+if TYPE_CHECKING:
+    from pjc.driver import Compilation
+    from pjc.runtime.data.prepare import Parts
+    from pjc.runtime.distributed import Share
+    from pjc.runtime.history import Result, Row
+    from pjc.runtime.program import Program
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that a training run writes; ``best`` only with --keep-best."""
+
+    params: Path
+    history: Path
+    program: Path
+    best: Path
+
+    @staticmethod
+    def at(where: str, model: Path, writes: bool) -> Outputs:
+        """Return the files for ``-o where``, whose directory, where this process ``writes``, is made."""
+        folder = Path(where)
+        is_folder = folder.is_dir() or where.endswith(("/", os.sep))
+        prefix = folder / model.stem if is_folder else folder
+        name = prefix.name
+        outputs = Outputs(
+            prefix.with_name(f"{name}.params.safetensors"),
+            prefix.with_name(f"{name}.history.csv"),
+            prefix.with_name(f"{name}.pjx"),
+            prefix.with_name(f"{name}.best.safetensors"),
+        )
+        if writes:
+            outputs._require_folder(prefix.parent)
+        return outputs
+
+    def _require_folder(self, folder: Path) -> None:
+        """Make the folder that takes the files, without what a killed run left half written there."""
+        from pjc.runtime.files import remove_leftovers
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"{folder} cannot be made a directory: {reason(error)}") from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise CommandError(f"{folder} cannot be written to; choose another with -o")
+        for path in (self.params, self.history, self.program, self.best):
+            remove_leftovers(path)
+
+
+Settings = Mapping[str, str | int | float]
+
+
+def settings_of(given: Arguments, compilation: Compilation, program: Program, parts: Parts) -> Settings:
+    """Return what must be the same for a resumed run to give the same numbers."""
+    return {
+        "seed": given.run.seed,
+        "data": f"{len(parts.train)} samples to train on, checksum {parts.train.checksum():08x}",
+        **compilation.options.compared(),
+        "batch": program.batch or 0,
+        "network": compilation.fingerprint(),
+    }
+
+
+def start_of(
+    given: Arguments, program: Program, outputs: Outputs, settings: Settings, share: Share
+) -> Result | None:
+    """Return what training starts from: a checkpoint, given parameters, or None for fresh ones."""
+    from pjc.runtime.distributed import file_of_writer
+    from pjc.runtime.history import Result, read_checkpoint, read_parameters
+    from pjc.runtime.trainable import check_parameters
+
+    if given.run.params:
+        return Result(check_parameters(program, read_parameters(Path(given.run.params))))
+    if not given.run.resume:
+        return None
+    if share.process == 0 and not outputs.params.exists():
+        raise CommandError(f"there is nothing to resume: no {outputs.params}; run without --resume")
+    one = nullcontext(outputs.params) if share.processes == 1 else file_of_writer(outputs.params)
+    with one as path:
+        checkpoint = read_checkpoint(path)
+    for name, ours in settings.items():
+        theirs = checkpoint.settings.get(name)
+        if theirs != ours:
+            difference = f"was {theirs}, now it is {ours}" if name != "network" else "is another"
+            raise CommandError(
+                f"{outputs.params} cannot be resumed: its {name} {difference}; "
+                "repeat the options of that run, or start anew without --resume"
+            )
+    result = checkpoint.result
+    return replace(result, params=check_parameters(program, result.params))
+
+
+@dataclass(frozen=True)
+class Files:
+    """Writes what a run leaves behind: its ``settings`` and ``notes`` go into the files with parameters."""
+
+    outputs: Outputs
+    settings: Settings
+    notes: Mapping[str, str]
+    metric: str
+
+    def save(self, result: Result) -> None:
+        """Write the parameters, which are also the checkpoint, and the history."""
+        from pjc.runtime.history import write_history
+
+        self.write(self.outputs.params, result)
+        write_history(self.outputs.history, result.history, self.metric)
+
+    def write(self, path: Path, result: Result) -> None:
+        """Write the parameters of a result to a file."""
+        from pjc.runtime.history import Checkpoint, write_checkpoint
+
+        write_checkpoint(path, Checkpoint(result, self.settings), self.notes)
+
+
+class Best:
+    """Writes the parameters of the epoch with the best validation score, of several the first."""
+
+    def __init__(self, files: Files, start: Result | None) -> None:
+        self.files = files
+        self.sign = 1 if files.metric == "accuracy" else -1
+        self.score = -math.inf
+        self.epoch: int | None = None
+        if start is not None and start.history:
+            self._go_on(start)
+
+    def _go_on(self, start: Result) -> None:
+        """Take over what the run that is resumed wrote, if it is there and of the same run."""
+        from pjc.runtime.history import read_checkpoint
+
+        path = self.files.outputs.best
+        if not path.exists():
+            return
+        found = read_checkpoint(path)
+        rows = found.result.history
+        if found.settings == self.files.settings and rows and rows == start.history[: len(rows)]:
+            self._note(rows[-1])
+
+    def _note(self, row: Row) -> None:
+        self.score = self.sign * (row.validation or 0.0)
+        self.epoch = row.epoch
+
+    def __call__(self, result: Result) -> None:
+        """Write the result of an epoch if it is better than all before."""
+        row = result.history[-1]
+        if row.validation is not None and self.sign * row.validation > self.score:
+            self._note(row)
+            self.files.write(self.files.outputs.best, result)
+
+    def params(self, result: Result) -> Mapping[str, Any]:
+        """Return the best parameters, or those of ``result`` where no epoch was finished."""
+        from pjc.runtime.history import read_parameters
+
+        return result.params if self.epoch is None else read_parameters(self.files.outputs.best)

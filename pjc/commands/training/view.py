@@ -1,0 +1,133 @@
+"""What ``pjc train`` shows while it trains, and how it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pjc.commands.shared import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pjc.commands.training.files import Best, Outputs
+    from pjc.runtime.data.prepare import Parts
+    from pjc.runtime.history import Result, Row
+    from pjc.runtime.program import Program
+
+
+class View:
+    """Shows a training run: a line for each epoch and, on a terminal, a progress bar."""
+
+    def __init__(
+        self, console: Console, epochs: int, batches: int, metric: str, start: Result | None
+    ) -> None:
+        from rich import progress
+
+        self.console = console
+        self.epochs = epochs
+        self.batches = batches
+        self.metric = metric
+        self.done = start.epoch if start else 0
+        self.validation = ""
+        self.bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[state]}"),
+            progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        total = epochs * batches
+        at = self.done * batches + (start.batch if start else 0)
+        self.task = self.bar.add_task(self._title(), total=total, completed=at, state="")
+
+    def __enter__(self) -> View:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def _title(self) -> str:
+        return f"epoch {min(self.done + 1, self.epochs)}/{self.epochs}"
+
+    def progress(self, batch: int, gap: float) -> None:
+        """Show how many batches of the epoch are done, and their mean gap."""
+        state = f"gap {gap:.3g}{self.validation}"
+        self.bar.update(
+            self.task,
+            completed=self.done * self.batches + batch,
+            description=self._title(),
+            state=state,
+        )
+
+    def epoch(self, row: Row) -> None:
+        """Show the numbers of an epoch."""
+        self.done = row.epoch
+        if row.validation is not None:
+            self.validation = f", validation {self.metric} {shown(row.validation, self.metric)}"
+        text = f"epoch {row.epoch}/{self.epochs}: gap {row.gap:.3g}{self.validation}"
+        say(self.console, f"{text}, {row.seconds:.1f} s")
+
+
+def shown(value: float, metric: str) -> str:
+    """Return a score as a person reads it."""
+    return f"{100 * value:.1f}%" if metric == "accuracy" else f"{value:.4g}"
+
+
+def say_sizes(console: Console, parts: Parts, program: Program) -> None:
+    """Say how many samples there are in each part."""
+    sizes = [f"{len(parts.train)} to train on"]
+    sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
+    sizes += [f"{len(parts.test)} to test"] if parts.test else []
+    say(console, f"{parts.train.name}: {', '.join(sizes)}; batches of {program.batch}")
+
+
+def say_end(
+    console: Console, outputs: Outputs, best: Best | None, stopped: Result | None, epochs: int
+) -> None:
+    """Say what was written and, if training was ``stopped`` before all ``epochs``, where."""
+    for path in (outputs.params, outputs.history, outputs.program):
+        say(console, f"wrote {path}")
+    if best is not None and best.epoch is not None:
+        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best")
+    if stopped is not None:
+        done = f"{stopped.epoch} epochs" + (f" and {stopped.batch} batches" if stopped.batch else "")
+        say(console, f"stopped after {done} of {epochs} epochs; --resume goes on from here")
+
+
+class Stopper(Protocol):
+    """Within it, calling it says whether training was asked to stop."""
+
+    def __call__(self) -> bool: ...
+    def __enter__(self) -> Stopper: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Interrupt:
+    """Within it the first Ctrl-C only asks to stop, which calling it tells; the second aborts."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.before: Any = None
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def __enter__(self) -> Interrupt:
+        with suppress(ValueError):  # only the main thread may set handlers
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.stderr.write("\nstopping after this batch; Ctrl-C again aborts\n")

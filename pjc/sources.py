@@ -259,19 +259,18 @@ class OnnxSource(Source):
     def start(self, options: Options) -> Start:
         if options.loss in self.found:
             return self._read(self.found[options.loss], options)
-        for assume in (True, False):
-            found = self._imported(options, assume)
-            try:
-                start = self._read(found, options)
-            except DiagnosticError:
-                if not found.assumed:
-                    raise
-                continue
-            self.found[options.loss] = found
-            return start
-        raise AssertionError("unreachable")
+        found = self._imported(options, assume=True)
+        try:
+            start = self._read(found, options)
+        except DiagnosticError:
+            if not found.assumed:
+                raise
+            found = self._imported(options, assume=False)
+            start = self._read(found, options)
+        self.found[options.loss] = found
+        return start
 
-    def _imported(self, options: Options, assume: bool) -> Imported:
+    def _imported(self, options: Options, *, assume: bool) -> Imported:
         from pjc.onnx.importer import import_file
 
         assert self.path is not None

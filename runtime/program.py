@@ -245,7 +245,7 @@ class Program:
         return dict(found)
 
     def ir(self, stage: str) -> str:
-        """Return the text of a stage: "net", "feas" or "proj".
+        """Return the text of a stage: "net", "feas" or "proj", and "placed" on a mesh; see :meth:`stages`.
 
         Raises:
             ProgramError: if there is no such stage.

@@ -116,7 +116,7 @@ def run(network: str, solver: str, mesh: str, **options: Any) -> dict[str, Any]:
         "one_bit": largest_difference(expected, single.update(nearby, x, y, iterations=ITERATIONS)[0]),
         "hlo": compiled.as_text(),
         "module": base64.b64encode(module.as_serialized_hlo_module_proto()).decode(),
-        "proj": program.ir("proj"),
+        "proj": program.ir("placed"),
     }
 
 

@@ -312,7 +312,7 @@ param w: f32[4, 4] = he_normal
 def test_samples_are_split_only_where_nothing_mixes_them(body: str, reason: str | None) -> None:
     options = Options(batch=8, mesh="sample=2", solver="ap")
     compilation = compile_text(MIXING + body, options)
-    program = only(compilation.at("proj"), proj.ProgramOp)
+    program = only(compilation.at("placed"), proj.ProgramOp)
     split = [op.sharding.where("sample") for op in program.walk() if isinstance(op, proj.SHARDED)]
     assert any(axis is not None for axis in split) == (reason is None)
     notes = compilation.placement.partition().notes

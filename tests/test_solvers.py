@@ -1,14 +1,11 @@
-"""Solvers own their numbers, their text and what they allow; nothing else knows one by its name."""
+"""Solvers own their numbers, their text and what they allow."""
 
 from __future__ import annotations
 
-import ast
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,31 +134,3 @@ def test_a_solver_with_a_number_touches_one_file(tmp_path: Path) -> None:
     wrong = pjc("net.pjn", "--weight", "0.25")
     assert wrong.returncode == 1 and "takes no weight\nhint: it is a number of averaged" in wrong.stderr
     assert "below 1, found '1'" in pjc("net.pjn", "--weight", "1").stderr
-
-
-def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of every string of a file that is no docstring."""
-    tree = ast.parse(path.read_text())
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef
-    docstrings = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            yield node.lineno, node.value
-
-
-def test_nothing_else_knows_a_solver_by_its_name() -> None:
-    named = re.compile(rf"(?<![\w-])({'|'.join(SOLVERS)})(?![\w-])")
-    found = [
-        f"{path.relative_to(ROOT)}:{line}: {text!r}"
-        for folder in FOLDERS
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        if path != ROOT / "passes" / "solvers.py"
-        for line, text in strings(path)
-        if named.search(text)
-    ]
-    assert found == []
-    assert any(named.search(text) for _, text in strings(ROOT / "passes" / "solvers.py"))

@@ -299,13 +299,24 @@ class Compilation:
         if stage in ("pjn", "ast"):
             return self._emit_text(stage)
         if stage not in ("stablehlo", "hlo"):
-            return str(self.at(stage))
+            return self._not_in_ir() + str(self.at(stage))
         program = self.program()
         entry = entry or ("update" if program.signature.trainable else "apply")
         with self._timed(stage):
             if stage == "stablehlo":
                 return program.stablehlo(entry)
             return str(program.lowered(entry).compile().as_text())
+
+    def _not_in_ir(self) -> str:
+        """Return a comment of what the source has and its IR has not; "" if that is nothing."""
+        if not self.start.initial:
+            return ""
+        name = self.source.name
+        return (
+            f"// The first values of the parameters of '{name}' are not in this text: what starts from it\n"
+            "// draws its own. Program.init of the compiled model has them; pjc train --params takes them\n"
+            "// from a file.\n"
+        )
 
     def _emit_text(self, stage: str) -> str:
         text, tree = self.source.text(self.options), None

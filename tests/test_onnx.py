@@ -33,6 +33,7 @@ from pjc.runtime.data import load, split
 from pjc.runtime.evaluate import evaluate
 from pjc.runtime.program import Program, ProgramError
 from pjc.runtime.train import Run, train
+from pjc.sources import open_source
 
 MODELS = Path(__file__).resolve().parent / "onnx"
 Array = NDArray[Any]
@@ -866,3 +867,13 @@ def test_mutated_models_are_refused_or_imported(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_many_mutated_models_are_refused_or_imported(tmp_path: Path) -> None:
     assert 0 < fuzz(2000, tmp_path) < 2000
+
+
+def test_ir_of_a_model_says_that_its_numbers_are_elsewhere(tmp_path: Path) -> None:
+    model = made([helper.make_node("MatMul", ["x", "w"], ["z"])], {"x": [2, 3]}, w=drawn(3, 4))
+    onnx.save(model, tmp_path / "m.onnx")
+    told, rest = compile_file(tmp_path / "m.onnx").emit("net").split("builtin.module", 1)
+    assert told.startswith("// The first values of the parameters of 'm' are not in this text")
+    assert all(line.startswith("//") for line in told.splitlines())
+    (tmp_path / "m.mlir").write_text(f"{told}builtin.module{rest}")
+    assert not open_source(tmp_path / "m.mlir").start(Options()).initial

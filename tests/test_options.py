@@ -15,8 +15,9 @@ import pjc
 from pjc import cli
 from pjc.api import _with_options
 from pjc.commands.arguments import Usage, parse
-from pjc.diagnostics import DiagnosticError, PjcError
-from pjc.driver import Compilation
+from pjc.commands.compile import require_used
+from pjc.diagnostics import CommandError, DiagnosticError, PjcError
+from pjc.driver import EMITTED, Compilation, compile_text
 from pjc.fields import Choice, Number, Switch, Text, differing, option, options_of, part, required, rest
 from pjc.options import Options
 from pjc.runtime.data.dataset import DataError
@@ -111,6 +112,37 @@ def test_options_that_do_not_apply_are_refused_with_who_uses_them() -> None:
     ):
         with pytest.raises(DiagnosticError, match=message):
             pjc.compile(TEXT, **wrong)  # type: ignore[arg-type]
+
+
+OF_A_STAGE: dict[str, Any] = {
+    "solver": "cp",
+    "iterations": 7,
+    "level": 0,
+    "copies": "exact",
+    "products": "bf16",
+    "memory": "1K",
+    "unroll": True,
+    "mesh": "sample=2",
+    "batch": 4,
+    "dtype": "f64",
+    "defines": {"hidden": 5},
+}
+
+
+@pytest.mark.parametrize("name", OF_A_STAGE)
+def test_an_option_makes_no_difference_before_its_stage(name: str) -> None:
+    """Of what is printed; and the command line refuses it there, with the stages that it is for."""
+    (option,) = (each for each in options_of(Options) if each.name == name)
+    assert option.since is not None
+    before = EMITTED[: EMITTED.index(option.since)]
+    text = "const hidden = 2\n" + TEXT
+    options = Options(**{name: OF_A_STAGE[name]})
+    one, other = compile_text(text, Options()), compile_text(text, options)
+    assert all(one.emit(stage) == other.emit(stage) for stage in before)
+    with pytest.raises(CommandError, match=f"{name} makes no difference to --emit {before[-1]}; it does to"):
+        require_used(options, before[-1])
+    for stage in EMITTED[len(before) :]:
+        require_used(options, stage)
 
 
 def test_a_record_gives_the_options_again() -> None:

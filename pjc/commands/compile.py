@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     if output.exists() and output.samefile(source):
         raise CommandError(f"-o {output} would overwrite the source; name another file")
     if given.emit:
-        _require_used(given.options, given.emit)
+        require_used(given.options, given.emit)
     compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
     with precision(compilation.dtype):
         if given.emit:
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _require_used(options: Options, stage: str) -> None:
+def require_used(options: Options, stage: str) -> None:
     """Raise CommandError for an option that makes no difference to a stage, with those that it does to."""
     since = {each.name: each.since for each in options_of(Options)}
     for name in differing(options):

@@ -17,7 +17,8 @@ class LevelsPass(ModulePass):
     """Sort the nodes of a problem into levels, outputs first: a part for each level.
 
     Level L0 holds the losses; every other node is one level above the last of its readers, so that no
-    edge joins two nodes of a level. Cyclic solvers project the levels in turn.
+    edge joins two nodes of a level. Cyclic solvers project the levels in turn. Nodes that all have a level
+    already keep them: another order of levels is the user's to choose.
 
     ```
     %z = op.dot "z" %x, %w : ...             %z = op.dot "z" %x, %w part "L1" : ...
@@ -30,8 +31,14 @@ class LevelsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for problem in problems(op):
             nodes = training_nodes(problem)
+            if nodes and all(node.part is not None and _is_level(node.part.data) for node in nodes):
+                continue
             generations = list(nx.topological_generations(node_graph(problem).reverse()))
             part_of = {
                 nodes[index]: f"L{level}" for level, indices in enumerate(generations) for index in indices
             }
             set_parts(problem, [f"L{level}" for level in range(len(generations))], part_of)
+
+
+def _is_level(part: str) -> bool:
+    return part.startswith("L") and part[1:].isdecimal()

@@ -145,6 +145,14 @@ def test_an_edited_dump_trains_to_others(stage: str, old: str, new: str) -> None
         assert not same(trained(one), trained(other))
 
 
+def test_levels_that_were_edited_are_kept() -> None:
+    text = dumped("feas", solver="cdr")
+    moved = text.replace('"last" <1.0 * he_normal> part "L2"', '"last" <1.0 * he_normal> part "L9"')
+    again = Compilation(source_of(moved), Options(solver="cdr"))
+    assert str(again.at("feas")) == moved != text
+    assert again.emit("proj") != dumped("proj", solver="cdr")
+
+
 def test_generic_syntax_is_read_too(tmp_path: Path) -> None:
     (tmp_path / "d.mlir").write_text(dumped("feas"))
     command = [sys.executable, "-m", "pjc.cli", "opt", "d.mlir", "--print-op-generic"]

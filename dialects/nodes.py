@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
-from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue
+from xdsl.ir import Attribute, Operation, ParametrizedAttribute, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -96,6 +96,11 @@ def floats(values: Sequence[float]) -> Floats:
     return DenseArrayBase.from_list(f64, [float(value) for value in values])
 
 
+def operator_of(cls: type[Operation]) -> str:
+    """Return what the language and the projections call an operation: its name in the dialect."""
+    return cls.name.removeprefix("op.")
+
+
 def labelled(label: str | None) -> StringAttr | None:
     """Return the property that holds a label, if there is one."""
     return None if label is None else StringAttr(label)
@@ -122,8 +127,8 @@ class NodeOp(IRDLOperation, ABC):
 
     @property
     def operator(self) -> str:
-        """The name in the registry of projections: the op's own, without that of its dialect."""
-        return self.name.removeprefix("op.")
+        """The name in the registry of projections; see :func:`operator_of`."""
+        return operator_of(type(self))
 
     def operand_path(self, operand: int) -> tuple[Step, ...]:
         """Return the steps from an operand's value to the copies of it that the node holds."""

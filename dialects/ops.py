@@ -57,6 +57,7 @@ from pjc.dialects.nodes import (
     declared,
     floats,
     labelled,
+    operator_of,
 )
 from pjc.dialects.requirements import (
     LOSSES,
@@ -402,11 +403,6 @@ class ElementwiseOp(OperationOp, ABC):
             result_types=[operand.type],
         )
 
-    @classmethod
-    def operator_name(cls) -> str:
-        """Return the operator's name, which is that of its function."""
-        return cls.name.removeprefix("op.")
-
     def fields(self) -> dict[str, Attribute]:
         return {name: value for name, value in self.properties.items() if name not in ("label", "part")}
 
@@ -553,7 +549,7 @@ OPERATIONS: tuple[type[OperationOp], ...] = declared(OperationOp, globals())  # 
 FUNCTIONS = tuple(each for each in OPERATIONS if issubclass(each, ElementwiseOp) and each.FUNCTION)
 """The operations that the language has a function for without further ado."""
 
-_BY_OPERATOR = {cls.name.removeprefix("op."): cls for cls in OPERATIONS}
+_BY_OPERATOR = {operator_of(cls): cls for cls in OPERATIONS}
 
 
 def operation_of(operator: str) -> type[OperationOp]:
@@ -624,4 +620,5 @@ __all__ = [
     "TargetOp",
     "WeightedOp",
     "operation_of",
+    "operator_of",
 ]

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from pjc.diagnostics import PjcError
+
 Shape = tuple[int, ...]
 
 MAX_ENTRIES = 2**36
 """Tensors with more entries than this are refused: no machine holds one, and sizes stay in int64."""
 
 
-class ShapeError(ValueError):
+class ShapeError(PjcError, ValueError):
     """Operands whose shapes do not fit an operation. ``hint`` says what to do, if that is known."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:

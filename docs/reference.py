@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from pjc.dialects.ops import LOSSES as LOSS_OPS
-from pjc.dialects.ops import OPERATIONS
+from pjc.dialects.ops import OPERATIONS, operator_of
 from pjc.dialects.sets import SETS as SET_KINDS
 from pjc.fields import Option, options_of
 from pjc.options import Options
@@ -91,21 +91,17 @@ docs/reference.py.
 def constraints_page() -> str:
     """Return the text of docs/constraints.md."""
     parts = [CONSTRAINTS_HEAD, "## Operations\n"]
-    parts += [_constraint(op, OPERATORS.get(_operator(op))) for op in OPERATIONS]
-    parts += ["## Losses\n", *(_constraint(op, LOSSES[_operator(op)]) for op in LOSS_OPS), "## Sets\n"]
+    parts += [_constraint(op, OPERATORS.get(operator_of(op))) for op in OPERATIONS]
+    parts += ["## Losses\n", *(_constraint(op, LOSSES[operator_of(op)]) for op in LOSS_OPS), "## Sets\n"]
     for name, kind in SET_KINDS.items():
         arguments = ", ".join(argument.name for argument in kind.arguments)
         parts.append(f"### {name}({arguments})\n\n{_said(SETS[name])}\n")
     return "\n".join(parts)
 
 
-def _operator(op: type) -> str:
-    return str(op.name).removeprefix("op.")  # type: ignore[attr-defined]
-
-
 def _constraint(op: type, projection: type | None) -> str:
     """Return what an op says of itself, and what the file of its projection says of that."""
-    parts = [f"### {_operator(op)}\n", _plain(inspect.getdoc(op)) + "\n"]
+    parts = [f"### {operator_of(op)}\n", _plain(inspect.getdoc(op)) + "\n"]
     if projection is not None:
         parts.append(_said(projection) + "\n")
     return "\n".join(parts)

@@ -10,8 +10,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
-from pjc.dialects import ops
+from pjc.dialects import feas, ops
 from pjc.passes.analysis.graph import node_graph, problems, set_parts, training_nodes
+
+PARTS = ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class BipartitionPass(ModulePass):
     """Split the nodes of a problem into two parts, A and B, so that no edge joins two nodes of a part.
 
     Losses are in part A. All nodes of a part are independent, so a solver projects them at once.
-    A problem with an odd cycle is refused; ``feas-legalize-bipartite`` mends it.
+    A problem with an odd cycle is refused; ``feas-legalize-bipartite`` mends it. Where every node is in A or
+    B already, they stay as they are, and must have the losses in A.
 
     ```
     %z = op.dot "z" %x, %w : ...             %z = op.dot "z" %x, %w part "B" : ...
@@ -32,9 +35,21 @@ class BipartitionPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for problem in problems(op):
             nodes = training_nodes(problem)
+            if nodes and all(node.part is not None and node.part.data in PARTS for node in nodes):
+                _require_losses_first(problem, nodes)
+                continue
             colors = two_coloring(node_graph(problem), nodes)
-            part_of = {node: "AB"[colors[index]] for index, node in enumerate(nodes)}
-            set_parts(problem, ["A", "B"], part_of)
+            part_of = {node: PARTS[colors[index]] for index, node in enumerate(nodes)}
+            set_parts(problem, list(PARTS), part_of)
+
+
+def _require_losses_first(problem: feas.ProblemOp, nodes: list[ops.NodeOp]) -> None:
+    """Raise PassFailedException unless a problem that is split already has part A first, with the losses."""
+    if problem.part_names() != PARTS:
+        raise PassFailedException(f"the parts are {list(PARTS)}, found {list(problem.part_names())}")
+    for node in nodes:
+        if isinstance(node, ops.LossOp) and node.part is not None and node.part.data != PARTS[0]:
+            raise PassFailedException(f"loss '{node.called}' is in part B, but losses are in part A")
 
 
 def two_coloring(graph: nx.DiGraph[int], nodes: list[ops.NodeOp]) -> dict[int, int]:

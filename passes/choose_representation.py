@@ -108,8 +108,8 @@ class ChooseRepresentationPass(ModulePass):
     def _check(self, labels: set[str]) -> None:
         """Raise PassFailedException if ``copies`` names what there is not."""
         for word in self.copies:
-            label, _, form = word.rpartition("=")
-            if form not in FORMS and word != "auto":
+            label, equals, form = word.rpartition("=")
+            if (form not in FORMS and word != "auto") or (equals and not label):
                 raise PassFailedException(
                     f"copies are auto, {', '.join(FORMS)}, or LABEL=FORM; found '{word}'"
                 )

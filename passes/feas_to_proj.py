@@ -1,4 +1,4 @@
-"""Lower a partitioned problem to the program of a solver, with every copy held: the oracle."""
+"""Lower a partitioned problem to the program of a solver."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from pjc.passes.solvers import DEFAULT, Solver, parse
 
 @dataclass(frozen=True)
 class FeasToProjPass(ModulePass):
-    """Lower a partitioned problem to the program of a solver, with every copy held.
+    """Lower a partitioned problem to the program of a solver, in the forms of copies that were chosen.
 
     Each constraint gets a variable of copies for each input, each parameter a slot. A part gathers, for
     every node in it, what the readers of its value agree on; projects the node's copies and that value;
@@ -108,7 +108,7 @@ class _Lowering:
     def program(self, solver: Solver) -> proj.ProgramOp:
         names = list(self.problem.part_names())
         if not names and any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes()):
-            raise PassFailedException("the problem has no parts; run feas-bipartition or feas-levels first")
+            raise PassFailedException(f"the problem has no parts; run {', '.join(solver.parts)} first")
         self.check_forms(solver)
         block = Block()
         block.add_ops(declarations(self.problem))

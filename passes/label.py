@@ -16,8 +16,8 @@ from pjc.dialects.loops import ForOp
 class LabelPass(ModulePass):
     """Give every operation, loss, set and loop of a network a label of its own.
 
-    One without a label gets its operator's name. Of several with one label the first keeps it, and the others
-    get it with a number. Parameters keep theirs, by which they are known outside.
+    One without a label gets its operator's name. Of several with one label the first that was given it keeps
+    it, and the others get it with a number. Parameters keep theirs, by which they are known outside.
 
     ```
     %a = op.dot "dense.matmul" %x, %w : ...         %a = op.dot "dense.matmul" %x, %w : ...
@@ -37,12 +37,22 @@ class LabelPass(ModulePass):
 def label_operations(network: net.NetworkOp) -> None:
     """Give every operation, loss, set and loop of a network a label of its own; see :class:`LabelPass`."""
     found = list(network.walk())
-    names = Labels({op.label.data for op in found if isinstance(op, ops.ParameterOp)})
-    for op in found:
-        if isinstance(op, ForOp):
-            op.label = StringAttr(names.unused(op.label.data))
-        elif isinstance(op, ops.NodeOp) and not isinstance(op, ops.InputOp | ops.ParameterOp):
-            op.label = StringAttr(names.unused(op.operator if op.label is None else op.label.data))
+    kept = {op.label.data for op in found if isinstance(op, ops.ParameterOp)}
+    named = [op for op in found if isinstance(op, ForOp | ops.NodeOp) and not isinstance(op, _KNOWN_OUTSIDE)]
+    names = Labels(kept.union(op.label.data for op in named if op.label is not None))
+    for op in named:
+        label = op.label.data if op.label is not None else ""  # which none of them is
+        if not label or label in kept:
+            label = names.unused(label or _operator(op))
+        kept.add(label)
+        op.label = StringAttr(label)
+
+
+def _operator(op: ForOp | ops.NodeOp) -> str:
+    return "loop" if isinstance(op, ForOp) else op.operator
+
+
+_KNOWN_OUTSIDE = (ops.InputOp, ops.ParameterOp)
 
 
 @dataclass

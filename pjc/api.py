@@ -34,6 +34,8 @@ def _with_options(
     def decorate(function: Callable[[Given, Options], R]) -> Callable[Concatenate[Given, P], R]:
         @functools.wraps(function)
         def wrapper(source: Given, *args: P.args, **kwargs: P.kwargs) -> R:
+            if args:
+                raise mistake(f"options are given by name, found {args[0]!r}", "as in batch=64")
             require_known(cls, kwargs)
             return function(source, make(*args, **kwargs))
 

@@ -282,7 +282,7 @@ class Compilation:
         """Return what is needed to compile the source again, as JSON data."""
         options = self.options.record()
         options.pop("mesh", None)  # a file holds the program for one device
-        return {"kind": self.source.kind, **self.source.record(), "options": options}
+        return {"kind": self.source.kind, **self.source.record(self.options), "options": options}
 
     def fingerprint(self) -> str:
         """Return a checksum of the network, problem or program that the source gives."""

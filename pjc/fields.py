@@ -100,6 +100,13 @@ class Number(Kind):
             raise ValueError
         return found
 
+    def refusal(self, name: str, value: Any) -> tuple[str, str | None]:
+        message, hint = super().refusal(name, value)
+        digits = str(value).lstrip("+")
+        if self.whole and self.high is None and digits.isdecimal() and len(digits) > 9:
+            return message.replace(", found", f", at most {LARGEST}, found", 1), hint
+        return message, hint
+
     def _fits(self, value: float) -> bool:
         high = LARGEST if self.whole and self.high is None else self.high
         return (

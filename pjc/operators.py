@@ -14,10 +14,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pjc.diagnostics import PjcError
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
+from pjc.frontends.own import OWN
 from pjc.runtime.projections import OPERATORS, REGISTERED
 from pjc.runtime.projections.operator import Operator
+
+
+class OperatorError(PjcError, ValueError):
+    """An operator that cannot be registered."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +65,17 @@ def operator(
             a finite result. Both functions are traced by JAX, for one site at a time.
 
     Raises:
-        ValueError: if the name is no name, or taken; if the signature is none; if the functions do not return
-            what it says, tried with sizes of 3.
+        OperatorError: if the name is no name, or taken; if the signature is none; if the functions do not
+            return what it says, tried with sizes of 3.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError(f"an operator's name is of small letters, digits and '_', found '{name}'")
+        raise OperatorError(f"an operator's name is of small letters, digits and '_', found '{name}'")
     if name in OPERATORS:
-        raise ValueError(f"there is already an operator called '{name}'")
+        raise OperatorError(f"there is already an operator called '{name}'")
     try:
         parsed = Signature.parse(signature)
     except ShapeError as error:
-        raise ValueError(str(error) + (f"; {error.hint}" if error.hint else "")) from None
+        raise OperatorError(str(error) + (f"; {error.hint}" if error.hint else "")) from None
     made = {
         "name": name,
         "signature": parsed,
@@ -79,7 +85,7 @@ def operator(
     }
     cls: type[OwnOperator] = dataclass(frozen=True)(type(name, (OwnOperator,), made))
     _try(cls)
-    REGISTERED[name] = cls
+    OWN[name] = REGISTERED[name] = cls
     return cls
 
 
@@ -89,22 +95,22 @@ def sample_shapes(signature: Signature, size: int = 3) -> list[tuple[int, ...]]:
 
 
 def _try(cls: type[OwnOperator]) -> None:
-    """Raise ValueError unless the two functions return what the signature says."""
+    """Raise OperatorError unless the two functions return what the signature says."""
     shapes = sample_shapes(cls.signature)
     result = cls.signature.result(shapes)
     inputs = [jax.ShapeDtypeStruct(shape, "float32") for shape in shapes]
     value = jax.ShapeDtypeStruct(result, "float32")
     found = _shapes_of(cls.name, "function", cls.function, inputs)
     if found != [result]:
-        raise ValueError(f"the function of '{cls.name}' returns {found}, expected {[result]}")
+        raise OperatorError(f"the function of '{cls.name}' returns {found}, expected {[result]}")
     found = _shapes_of(cls.name, "projection", cls.projection, [*inputs, value])
     if found != [*shapes, result]:
-        raise ValueError(f"the projection of '{cls.name}' returns {found}, expected {[*shapes, result]}")
+        raise OperatorError(f"the projection of '{cls.name}' returns {found}, expected {[*shapes, result]}")
 
 
 def _shapes_of(name: str, what: str, function: Callable[..., Any], given: list[Any]) -> list[tuple[int, ...]]:
     try:
         made = jax.eval_shape(function, *given)
     except Exception as error:  # the user's own code may raise anything
-        raise ValueError(f"the {what} of '{name}' fails: {type(error).__name__}: {error}") from error
+        raise OperatorError(f"the {what} of '{name}' fails: {type(error).__name__}: {error}") from error
     return [tuple(each.shape) for each in jax.tree.leaves(made)]

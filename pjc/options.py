@@ -65,7 +65,8 @@ class CopiesKind(Kind):
         for word in words:
             if not isinstance(word, str):
                 raise ValueError
-            if word.rpartition("=")[2] not in COPIES or word.endswith("=auto"):
+            label, equals, form = word.rpartition("=")
+            if form not in (FORMS if equals else COPIES) or (equals and not label):
                 raise mistake(f"unknown copies '{word}'", f"known are {', '.join(COPIES)} and LABEL=FORM")
         return words
 

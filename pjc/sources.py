@@ -7,6 +7,7 @@ options, the options that it does not use, and what a ``.pjx`` keeps of it. A ne
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class Source(ABC):
         """Return the source of which a file keeps a record."""
 
     @abstractmethod
-    def record(self) -> dict[str, Any]:
+    def record(self, options: Options) -> dict[str, Any]:
         """Return what a file keeps of the source, as JSON data: enough to start from it again."""
 
     @abstractmethod
@@ -163,7 +164,7 @@ class PjnSource(Source):
         libraries = Libraries(recorded=record["libraries"])
         return cls(record["text"], record["name"], record["file"], libraries)
 
-    def record(self) -> dict[str, Any]:
+    def record(self, options: Options) -> dict[str, Any]:
         libraries = self.libraries.texts()
         return {"text": self.written, "name": self.name, "file": Path(self.file).name, "libraries": libraries}
 
@@ -237,9 +238,8 @@ class OnnxSource(Source):
         """Return the text that was made of the model, which it was compiled as."""
         return PjnSource.of_record(record)
 
-    def record(self) -> dict[str, Any]:
-        (text,) = (each.text for each in self.found.values())
-        return {"text": text, "name": self.name, "file": Path(self.file).name, "libraries": {}}
+    def record(self, options: Options) -> dict[str, Any]:
+        return {"text": self.text(options), "name": self.name, "file": Path(self.file).name, "libraries": {}}
 
     def check_training(self, options: Options) -> None:
         if options.loss is None:
@@ -323,7 +323,7 @@ class IrSource(Source):
     def of_record(cls, record: Mapping[str, Any]) -> IrSource:
         return cls._of(record["text"], record["file"])
 
-    def record(self) -> dict[str, Any]:
+    def record(self, options: Options) -> dict[str, Any]:
         return {"text": self.written, "file": Path(self.file).name}
 
     def unused(self) -> frozenset[str]:
@@ -408,8 +408,8 @@ def looks_like_ir(text: str) -> bool:
     """Return whether a text holds IR: its first words that are no comment are an operation's."""
     for line in text.splitlines():
         words = line.strip()
-        if words and not words.startswith("//"):
-            return words.lstrip('"').startswith(("builtin.module", "module", *_ROOTS))
+        if words and not words.startswith(("//", "!", "#")):  # comments and aliases
+            return re.match(rf'"?({"|".join(map(re.escape, _OPENINGS))})(?![\w.])', words) is not None
     return False
 
 
@@ -443,6 +443,7 @@ def parse_ir(text: str, file: str) -> ModuleOp:
 
 _ROOTS = {"net.network": "net", "feas.problem": "feas", "proj.program": "proj"}
 """The operation that a module holds at each stage."""
+_OPENINGS = ("builtin.module", "module", *_ROOTS)
 
 
 def stage_of(module: ModuleOp, file: str) -> str:

@@ -157,7 +157,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 def test_choices_are_the_drivers() -> None:
     assert compile_command.EMITTED == pjc.driver.EMITTED
-    assert set(options.LOSSES) <= {loss.name.removeprefix("op.") for loss in pjc.dialects.ops.LOSSES}
+    assert set(options.LOSSES) <= {pjc.dialects.ops.operator_of(loss) for loss in pjc.dialects.ops.LOSSES}
 
 
 def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:

@@ -153,6 +153,20 @@ def test_levels_that_were_edited_are_kept() -> None:
     assert again.emit("proj") != dumped("proj", solver="cdr")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('parts ["A", "B"]', 'parts ["B", "A"]', r"the parts are \['A', 'B'\], found \['B', 'A'\]"),
+        ('part "', 'part "~', "loss 'cross_entropy' is in part B, but losses are in part A"),
+    ],
+)
+def test_parts_that_were_edited_wrongly_are_refused(old: str, new: str, message: str) -> None:
+    text = dumped("feas").replace(old, new)
+    text = text.replace("~A", "+").replace("~B", "A").replace("+", "B")  # of the second: the parts exchanged
+    with pytest.raises(DiagnosticError, match=message):
+        Compilation(source_of(text)).at("feas")
+
+
 def test_generic_syntax_is_read_too(tmp_path: Path) -> None:
     (tmp_path / "d.mlir").write_text(dumped("feas"))
     command = [sys.executable, "-m", "pjc.cli", "opt", "d.mlir", "--print-op-generic"]

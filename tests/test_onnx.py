@@ -877,3 +877,12 @@ def test_ir_of_a_model_says_that_its_numbers_are_elsewhere(tmp_path: Path) -> No
     assert all(line.startswith("//") for line in told.splitlines())
     (tmp_path / "m.mlir").write_text(f"{told}builtin.module{rest}")
     assert not open_source(tmp_path / "m.mlir").start(Options()).initial
+
+
+def test_a_source_is_kept_as_it_was_read_for_each_loss(tmp_path: Path) -> None:
+    model = made([helper.make_node("MatMul", ["x", "w"], ["z"])], {"x": [2, 3]}, w=drawn(3, 4))
+    onnx.save(model, tmp_path / "m.onnx")
+    source = open_source(tmp_path / "m.onnx")
+    for loss in (None, "margin"):
+        pjc.compile(source, loss=loss).save(tmp_path / "m.pjx")
+        assert pjc.load(tmp_path / "m.pjx").signature.trainable == (loss is not None)

@@ -42,6 +42,8 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("mesh", "sample=0", "sample=0", "mesh axis 'sample' takes a whole number from 1, found 0"),
     ("solver", "adam", "adam", "unknown solver 'adam'"),
     ("loss", "none", "none", "unknown loss 'none'"),
+    ("copies", "=held", "=held", "unknown copies '=held'"),
+    ("batch", "2147483648", 2**31, "expected a whole number from 1, at most 2147483647, found"),
 ]
 
 
@@ -104,6 +106,11 @@ def test_the_signature_of_compile_has_every_option() -> None:
     assert list(inspect.signature(pjc.load).parameters) == ["path"]
 
 
+def test_options_are_given_by_name() -> None:
+    with pytest.raises(DiagnosticError, match=r"options are given by name, found 5\nhint: as in batch=64"):
+        pjc.compile(TEXT, 5)  # type: ignore[call-arg,arg-type]
+
+
 def test_options_that_do_not_apply_are_refused_with_who_uses_them() -> None:
     for wrong, message in (
         ({"loss": "margin"}, "loss does not apply to .pjn files\nhint: it is for ONNX models"),
@@ -139,10 +146,12 @@ def test_an_option_makes_no_difference_before_its_stage(name: str) -> None:
     options = Options(**{name: OF_A_STAGE[name]})
     one, other = compile_text(text, Options()), compile_text(text, options)
     assert all(one.emit(stage) == other.emit(stage) for stage in before)
-    with pytest.raises(CommandError, match=f"{name} makes no difference to --emit {before[-1]}; it does to"):
-        require_used(options, before[-1])
+    with pytest.raises(
+        CommandError, match=f"{name} makes no difference to X; it does to --emit {option.since}"
+    ):
+        require_used(options, before[-1], "X")
     for stage in EMITTED[len(before) :]:
-        require_used(options, stage)
+        require_used(options, stage, "X")
 
 
 def test_a_record_gives_the_options_again() -> None:

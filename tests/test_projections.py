@@ -169,7 +169,7 @@ def test_the_table_covers_the_registry_and_the_dialect() -> None:
     found = [op for op in ops.OP.operations if issubclass(op, ops.OperationOp | ops.LossOp)]
     found.remove(ops.ApplyOp)  # which stands for operators of the user's own
     found.remove(ops.ConvolutionOp)  # a dot over patches: tests/test_convolutions.py
-    assert {op.name.removeprefix("op.") for op in found} == {*OPERATORS, *LOSSES}
+    assert {ops.operator_of(op) for op in found} == {*OPERATORS, *LOSSES}
 
 
 def sites(case: Case, dtype: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

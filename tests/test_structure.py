@@ -121,7 +121,7 @@ def test_solvers_are_named_in_their_file_alone() -> None:
 
 
 NAMES = {op.name for op in ops.OP.operations}
-OPERATORS = {op.name.removeprefix("op.") for op in (*ops.OPERATIONS, *ops.LOSSES)}
+OPERATORS = {ops.operator_of(op) for op in (*ops.OPERATIONS, *ops.LOSSES)}
 EXCEPTIONS = {
     ("pjc.runtime.program", "apply"): "the entry point of that name, which is no operation",
 }

@@ -158,9 +158,9 @@ class Arithmetic(Views):
         given = {**kind.NUMBERS, **numbers}
         for name, value in given.items():
             if name not in kind.NUMBERS:
-                raise ShapeError(f"{kind.operator_name()} takes no number '{name}'")
+                raise ShapeError(f"{ops.operator_of(kind)} takes no number '{name}'")
             if value is None:
-                raise ShapeError(f"{kind.operator_name()} needs the number '{name}'")
+                raise ShapeError(f"{ops.operator_of(kind)} needs the number '{name}'")
         attributes = {name: FloatAttr(float(value or 0.0), f64) for name, value in given.items()}
         return self.op(kind(x.ssa, None, **attributes), x.names)
 

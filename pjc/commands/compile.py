@@ -107,7 +107,9 @@ def main(arguments: Sequence[str]) -> int:
     if output.exists() and output.samefile(source):
         raise CommandError(f"-o {output} would overwrite the source; name another file")
     if given.emit:
-        require_used(given.options, given.emit)
+        require_used(given.options, given.emit, f"--emit {given.emit}")
+    elif given.explain and not given.output:
+        require_used(given.options, "placed", "--explain")
     compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
     with precision(compilation.dtype):
         if given.emit:
@@ -131,16 +133,18 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def require_used(options: Options, stage: str) -> None:
-    """Raise CommandError for an option that makes no difference to a stage, with those that it does to."""
+def require_used(options: Options, stage: str, asked: str) -> None:
+    """Raise CommandError for an option that makes no difference to what is ``asked`` for, of a stage.
+
+    The message says which stages it does make a difference to.
+    """
     since = {each.name: each.since for each in options_of(Options)}
     for name in differing(options):
         first = since[name]
         if first is not None and EMITTED.index(first) > EMITTED.index(stage):
             *most, last = EMITTED[EMITTED.index(first) :]
-            raise CommandError(
-                f"{name} makes no difference to --emit {stage}; it does to {', '.join(most)} and {last}"
-            )
+            shown = f"{', '.join(most)} and {last}"
+            raise CommandError(f"{name} makes no difference to {asked}; it does to --emit {shown}")
 
 
 def _write_text(text: str, output: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pjc.builder.network import Site
 from pjc.builder.values import Tensor
 from pjc.dialects.ops import FUNCTIONS as DECLARED
-from pjc.dialects.ops import ElementwiseOp
+from pjc.dialects.ops import ElementwiseOp, operator_of
 from pjc.frontends import convert
 from pjc.frontends.convert import integer, integers, number, operands, tensor, widths
 from pjc.frontends.values import Function, Slot
@@ -104,7 +104,7 @@ def of_operation(kind: type[ElementwiseOp]) -> Function:
     def build(site: Site, x: Tensor, **numbers: float) -> Tensor:
         return site.elementwise(kind, x, **numbers)
 
-    return Function(kind.operator_name(), (Slot("x"), *slots), converters, build)
+    return Function(operator_of(kind), (Slot("x"), *slots), converters, build)
 
 
 FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_ALL, *map(of_operation, DECLARED))}

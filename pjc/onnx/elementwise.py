@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pjc.dialects import shapes
-from pjc.dialects.ops import FUNCTIONS, ElementwiseOp
+from pjc.dialects.ops import FUNCTIONS, ElementwiseOp, operator_of
 from pjc.onnx.constants import uniform
 from pjc.onnx.graph import Graph, Handler, Node, Unsupported, Value, handles
 from pjc.onnx.reading import FLOATS
@@ -58,7 +58,7 @@ def sign(graph: Graph, node: Node) -> Value:
 
 def _same(kind: type[ElementwiseOp]) -> Handler:
     """Return what imports an ONNX operator that is one of the language's functions."""
-    return lambda graph, node: unary(graph, node, f"{kind.operator_name()}({{x}})")
+    return lambda graph, node: unary(graph, node, f"{operator_of(kind)}({{x}})")
 
 
 for _kind in FUNCTIONS:

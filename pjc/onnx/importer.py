@@ -12,6 +12,7 @@ import onnx
 from pjc.builder.emitter import MAX_OPS
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects.ops import LOSSES as LOSS_OPS
+from pjc.dialects.ops import operator_of
 from pjc.dialects.shapes import ShapeError
 from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
 from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
@@ -264,7 +265,7 @@ class _Importer:
 
     def _required(self, value: Value, output: str) -> list[str]:
         target = self.graph.name("y")
-        numeric = any(each.NUMERIC for each in LOSS_OPS if each.name == f"op.{self.loss}")
+        numeric = any(each.NUMERIC for each in LOSS_OPS if operator_of(each) == self.loss)
         if not numeric and value.rank < 2:
             found = f"{self.loss} needs an output of [batch, classes], found rank {value.rank}"
             self._mistake(f"output '{printable(output)}'", found)

@@ -1,4 +1,4 @@
-"""Turn a proj program into JAX functions: the only package that knows both xDSL and JAX.
+"""Turn a proj program into JAX functions.
 
 The functions are ordinary traceable ones. Staging them (``jax.jit``, ``jax.export``) is what emits
 StableHLO, so that a dump, an embedded solver and the command line all run the same thing. What a mesh of

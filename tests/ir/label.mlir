@@ -1,6 +1,7 @@
 // RUN: pjc opt %s -p net-label | filecheck %s
 
-// Operations, losses, sets and loops get labels of their own; parameters keep theirs.
+// Operations, losses, sets and loops get labels of their own; parameters keep theirs, and so does the first
+// of several with one label.
 
 net.network @n dims {} {
   %y = op.target "y" classes 3 : tensor<8xi32>
@@ -22,10 +23,10 @@ net.network @n dims {} {
 
 // CHECK: %a = op.dot "h_1" %x, %w
 // CHECK-NEXT: %w = op.parameter "h"
-// CHECK-NEXT: %b = op.dot "dot" %a, %w
-// CHECK-NEXT: %c = op.dot "dot_1" %b, %w
-// CHECK-NEXT: %d = net.for "dot_2" 2
-// CHECK: %e = op.identity "dot_1_1" %h
+// CHECK-NEXT: %b = op.dot "dot_2" %a, %w
+// CHECK-NEXT: %c = op.dot "dot" %b, %w
+// CHECK-NEXT: %d = net.for "dot_3" 2
+// CHECK: %e = op.identity "dot_1" %h
 // CHECK: %k = op.constant 5.000000e-01 called "constant"
 // CHECK-NEXT: op.set "set" %w in "nonneg"
 // CHECK-NEXT: op.margin "margin" %d, %y

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
-from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, option, part, required
+from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.options import Options
 from pjc.runtime.data.parts import NORMALIZATIONS
 
@@ -203,8 +203,8 @@ def check_arguments(given: Arguments) -> None:
 
 def _check_processes(given: SeveralArguments) -> None:
     several = (given.coordinator, given.processes, given.process)
-    if not given.distributed and any(each is not None for each in several):
-        raise CommandError("--coordinator, --processes and --process go with --distributed")
+    if not given.distributed and differing(given):
+        raise CommandError("--coordinator, --processes, --process and --heartbeat go with --distributed")
     if any(each is None for each in several) and any(each is not None for each in several):
         raise CommandError(
             "--coordinator, --processes and --process go together; without all three the cluster says"

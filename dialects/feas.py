@@ -26,7 +26,8 @@ from xdsl.printer import Printer
 from xdsl.traits import NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from pjc.dialects.ops import LossOp, NodeOp, OperationOp, ParameterOp, SetOp
+from pjc.dialects.declarations import verify_dims, verify_outputs, verify_sources
+from pjc.dialects.ops import LossOp, NodeOp, OperationOp, OutputOp, ParameterOp, SetOp, SourceOp
 from pjc.dialects.steps import Step
 from pjc.dialects.view import ViewOp
 
@@ -103,6 +104,9 @@ class ProblemOp(IRDLOperation):
         return () if self.parts is None else tuple(part.data for part in self.parts)
 
     def verify_(self) -> None:
+        verify_dims(self.dims)
+        verify_sources(self.dims, [op for op in self.body.block.ops if isinstance(op, SourceOp)])
+        verify_outputs(op for op in self.body.block.ops if isinstance(op, OutputOp))
         known = self.part_names()
         labels: set[str] = set()
         for node in self.nodes():

@@ -10,7 +10,9 @@ from xdsl.ir import Dialect, Region
 from xdsl.irdl import IRDLOperation, irdl_op_definition, prop_def, region_def, traits_def
 from xdsl.traits import NoTerminator, SymbolOpInterface
 
+from pjc.dialects.declarations import verify_dims, verify_outputs, verify_sources
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.nodes import OutputOp, SourceOp
 
 
 @irdl_op_definition
@@ -33,6 +35,12 @@ class NetworkOp(IRDLOperation):
             properties={"sym_name": StringAttr(name), "dims": DictionaryAttr(values)},
             regions=[body],
         )
+
+    def verify_(self) -> None:
+        found = list(self.body.block.ops)
+        verify_dims(self.dims)
+        verify_sources(self.dims, [op for op in found if isinstance(op, SourceOp)])
+        verify_outputs(op for op in found if isinstance(op, OutputOp))
 
 
 NET = Dialect("net", [NetworkOp, ForOp, YieldOp, AtOp])

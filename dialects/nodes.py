@@ -228,6 +228,8 @@ class TargetOp(SourceOp):
         super().verify_()
         if (self.classes is not None) != (element_of(self.result) == i32):
             raise VerifyException("'op.target' needs 'classes' if, and only if, its elements are i32")
+        if self.classes is not None and self.classes.value.data < 1:
+            raise VerifyException(f"'op.target' has classes from 1, found {self.classes.value.data}")
 
 
 @irdl_op_definition

@@ -8,6 +8,7 @@ the part and the writes do not overlap, so the order of its operations cannot ma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
@@ -49,8 +50,9 @@ from xdsl.irdl import (
 from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
+from pjc.dialects.declarations import verify_dims, verify_outputs
 from pjc.dialects.layout import MeshAttr, verify_sharding
-from pjc.dialects.ops import FLOATS, ParameterOp
+from pjc.dialects.ops import FLOATS, OutputOp, ParameterOp
 from pjc.dialects.projecting import (
     ConstrainOp,
     DatumOp,
@@ -110,6 +112,16 @@ class ProgramOp(IRDLOperation):
             regions=[body],
         )
 
+    def _verify_names(self) -> None:
+        """Raise unless every variable, input and target is declared once."""
+        kinds = ((VariableOp, "variable"), (InputOp, "input"), (TargetOp, "target"))
+        for kind, called in kinds:
+            found = [op for op in self.body.block.ops if isinstance(op, kind)]
+            names = Counter(op.sym_name.data if isinstance(op, VariableOp) else op.label.data for op in found)
+            for name, count in names.items():
+                if count > 1:
+                    raise VerifyException(f"{called} '{name}' is declared twice")
+
     def _verify_assigned(self) -> None:
         """Raise unless every constraint is assigned to a device of the stack axis."""
         if self.assigned is None:
@@ -159,10 +171,8 @@ class ProgramOp(IRDLOperation):
         return next((op for op in self.body.block.ops if isinstance(op, IterateOp)), None)
 
     def verify_(self) -> None:
-        names = [op.sym_name.data for op in self.body.block.ops if isinstance(op, VariableOp)]
-        for name in names:
-            if names.count(name) > 1:
-                raise VerifyException(f"variable '@{name}' is declared twice")
+        verify_dims(self.dims)
+        self._verify_names()
         places: set[Place] = set()
         for variable in self.variables().values():
             if variable.place in places:
@@ -173,6 +183,7 @@ class ProgramOp(IRDLOperation):
         forwards = [op for op in self.body.block.ops if isinstance(op, ForwardOp)]
         if len(forwards) != 1:
             raise VerifyException(f"a program has one proj.forward, found {len(forwards)}")
+        verify_outputs(op for op in forwards[0].body.block.ops if isinstance(op, OutputOp))
         found = list(self.part_ops())
         expected = [part.data for part in self.parts]
         if sorted(found) != sorted(expected):

@@ -24,9 +24,9 @@ from xdsl.irdl import (
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.nodes import FLOATS, NodeOp, declared, floats, labelled
+from pjc.dialects.nodes import FLOATS, NodeOp, TargetOp, declared, floats, labelled
 from pjc.dialects.sets import verify_set
-from pjc.dialects.view import element_of, shape_of, sizes
+from pjc.dialects.view import ViewOp, element_of, shape_of, sizes
 
 
 class LossOp(NodeOp, ABC):
@@ -50,6 +50,20 @@ class LossOp(NodeOp, ABC):
                 f"'{self.name}' on values of shape {shapes.show(shape)} needs {kind} "
                 f"targets of shape {shapes.show(expected)}, found {self.target.type}"
             )
+        classes = None if self.NUMERIC else _classes_of(self.target)
+        if classes is not None and classes != shape[-1]:
+            raise VerifyException(
+                f"'{self.name}' on values of shape {shapes.show(shape)} needs {shape[-1]} classes, "
+                f"found {classes}"
+            )
+
+
+def _classes_of(value: SSAValue) -> int | None:
+    """Return how many classes a target has, through views; None if that is not known here."""
+    while isinstance(value.owner, ViewOp):
+        value = value.owner.operands[0]
+    owner = value.owner
+    return owner.classes.value.data if isinstance(owner, TargetOp) and owner.classes is not None else None
 
 
 class _StrengthLossOp(LossOp, ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
-from pjc.diagnostics import mistake
+from pjc.diagnostics import PjcError, mistake
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.frontends import ast
@@ -163,13 +164,28 @@ class Compilation:
             module = module.clone() if passes else module
             for each in passes:
                 try:
-                    each.apply(context(), module)
+                    with self._blaming_source(each.name):
+                        each.apply(context(), module)
                 except PassFailedException as error:
                     raise mistake(f"{each.name}: {error}") from error
                 _verified(module, each.name)
                 if self.watch is not None:
                     self.watch(each.name, module)
             return module
+
+    @contextmanager
+    def _blaming_source(self, doing: str) -> Iterator[None]:
+        """Within it, what only a wrong source can be the cause of is a mistake in it."""
+        try:
+            yield
+        except (PjcError, PassFailedException, VerifyException):
+            raise
+        except self.source.faults as error:
+            if os.environ.get("PJC_TRACEBACK"):
+                raise
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            hint = "its dialects allow it, but no pass leaves such IR; what was edited last?"
+            raise mistake(f"'{self.source.name}' cannot be compiled: {doing}: {told}", hint) from error
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -230,6 +246,13 @@ class Compilation:
 
     def program(self) -> Program:
         """Return the compiled solver."""
+        with self._blaming_source("its program"):
+            program = self._program()
+            if self.source.faults:
+                program.trace()
+            return program
+
+    def _program(self) -> Program:
         from pjc.export import export
         from pjc.runtime.artifact import save
         from pjc.runtime.emit import Emitter, entry_points

@@ -18,6 +18,7 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     """
     declared = list(program.body.block.ops)
     inputs = [op for op in declared if isinstance(op, proj.InputOp)]
+    _require_batch(program, inputs)
     targets = [op for op in declared if isinstance(op, proj.TargetOp)]
     _require_declared(program, {op.label.data for op in inputs} | {op.label.data for op in targets})
     forward = program.forward_op().body.block.ops
@@ -61,6 +62,12 @@ def _spec(
 
 def _value(given: object) -> int | None:
     return None if given is None else int(given.value.data)  # type: ignore[attr-defined]
+
+
+def _require_batch(program: proj.ProgramOp, inputs: list[proj.InputOp]) -> None:
+    batch = batch_of(program)
+    if batch is not None and inputs and all(shape_of(op.type)[:1] != (batch,) for op in inputs):
+        raise mistake(f"the batch of '{program.sym_name.data}' is {batch}, and no input has {batch} samples")
 
 
 def _require_declared(program: proj.ProgramOp, declared: set[str]) -> None:

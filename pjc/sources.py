@@ -7,16 +7,16 @@ options, the options that it does not use, and what a ``.pjx`` keeps of it. A ne
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
+from pjc.diagnostics import DiagnosticError, mistake
 from pjc.fields import differing, options_of
 from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
+from pjc.ir_text import STARTS, looks_like_ir, parse_ir, stage_of
 from pjc.onnx import needs_onnx
 from pjc.options import LOSSES, Options
 
@@ -38,9 +38,6 @@ def _onnx_library(path: Path) -> LibrarySource:
 
 LIBRARIES = {".pjn": read_text, ".onnx": _onnx_library}
 """What ``use NAME`` finds beside a file, by the endings of files."""
-
-STAGES = ("net", "feas", "proj")
-"""The stages that a source can start at."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,8 @@ class Source(ABC):
     what: ClassVar[str]
     uses: ClassVar[frozenset[str]] = frozenset()
     """The options that make a difference to sources of the kind, but not to all."""
+    faults: ClassVar[tuple[type[Exception], ...]] = ()
+    """What else than mistakes a wrong source may raise on its way through the compiler."""
     name: str
     stage: str = "net"
 
@@ -293,6 +292,7 @@ class IrSource(Source):
 
     kind = "ir"
     what = "IR"
+    faults = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
     name: str
     file: str
@@ -303,7 +303,7 @@ class IrSource(Source):
     def recognises(cls, path: Path) -> bool:
         try:
             with path.open("rb") as file:
-                return looks_like_ir(file.read(2**16).decode("utf-8", "replace"))
+                return looks_like_ir(file.read(2**16).decode("utf-8-sig", "replace"))
         except OSError:
             return False
 
@@ -331,15 +331,15 @@ class IrSource(Source):
 
     def _over(self) -> dict[str, str]:
         """Return the options that a source which starts here is too late for, with their last stages."""
-        ours = STAGES.index(self.stage)
+        ours = STARTS.index(self.stage)
         lasts = {each.name: each.until for each in options_of(Options) if each.until is not None}
-        return {name: last for name, last in lasts.items() if STAGES.index(last) < ours}
+        return {name: last for name, last in lasts.items() if STARTS.index(last) < ours}
 
     def check(self, options: Options) -> None:
         for name in differing(options):
             last = self._over().get(name)
             if last is not None:
-                earlier = " and ".join(STAGES[: STAGES.index(last) + 1])
+                earlier = " and ".join(STARTS[: STARTS.index(last) + 1])
                 raise mistake(
                     f"{name} does not apply to {self.file}, which starts at {self.stage}",
                     f"it is for networks that start at {earlier}",
@@ -402,57 +402,6 @@ def name_of(path: Path) -> str:
     """Return what a network in a file is called."""
     name = "".join(c if c.isalnum() else "_" for c in path.stem) or "network"
     return f"_{name}" if name[0].isdigit() else name
-
-
-def looks_like_ir(text: str) -> bool:
-    """Return whether a text holds IR: its first words that are no comment are an operation's."""
-    for line in text.splitlines():
-        words = line.strip()
-        if words and not words.startswith(("//", "!", "#")):  # comments and aliases
-            return re.match(rf'"?({"|".join(map(re.escape, _OPENINGS))})(?![\w.])', words) is not None
-    return False
-
-
-def parse_ir(text: str, file: str) -> ModuleOp:
-    """Return the module of a text in MLIR's syntax, verified.
-
-    Raises:
-        DiagnosticError: if it cannot be parsed, or breaks a rule of its dialects.
-    """
-    from xdsl.dialects.builtin import ModuleOp
-    from xdsl.parser import Parser
-    from xdsl.utils.exceptions import ParseError, VerifyException
-
-    from pjc.universe import context
-
-    try:
-        found = Parser(context(), text, file).parse_module()
-        module = found if isinstance(found, ModuleOp) else ModuleOp([found])
-        module.verify()
-        return module
-    except ParseError as error:
-        place = error.span.get_location()
-        width = max(1, error.span.end - error.span.start)
-        span = Span(file, place.line, place.col, place.line, place.col + width)
-        raise DiagnosticError([Diagnostic(error.msg, span)], {file: text}) from error
-    except VerifyException as error:
-        raise mistake(f"{file}: {' '.join(str(error).split())}") from error
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise mistake(f"{file} cannot be read as IR: {error}") from error
-
-
-_ROOTS = {"net.network": "net", "feas.problem": "feas", "proj.program": "proj"}
-"""The operation that a module holds at each stage."""
-_OPENINGS = ("builtin.module", "module", *_ROOTS)
-
-
-def stage_of(module: ModuleOp, file: str) -> str:
-    """Return the stage that a module stands at; raise DiagnosticError if it holds no network, or several."""
-    found = [op.name for op in module.ops]
-    if len(found) != 1 or found[0] not in _ROOTS:
-        held = ", ".join(found[:5]) or "nothing"
-        raise mistake(f"{file} should hold one of {', '.join(_ROOTS)}, and it holds {held}")
-    return _ROOTS[found[0]]
 
 
 def _symbol(module: ModuleOp) -> str:

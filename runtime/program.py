@@ -262,6 +262,11 @@ class Program:
         """Return JAX's lowering of an entry point, to compile, print or analyze."""
         return self.jitted(entry).lower(*self.abstract_arguments(entry))
 
+    def trace(self) -> None:
+        """Let JAX go through every entry point, which raises what is wrong in a program."""
+        for entry in self.entries():
+            self.jitted(entry).eval_shape(*self.abstract_arguments(entry))
+
     def entries(self) -> tuple[str, ...]:
         """Return the names of the entry points."""
         return tuple(self._functions)
@@ -329,11 +334,15 @@ class Program:
         shape = _shape(f"'{self.inputs[0].name}'", inputs[0]) if inputs and self.inputs else ()
         return int(shape[0]) if self.batch is not None and shape else None
 
+    def require_trainable(self) -> None:
+        """Raise ProgramError if the network requires nothing that it could be trained for."""
+        if "update" not in self._functions:
+            raise ProgramError(f"network '{self.name}' has no 'require', so there is nothing to train it for")
+
     def _training_data(
         self, params: Tensors, data: tuple[Array, ...]
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        if "update" not in self._functions:
-            raise ProgramError(f"network '{self.name}' has no 'require', so there is nothing to train it for")
+        self.require_trainable()
         return self._taken(params), self._named(data, (*self.inputs, *self.targets))
 
     def _taken(self, params: Tensors) -> dict[str, Array]:

@@ -16,9 +16,10 @@ from pjc import cli
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import proj
 from pjc.driver import Compilation, compile_text, only
+from pjc.ir_text import looks_like_ir
 from pjc.options import Options
 from pjc.signature import signature_of
-from pjc.sources import IrSource, looks_like_ir, open_source, source_of
+from pjc.sources import IrSource, open_source, source_of
 
 TEXT = """\
 input x: f32[batch, 6]

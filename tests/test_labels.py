@@ -12,8 +12,8 @@ from pjc.commands import opt
 from pjc.dialects import feas, net, ops
 from pjc.dialects.loops import ForOp
 from pjc.driver import Compilation, compile_file, compile_text, only
+from pjc.ir_text import parse_ir
 from pjc.options import Options
-from pjc.sources import parse_ir
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(path for path in FOLDER.glob("*.pjn") if path.stem != "winner_bits")

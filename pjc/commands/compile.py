@@ -138,13 +138,13 @@ def require_used(options: Options, stage: str, asked: str) -> None:
 
     The message says which stages it does make a difference to.
     """
-    since = {each.name: each.since for each in options_of(Options)}
-    for name in differing(options):
-        first = since[name]
-        if first is not None and EMITTED.index(first) > EMITTED.index(stage):
+    given = differing(options)
+    for each in options_of(Options):
+        first = each.since
+        if each.name in given and first is not None and EMITTED.index(first) > EMITTED.index(stage):
             *most, last = EMITTED[EMITTED.index(first) :]
             shown = f"{', '.join(most)} and {last}"
-            raise CommandError(f"{name} makes no difference to {asked}; it does to --emit {shown}")
+            raise CommandError(f"{each.flags[-1]} makes no difference to {asked}; it does to --emit {shown}")
 
 
 def _write_text(text: str, output: str | None) -> None:

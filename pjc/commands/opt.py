@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import IO
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.arg_spec import parse_pipeline
 from xdsl.utils.exceptions import (
+    ArgSpecParseError,
     DiagnosticException,
     ParseError,
     PassFailedException,
@@ -18,10 +22,21 @@ from xdsl.utils.exceptions import (
 )
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from pjc.diagnostics import DiagnosticError
+from pjc.diagnostics import DiagnosticError, mistake
 from pjc.options import Options
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
+
+_MALFORMED = (
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What xDSL and passes raise for some malformed texts."""
 
 
 class PjcOptMain(xDSLOptMain):
@@ -40,7 +55,24 @@ class PjcOptMain(xDSLOptMain):
         super().register_all_passes()
         self.available_passes.update({name: pass_factory(name) for name in PASSES})
 
+    def register_all_arguments(self, arg_parser: ArgumentParser) -> None:
+        arg_parser.prog = "pjc opt"
+        super().register_all_arguments(arg_parser)
+
     def setup_pipeline(self) -> None:
+        try:
+            self._named_in_full()
+            super().setup_pipeline()
+        except PassFailedException:
+            raise
+        except (ArgSpecParseError, Exception) as error:  # the former is none of the latter
+            text = " ".join(str(error).split())
+            raise mistake(
+                f"-p {self.args.passes}: {text}", "docs/passes.md has each pass's options"
+            ) from None
+
+    def _named_in_full(self) -> None:
+        """Give the passes that are named without their dialect their whole names."""
         full = {name.split("-", 1)[1]: name for name in PASSES}
         specs = list(parse_pipeline(self.args.passes))
         for index, spec in enumerate(specs):
@@ -51,7 +83,6 @@ class PjcOptMain(xDSLOptMain):
                     raise PassFailedException(message)
                 specs[index] = replace(spec, name=full[spec.name])
         self.args.passes = ",".join(map(str, specs))
-        super().setup_pipeline()
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
@@ -81,12 +112,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except UnicodeDecodeError as error:
         print(f"error: the input is not UTF-8 text: {error}", file=sys.stderr)
         return 1
-    except (ValueError, KeyError) as error:  # xDSL raises these for some malformed texts and options
-        print(f"error: the input cannot be read as IR: {error}", file=sys.stderr)
+    except _MALFORMED as error:
+        if os.environ.get("PJC_TRACEBACK"):
+            raise
+        print(
+            f"error: the input is no IR that its passes can take: {type(error).__name__}: {error}",
+            file=sys.stderr,
+        )
         return 1
     return 0

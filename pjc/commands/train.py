@@ -138,6 +138,7 @@ def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = 
 
         program = compilation.program()
         dumps.check()
+        program.require_trainable()
         compilation.require_memory()
         return _train_program(given, compilation, program, outputs, share or ALONE, stopper)
 

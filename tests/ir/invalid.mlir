@@ -133,7 +133,7 @@ proj.program @p parts [] dims {} {
     "test.op"() : () -> ()
   }
 }
-// CHECK: variable '@v' is declared twice
+// CHECK: variable 'v' is declared twice
 
 // -----
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pjc.commands.shared import reason
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
+from pjc.options import Options
 
 if TYPE_CHECKING:
     from pjc.driver import Compilation
@@ -93,8 +94,9 @@ def start_of(
     one = nullcontext(outputs.params) if share.processes == 1 else file_of_writer(outputs.params)
     with one as path:
         checkpoint = read_checkpoint(path)
+    defaults = Options().compared()  # of options that the run's version did not have yet
     for name, ours in settings.items():
-        theirs = checkpoint.settings.get(name)
+        theirs = checkpoint.settings.get(name, defaults.get(name))
         if theirs != ours:
             difference = f"was {theirs}, now it is {ours}" if name != "network" else "is another"
             raise CommandError(

@@ -1,0 +1,106 @@
+"""IR as text: what is taken for it, and how it is read and checked."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING
+
+from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+    from xdsl.ir import Block, Operation, SSAValue
+
+_ROOTS = {"net.network": "net", "feas.problem": "feas", "proj.program": "proj"}
+"""The operation that a module holds at each stage."""
+STARTS = tuple(_ROOTS.values())
+"""The stages that a source can start at."""
+_OPENINGS = ("builtin.module", "module", *_ROOTS)
+
+
+def looks_like_ir(text: str) -> bool:
+    """Return whether a text holds IR: its first words that are no comment are an operation's."""
+    for line in text.splitlines():
+        words = line.strip()
+        if words and not words.startswith(("//", "!", "#")):  # comments and aliases
+            return re.match(rf'"?({"|".join(map(re.escape, _OPENINGS))})(?![\w.])', words) is not None
+    return False
+
+
+def parse_ir(text: str, file: str) -> ModuleOp:
+    """Return the module of a text in MLIR's syntax, verified.
+
+    Raises:
+        DiagnosticError: if it cannot be parsed, breaks a rule of its dialects, or uses a value before it is
+            defined.
+    """
+    from xdsl.dialects.builtin import ModuleOp
+    from xdsl.parser import Parser
+    from xdsl.utils.exceptions import ParseError, VerifyException
+
+    from pjc.universe import context
+
+    try:
+        found = Parser(context(), text, file).parse_module()
+        module = found if isinstance(found, ModuleOp) else ModuleOp([found])
+        module.verify()
+    except ParseError as error:
+        place = error.span.get_location()
+        width = max(1, error.span.end - error.span.start)
+        span = Span(file, place.line, place.col, place.line, place.col + width)
+        raise DiagnosticError([Diagnostic(error.msg, span)], {file: text}) from error
+    except VerifyException as error:
+        raise mistake(f"{file}: {' '.join(str(error).split())}", _where(module)) from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, struct.error) as error:
+        raise mistake(f"{file} cannot be read as IR: {error}") from error
+    for block in module.body.blocks:
+        _require_order(block, set(), file)
+    return module
+
+
+def _where(module: ModuleOp) -> str | None:
+    """Return a hint with the first operation that breaks a rule; None if none does by itself."""
+    from xdsl.utils.exceptions import VerifyException
+
+    for op in module.walk():
+        try:
+            op.verify(verify_nested_ops=False)
+        except VerifyException:
+            return f"in {_line(op)}"
+    return None
+
+
+def _line(op: Operation) -> str:
+    """Return the first line of an operation, cut to a readable width."""
+    line = str(op).splitlines()[0]
+    return line if len(line) <= 100 else f"{line[:97]}..."
+
+
+def _require_order(block: Block, known: set[SSAValue], file: str) -> None:
+    """Raise DiagnosticError if an operation uses a value before its definition.
+
+    The entries of a loop's iterations come from the ones before, so those of a problem, which stand side by
+    side, make a circle through ``view.shift``.
+    """
+    from pjc.dialects.view import ShiftOp
+
+    known = known.union(block.args)
+    for op in block.ops:
+        for value in op.operands:
+            if value not in known and not isinstance(op, ShiftOp):
+                name = f"%{value.name_hint}" if value.name_hint else "a value"
+                raise mistake(f"{file}: {name} is used before it is defined", f"in {_line(op)}")
+        for region in op.regions:
+            for inner in region.blocks:
+                _require_order(inner, known, file)
+        known.update(op.results)
+
+
+def stage_of(module: ModuleOp, file: str) -> str:
+    """Return the stage that a module stands at; raise DiagnosticError if it holds no network, or several."""
+    found = [op.name for op in module.ops]
+    if len(found) != 1 or found[0] not in _ROOTS:
+        held = ", ".join(found[:5]) or "nothing"
+        raise mistake(f"{file} should hold one of {', '.join(_ROOTS)}, and it holds {held}")
+    return _ROOTS[found[0]]

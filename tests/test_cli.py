@@ -81,6 +81,9 @@ class FakeProgram(Means):
     def save(self, path: Path) -> None:
         Path(path).write_bytes(b"program")
 
+    def require_trainable(self) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class FakeCompilation:

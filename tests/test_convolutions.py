@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pjc.dialects import proj
+from pjc.dialects import projecting
 from pjc.driver import Compilation, compile_text
 from pjc.options import Options
 from pjc.passes.analysis.cost import MACHINES, CostModel
@@ -147,7 +147,7 @@ def test_networks_are_trained_as_dots_over_patches_are(
             compile_text(text, Options(solver=solver, batch=4, dtype="f64", level=2, copies=(form,)))
             for _ in range(2)
         )
-        found = [op for op in convolved.at("proj").walk() if isinstance(op, proj.CompressedOp)]
+        found = [op for op in convolved.at("proj").walk() if isinstance(op, projecting.CompressedOp)]
         assert sum(op.operator.data == "convolution" for op in found) == count
         after = updated(convolved, data)
         monkeypatch.setattr(FormConvolutionsPass, "apply", lambda self, context, module: None)

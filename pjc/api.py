@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
@@ -39,10 +40,21 @@ def _with_options(
             require_known(cls, kwargs)
             return function(source, make(*args, **kwargs))
 
+        wrapper.__doc__ = (function.__doc__ or "").replace(_PLACE, _told(cls))
         wrapper.__signature__ = _signature(function, cls)  # type: ignore[attr-defined]
         return wrapper  # type: ignore[return-value]  # of the same call, but that ``source`` has a name
 
     return decorate
+
+
+_PLACE = "the fields of :class:`Options`, as keywords."
+
+
+def _told(cls: type[Options]) -> str:
+    """Return what the options are, as lines of a docstring's list of arguments."""
+    lines = [f"    {each.name}: {each.help}; {each.kind.wanted}." for each in options_of(cls)]
+    wrapped = [textwrap.fill(line, 100, subsequent_indent=" " * 16) for line in lines]
+    return "\n        ".join([_PLACE, "", *wrapped])
 
 
 def _signature(function: Callable[..., Any], cls: type[Options]) -> inspect.Signature:
@@ -66,7 +78,7 @@ def compile(source: Given, options: Options) -> Program:
     Args:
         source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), a
             ``pjc.builder.Network``, or a source.
-        options: the fields of :class:`Options`, as keywords; see docs/options.md.
+        options: the fields of :class:`Options`, as keywords.
 
     Raises:
         DiagnosticError: for every mistake in the source, each with its place; and for wrong options.

@@ -41,6 +41,7 @@ def parse_ir(text: str, file: str) -> ModuleOp:
 
     from pjc.universe import context
 
+    module: ModuleOp | None = None
     try:
         found = Parser(context(), text, file).parse_module()
         module = found if isinstance(found, ModuleOp) else ModuleOp([found])
@@ -59,11 +60,11 @@ def parse_ir(text: str, file: str) -> ModuleOp:
     return module
 
 
-def _where(module: ModuleOp) -> str | None:
-    """Return a hint with the first operation that breaks a rule; None if none does by itself."""
+def _where(module: ModuleOp | None) -> str | None:
+    """Return a hint with the first operation that breaks a rule; None if it is not known."""
     from xdsl.utils.exceptions import VerifyException
 
-    for op in module.walk():
+    for op in () if module is None else module.walk():
         try:
             op.verify(verify_nested_ops=False)
         except VerifyException:

@@ -6,6 +6,7 @@ from pjc.diagnostics import mistake
 from pjc.dialects import ops, proj
 from pjc.dialects.view import shape_of
 from pjc.passes.analysis.samples import batch_of
+from pjc.passes.solvers import parse
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
 
@@ -14,7 +15,8 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     """Return the signature of a program that runs so many ``iterations`` in an update.
 
     Raises:
-        DiagnosticError: if the program reads an input or a target that it does not declare.
+        DiagnosticError: if the program reads an input or a target that it does not declare, names a solver
+            that there is not, or has a batch that no input has.
     """
     declared = list(program.body.block.ops)
     inputs = [op for op in declared if isinstance(op, proj.InputOp)]
@@ -24,6 +26,8 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     forward = program.forward_op().body.block.ops
     parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
     iterate = program.iterate_op()
+    if iterate is not None:
+        parse(iterate.solver.data)
     return Signature(
         name=program.sym_name.data,
         inputs=tuple(_spec(op.label.data, op, _value(op.rows)) for op in inputs),

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from pjc.diagnostics import PjcError
 
-class WriteError(OSError):
+
+class WriteError(PjcError, OSError):
     """A file that cannot be written; its text says which, and ``why``."""
 
     def __init__(self, path: Path, why: str) -> None:

@@ -396,11 +396,17 @@ def _shape(what: str, given: Any) -> tuple[int, ...]:
     """Return the shape of an array, or of nested lists of numbers; raise ProgramError for anything else."""
     try:
         kind = given.dtype if hasattr(given, "dtype") else np.asarray(given).dtype
-        if np.issubdtype(kind, np.number) or kind in (jnp.bfloat16, np.bool_):
+        real = np.issubdtype(kind, np.number) and not np.issubdtype(kind, np.complexfloating)
+        if real or kind in (jnp.bfloat16, np.bool_):
             return tuple(np.shape(given))
     except (ValueError, TypeError):
         pass
-    raise ProgramError(f"{what} must be an array of numbers, found {type(given).__name__}")
+    raise ProgramError(f"{what} must be an array of real numbers, found {_described(given)}")
+
+
+def _described(given: Any) -> str:
+    kind = getattr(given, "dtype", None)
+    return type(given).__name__ if kind is None else f"an array of {kind}"
 
 
 def _key(given: Any) -> Array:

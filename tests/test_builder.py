@@ -293,10 +293,28 @@ def everything(net: Network) -> None:
 # --- what it refuses ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("name", "dtype"), [(3, "f32"), ("", "f32"), ("n", "f16"), ("n", 32)])
+def test_a_network_has_a_name_and_a_type(name: Any, dtype: Any) -> None:
+    with pytest.raises(DiagnosticError, match=r"a network (has a name|computes in f32 or f64), found "):
+        Network(name, dtype=dtype)
+
+
+def test_what_fails_in_the_body_of_a_loop_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Network("n").loop("t", 2, lambda t: ([], [1 // 0]))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda net, x, y: net.matmul(x, x), "'@' needs the last dimension of f32.* to equal"),
+        (lambda net, x, y: net.identity(None), "identity: 'x' is a tensor of the network, found None"),
+        (lambda net, x, y: net.add(1.5, x), "add: 'inputs' is a tensor of the network, found 1.5"),
+        (lambda net, x, y: net.output(x, x), "output: 'name' is a text, found Tensor"),
+        (lambda net, x, y: net.input(3, (8, 4)), "input: 'name' is a text, found 3"),
+        (lambda net, x, y: net.input("u", ("batch", 4)), "input cannot take these arguments: "),
+        (lambda net, x, y: net.matmul(x), "matmul: missing a required argument: "),
+        (lambda net, x, y: net.clip(x, x, x), "clip cannot take these arguments: "),
         (lambda net, x, y: net.add(x), "add takes at least two inputs, got one"),
         (lambda net, x, y: net.concat(), "concat takes at least one input, got none"),
         (lambda net, x, y: net.index(x, 9), r"index 9 is out of range for axis 0 of f32\[batch=4, 6\]"),

@@ -473,7 +473,10 @@ def test_errors_of_a_lost_peer() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--coordinator", "a:1"], "--coordinator, --processes, --process and --heartbeat go with --distributed"),
+        (
+            ["--coordinator", "a:1"],
+            "--coordinator, --processes, --process and --heartbeat go with --distributed",
+        ),
         (["--distributed", "--processes", "2"], "go together; without all three the cluster says"),
         (
             ["--distributed", "--coordinator", "a:1", "--processes", "2", "--process", "2"],

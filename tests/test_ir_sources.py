@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -158,12 +161,12 @@ def test_levels_that_were_edited_are_kept() -> None:
     ("old", "new", "message"),
     [
         ('parts ["A", "B"]', 'parts ["B", "A"]', r"the parts are \['A', 'B'\], found \['B', 'A'\]"),
-        ('part "', 'part "~', "loss 'cross_entropy' is in part B, but losses are in part A"),
+        ('part "', 'part "other ', "loss 'cross_entropy' is in part B, but losses are in part A"),
     ],
 )
 def test_parts_that_were_edited_wrongly_are_refused(old: str, new: str, message: str) -> None:
     text = dumped("feas").replace(old, new)
-    text = text.replace("~A", "+").replace("~B", "A").replace("+", "B")  # of the second: the parts exchanged
+    text = text.replace('"other A"', '"B"').replace('"other B"', '"A"')
     with pytest.raises(DiagnosticError, match=message):
         Compilation(source_of(text)).at("feas")
 
@@ -240,6 +243,79 @@ def test_options_that_are_decided_are_refused(stage: str, options: dict[str, Any
 def test_wrong_ir_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(DiagnosticError, match=message):
         pjc.compile(text)
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "new", "message"),
+    [
+        ("net", "batch = 8", "batch = 10", "'x' has 8 entries along 'batch', and the dimension is 10"),
+        ("feas", "batch = 8", "batch = 0", "dimension 'batch' is a whole number from 1, found 0"),
+        ("feas", "batch = 8 : i64", "", "'x' has a dimension 'batch', which has no size"),
+        ("proj", "batch = 8", "batch = -1", "dimension 'batch' is a whole number from 1, found -1"),
+        ("proj", "batch = 8", "batch = 16", "the batch of 'network' is 16, and no input has 16 samples"),
+        ("net", "classes 3", "classes 4", r"values of shape \[8, 3\] needs 3 classes, found 4"),
+        ("feas", "classes 3", "classes 0", "'op.target' has classes from 1, found 0"),
+        ("net", 'op.target "y"', 'op.target "x"', "'x' is declared twice, as input of .* and as target of"),
+        ("proj", 'proj.iterate "dr', 'proj.iterate "adam', "unknown solver 'adam'"),
+        ("proj", 'project_loss "cross_entropy"', 'project_loss "entropy"', "'network' cannot be compiled"),
+        ("net", "xf32>", "xbf16>", "cannot be compiled"),
+        ("feas", "strength 2.000000e+00", "strength -1.0", "positive, found -1.0\nhint: in op.cross_entropy"),
+    ],
+)
+def test_wrong_edits_are_refused(stage: str, old: str, new: str, message: str) -> None:
+    text = dumped(stage)
+    assert old in text
+    with pytest.raises(DiagnosticError, match=message):
+        pjc.compile(text.replace(old, new))
+
+
+@pytest.mark.parametrize("stage", ["net", "feas"])
+def test_a_value_is_defined_before_it_is_used(stage: str) -> None:
+    *lines, last = dumped(stage).splitlines()
+    (at,) = (i for i, line in enumerate(lines) if "%logits =" in line)
+    moved = "\n".join([*lines[:3], lines[at], *lines[3:at], *lines[at + 1 :], last])
+    with pytest.raises(DiagnosticError, match=r"is used before it is defined\nhint: in .*op\.dot"):
+        pjc.compile(moved)
+
+
+def test_two_outputs_have_two_names() -> None:
+    (line,) = (each for each in dumped("net").splitlines() if "op.output" in each)
+    with pytest.raises(DiagnosticError, match="there are two outputs 'logits'"):
+        pjc.compile(dumped("net").replace(line, f"{line}\n{line}"))
+
+
+@pytest.mark.parametrize("stage", ["net", "feas", "proj"])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_edit_ends_in_anything_but_a_mistake(stage: str, seed: int) -> None:
+    whole = dumped(stage)
+    rng = random.Random(f"{stage} {seed}")
+    for _ in range(8):
+        text = edited(whole, rng)
+        with contextlib.suppress(pjc.PjcError):
+            pjc.compile(text)
+
+
+def edited(text: str, rng: random.Random) -> str:
+    """Return the text with a line moved, left out or doubled, or a number or a name in it exchanged."""
+    lines = text.splitlines()
+    kind = rng.choice(["move", "drop", "double", "number", "name", "name"])
+    at = rng.randrange(2, len(lines) - 2)
+    if kind == "move":
+        lines.insert(rng.randrange(2, len(lines) - 2), lines.pop(at))
+    elif kind == "drop":
+        del lines[at]
+    elif kind == "double":
+        lines.insert(at, lines[at])
+    else:
+        pattern = r"\b\d+\b" if kind == "number" else r'"[^"]*"|%[\w.]+|@[\w.]+'
+        others = ["0", "-1", "3", "1000000000", str(2**63)]
+        if kind == "name":
+            others = re.findall(pattern, text)
+        found = list(re.finditer(pattern, text))
+        if found:
+            one = rng.choice(found)
+            return text[: one.start()] + rng.choice(others) + text[one.end() :]
+    return "\n".join(lines)
 
 
 def test_a_program_that_declares_nothing_is_refused() -> None:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp, f32, f64
 
+from pjc.builder.checks import checked
 from pjc.builder.declarations import Declarations
 from pjc.builder.emitter import Emitter
 from pjc.builder.images import Images
 from pjc.builder.loops import Loops
 from pjc.builder.losses import Losses
-from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.diagnostics import mistake
 from pjc.dialects import ops
 
 ELEMENTS = {"f32": f32, "f64": f64}
 
 
+@checked
 @dataclass(eq=False)
 class Site(Images, Losses, Loops, Declarations):
     """All that can be built, at a place of a network."""
@@ -35,8 +37,10 @@ class Network(Site):
     """
 
     def __init__(self, name: str, batch: int | None = None, dtype: str = "f32") -> None:
-        if dtype not in ELEMENTS:
-            raise DiagnosticError([Diagnostic(f"a network computes in f32 or f64, found '{dtype}'")])
+        if not isinstance(dtype, str) or dtype not in ELEMENTS:
+            raise mistake(f"a network computes in f32 or f64, found {dtype!r}")
+        if not isinstance(name, str) or not name:
+            raise mistake(f"a network has a name, found {name!r}")
         super().__init__(Emitter(ELEMENTS[dtype], batch, strict=True))
         self.name = name
 
@@ -46,5 +50,5 @@ class Network(Site):
     def module(self) -> ModuleOp:
         """Return a module with a copy of the network so far; raises DiagnosticError without an output."""
         if not any(isinstance(op, ops.OutputOp) for op in self.emitter.network.ops):
-            raise DiagnosticError([Diagnostic("the network has no output", hint="call output(name, tensor)")])
+            raise mistake("the network has no output", "call output(name, tensor)")
         return self.emitter.module(self.name)

@@ -24,6 +24,7 @@ from pjc.dialects import feas, ops, proj
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries
+from pjc.interrupts import interrupts_wait
 from pjc.mesh import check_devices
 from pjc.mesh_plan import MeshPlan, require_memory
 from pjc.options import Options
@@ -253,13 +254,14 @@ class Compilation:
             return program
 
     def _program(self) -> Program:
-        from pjc.export import export
-        from pjc.runtime.artifact import save
-        from pjc.runtime.emit import Emitter, entry_points
-        from pjc.runtime.mesh import make_mesh
-        from pjc.runtime.placement import placement_on
-        from pjc.runtime.program import Program
-        from pjc.signature import signature_of
+        with interrupts_wait():
+            from pjc.export import export
+            from pjc.runtime.artifact import save
+            from pjc.runtime.emit import Emitter, entry_points
+            from pjc.runtime.mesh import make_mesh
+            from pjc.runtime.placement import placement_on
+            from pjc.runtime.program import Program
+            from pjc.signature import signature_of
 
         whole, mesh = only(self.at("placed"), proj.ProgramOp), self.placement.mesh
         _check_precision(self.dtype)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pjc.diagnostics import CommandError
 from pjc.fields import Number, Switch, Text, option
+from pjc.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,7 +116,8 @@ def open_model(
     model: str, options: Options, session: Session, dumps: DumpOptions
 ) -> tuple[Compilation, Dumps]:
     """Return the model's compilation and the dumps that go with it."""
-    from pjc import driver
+    with interrupts_wait():
+        from pjc import driver
 
     session.begin()
     watch = Dumps(dumps)

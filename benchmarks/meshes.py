@@ -108,11 +108,11 @@ def predict() -> None:
     from pjc.passes.analysis.cost import MACHINES
 
     compilation = compile_text(DEEP, Options(batch=4096, solver="ap"))
-    alone = compilation.placement.predict({"sample": 1, "feature": 1, "stack": 1}, MACHINES["gpu"]).seconds
+    alone = compilation.mesh_plan.predict({"sample": 1, "feature": 1, "stack": 1}, MACHINES["gpu"]).seconds
     print(f"{'devices':>7}  {'best mesh':32} {'ms':>9} {'efficiency':>10}   without stack: efficiency")
     for devices in (1, 8, 64, 512, 4096):
         meshes = factorizations(devices)
-        costs = [(compilation.placement.predict(mesh, MACHINES["gpu"]).seconds, mesh) for mesh in meshes]
+        costs = [(compilation.mesh_plan.predict(mesh, MACHINES["gpu"]).seconds, mesh) for mesh in meshes]
         best, mesh = min(costs, key=lambda each: each[0])
         flat, other = min((each for each in costs if each[1]["stack"] == 1), key=lambda each: each[0])
         share, flat_share = alone / devices / best, alone / devices / flat
@@ -155,7 +155,7 @@ def main() -> None:
                 print(f"{'one device':28} {taken:8.2f}", flush=True)
                 continue
             found = [c for c in iteration_collectives(compiled.as_text()) if c.when != "last"]
-            predicted = compilation.placement.predict()
+            predicted = compilation.mesh_plan.predict()
             total = sum(c.bytes for c in found)
             print(
                 f"{mesh:28} {taken:8.2f} {predicted.seconds * 1e3:9.2f} {len(found):11} {total:10,} "

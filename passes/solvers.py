@@ -78,9 +78,9 @@ class Solver(ABC):
         """Return the names of the passes that split a problem: after them the solver's invariant holds."""
         return self.parts
 
-    @abstractmethod
     def copies(self) -> Copies:
-        """Return the forms of copies that the solver allows."""
+        """Return the forms of copies that the solver allows; by default none but exact."""
+        return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
 
     @abstractmethod
     def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
@@ -93,18 +93,12 @@ class TwoSet(Solver):
     loops = "families"
     parts = ("feas-legalize-bipartite", "feas-bipartition")
 
-    def copies(self) -> Copies:
-        return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
-
 
 class Cyclic(Solver):
     """Solvers that go through levels, outputs first; the gap is the move of a cycle."""
 
     loops = "unrolled"
     parts = ("feas-levels",)
-
-    def copies(self) -> Copies:
-        return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
 
 
 _IN_AGREEMENT = "in {} all copies agree before they are projected"

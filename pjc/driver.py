@@ -87,7 +87,7 @@ def lowered(compilation: Compilation) -> list[ModulePass]:
 
 def placed(compilation: Compilation) -> list[ModulePass]:
     """Return the passes that place a program on its mesh; none for one device."""
-    return compilation.placement.passes()
+    return compilation.mesh_plan.passes()
 
 
 STAGES = (
@@ -220,7 +220,7 @@ class Compilation:
         return ChooseRepresentationPass(str(options.method), copies, options.level > 1, memory=self.memory)
 
     @cached_property
-    def placement(self) -> MeshPlan:
+    def mesh_plan(self) -> MeshPlan:
         """How the program is placed on its mesh."""
         problem = None if self.source.stage == "proj" else only(self.at("feas"), feas.ProblemOp)
         options = self.options
@@ -229,7 +229,7 @@ class Compilation:
     def require_memory(self) -> None:
         """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between."""
         program = only(self.at("proj"), proj.ProgramOp)
-        require_memory(program, self.memory, self.placement.devices)
+        require_memory(program, self.memory, self.mesh_plan.devices)
 
     def require_loss(self) -> None:
         """Raise DiagnosticError if the source only says what to train towards when it is asked to."""
@@ -263,12 +263,12 @@ class Compilation:
             from pjc.runtime.program import Program
             from pjc.signature import signature_of
 
-        whole, mesh = only(self.at("placed"), proj.ProgramOp), self.placement.mesh
+        whole, mesh = only(self.at("placed"), proj.ProgramOp), self.mesh_plan.mesh
         _check_precision(self.dtype)
         on_mesh = None
         if mesh is not None:
             check_devices(mesh)
-            share = self.placement.share(whole, self._smaller if self.source.has_batch else None)
+            share = self.mesh_plan.share(whole, self._smaller if self.source.has_batch else None)
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
         return Program(

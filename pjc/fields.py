@@ -212,8 +212,6 @@ class Option:
     until: str | None
     """The last stage at which a source may start for it to make a difference; None for any."""
     required: bool
-    many: bool
-    """Whether an argument that is told by its place takes all that follow."""
 
     @property
     def help(self) -> str:
@@ -291,7 +289,6 @@ def option(
         "since": since,
         "until": until,
         "required": False,
-        "many": False,
     }
     if isinstance(default, dict):
         copied: Any = dataclasses.field(default_factory=default.copy, metadata={_OPTION: metadata})
@@ -314,7 +311,6 @@ def required(
         "since": None,
         "until": None,
         "required": True,
-        "many": False,
     }
     return dataclasses.field(metadata={_OPTION: metadata})
 

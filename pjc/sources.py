@@ -292,12 +292,21 @@ class IrSource(Source):
 
     kind = "ir"
     what = "IR"
-    faults = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+    faults = (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    )
 
     name: str
     file: str
     written: str
     stage: str
+    module: ModuleOp = field(repr=False, compare=False)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -317,7 +326,7 @@ class IrSource(Source):
         stage = stage_of(module, file)
         if "mesh" in module.body.block.first_op.properties:  # type: ignore[union-attr]
             raise mistake(f"{file} is placed on a mesh already", "start from --emit proj, and give --mesh")
-        return cls(_symbol(module), file, written, stage)
+        return cls(_symbol(module), file, written, stage, module)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> IrSource:
@@ -347,10 +356,10 @@ class IrSource(Source):
         super().check(options)
 
     def start(self, options: Options) -> Start:
-        return Start(parse_ir(self.written, self.file))
+        return Start(self.module.clone())
 
     def dtype(self, options: Options) -> str:
-        return "f64" if _holds_f64(self.start(options).module) else "f32"
+        return "f64" if _holds_f64(self.module) else "f32"
 
 
 SOURCES: dict[str, type[Source]] = {cls.kind: cls for cls in (PjnSource, OnnxSource, IrSource)}

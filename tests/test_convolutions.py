@@ -164,7 +164,7 @@ def test_a_convolution_costs_as_much_forward_as_the_dot_over_patches_that_it_was
     )
     costs = {}
     for copies in ("exact", "factored"):
-        placement = compile_text(text, Options(batch=4, copies=copies, level=2)).placement
+        placement = compile_text(text, Options(batch=4, copies=copies, level=2)).mesh_plan
         program = placement.placed({"sample": 1, "feature": 1, "stack": 1})
         costs[copies] = CostModel(program, {}, MACHINES["cpu"]).forward()
         assert ("convolution" in str(program)) == (copies == "factored")

@@ -315,7 +315,7 @@ def test_samples_are_split_only_where_nothing_mixes_them(body: str, reason: str 
     program = only(compilation.at("placed"), proj.ProgramOp)
     split = [op.sharding.where("sample") for op in program.walk() if isinstance(op, proj.SHARDED)]
     assert any(axis is not None for axis in split) == (reason is None)
-    notes = compilation.placement.partition().notes
+    notes = compilation.mesh_plan.partition().notes
     assert notes == [] if reason is None else any(reason in note for note in notes), notes
 
 
@@ -352,12 +352,12 @@ def test_more_devices_than_constraints_leave_some_without_any() -> None:
 
 
 def test_distinct_layers_of_a_network_are_assigned_and_stacked_ones_are_not() -> None:
-    found = compile_text(NETWORKS["mlp"], Options(batch=16)).placement.assignment(2)
+    found = compile_text(NETWORKS["mlp"], Options(batch=16)).mesh_plan.assignment(2)
     assert found.devices[0][0] == "dense_0.matmul" and found.devices[1][-1] == "cross_entropy"
     assert 1 <= found.balance < 1.3
     labels = [
         label
-        for each in compile_text(NETWORKS["deep"], Options(batch=16)).placement.assignment(2).devices
+        for each in compile_text(NETWORKS["deep"], Options(batch=16)).mesh_plan.assignment(2).devices
         for label in each
     ]
     assert labels == ["cell.matmul", "relu_0.sum_relu", "out.matmul", "cross_entropy"]

@@ -160,7 +160,7 @@ def _explain(compilation: Compilation) -> None:
     from pjc.commands import mesh_report
 
     _print_explanations(console_of_stdout(), compilation.explain())
-    if compilation.placement.mesh is not None:
+    if compilation.mesh_plan.mesh is not None:
         mesh_report.show(console_of_stdout(), compilation)
 
 

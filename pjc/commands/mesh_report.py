@@ -30,7 +30,7 @@ def show(console: Console, compilation: Compilation) -> None:
     """Print for each constraint and tensor its sharding, and the collectives of an iteration."""
     from pjc.runtime.collectives import iteration_collectives
 
-    placement = compilation.placement
+    placement = compilation.mesh_plan
     assert placement.mesh is not None
     partition = placement.partition()
     say(console, "")

@@ -358,7 +358,7 @@ class _Importer:
                 if node.op not in HANDLERS or statics[names[0]].dtype.kind != "f":
                     raise
         if node.op == "DequantizeLinear" and all(name in statics or name in graph.initial for name in names):
-            self._dequantize(node, names)
+            self._dequantize(node)
             return
         kind = node.op if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{node.op}"
         handler = HANDLERS.get(kind)
@@ -383,7 +383,7 @@ class _Importer:
             raise FoldError("the model computes too much with constants")
         statics.update(zip(map(str, node.proto.output), found, strict=False))
 
-    def _dequantize(self, node: Node, names: Sequence[str]) -> None:
+    def _dequantize(self, node: Node) -> None:
         """Weights that are stored as whole numbers become the numbers they mean."""
         known = {**self.graph.initial, **self.graph.statics}
         inputs = [known[name] if name else None for name in node.inputs]

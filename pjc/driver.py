@@ -40,6 +40,7 @@ from pjc.passes.unnest import UnnestPass
 from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
 from pjc.sources import PjnSource, Source, Start, open_source
+from pjc.stage_names import EMITTED
 from pjc.universe import context, pass_factory
 
 if TYPE_CHECKING:
@@ -100,8 +101,6 @@ STAGES = (
     Stage("proj", lowered, "one program: what it takes, variables, forward pass, parts, iteration"),
     Stage("placed", placed, "every tensor says which axes of the mesh split it, if there is one"),
 )
-EMITTED = ("pjn", "ast", *(stage.name for stage in STAGES), "stablehlo", "hlo")
-"""What can be printed of a compilation."""
 
 
 @dataclass(frozen=True)

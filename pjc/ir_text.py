@@ -7,15 +7,14 @@ import struct
 from typing import TYPE_CHECKING
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
+from pjc.stage_names import STARTS
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.ir import Block, Operation, SSAValue
 
-_ROOTS = {"net.network": "net", "feas.problem": "feas", "proj.program": "proj"}
-"""The operation that a module holds at each stage."""
-STARTS = tuple(_ROOTS.values())
-"""The stages that a source can start at."""
+_ROOTS = dict(zip(("net.network", "feas.problem", "proj.program"), STARTS, strict=True))
+"""The stage of each operation that a module may hold."""
 _OPENINGS = ("builtin.module", "module", *_ROOTS)
 
 

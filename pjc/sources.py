@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pjc.diagnostics import DiagnosticError, mistake
 from pjc.fields import differing, options_of
 from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
-from pjc.ir_text import STARTS, looks_like_ir, parse_ir, stage_of
+from pjc.ir_text import looks_like_ir, parse_ir, stage_of
 from pjc.onnx import needs_onnx
 from pjc.options import LOSSES, Options
+from pjc.stage_names import STARTS
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -305,8 +306,8 @@ class IrSource(Source):
     name: str
     file: str
     written: str
-    stage: str
     module: ModuleOp = field(repr=False, compare=False)
+    stage: str
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -326,7 +327,7 @@ class IrSource(Source):
         stage = stage_of(module, file)
         if "mesh" in module.body.block.first_op.properties:  # type: ignore[union-attr]
             raise mistake(f"{file} is placed on a mesh already", "start from --emit proj, and give --mesh")
-        return cls(_symbol(module), file, written, stage, module)
+        return cls(_symbol(module), file, written, module, stage)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> IrSource:

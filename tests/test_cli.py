@@ -30,12 +30,12 @@ import pjc.commands.opt
 import pjc.dialects.ops
 import pjc.driver
 from pjc import __version__, cli, options
-from pjc.commands import compile as compile_command
 from pjc.commands.training import view as train_view
 from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.options import Options
 from pjc.passes.solvers import SOLVERS, SolverOptions
 from pjc.runtime.history import Result, Row
+from pjc.stage_names import EMITTED
 
 MODEL = """\
 const hidden = 16
@@ -159,7 +159,7 @@ def test_no_arguments_is_wrong_usage(pjc_run: Run) -> None:
 
 
 def test_choices_are_the_drivers() -> None:
-    assert compile_command.EMITTED == pjc.driver.EMITTED
+    assert EMITTED[2:-2] == tuple(stage.name for stage in pjc.driver.STAGES)
     assert set(options.LOSSES) <= {pjc.dialects.ops.operator_of(loss) for loss in pjc.dialects.ops.LOSSES}
 
 
@@ -266,7 +266,7 @@ def test_compile_writes_beside_the_source_and_sums_up(pjc_run: Run, given: list[
 
 
 def test_emit(pjc_run: Run, given: list[Options]) -> None:
-    for stage in compile_command.EMITTED:
+    for stage in EMITTED:
         assert pjc_run("net.pjn", "--emit", stage) == (0, f"{stage} of a net\n", "")
     assert pjc_run("net.pjn", "--emit", "net", "-o", "out.mlir") == (0, "", "")
     assert Path("out.mlir").read_text() == "net of a net\n"
@@ -678,7 +678,7 @@ def test_compile_for_real(pjc_run: Run, model: Path) -> None:
     assert f"parameters    {64 * 8 + 8 + 80}" in out
 
 
-@pytest.mark.parametrize("stage", compile_command.EMITTED)
+@pytest.mark.parametrize("stage", EMITTED)
 def test_emit_for_real(pjc_run: Run, model: Path, stage: str) -> None:
     code, out, err = pjc_run(model, "--emit", stage)
     marks = {"pjn": "input x", "ast": "hidden", "net": "net.", "placed": "proj.", "hlo": "HloModule"}

@@ -17,12 +17,13 @@ from pjc.api import _with_options
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.compile import require_used
 from pjc.diagnostics import CommandError, DiagnosticError, PjcError
-from pjc.driver import EMITTED, Compilation, compile_text
+from pjc.driver import Compilation, compile_text
 from pjc.fields import Choice, Number, Switch, Text, differing, option, options_of, part, required, rest
 from pjc.options import Options
 from pjc.runtime.data.dataset import DataError
 from pjc.runtime.distributed import DistributedError
 from pjc.runtime.program import ProgramError
+from pjc.stage_names import EMITTED
 
 ROOT = Path(__file__).parent.parent
 TEXT = "input x: f32[batch, 2]\ntarget y: class[batch, 2]\nparam w: f32[2, 2] = he_normal\n"

@@ -10,9 +10,10 @@ import pytest
 
 import pjc
 from pjc.diagnostics import DiagnosticError
-from pjc.driver import EMITTED, STAGES, Compilation, again
+from pjc.driver import STAGES, Compilation, again
 from pjc.options import Options
 from pjc.sources import SOURCES, IrSource, OnnxSource, PjnSource, Source, open_source, restored, source_of
+from pjc.stage_names import EMITTED
 
 TEXT = "input x: f32[batch, 2]\ntarget y: class[batch, 2]\nparam w: f32[2, 2] = he_normal\n"
 TEXT += "output z = x @ w\nrequire margin(z, y)\n"

@@ -23,6 +23,7 @@ from pjc.commands.shared import (
 from pjc.diagnostics import CommandError
 from pjc.fields import Choice, Switch, Text, differing, option, options_of, part, required
 from pjc.options import Options
+from pjc.stage_names import EMITTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pjc.driver import Compilation, Summary
     from pjc.passes.choose_representation import Explanation
 
-EMITTED = ("pjn", "ast", "net", "feas", "proj", "placed", "stablehlo", "hlo")
 
 _LINES = """pjc MODEL.pjn|MODEL.onnx [options]
        pjc train MODEL.pjn --data SOURCE [options]

@@ -107,7 +107,6 @@ STAGES = (
 class Summary:
     """What a compilation made: counts of nodes by (kind, part), sizes and seconds by stage."""
 
-    name: str
     constraints: dict[tuple[str, str], int]
     parameters: int
     copies_bytes: int
@@ -361,7 +360,6 @@ class Compilation:
                 counts[node.operator, part] += 1
         parameters = [op for op in program.walk() if isinstance(op, ops.ParameterOp)]
         return Summary(
-            self.source.name,
             dict(counts),
             sum(prod(shape_of(op.result)) for op in parameters),
             sum(prod(shape_of(op.type)) * element_bytes(op.type) for op in program.variables().values()),

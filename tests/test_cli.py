@@ -113,7 +113,6 @@ class FakeCompilation:
 
     def summary(self) -> Any:
         return SimpleNamespace(
-            name="net",
             constraints={("dot", "A"): 2, ("dot", "B"): 1, ("cross_entropy", "A"): 1},
             parameters=9610,
             copies_bytes=3 * 2**20,

@@ -9,7 +9,7 @@ from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.options import Options
-from pjc.runtime.data.parts import NORMALIZATIONS
+from pjc.runtime.data.parts import NORMALIZATIONS, Request
 
 if TYPE_CHECKING:
     from pjc.runtime.data.prepare import Request
@@ -70,10 +70,14 @@ class DataArguments:
         None, kind=Text("SOURCE"), help="what to test on, instead of a part of --data", group=_DATA
     )
     test: float | None = option(
-        None, kind=_FRACTION, help="part of --data to test on", shown="0.2", group=_DATA
+        None, kind=_FRACTION, help="part of --data to test on", shown=str(Request.test), group=_DATA
     )
     validation: float | None = option(
-        None, kind=_FRACTION, help="part of what remains to watch training with", shown="0.1", group=_DATA
+        None,
+        kind=_FRACTION,
+        help="part of what remains to watch training with",
+        shown=str(Request.validation),
+        group=_DATA,
     )
     split: tuple[float, float, float] | None = option(
         None,
@@ -217,19 +221,18 @@ def _check_processes(given: SeveralArguments) -> None:
 
 def request_of(given: DataArguments) -> Request:
     """Return which data the command line asks for, and in which parts."""
-    from pjc.runtime.data.prepare import Request, split_fractions
+    from pjc.runtime.data.prepare import split_fractions
 
-    test = 0.2 if given.test is None else given.test
-    validation = 0.1 if given.validation is None else given.validation
+    asked = {"test": given.test, "validation": given.validation}
+    parts = {name: fraction for name, fraction in asked.items() if fraction is not None}
     if given.split:
-        test, validation = split_fractions(*given.split)
+        parts["test"], parts["validation"] = split_fractions(*given.split)
     return Request(
-        given.data,
-        given.test_data,
-        given.target,
-        test,
-        validation,
-        given.normalize,
-        given.stride,
-        given.resize,
+        data=given.data,
+        test_data=given.test_data,
+        target=given.target,
+        normalize=given.normalize,
+        stride=given.stride,
+        resize=given.resize,
+        **parts,
     )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.options import Options
 from pjc.runtime.data.parts import NORMALIZATIONS, Request
-
-if TYPE_CHECKING:
-    from pjc.runtime.data.prepare import Request
 
 
 class Split(Kind):

@@ -107,8 +107,13 @@ class _Lowering:
 
     def program(self, solver: Solver) -> proj.ProgramOp:
         names = list(self.problem.part_names())
-        if not names and any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes()):
-            raise PassFailedException(f"the problem has no parts; run {', '.join(solver.parts)} first")
+        trains = names or any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes())
+        if trains and not solver.takes(names):
+            found = f"the parts {', '.join(names)}" if names else "no parts"
+            passes = ", ".join(solver.partition_passes())
+            raise PassFailedException(
+                f"{solver.name} needs {solver.invariant}, and the problem has {found}; run {passes} first"
+            )
         self.check_forms(solver)
         block = Block()
         block.add_ops(declarations(self.problem))

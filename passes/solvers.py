@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -52,6 +52,8 @@ class Solver(ABC):
     """What loops are to it: families of constraints that it projects at once, or iterations one by one."""
     parts: ClassVar[tuple[str, ...]]
     """The passes that split a problem as it needs it."""
+    invariant: ClassVar[str]
+    """What holds of a problem that they have split, as in "two parts"; :meth:`takes` checks it."""
     lowering: ClassVar[str] = "feas-to-proj"
     """The pass that lowers a problem to it; its option ``solver`` is the solver as text."""
 
@@ -78,6 +80,10 @@ class Solver(ABC):
         """Return the names of the passes that split a problem: after them the solver's invariant holds."""
         return self.parts
 
+    @abstractmethod
+    def takes(self, parts: Sequence[str]) -> bool:
+        """Return whether a problem with such parts is split as the solver needs it."""
+
     def copies(self) -> Copies:
         """Return the forms of copies that the solver allows; by default none but exact."""
         return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
@@ -92,6 +98,10 @@ class TwoSet(Solver):
 
     loops = "families"
     parts = ("feas-legalize-bipartite", "feas-bipartition")
+    invariant = "two parts"
+
+    def takes(self, parts: Sequence[str]) -> bool:
+        return len(parts) == 2
 
 
 class Cyclic(Solver):
@@ -99,6 +109,10 @@ class Cyclic(Solver):
 
     loops = "unrolled"
     parts = ("feas-levels",)
+    invariant = "parts that are projected in turn, outputs first"
+
+    def takes(self, parts: Sequence[str]) -> bool:
+        return len(parts) > 0
 
 
 _IN_AGREEMENT = "in {} all copies agree before they are projected"

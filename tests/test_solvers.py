@@ -10,16 +10,26 @@ from pathlib import Path
 
 import pytest
 from xdsl.utils.arg_spec import parse_pipeline
+from xdsl.utils.exceptions import PassFailedException
 
 from pjc.diagnostics import DiagnosticError
+from pjc.driver import compile_text
 from pjc.fields import options_of
 from pjc.options import Options
 from pjc.passes.feas_to_proj import FeasToProjPass
 from pjc.passes.solvers import DEFAULT, SOLVERS, SolverOptions, parse, users_of
-from pjc.universe import PASSES
+from pjc.universe import PASSES, context
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("pjc", "passes", "dialects", "runtime")
+TEXT = """\
+input x: f32[batch, 4]
+target y: class[batch, 3]
+param w: f32[4, 5] = he_normal
+param v: f32[5, 3] = he_normal
+output logits = relu(x @ w) @ v
+require margin(logits, y)
+"""
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -134,3 +144,10 @@ def test_a_solver_with_a_number_touches_one_file(tmp_path: Path) -> None:
     wrong = pjc("net.pjn", "--weight", "0.25")
     assert wrong.returncode == 1 and "takes no weight\nhint: it is a number of averaged" in wrong.stderr
     assert "below 1, found '1'" in pjc("net.pjn", "--weight", "1").stderr
+
+
+def test_a_solver_refuses_a_problem_that_is_split_for_another() -> None:
+    problem = compile_text(TEXT, Options(solver="cdr")).at("feas").clone()
+    wanted = "dr needs two parts, and the problem has the parts L0, L1, .*; run feas-legalize-bipartite"
+    with pytest.raises(PassFailedException, match=wanted):
+        FeasToProjPass(solver="dr").apply(context(), problem)  # what --emit feas and pjc opt would give it

@@ -337,7 +337,7 @@ UNROLLED = {
 }
 
 
-@pytest.mark.parametrize("solver", ["ap", "dr"])
+@pytest.mark.parametrize("solver", ["ap", pytest.param("dr", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", UNROLLED)
 def test_steps_that_are_written_one_after_another_become_a_loop(name: str, solver: str) -> None:
     steps, more, loops = UNROLLED[name]

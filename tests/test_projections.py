@@ -191,7 +191,7 @@ def flat(inputs: tuple[np.ndarray, ...], z: np.ndarray) -> np.ndarray:
     return np.concatenate([*rows, np.asarray(z, np.float64)[:, None]], axis=1)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_projection_is_in_the_set_and_nothing_found_is_nearer(name: str, dtype: str) -> None:
     case = CASES[name]

@@ -110,7 +110,7 @@ class _Lowering:
         trains = names or any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes())
         if trains and not solver.takes(names):
             found = f"the parts {', '.join(names)}" if names else "no parts"
-            passes = ", ".join(solver.partition_passes())
+            passes = ", ".join(solver.partition)
             raise PassFailedException(
                 f"{solver.name} needs {solver.invariant}, and the problem has {found}; run {passes} first"
             )

@@ -50,8 +50,8 @@ class Solver(ABC):
     name: ClassVar[str]
     loops: ClassVar[Literal["families", "unrolled"]]
     """What loops are to it: families of constraints that it projects at once, or iterations one by one."""
-    parts: ClassVar[tuple[str, ...]]
-    """The passes that split a problem as it needs it."""
+    partition: ClassVar[tuple[str, ...]]
+    """The names of the passes that split a problem: after them the solver's invariant holds."""
     invariant: ClassVar[str]
     """What holds of a problem that they have split, as in "two parts"; :meth:`takes` checks it."""
     lowering: ClassVar[str] = "feas-to-proj"
@@ -76,10 +76,6 @@ class Solver(ABC):
         said = [f"{name}={value!r}" for name, value in self.numbers().items() if value != own[name]]
         return self.name + (f"{{{' '.join(said)}}}" if said else "")
 
-    def partition_passes(self) -> tuple[str, ...]:
-        """Return the names of the passes that split a problem: after them the solver's invariant holds."""
-        return self.parts
-
     @abstractmethod
     def takes(self, parts: Sequence[str]) -> bool:
         """Return whether a problem with such parts is split as the solver needs it."""
@@ -97,7 +93,7 @@ class TwoSet(Solver):
     """Solvers between two parts: no edge joins two nodes of a part, so that each is projected at once."""
 
     loops = "families"
-    parts = ("feas-legalize-bipartite", "feas-bipartition")
+    partition = ("feas-legalize-bipartite", "feas-bipartition")
     invariant = "two parts"
 
     def takes(self, parts: Sequence[str]) -> bool:
@@ -108,7 +104,7 @@ class Cyclic(Solver):
     """Solvers that go through levels, outputs first; the gap is the move of a cycle."""
 
     loops = "unrolled"
-    parts = ("feas-levels",)
+    partition = ("feas-levels",)
     invariant = "parts that are projected in turn, outputs first"
 
     def takes(self, parts: Sequence[str]) -> bool:

@@ -5,7 +5,6 @@ Nothing heavy is imported until a command needs it, so that ``pjc --help`` answe
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from pjc.commands import COMMANDS
 from pjc.commands.failures import fail, report
 from pjc.diagnostics import CommandError
+from pjc.fields import nearest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,9 +44,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _refuse_misspelt_command(word: str) -> None:
     """Raise CommandError if ``word`` is no file and close to the name of a command."""
-    near = difflib.get_close_matches(word, COMMANDS, 1)
+    near = nearest(word, COMMANDS)
     if near and not Path(word).exists():
-        raise CommandError(f"there is no file {word!r}; did you mean the command {near[0]!r}?")
+        raise CommandError(f"there is no file {word!r}; did you mean the command {near!r}?")
 
 
 if __name__ == "__main__":

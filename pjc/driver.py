@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
@@ -21,13 +21,14 @@ from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import PjcError, mistake
 from pjc.dialects import feas, ops, proj
-from pjc.dialects.view import element_bytes, shape_of
+from pjc.dialects.view import shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries
 from pjc.interrupts import interrupts_wait
 from pjc.mesh import check_devices
 from pjc.mesh_plan import MeshPlan, require_memory
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
 from pjc.passes.form_convolutions import FormConvolutionsPass
@@ -45,8 +46,6 @@ from pjc.universe import context, pass_factory
 
 if TYPE_CHECKING:
     from pjc.runtime.program import Program
-
-OpT = TypeVar("OpT")
 
 Watch = Callable[[str, ModuleOp], None]
 """Called after each pass with its name and the module."""
@@ -76,7 +75,7 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
 def restated(compilation: Compilation) -> list[ModulePass]:
     """Return the passes from a network to the problem that the solver takes."""
     solver = compilation.options.method
-    return [NetToFeasPass(), FusePass(), *(pass_factory(name)()() for name in solver.partition_passes())]
+    return [NetToFeasPass(), FusePass(), *(pass_factory(name)()() for name in solver.partition)]
 
 
 def lowered(compilation: Compilation) -> list[ModulePass]:
@@ -177,7 +176,7 @@ class Compilation:
         """Within it, what only a wrong source can be the cause of is a mistake in it."""
         try:
             yield
-        except (PjcError, PassFailedException, VerifyException):
+        except PjcError:
             raise
         except self.source.faults as error:
             if os.environ.get("PJC_TRACEBACK"):
@@ -362,7 +361,7 @@ class Compilation:
         return Summary(
             dict(counts),
             sum(prod(shape_of(op.result)) for op in parameters),
-            sum(prod(shape_of(op.type)) * element_bytes(op.type) for op in program.variables().values()),
+            program.state_bytes(),
             dict(self.seconds),
         )
 
@@ -400,11 +399,6 @@ def again(record: Mapping[str, Any], **changed: Any) -> Compilation:
     source = restored(record)
     given = {name: value for name, value in record["options"].items() if name not in source.unused()}
     return Compilation(source, Options(**{**given, **changed}))
-
-
-def only(module: ModuleOp, kind: type[OpT]) -> OpT:
-    """Return the module's one op of a kind."""
-    return next(op for op in module.ops if isinstance(op, kind))
 
 
 def _verified(op: Operation, where: str) -> None:

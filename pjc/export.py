@@ -14,6 +14,7 @@ from pjc.dialects import net
 from pjc.dialects.view import shape_of
 from pjc.onnx import needs_onnx
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.files import replace_file
 from pjc.sources import Source
@@ -48,7 +49,7 @@ def _with_open_batch(source: Source, options: Options) -> tuple[ModuleOp, int | 
     A network that only takes the batch that it was compiled for is returned as it is.
     """
     module = source.start(options).module
-    network = next(op for op in module.ops if isinstance(op, net.NetworkOp))
+    network = only(module, net.NetworkOp)
     if not isinstance(network.dims.data.get("batch"), IntegerAttr) or not source.has_batch:
         return module, None
     sizes = {size for op in module.walk() for value in op.results for size in shape_of(value)}

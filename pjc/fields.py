@@ -300,19 +300,10 @@ def required(
     *, kind: Kind, help: str, metavar: str | None = None, flags: tuple[str, ...] = (), group: str = ""
 ) -> Any:
     """Return the field of an option that must be given; without ``flags`` it is told by its place."""
-    metadata = {
-        "kind": kind,
-        "told": help,
-        "group": group,
-        "flags": flags,
-        "shown": "",
-        "metavar": metavar,
-        "compared": False,
-        "since": None,
-        "until": None,
-        "required": True,
-    }
-    return dataclasses.field(metadata={_OPTION: metadata})
+    like: Any = option(
+        None, kind=kind, help=help, group=group, flags=flags, shown="", metavar=metavar, compared=False
+    )
+    return dataclasses.field(metadata={_OPTION: {**like.metadata[_OPTION], "required": True}})
 
 
 def rest(*, help: str, metavar: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.diagnostics import mistake
 from pjc.dialects.axes import MESH_AXES
 
 AUTO = "auto"
@@ -21,17 +21,17 @@ def parse_mesh(given: str | Mapping[str, int] | None) -> dict[str, int] | str | 
     if given is None or given == AUTO:
         return None if given is None else AUTO
     if not isinstance(given, str | Mapping):
-        raise _mistake(f"a mesh is a text or a mapping, found {type(given).__name__}")
+        raise mistake(f"a mesh is a text or a mapping, found {type(given).__name__}", EXAMPLE)
     words = _words(given) if isinstance(given, str) else list(given.items())
     sizes = dict.fromkeys(MESH_AXES, 1)
     seen: set[str] = set()
     for axis, size in words:
         if axis not in MESH_AXES:
-            raise _mistake(f"unknown mesh axis '{axis}'; known are {', '.join(MESH_AXES)}")
+            raise mistake(f"unknown mesh axis '{axis}'; known are {', '.join(MESH_AXES)}", EXAMPLE)
         if axis in seen:
-            raise _mistake(f"mesh axis '{axis}' is given twice")
+            raise mistake(f"mesh axis '{axis}' is given twice", EXAMPLE)
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
-            raise _mistake(f"mesh axis '{axis}' takes a whole number from 1, found {size!r}")
+            raise mistake(f"mesh axis '{axis}' takes a whole number from 1, found {size!r}", EXAMPLE)
         seen.add(axis)
         sizes[axis] = size
     return sizes
@@ -42,7 +42,7 @@ def _words(text: str) -> list[tuple[str, object]]:
     for word in text.split(","):
         axis, equals, size = (each.strip() for each in word.partition("="))
         if not equals:
-            raise _mistake(f"'{word.strip()}' is no axis of a mesh")
+            raise mistake(f"'{word.strip()}' is no axis of a mesh", EXAMPLE)
         found.append((axis, int(size) if size.isascii() and size.isdigit() else size))
     return found
 
@@ -71,8 +71,4 @@ def check_devices(sizes: Mapping[str, int]) -> None:
     if asked != found:
         cpu = jax.default_backend() == "cpu"
         advice = f"--devices {asked} makes {asked} devices of this computer's CPU" if cpu else EXAMPLE
-        raise _mistake(f"mesh {show(sizes)} is for {asked} devices, and there are {found}", advice)
-
-
-def _mistake(message: str, hint: str = EXAMPLE) -> DiagnosticError:
-    return DiagnosticError([Diagnostic(message, None, hint)])
+        raise mistake(f"mesh {show(sizes)} is for {asked} devices, and there are {found}", advice)

@@ -15,6 +15,7 @@ from pjc.dialects import feas, proj
 from pjc.mesh import AUTO, factorizations
 from pjc.passes.analysis.assignment import Assignment, assign, distinct_graph
 from pjc.passes.analysis.cost import MACHINES, CostModel, Machine, Prediction
+from pjc.passes.analysis.graph import only
 from pjc.passes.analysis.samples import batch_of, different_sizes, share_shardings
 from pjc.passes.choose_representation import ChooseRepresentationPass, explain
 from pjc.passes.partition import Partition, PartitionPass, partition
@@ -80,7 +81,7 @@ class MeshPlan:
         module = self.whole.clone()
         for each in self.passes(mesh):
             each.apply(context(), module)
-        return _program(module)
+        return only(module, proj.ProgramOp)
 
     def can_assign(self, mesh: Mapping[str, int]) -> bool:
         """Return whether the devices of the stack axis can take constraints, rather than parts of loops.
@@ -88,7 +89,7 @@ class MeshPlan:
         In a network without loops; and with one device along the feature axis, where XLA exchanges what all
         devices must compute at once.
         """
-        loops = _program(self.whole).has_loops()
+        loops = only(self.whole, proj.ProgramOp).has_loops()
         return mesh["stack"] > 1 and mesh["feature"] == 1 and not loops
 
     def assignment(self, devices: int) -> Assignment:
@@ -163,10 +164,6 @@ def require_memory(program: proj.ProgramOp, memory: int, devices: int) -> None:
             f"{memory / 2**20:,.1f} MiB",
             "give a smaller --batch; --explain shows what holds them, and --copies or -O2 may hold less",
         )
-
-
-def _program(module: ModuleOp) -> proj.ProgramOp:
-    return next(op for op in module.ops if isinstance(op, proj.ProgramOp))
 
 
 def _is_cut(program: proj.ProgramOp) -> bool:

@@ -6,9 +6,9 @@ See docs/operators.md. Nothing here is read from a file: an operator exists once
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jax import Array
 from pjc.diagnostics import PjcError
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
-from pjc.frontends.own import OWN
+from pjc.frontends.own import know
 from pjc.runtime.projections import OPERATORS, REGISTERED
 from pjc.runtime.projections.operator import Operator
 
@@ -48,6 +48,9 @@ class OwnOperator(Operator):
         for _ in range(sites):
             function = jax.vmap(function)
         return function(*map(jnp.asarray, arrays))
+
+
+know(cast(Mapping[str, type[OwnOperator]], REGISTERED))  # operator() makes no others
 
 
 def operator(
@@ -85,7 +88,7 @@ def operator(
     }
     cls: type[OwnOperator] = dataclass(frozen=True)(type(name, (OwnOperator,), made))
     _try(cls)
-    OWN[name] = REGISTERED[name] = cls
+    REGISTERED[name] = cls
     return cls
 
 

@@ -20,10 +20,11 @@ from onnx import numpy_helper
 
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import proj
-from pjc.driver import compile_text, only
+from pjc.driver import compile_text
 from pjc.onnx.importer import import_model
 from pjc.onnx.reading import checked
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.runtime.emit import Emitter
 from pjc.signature import signature_of
 

@@ -18,9 +18,10 @@ import pjc
 from pjc import cli
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import proj
-from pjc.driver import Compilation, compile_text, only
+from pjc.driver import Compilation, compile_text
 from pjc.ir_text import looks_like_ir
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.signature import signature_of
 from pjc.sources import IrSource, open_source, source_of
 

@@ -11,9 +11,10 @@ import pytest
 from pjc.commands import opt
 from pjc.dialects import feas, net, ops
 from pjc.dialects.loops import ForOp
-from pjc.driver import Compilation, compile_file, compile_text, only
+from pjc.driver import Compilation, compile_file, compile_text
 from pjc.ir_text import parse_ir
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(path for path in FOLDER.glob("*.pjn") if path.stem != "winner_bits")

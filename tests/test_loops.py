@@ -12,8 +12,9 @@ import pytest
 
 import pjc
 from pjc.dialects import ops, proj
-from pjc.driver import Compilation, compile_text, only
+from pjc.driver import Compilation, compile_text
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.passes.roll import RollPass
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.emit import Emitter, entry_points

@@ -28,10 +28,11 @@ from pjc import cli
 from pjc.diagnostics import DiagnosticError
 from pjc.dialects import proj
 from pjc.dialects.view import shape_of
-from pjc.driver import compile_text, only
+from pjc.driver import compile_text
 from pjc.mesh import factorizations, parse_mesh, show
 from pjc.options import Options
 from pjc.passes.analysis.assignment import assign
+from pjc.passes.analysis.graph import only
 from pjc.runtime.collectives import iteration_collectives
 from pjc.universe import context
 

@@ -18,10 +18,10 @@ from pjc.cli import main
 from pjc.dialects import proj
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
-from pjc.driver import compile_text, only
-from pjc.frontends.own import OWN
+from pjc.driver import compile_text
 from pjc.operators import REGISTERED
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.passes.analysis.samples import Mixed, Samples
 from pjc.runtime.projections.check import Subject, check
 
@@ -41,11 +41,10 @@ require margin(logits, y)
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
     """Leave no operator of a test to the next."""
-    before = dict(REGISTERED), dict(OWN)
+    before = dict(REGISTERED)
     yield
-    for now, then in zip((REGISTERED, OWN), before, strict=True):
-        now.clear()
-        now.update(then)  # type: ignore[arg-type]
+    REGISTERED.clear()
+    REGISTERED.update(before)
 
 
 def run_example() -> None:
@@ -97,7 +96,6 @@ def test_a_network_trains_with_one(solver: str, tmp_path: Path) -> None:
     assert np.sum(program.apply(params, x).argmax(-1) == y) >= before
     program.save(tmp_path / "a.pjx")
     REGISTERED.clear()
-    OWN.clear()
     loaded = pjc.load(tmp_path / "a.pjx")
     np.testing.assert_array_equal(loaded.apply(params, x), program.apply(params, x))
     with pytest.raises(pjc.DiagnosticError, match="unknown name 'winner'"):

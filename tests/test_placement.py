@@ -14,7 +14,8 @@ from mesh_cases import NETWORKS
 
 from pjc.dialects import proj
 from pjc.dialects.axes import MESH_AXES
-from pjc.driver import Options, compile_text, only
+from pjc.driver import Options, compile_text
+from pjc.passes.analysis.graph import only
 from pjc.passes.partition import PartitionPass
 from pjc.runtime.emit import Emitter, entry_points
 from pjc.runtime.placement import ONE_DEVICE, AssignedPlacement, MeshPlacement, placement_on

@@ -12,8 +12,9 @@ from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.parser import Parser
 
 from pjc.dialects import ops, proj
-from pjc.driver import compile_text, only
+from pjc.driver import compile_text
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.runtime.emit import Emitter
 from pjc.universe import context
 

@@ -46,7 +46,7 @@ def test_a_solver_is_its_text(name: str) -> None:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_solver_names_passes_that_there_are(name: str) -> None:
     solver = SOLVERS[name]()
-    assert {solver.lowering, *solver.partition_passes()} <= PASSES.keys()
+    assert {solver.lowering, *solver.partition} <= PASSES.keys()
     assert solver.copies().reason
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path as File
 
 import numpy as np
 import pytest
+from comparisons import compared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,26 +138,13 @@ def test_nothing_but_the_classes_knows_the_kinds_by_name() -> None:
     """No string in a pass, in the runtime or in proj that is compared is the name of a kind."""
     root = File(steps.__file__).parents[1]
     found = [
-        f"{file.relative_to(root)}:{node.lineno}"
+        f"{file.relative_to(root)}:{line}"
         for folder in ("dialects", "passes", "runtime")
         for file in (root / folder).rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if any(name in KINDS for name in _compared(node))
+        for line, name in compared(file.read_text())
+        if name in KINDS
     ]
     assert found == []
-
-
-def _compared(node: ast.AST) -> Iterator[str]:
-    """Yield the strings that a comparison, or a case of a match, is with."""
-    parts: list[ast.AST] = []
-    if isinstance(node, ast.Compare):
-        parts = [node.left, *node.comparators]
-    elif isinstance(node, ast.MatchValue):
-        parts = [node.value]
-    for part in parts:
-        for inner in ast.walk(part):
-            if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
-                yield inner.value
 
 
 SMALL = 200

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import networkx as nx
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 
 from pjc.dialects import feas, ops
+
+OpT = TypeVar("OpT")
+
+
+def only(module: ModuleOp, kind: type[OpT]) -> OpT:
+    """Return the module's one op of a kind."""
+    return next(op for op in module.ops if isinstance(op, kind))
 
 
 def problems(module: ModuleOp) -> list[feas.ProblemOp]:

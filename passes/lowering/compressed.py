@@ -8,12 +8,13 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from pjc.dialects import ops, proj
 from pjc.dialects.forms import HALFWAY
 from pjc.dialects.view import ViewOp, shape_of, tensor_like
+from pjc.passes.bipartition import PARTS
 from pjc.passes.lowering.holding import held_name, held_operands, held_type, name_of, writes_of
 
 OPERAND_FACTORS = {"held": ("c", "d"), "factored": ("cf", "de")}
 """What a halfway form holds of its first operand, and of its second; letters are names."""
 
-FIRST_PART = "A"
+FIRST_PART = PARTS[0]
 """The part that an iteration projects first. What a dot in it has agreed on is what part B wrote last, which
 the state between does not show: there c and d are written by the nodes that the dot reads."""
 

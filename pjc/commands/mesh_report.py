@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pjc.commands.shared import say, shown_bytes
 from pjc.dialects import proj
-from pjc.dialects.view import shape_of
+from pjc.dialects.view import element_bytes, shape_of
 from pjc.mesh import show as show_mesh
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def show(console: Console, compilation: Compilation) -> None:
     partition = placement.partition()
     say(console, "")
     say(console, f"mesh {show_mesh(placement.mesh)}")
-    console.print(shardings(partition.program, compilation.dtype))
+    console.print(shardings(partition.program))
     for note in partition.notes:
         say(console, note)
     for line in assigned(placement):
@@ -54,7 +54,7 @@ def show(console: Console, compilation: Compilation) -> None:
     )
 
 
-def shardings(program: proj.ProgramOp, dtype: str) -> Table:
+def shardings(program: proj.ProgramOp) -> Table:
     """Return a table of what each node gives and holds: its shape, sharding, and bytes on one device."""
     from rich.markup import escape
 
@@ -70,13 +70,12 @@ def shardings(program: proj.ProgramOp, dtype: str) -> Table:
             name = "value" if isinstance(op, proj.GatherOp) else _shown_role(op.place)
             shape = shape_of(op.sharded_type())
             split = "" if op.sharding is None else op.sharding.show()
-            width = 8 if dtype == "f64" else 4
             table.add_row(
                 "" if index else node,
                 name,
                 "x".join(map(str, shape)) or "1",
                 escape(split),
-                shown_bytes(width * prod(shape) // _pieces(program, op)),
+                shown_bytes(element_bytes(op.sharded_type()) * prod(shape) // _pieces(program, op)),
             )
     return table
 

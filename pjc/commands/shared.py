@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pjc.diagnostics import CommandError
-from pjc.fields import Number, Switch, Text, option
+from pjc.fields import Number, Switch, Text, nearest, option
 from pjc.interrupts import interrupts_wait
+from pjc.runtime.data.errors import reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -164,8 +164,8 @@ def require_source(path: Path) -> None:
         if path.is_file() and not path.read_bytes().strip():
             raise CommandError(f"{path} is empty")
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, _names_in(path.parent), 1)
-        advice = f"; did you mean {path.with_name(near[0])}?" if near else ""
+        near = nearest(path.name, _names_in(path.parent))
+        advice = f"; did you mean {path.with_name(near)}?" if near else ""
         raise CommandError(f"there is no file {path}{advice}") from None
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read: {reason(error)}") from None
@@ -176,10 +176,6 @@ def _names_in(folder: Path) -> list[str]:
         return sorted(entry.name for entry in folder.iterdir())
     except OSError:
         return []
-
-
-def reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def save_program(program: Program, path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.diagnostics import Diagnostic, DiagnosticError, mistake
 
 STANDARD = Path(__file__).resolve().parent.parent / "library"
 """The folder of the libraries that come with pjc."""
@@ -95,18 +95,14 @@ def read_source(path: Path) -> str:
     """Return the text of a source file, or raise DiagnosticError saying why it is none."""
     try:
         if path.is_dir():
-            raise _mistake(f"{path} is a folder, expected a .pjn file")
+            raise mistake(f"{path} is a folder, expected a .pjn file")
         with path.open("rb") as file:
             data = file.read(MAX_SOURCE_BYTES + 1)
     except OSError as error:
-        raise _mistake(f"cannot read {path}: {error.strerror}") from error
+        raise mistake(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MAX_SOURCE_BYTES:
-        raise _mistake(f"{path} is larger than {MAX_SOURCE_BYTES >> 20} MiB, too large for a .pjn file")
+        raise mistake(f"{path} is larger than {MAX_SOURCE_BYTES >> 20} MiB, too large for a .pjn file")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _mistake(f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#x}") from error
-
-
-def _mistake(message: str) -> DiagnosticError:
-    return DiagnosticError([Diagnostic(message)])
+        raise mistake(f"{path} is not UTF-8 text: byte {error.start} is {data[error.start]:#x}") from error

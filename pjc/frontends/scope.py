@@ -14,7 +14,7 @@ from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.names import nearest
-from pjc.frontends.own import OWN, own_function
+from pjc.frontends.own import own_function, own_names
 from pjc.frontends.values import (
     Block,
     Init,
@@ -81,7 +81,7 @@ class Scope:
 
     def names(self) -> list[str]:
         """Return every name that means something here."""
-        return [*self.values, *self.visible, *BUILTINS, *OWN]
+        return [*self.values, *self.visible, *BUILTINS, *own_names()]
 
     def bind(self, name: ast.Name, value: Value) -> None:
         self.values[name.id] = value

@@ -21,6 +21,7 @@ from xdsl.ir import Operation, SSAValue
 from pjc.dialects import net, ops, view
 from pjc.dialects.view import element_of, shape_of
 from pjc.onnx.reading import refuse
+from pjc.passes.analysis.graph import only
 from pjc.passes.analysis.windows import Convolution, Pool, as_convolution, as_pool
 
 OPSET = 18
@@ -57,7 +58,7 @@ def export_model(
     Raises:
         DiagnosticError: naming what the model cannot hold: operators of the user's own.
     """
-    network = next(op for op in module.ops if isinstance(op, net.NetworkOp))
+    network = only(module, net.NetworkOp)
     labels = {op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)}
     exporter = _Exporter(params, batch, labels)
     missing = sorted(

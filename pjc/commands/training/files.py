@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.commands.shared import reason
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
+from pjc.runtime.data.errors import reason
 
 if TYPE_CHECKING:
     from pjc.driver import Compilation

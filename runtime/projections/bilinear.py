@@ -1,8 +1,9 @@
 """The bilinear maps ``z = a * w`` whose projections have compressed forms: matrix products and convolutions.
 
 A *site* is an entry of z. It holds copies of the entries of a and of w that it multiplies. What compressed
-forms need is, for a number at every site, its mean over all copies of an entry of a (or of w), and the same
-of the number times the entry that the copy is multiplied with. Neither makes the copies.
+forms need is, for a number at every site, its sum or mean over all copies of an entry of a (or of w), and the
+same of the number times the entry that the copy is multiplied with. Neither makes the copies. An operand may
+lack axes of the sites, or have them with length 1: then its copies are at the sites along these axes too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,18 @@ class Bilinear(Protocol):
 
     def rhs_inner(self, one: Array, other: Array) -> Array:
         """Return the same for two arrays shaped as w."""
+
+    def lhs_sum(self, r: Array, a: Array) -> Array:
+        """Return, for each entry of a, the sum of r over the sites that hold a copy of it; it broadcasts."""
+
+    def rhs_sum(self, r: Array, w: Array) -> Array:
+        """Return the same for each entry of w."""
+
+    def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
+        """Return, for each entry of a, the sum over its copies of s times the entry of w beside each."""
+
+    def rhs_back(self, s: Array, a: Array, w: Array) -> Array:
+        """Return, for each entry of w, the sum over its copies of s times the entry of a beside each."""
 
     def lhs_mean(self, r: Array, a: Array) -> Array:
         """Return, for each entry of a, the mean of r over the sites that hold a copy of it; it broadcasts."""
@@ -58,21 +71,43 @@ class MatrixProduct:
         """See :class:`Bilinear`; shape ``[.., 1, M]``."""
         return _apart(jnp.sum(one * other, axis=-2))[..., None, :]
 
+    def lhs_sum(self, r: Array, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return _gathered(jnp.sum(r, axis=-1, keepdims=True), (*a.shape[:-1], 1))
+
+    def rhs_sum(self, r: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return _gathered(jnp.sum(r, axis=-2, keepdims=True), (*w.shape[:-2], 1, w.shape[-1]))
+
+    def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return _gathered(jnp.matmul(s, transposed(w)), a.shape)
+
+    def rhs_back(self, s: Array, a: Array, w: Array) -> Array:
+        """See :class:`Bilinear`; one product for all sites where a matrix is shared by all of them."""
+        if w.ndim == 2 < a.ndim == s.ndim and a.shape[:-1] == s.shape[:-1]:
+            a, s = a.reshape(-1, a.shape[-1]), s.reshape(-1, s.shape[-1])
+        return _gathered(jnp.matmul(transposed(a), s), w.shape)
+
     def lhs_mean(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.mean(r, axis=-1, keepdims=True)
+        return self.lhs_sum(r, a) / (r.size // prod(a.shape[:-1]))
 
     def rhs_mean(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.mean(r, axis=-2, keepdims=True)
+        return self.rhs_sum(r, w) / self._rhs_copies(r, w)
 
     def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.matmul(s, transposed(w)) / w.shape[-1]
+        return self.lhs_back(s, w, a) / (s.size // prod(a.shape[:-1]))
 
     def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.matmul(transposed(a), s) / a.shape[-2]
+        return self.rhs_back(s, a, w) / self._rhs_copies(s, w)
+
+    def _rhs_copies(self, s: Array, w: Array) -> int:
+        """Return the number of copies of an entry of w."""
+        return s.size // (prod(w.shape[:-2]) * w.shape[-1])
 
 
 MATRIX = MatrixProduct()
@@ -109,29 +144,44 @@ class Convolution:
         """See :class:`Bilinear`; shape ``[M]``."""
         return jnp.sum(one * other, axis=(0, 1, 2))
 
-    def lhs_mean(self, r: Array, a: Array) -> Array:
+    def lhs_sum(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`; shape ``[batch, height, width, 1]``."""
         config = [(0, 0, 0), *(self._spread_out(axis, r.shape[axis + 1]) for axis in range(2)), (0, 0, 0)]
         summed = lax.pad(jnp.sum(r, axis=-1, keepdims=True), jnp.zeros((), r.dtype), config)
-        return self._box(summed, (1, 1), "VALID") / self._copies(r)
+        return self._box(summed, (1, 1), "VALID")
 
-    def rhs_mean(self, r: Array, w: Array) -> Array:
+    def rhs_sum(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`; shape ``[M]``."""
-        return jnp.mean(r, axis=(0, 1, 2))
+        return jnp.sum(r, axis=(0, 1, 2))
 
-    def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
+    def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
         padding = [self._spread_out(axis, s.shape[axis + 1])[:2] for axis in range(2)]
         turned = jnp.swapaxes(w[::-1, ::-1], 2, 3)
-        back = _convolved(s, turned, (1, 1), padding, lhs_dilation=self.strides, rhs_dilation=self.dilation)
-        return back / self._copies(s)
+        return _convolved(s, turned, (1, 1), padding, lhs_dilation=self.strides, rhs_dilation=self.dilation)
 
-    def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
+    def rhs_back(self, s: Array, a: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
         padding = list(zip(self.low, self.high, strict=True))
         images, sites = jnp.transpose(a, (3, 1, 2, 0)), jnp.transpose(s, (1, 2, 0, 3))
         back = _convolved(images, sites, self.dilation, padding, rhs_dilation=self.strides)
-        return jnp.transpose(back, (1, 2, 0, 3)) / prod(s.shape[:-1])
+        return jnp.transpose(back, (1, 2, 0, 3))
+
+    def lhs_mean(self, r: Array, a: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[batch, height, width, 1]``."""
+        return self.lhs_sum(r, a) / self._copies(r)
+
+    def rhs_mean(self, r: Array, w: Array) -> Array:
+        """See :class:`Bilinear`; shape ``[M]``."""
+        return self.rhs_sum(r, w) / prod(r.shape[:-1])
+
+    def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return self.lhs_back(s, w, a) / self._copies(s)
+
+    def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return self.rhs_back(s, a, w) / prod(s.shape[:-1])
 
     def _box(self, x: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
         """Return the sums over windows."""
@@ -200,6 +250,14 @@ def bilinear(operator: str, fields: dict[str, Any], a: Array, w: Array) -> Bilin
 def transposed(x: Array) -> Array:
     """Return x with its last two axes swapped."""
     return jnp.swapaxes(x, -1, -2)
+
+
+def _gathered(x: Array, shape: tuple[int, ...]) -> Array:
+    """Return x summed over the axes that the shape lacks in front, or has with length 1."""
+    if x.ndim > len(shape):
+        x = jnp.sum(x, axis=tuple(range(x.ndim - len(shape))))
+    along = tuple(axis for axis, size in enumerate(shape) if size == 1 != x.shape[axis])
+    return jnp.sum(x, axis=along, keepdims=True) if along else x
 
 
 def _apart(sums: Array) -> Array:

@@ -7,7 +7,8 @@ Projection: argmin over ``l'`` in the set of ``|l' - l|^2``.
 
 Solution: with ``a_j = l_j + m``, the right logit rises to the level u, and every other falls to at most
 ``u - m``, where u is the root of ``(u - l_right) - sum max(0, a_j - u)``: the level at which a maximum's
-largest terms meet its value, found by the same Newton steps (max.py).
+largest terms meet its value, found by the same Newton steps (max.py). Demand: the same, in differences to
+``l_right``.
 
 Ties: none, the set is convex.
 
@@ -61,3 +62,14 @@ class ClassMargin(Loss):
         level = meeting_level((others,), own, (-1,), (own + jnp.max(others, axis=-1)) / 2)
         ceiling = (level - margin) * scale
         return (jnp.where(right, (level * scale)[..., None], jnp.minimum(logits, ceiling[..., None])),)
+
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        (logits,) = inputs
+        right = jnp.arange(logits.shape[-1]) == target[..., None]
+        scale = jnp.maximum(jnp.max(jnp.abs(logits), axis=-1, keepdims=True), self.margin)
+        scaled = logits / scale
+        own = jnp.sum(jnp.where(right, scaled, 0), axis=-1, keepdims=True)
+        above = jnp.where(right, 0, scaled - own + self.margin / scale)
+        nothing = jnp.zeros(logits.shape[:-1], logits.dtype)
+        level = meeting_level((above,), nothing, (-1,), jnp.max(above, axis=-1) / 2)[..., None]
+        return (scale * jnp.where(right, level, jnp.minimum(level - above, 0)),)

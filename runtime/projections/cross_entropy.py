@@ -12,6 +12,9 @@ by ``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one expone
 step. It starts from ``v = max c - L``, where the left side is at least L, and from ``y = u`` for ``u = log
 L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The largest c is made 0 first.
 
+Demand: ``-w_i`` for wrong classes, for the right one the sum of theirs, which is L less its own w without the
+difference: so a demand keeps its digits where softmax is nearly right.
+
 Ties: none, F is convex.
 
 Source: R. Corless and D. Jeffrey, "The Wright omega function" (2002); the prox of logsumexp: N. Parikh and
@@ -58,8 +61,18 @@ class CrossEntropy(Loss):
 
     def project(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
         (logits,) = inputs
-        strength = jnp.asarray(self.strength, logits.dtype)
         right = jnp.arange(logits.shape[-1]) == target[..., None]
+        return (logits + jnp.where(right, self.strength, 0) - self._shares(logits, right),)
+
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        (logits,) = inputs
+        right = jnp.arange(logits.shape[-1]) == target[..., None]
+        wrong = jnp.where(right, 0, self._shares(logits, right))
+        return (jnp.where(right, jnp.sum(wrong, axis=-1, keepdims=True), -wrong),)
+
+    def _shares(self, logits: Array, right: Array) -> Array:
+        """Return the w_i, which add up to the strength: how it is shared among the classes."""
+        strength = jnp.asarray(self.strength, logits.dtype)
         c = logits + jnp.where(right, strength, 0)
         u = c - jnp.max(c, axis=-1, keepdims=True) + log(self.strength)
         eps = jnp.finfo(u.dtype).eps
@@ -83,4 +96,4 @@ class CrossEntropy(Loss):
         above = u - v[..., None]
         y = jnp.where(above < 1, above, jnp.log(jnp.maximum(above, 1)))
         y = lax.while_loop(unfinished, advance, (jnp.zeros((), jnp.int32), v, y, v == v))[2]
-        return (c - jnp.exp(y),)
+        return jnp.exp(y)

@@ -15,6 +15,13 @@ the nearest point is the one stationary point that satisfies the second-order co
 in which no terms cancel, so that w is accurate both near t = 0 and near t = 1. Every term on the left
 increases with w, and the first two orders give a lower bound, from which a bracketed Newton starts.
 
+Response: to a demand d with the weight u it is the same problem with ``1 / u`` for the 1 above, and ``r =
+|d|`` after the mirror. Neither ``z`` nor ``z - p`` is formed, and with ``s = a + b`` the displacements are
+
+    a' - a = w (w s + b) / (1 + 2 w),        b' - b = w (w s + a) / (1 + 2 w).
+
+The gain is ``1 / u`` and the mean of ``|a|^2 + |b|^2`` over the sites. Ties as for the projection.
+
 Ties: for ``a + b = 0`` (S = 0) and ``r >= 3 D / 4 + 1`` there is no root; t = 1, the sum ``a' + b'`` has a
 known length and any direction. The direction is that of ``a + b`` if rounding left it one, else the first
 axis. (Likewise for ``a = b`` and z far below p.) Where ``z = p`` nothing moves.
@@ -81,6 +88,35 @@ class Dot(Operator):
         t = jnp.where(open_ended, 1, t)
         scale = m[..., None]
         return (new_a * scale, new_b * sign[..., None] * scale), z - sign * t
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        a, b = inputs
+        light = 1 / jnp.sqrt(jnp.asarray(weight, demand.dtype))
+        largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
+        m = jnp.maximum(jnp.maximum(largest, jnp.sqrt(jnp.abs(demand))), light)
+        m = jnp.where(m > 0, m, 1)
+        sign = jnp.where(demand < 0, -1, 1).astype(demand.dtype)
+        a, b = a / m[..., None], b / m[..., None] * sign[..., None]
+        s, d, r = a + b, a - b, jnp.abs(demand) / m / m
+        big, small = jnp.sum(s * s, axis=-1) / 4, jnp.sum(d * d, axis=-1) / 4
+        unit = (light / m) ** 2
+        w = root(big, small, unit, r)
+        # The linear solution is as good where w is below rounding, also where r has vanished.
+        linear = jnp.abs(demand) / m / jnp.maximum(2 * (big + small) + unit, _tiny(r))
+        step = jnp.where(w < jnp.finfo(w.dtype).eps / 8, linear, m * w) / (1 + 2 * w)
+        move_a = step[..., None] * (w[..., None] * s + b)
+        move_b = step[..., None] * (w[..., None] * s + a)
+
+        open_ended = (w > limit(w.dtype) / 2)[..., None]
+        half = jnp.sqrt(jnp.maximum(r - 0.75 * small - unit, 0))
+        along = half[..., None] * _direction(s)
+        move_a = jnp.where(open_ended, m[..., None] * (along - 0.75 * a - b / 4), move_a)
+        move_b = jnp.where(open_ended, m[..., None] * (along - 0.75 * b - a / 4), move_b)
+        return move_a, move_b * sign[..., None]
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        a, b = inputs
+        return 1 / weight + jnp.mean(jnp.sum(a * a, axis=-1) + jnp.sum(b * b, axis=-1))
 
 
 def root(big: Array, small: Array, unit: Array, r: Array) -> Array:

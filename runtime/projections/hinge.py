@@ -4,7 +4,8 @@ Set: none; the loss is a convex function F of the logits of a site, given its ri
 
 Projection: its prox, argmin over ``l'`` of ``|l' - l|^2 / 2 + F(l')``, entry by entry.
 
-Solution: with ``t = s_j l_j``: t where t >= 1, ``t + L`` where t <= 1 - L, else 1.
+Solution: with ``t = s_j l_j``: t where t >= 1, ``t + L`` where t <= 1 - L, else 1. Demand: ``s_j`` times
+``1 - t``, clipped to ``[0, L]``.
 
 Ties: none, F is convex.
 
@@ -51,3 +52,9 @@ class Hinge(Loss):
         sign = jnp.where(right, 1, -1).astype(logits.dtype)
         t = sign * logits
         return (sign * jnp.maximum(t, jnp.minimum(t + self.strength, 1)),)
+
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        (logits,) = inputs
+        right = jnp.arange(logits.shape[-1]) == target[..., None]
+        sign = jnp.where(right, 1, -1).astype(logits.dtype)
+        return (sign * jnp.clip(1 - sign * logits, 0, self.strength),)

@@ -6,6 +6,8 @@ Projection: argmin over ``(x', z')`` in the set of ``(x' - x)^2 + (z' - z)^2``.
 
 Solution: both become the midpoint ``(x + z) / 2``.
 
+Response: x moves by ``u d / (1 + u)``; the gain is ``(1 + u) / u``. No ties.
+
 Ties: none, the set is convex.
 
 Source: the projection onto the diagonal (consensus); N. Parikh and S. Boyd, "Proximal Algorithms" (2014),
@@ -40,3 +42,9 @@ class Identity(Operator):
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         middle = inputs[0] / 2 + z / 2
         return (middle,), middle
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        return (demand * (weight / (1 + weight)),)
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        return 1 / weight + 1

@@ -4,7 +4,7 @@ Set: ``{l : l_right >= high, l_wrong <= low}`` for each site, given its right cl
 
 Projection: argmin over ``l'`` in the set of ``|l' - l|^2``.
 
-Solution: each logit is clamped to its half-line.
+Solution: each logit is clamped to its half-line. Demand: how far it is outside of that.
 
 Ties: none, the set is convex.
 
@@ -41,3 +41,9 @@ class Margin(Loss):
         (logits,) = inputs
         right = jnp.arange(logits.shape[-1]) == target[..., None]
         return (jnp.where(right, jnp.maximum(logits, self.high), jnp.minimum(logits, self.low)),)
+
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        (logits,) = inputs
+        right = jnp.arange(logits.shape[-1]) == target[..., None]
+        rise, fall = jnp.maximum(self.high - logits, 0), jnp.minimum(self.low - logits, 0)
+        return (jnp.where(right, rise, fall),)

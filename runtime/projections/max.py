@@ -12,6 +12,10 @@ m`` or 0 for ``max(0, x_i - m)`` only raises the function. Newton starts from th
 all terms and of the largest. If z exceeds every term, one of the largest is raised instead, and meets z
 halfway.
 
+Response: where ``d > 0`` one of the largest terms rises by ``u d / (1 + u)``. Where ``d < 0`` those above a
+level l come down to it, with l the root of ``u (l - d) - sum max(0, e_i - l)`` in the differences e_i to the
+largest term, found as above, in units of ``|d|``. The gain is ``(1 + u) / u``.
+
 Ties: where one of several largest terms is to be raised, the first.
 
 Source: A. Bergmeister et al., arXiv 2506.05878; the water-filling argument is that of the projection onto
@@ -67,6 +71,30 @@ class Max(Operator):
         )
         return new, level
 
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        top = self._wide(self._largest(inputs))
+        falling = demand < 0
+        unit = jnp.where(falling, -demand, 1)
+        # Terms that are lower by |d| or more stay, however far below they are.
+        below = tuple(jnp.maximum((x - top) / self._wide(unit), -1) for x in inputs)
+        share = jnp.broadcast_to(jnp.asarray(weight / (1 + weight), demand.dtype), demand.shape)
+        level = meeting_level(below, -jnp.ones_like(demand), self.axes, -share, weight)
+        raised = self._wide(jnp.where(falling, 0, demand * share))
+        return tuple(
+            jnp.where(
+                self._wide(falling),
+                jnp.minimum(self._wide(level) - e, 0) * self._wide(unit),
+                jnp.where(first, raised, 0),
+            )
+            for e, first in zip(below, self._first_largest(inputs, top), strict=True)
+        )
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        return 1 / weight + 1
+
+    def spread(self, site: Array, like: Array) -> Array:
+        return jnp.expand_dims(site, self.axes)
+
     def _wide(self, site: Array) -> Array:
         return jnp.expand_dims(site, self.axes)
 
@@ -86,14 +114,16 @@ class Max(Operator):
         return [jnp.broadcast_to(n, shape) == self._wide(least) for n in numbers]
 
 
-def meeting_level(inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], bound: Array) -> Array:
-    """Return the root m of ``(m - z) - sum max(0, x - m)``, over all inputs and along the axes.
+def meeting_level(
+    inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], bound: Array, weight: Array | float = 1.0
+) -> Array:
+    """Return the root m of ``weight (m - z) - sum max(0, x - m)``, over all inputs and along the axes.
 
     ``bound`` is at most m.
     """
 
     def mean_above(m: Array | None) -> Array:
-        total, count = z, jnp.ones_like(z)
+        total, count = weight * z, weight * jnp.ones_like(z)
         for x in inputs:
             more = jnp.ones_like(x) if m is None else (x > jnp.expand_dims(m, axes)).astype(x.dtype)
             total = total + jnp.sum(more * x, axis=axes)

@@ -7,6 +7,8 @@ Projections: argmin over v' of ``(v' - v)^2 / 2`` plus the function, or of ``(v'
 
 Solutions: ``(v + s y) / (1 + s)``; y; v clamped to its half-line.
 
+Demands: ``s (y - v) / (1 + s)``; ``y - v``; how far v is outside of its half-line.
+
 Ties: none.
 
 Source: N. Parikh and S. Boyd, "Proximal Algorithms" (2014), sections 6.1.1 and 6.2.4.
@@ -51,6 +53,10 @@ class SquaredError(Loss):
         own = 1 / (1 + self.strength)
         return (own * value + (1 - own) * target,)
 
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        (value,) = inputs
+        return (self.strength / (1 + self.strength) * (target - value),)
+
 
 @dataclass(frozen=True)
 class Equal(Loss):
@@ -74,3 +80,8 @@ class MultiLabel(Loss):
     def project(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
         (logits,) = inputs
         return (jnp.where(target > 0.5, jnp.maximum(logits, self.high), jnp.minimum(logits, self.low)),)
+
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        (logits,) = inputs
+        rise, fall = jnp.maximum(self.high - logits, 0), jnp.minimum(self.low - logits, 0)
+        return (jnp.where(target > 0.5, rise, fall),)

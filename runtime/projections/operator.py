@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import jax.numpy as jnp
 from jax import Array
 
 
@@ -33,6 +34,48 @@ class Operator(ABC):
         that makes the pair nearest. Every finite argument gives a finite result.
         """
 
+    def bridged(self) -> Operator:
+        """Return what a sweep takes this operator for: itself, or where it jumps one that does not."""
+        return self
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        """Return how the inputs move when so much more is demanded of the value.
+
+        ``D = argmin |D|^2 + weight |g(inputs + D) - g(inputs) - demand|^2`` with ``g`` of :meth:`bridged`:
+        the weighted projection of the point of rest, as a displacement, so that a demand of any size below
+        that of the value keeps its digits. The weight is positive, a number or an array that broadcasts
+        against the demand. Every finite argument gives numbers.
+
+        Operators without a response of their own answer with their projection, at weight 1, which loses
+        demands that vanish beside the value.
+        """
+        new, _ = self.project(inputs, self.forward(*inputs) + demand)
+        return tuple(after - before for after, before in zip(new, inputs, strict=True))
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        """Return what responses are multiplied with so that a linear site passes a demand on undiminished.
+
+        A number, or an array that broadcasts against the demand. That of the projection at weight 1 is 2.
+        """
+        return 2.0
+
+    @property
+    def precise(self) -> bool:
+        """Whether the operator has a response of its own, by which small demands get through."""
+        return type(self).respond is not Operator.respond
+
+    def scaled_response(
+        self, inputs: tuple[Array, ...], demand: Array, weight: Array | float
+    ) -> tuple[Array, ...]:
+        """Return the response times the gain: what a sweep hands on, of the inputs' shapes."""
+        gain = jnp.asarray(self.gain(inputs, weight))
+        wide = gain.reshape((1,) * (demand.ndim - gain.ndim) + gain.shape)
+        return tuple(self.spread(wide, move) * move for move in self.respond(inputs, demand, weight))
+
+    def spread(self, site: Array, like: Array) -> Array:
+        """Return numbers that broadcast against values in a shape that does so against an input."""
+        return jnp.expand_dims(site, tuple(range(site.ndim, like.ndim)))
+
 
 @dataclass(frozen=True)
 class Loss(ABC):
@@ -43,3 +86,8 @@ class Loss(ABC):
     @abstractmethod
     def project(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
         """Return the projection (or prox) of the inputs, given the target of each site."""
+
+    def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        """Return what the loss demands of its inputs: how far :meth:`project` moves them."""
+        new = self.project(inputs, target)
+        return tuple(after - before for after, before in zip(new, inputs, strict=True))

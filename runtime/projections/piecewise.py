@@ -9,6 +9,13 @@ Projection: argmin over ``(x', z')`` of the set's closure of ``(x' - x)^2 + (z' 
 Solution: on the line of each piece, ``(x + a (z - b)) / (1 + a^2)``, clipped to the piece; the piece of least
 true distance wins, and the new value is the one on that piece.
 
+Response: on each piece the nearest displacement, of which the one of least weighted distance is taken;
+heights and places are measured from x, by slopes alone, and compared with staying, in units of ``|d|``. A tie
+keeps the piece on which x rests, then staying there, then the lowest. The gain is ``(1 + a^2 u) / u`` with
+that piece's slope, 1 where it is flat. Where the function jumps that is so of the *bridged* one: in place of
+a jump at e from y to y' there is the ramp ``(y' - y) clip((x - e) / h + 1/2, 0, 1)`` with ``h = |y' - y|``;
+other slopes stay, and the margin does not count. So sign is taken for ``clip(x, -1, 1)``.
+
 Ties: the lowest piece. At a jump the value is the limit along the winning piece, which is ``f(x')`` only if
 the piece ends there: ``f(x')`` itself may be the other side's.
 
@@ -23,9 +30,9 @@ Cost: O(pieces) a site.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, isfinite
+from math import copysign, inf, isfinite
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -33,6 +40,9 @@ from jax import Array
 
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.scale import site_scale
+
+ROUNDING = 1e-9
+"""Relative heights that count as rounding of the offsets, and not as jumps."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,85 @@ class Piecewise(Operator):
             best, value = jnp.where(nearer, moved, best), jnp.where(nearer, reached, value)
             least = jnp.where(nearer, score, least)
         return (best,), value
+
+    def bridged(self) -> Piecewise:
+        heights = [self._height(index, edge) for index, edge in enumerate(self.edges)]
+        ramps = [
+            (edge - abs(h) / 2, edge + abs(h) / 2, h) for edge, h in zip(self.edges, heights, strict=True)
+        ]
+        if not any(heights):
+            return replace(self, margin=0.0) if self.margin else self
+        ends = sorted({*self.edges, *(end for low, high, _ in ramps for end in (low, high))})
+        edges, slopes, offsets = [], [self.slopes[0]], [self.offsets[0]]
+        for low, high in pairwise((*ends, inf)):
+            inside = low + min(high - low, 1.0) / 2
+            piece = sum(edge < inside for edge in self.edges)
+            climbing = sum(copysign(1.0, h) for a, b, h in ramps if a < inside < b)
+            slope = self.slopes[piece] + climbing
+            if slope != slopes[-1]:
+                edges.append(low)
+                offsets.append(offsets[-1] + (slopes[-1] - slope) * low)
+                slopes.append(slope)
+        return Piecewise(tuple(edges), tuple(slopes), tuple(offsets))
+
+    def _height(self, index: int, edge: float) -> float:
+        """Return how far the function jumps at the edge above a piece; 0 where rounding alone says so."""
+        below, above = (self.slopes[i] * edge + self.offsets[i] for i in (index, index + 1))
+        size = max(abs(self.offsets[i]) + abs(self.slopes[i] * edge) for i in (index, index + 1))
+        return above - below if abs(above - below) > ROUNDING * size else 0.0
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        (x,) = inputs
+        g = self.bridged()
+        found = [g._nearest(index, x, demand, weight) for index in range(len(g.slopes))]
+        best, least = jnp.zeros_like(x), jnp.zeros_like(x)
+        for index, (move, score) in enumerate(found):
+            own = g._rests(index, x) & (score < 0)
+            best, least = jnp.where(own, move, best), jnp.where(own, score, least)
+        for move, score in found:
+            nearer = score < least
+            best, least = jnp.where(nearer, move, best), jnp.where(nearer, score, least)
+        return (best,)
+
+    def _nearest(self, index: int, x: Array, demand: Array, weight: Array | float) -> tuple[Array, Array]:
+        """Return how x best moves onto a piece, and how much farther that is than staying, over d^2."""
+        ends = (-inf, *self.edges, inf)
+        low, high = ends[index] - x, ends[index + 1] - x
+        near = jnp.clip(jnp.zeros_like(x), low, high)
+        height = self._climb(index, x)
+        slope = self.slopes[index]
+        steep = 1 + weight * slope * slope
+        along = jnp.zeros_like(x)
+        if slope:
+            wanted = (demand - height) * (weight * slope / steep) - near / steep
+            along = jnp.clip(wanted, low - near, high - near)
+        unit = jnp.where(demand == 0, 1, jnp.abs(demand))
+        move, rise = (near + along) / unit, (height + slope * along) / unit
+        return near + along, move * move + weight * rise * (rise - 2 * jnp.sign(demand))
+
+    def _climb(self, index: int, x: Array) -> Array:
+        """Return the height of the point of a piece that is nearest to x over that at x."""
+        ends = (-inf, *self.edges, inf)
+        right, left = jnp.zeros_like(x), jnp.zeros_like(x)
+        for i in range(index):
+            right = right + self.slopes[i] * (ends[i + 1] - jnp.clip(x, ends[i], ends[i + 1]))
+        for i in range(index + 1, len(self.slopes)):
+            left = left + self.slopes[i] * (jnp.clip(x, ends[i], ends[i + 1]) - ends[i])
+        return jnp.where(x < ends[index], right, jnp.where(x > ends[index + 1], -left, 0))
+
+    def _rests(self, index: int, x: Array) -> Array:
+        """Return where x is on a piece."""
+        ends = (-inf, *self.edges, inf)
+        return (x > ends[index]) & (x <= ends[index + 1])
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        (x,) = inputs
+        g = self.bridged()
+        found = jnp.ones_like(x)
+        for index, slope in enumerate(g.slopes):
+            if slope:
+                found = jnp.where(g._rests(index, x), 1 / weight + slope * slope, found)
+        return found
 
     def _line(self, index: int, x: Array) -> Array:
         """Return the value on the line of a piece."""

@@ -4,7 +4,8 @@ Set: ``{(a, b, z) : z = a b}``, a hyperbolic paraboloid for each site. Not conve
 
 Projection: argmin over ``(a', b', z')`` in the set of ``(a' - a)^2 + (b' - b)^2 + (z' - z)^2``.
 
-Solution: that of a dot product of length 1; its derivation, ties, source, exactness and cost are in dot.py.
+Solution: that of a dot product of length 1; its derivation, response, ties, source, exactness and cost are in
+dot.py.
 
 Shapes: a, b and z of one shape.
 """
@@ -34,3 +35,12 @@ class Product(Operator):
         a, b = inputs
         (a, b), value = Dot().project((a[..., None], b[..., None]), z)
         return (a[..., 0], b[..., 0]), value
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        a, b = inputs
+        moves = Dot().respond((a[..., None], b[..., None]), demand, weight)
+        return tuple(move[..., 0] for move in moves)
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        a, b = inputs
+        return Dot().gain((a[..., None], b[..., None]), weight)

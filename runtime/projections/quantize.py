@@ -8,6 +8,8 @@ Projection: argmin over ``(x', z')`` of the set's closure of ``(x' - x)^2 + (z' 
 Solution: that of a piecewise linear function of slopes 0 (piecewise.py): for each level, x clipped to the
 level's cell; the level of least true distance wins.
 
+Response: that of the bridged function, ``clip(x, first level, last level)``, and its gain (piecewise.py).
+
 Ties: the lowest level. At a midpoint q is the lower level; an upper cell is open there, so where x' comes
 to rest on its lower edge the infimum is not attained, and the value is q(x'), the lower level, as in the
 reference software. (A piecewise function, as sign and step are, has the limit there, the upper level.)
@@ -58,6 +60,18 @@ class Quantize(Operator):
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         new, _ = self._steps().project(inputs, z)
         return new, self.forward(*new)
+
+    def bridged(self) -> Piecewise:
+        first, last = self.levels[0], self.levels[-1]
+        if first == last:
+            return Piecewise((), (0.0,), (first,))
+        return Piecewise((first, last), (0.0, 1.0, 0.0), (first, 0.0, last))
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        return self.bridged().respond(inputs, demand, weight)
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        return self.bridged().gain(inputs, weight)
 
     def _steps(self) -> Piecewise:
         """Return the step function: its edges are the midpoints between neighbouring levels."""

@@ -9,6 +9,8 @@ Solution: for a given k the nearest x' is x clipped to ``[k - 1/2, k + 1/2]``, a
 ``|x - z| <= 1/2``, and at ``(x + z -+ 1/2) / 2`` for x above or below that; so the best whole k is one of the
 two around it.
 
+Response: that of the bridged function, which is the identity, and its gain (identity.py).
+
 Ties: the lower k. Halfway between two whole numbers ``f`` is the even one; where x' comes to rest there, the
 value is the k that was chosen.
 
@@ -29,6 +31,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax import Array
 
+from pjc.runtime.projections.identity import Identity
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.scale import site_scale
 
@@ -58,3 +61,12 @@ class Round(Operator):
         (one, one_score), (other, other_score) = reached(low), reached(high)
         upper = other_score < one_score
         return (jnp.where(upper, other, one),), jnp.where(upper, high, low)
+
+    def bridged(self) -> Identity:
+        return Identity()
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        return self.bridged().respond(inputs, demand, weight)
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        return self.bridged().gain(inputs, weight)

@@ -33,6 +33,18 @@ class ConstraintSet(ABC):
     def project(self, x: Array) -> Array:
         """Return the nearest point of the set, of x's shape and type; finite where x is."""
 
+    def demand(self, x: Array) -> Array:
+        """Return what the set demands of x: how far the projection moves it."""
+        return self.project(x) - x
+
+    def keep(self, latent: Array) -> Array:
+        """Return what a latent value is brought back to after a step of training by sweeps.
+
+        A step moves the latent value itself, by all that is demanded of its projection. So it is brought back
+        to the set, unless that would undo small moves that have yet to add up.
+        """
+        return self.project(latent)
+
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
         """Return the latent value that training goes on from after an update.
 
@@ -73,7 +85,8 @@ class Levels(ConstraintSet):
     """``S = {x : every entry is a level}``. Solution: the nearest level; halfway between two the lower.
 
     ``rate`` is how often a move counts when moves add up: an update moves a parameter off a level by little,
-    since the set pulls it back in every iteration.
+    since the set pulls it back in every iteration. It means nothing to sweeps, which move latent values
+    themselves.
     """
 
     name: ClassVar[str] = "levels"
@@ -85,10 +98,13 @@ class Levels(ConstraintSet):
         return Quantize(self.levels).forward(x)
 
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
+        return self.keep(latent + self.rate * (after - start))
+
+    def keep(self, latent: Array) -> Array:
         # Beyond half a step outside nothing changes, so that the way back is never long.
         below = (self.levels[1] - self.levels[0]) / 2 if len(self.levels) > 1 else 0
         above = (self.levels[-1] - self.levels[-2]) / 2 if len(self.levels) > 1 else 0
-        return jnp.clip(latent + self.rate * (after - start), self.levels[0] - below, self.levels[-1] + above)
+        return jnp.clip(latent, self.levels[0] - below, self.levels[-1] + above)
 
 
 @dataclass(frozen=True)
@@ -208,6 +224,9 @@ class Sparse(ConstraintSet):
         place = jnp.arange(rows.shape[0])[:, None], chosen
         return back(jnp.zeros_like(rows).at[place].set(rows[place]))
 
+    def keep(self, latent: Array) -> Array:
+        return latent
+
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
         return latent + (after - start)
 
@@ -230,6 +249,9 @@ class Rank(ConstraintSet):
         left, values, right = jnp.linalg.svd(x, full_matrices=False)
         r = self.rank
         return (left[..., :r] * values[..., None, :r]) @ right[..., :r, :]
+
+    def keep(self, latent: Array) -> Array:
+        return latent
 
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
         return latent + (after - start)

@@ -7,6 +7,9 @@ Projection: argmin over ``(x', z')`` in the set of ``|x' - x|^2 + (z' - z)^2``.
 Solution: with ``t = (z - o - sum c_i x_i) / (1 + sum c_i^2)`` every term moves by ``c_i t``, and ``z' = z -
 t``.
 
+Response: every term moves by ``c_i t``, with ``t = u d / (1 + u sum c_i^2)``; times the gain
+``(1 + u sum c_i^2) / u`` that is ``c_i d``. No ties.
+
 Ties: none, the set is convex.
 
 Source: the projection onto a hyperplane; H. Bauschke and P. Combettes, "Convex Analysis and Monotone
@@ -75,6 +78,20 @@ class Weighted(Operator):
             for weight, x in zip(self.weights_of(inputs), inputs, strict=True)
         )
 
+    def moves(self, inputs: tuple[Array, ...], t: Array) -> tuple[Array, ...]:
+        """Return each input's weight times t, of its shape."""
+        wide = jnp.expand_dims(t, self.axes)
+        return tuple(
+            jnp.broadcast_to(weight * wide if weight else jnp.zeros_like(wide), x.shape)
+            for weight, x in zip(self.weights_of(inputs), inputs, strict=True)
+        )
+
+    def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
+        return 1 / weight + self.norm(inputs)
+
+    def spread(self, site: Array, like: Array) -> Array:
+        return jnp.expand_dims(site, self.axes)
+
 
 @dataclass(frozen=True)
 class Sum(Weighted):
@@ -97,3 +114,6 @@ class Sum(Weighted):
                 (z / scale - self.offset / scale - self.total(tuple(x / wide for x in inputs))) / parts
             )
         return self.moved(inputs, t), z - t
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        return self.moves(inputs, demand * (weight / (1 + weight * self.norm(inputs))))

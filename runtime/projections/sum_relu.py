@@ -15,7 +15,12 @@ is nearer where
 
 the second implies z > 0 and the first. Elsewhere the linear side ends at its corner, a point of the flat one.
 
-Ties: the flat side.
+Response: to a demand d at the point of rest ``z = max(0, s)``, every term moves by ``c_i t``. From ``s > 0``,
+``t = u d / (1 + N u)``, at least ``-s / N``, which is the corner. From ``s <= 0`` the distances of the two
+sides have the squares ``u d^2`` and ``u (d - s)^2 / (1 + N u)``, so that ``t = u (d - s) / (1 + N u)`` where
+``s + (sqrt(1 + N u) - 1) d > 0``, and 0 elsewhere. The gain is that of a sum.
+
+Ties: the flat side; in a response, from which nothing moves.
 
 Source: the union of two convex sets; A. Bergmeister et al., arXiv 2506.05878.
 
@@ -63,3 +68,15 @@ class SumRelu(Weighted):
         move = jnp.where(linear, target - s, -larger(s, 0) * ((n + 1) / n))
         value = jnp.where(linear, larger(z - (target - s), 0), 0)
         return self.moved(inputs, move), value
+
+    def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
+        n = self.norm(inputs)
+        part, share = 1 / (n + 1), weight / (1 + n * weight)
+        s = self.total(tuple(x * part for x in inputs))
+        if self.offset:
+            s = s + self.offset * part
+        steepness = n * weight / (1 + jnp.sqrt(1 + n * weight))
+        rising = larger(demand * share, -s * ((n + 1) / n))
+        crossing = demand * share - s * (share * (n + 1))
+        crosses = s + steepness * (demand * part) > 0
+        return self.moves(inputs, jnp.where(s > 0, rising, jnp.where(crosses, crossing, 0)))

@@ -141,7 +141,8 @@ def _relative(
         middle = mean(rows) + mean(columns)
         u = jnp.where(middle > 0, weight / jnp.where(middle > 0, middle, 1), 0)
         q, p = u * (rows + columns), u * product.forward(one, other)
-        d = u * (demand / scale / scale)
+        # Squared after the division: XLA would divide by the square of the scale, which may vanish.
+        d = u * jnp.sign(demand) * (jnp.sqrt(jnp.abs(demand)) / scale) ** 2
         return Relative(*(jnp.broadcast_to(each, demand.shape) for each in (q, p, d)))
 
     return Relative(*lax.cond(safe, usual, rescaled))

@@ -9,8 +9,10 @@ Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsu
 Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's method takes v and all ``y_i
 = log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q = 1 / (1 + e)``, v goes up
 by ``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one exponential for each entry and
-step. It starts from ``v = max c - L``, where the left side is at least L, and from ``y = u`` for ``u = log
-L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The largest c is made 0 first.
+step. It starts from ``v = logsumexp(c) - L max softmax(c)``, which the root is above, since ``logsumexp(c - w)``
+is at least ``logsumexp(c)`` less the mean of w under softmax(c), and from ``y = u - e / (1 + e)``, ``e =
+exp(u)``, for ``u = log L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The largest c is
+made 0 first. The last step is the one that is so small that its square is rounding.
 
 Demand: ``-w_i`` for wrong classes, for the right one the sum of theirs, which is L less its own w without the
 difference: so a demand keeps its digits where softmax is nearly right.
@@ -24,13 +26,14 @@ Shapes: logits ``[*sites, C]``, targets integers ``[*sites]`` from 0 to C - 1.
 
 Exact: to rounding, relative to the larger of L and the spread of the logits.
 
-Cost: O(C) a step; measured 4 to 13 steps for L from 1e-3 to 1e3, spreads of 1e-3 to 1e6, 2 to 1000 classes.
+Cost: O(C) a step; measured 1 to 17 steps in float32 (1 to 4 for L = 1) for L from 1e-3 to 1e3, spreads of 1e-3 to
+1e6, 2 to 1000 classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, log
+from math import isfinite, log, sqrt
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -74,8 +77,10 @@ class CrossEntropy(Loss):
         """Return the w_i, which add up to the strength: how it is shared among the classes."""
         strength = jnp.asarray(self.strength, logits.dtype)
         c = logits + jnp.where(right, strength, 0)
-        u = c - jnp.max(c, axis=-1, keepdims=True) + log(self.strength)
-        eps = jnp.finfo(u.dtype).eps
+        c = c - jnp.max(c, axis=-1, keepdims=True)
+        u = c + log(self.strength)
+        eps = float(jnp.finfo(u.dtype).eps)
+        close = sqrt(eps) / 4 / (1 + self.strength)
 
         def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
             step, _, _, moving = carry
@@ -88,12 +93,15 @@ class CrossEntropy(Loss):
             excess = jnp.sum(e - e * residual * share, axis=-1) - strength
             climb = excess / jnp.sum(e * share, axis=-1)
             change = (residual + climb[..., None]) * share
-            settling = jnp.any(jnp.abs(change) > SETTLED * eps * (jnp.abs(y) + 1), axis=-1)
-            moving = settling | (jnp.abs(climb) > SETTLED * eps * (jnp.abs(v) + 1))
+            space = jnp.maximum(SETTLED * eps * (jnp.abs(v) + 1), close)
+            room = space[..., None] + SETTLED * eps * jnp.abs(y)
+            moving = jnp.any(jnp.abs(change) > room, axis=-1) | (jnp.abs(climb) > space)
             return step + 1, v + climb, y - change, moving
 
-        v = jnp.full(logits.shape[:-1], -strength, logits.dtype)
+        total = jnp.sum(jnp.exp(c), axis=-1)
+        v = jnp.log(total) - strength / total
         above = u - v[..., None]
-        y = jnp.where(above < 1, above, jnp.log(jnp.maximum(above, 1)))
+        low = jnp.exp(jnp.minimum(above, 1))
+        y = jnp.where(above < 1, above - low / (1 + low), jnp.log(jnp.maximum(above, 1)))
         y = lax.while_loop(unfinished, advance, (jnp.zeros((), jnp.int32), v, y, v == v))[2]
         return jnp.exp(y)

@@ -93,11 +93,13 @@ class Dot(Operator):
         a, b = inputs
         light = 1 / jnp.sqrt(jnp.asarray(weight, demand.dtype))
         largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
-        m = jnp.maximum(jnp.maximum(largest, jnp.sqrt(jnp.abs(demand))), light)
+        far = jnp.sqrt(jnp.abs(demand))
+        m = jnp.maximum(jnp.maximum(largest, far), light)
         m = jnp.where(m > 0, m, 1)
         sign = jnp.where(demand < 0, -1, 1).astype(demand.dtype)
         a, b = a / m[..., None], b / m[..., None] * sign[..., None]
-        s, d, r = a + b, a - b, jnp.abs(demand) / m / m
+        # Squared after the division: XLA divides by products of divisors, and here these may vanish.
+        s, d, r = a + b, a - b, (far / m) ** 2
         big, small = jnp.sum(s * s, axis=-1) / 4, jnp.sum(d * d, axis=-1) / 4
         unit = (light / m) ** 2
         w = root(big, small, unit, r)

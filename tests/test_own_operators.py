@@ -265,3 +265,78 @@ def test_samples_are_not_split_where_an_operator_reads_several_at_a_site() -> No
     program = only(compile_text(text, Options(batch=8)).at("proj"), proj.ProgramOp)
     with pytest.raises(Mixed, match=r"'winner' reads several samples at one site, \[n\] -> \[n\]"):
         Samples(program, 8)
+
+
+def answers(x: jax.Array, d: jax.Array, u: jax.Array) -> jax.Array:
+    """The response of ``x / 2``: the line's, in the metric in which values weigh u."""
+    return d * (u / 2) / (1 + u / 4)
+
+
+def loses(x: jax.Array, d: jax.Array, u: jax.Array) -> jax.Array:
+    """The same by a difference, in which small demands are lost."""
+    return (x + answers(x, d, u)) - x
+
+
+def overshoots(x: jax.Array, d: jax.Array, u: jax.Array) -> jax.Array:
+    return 2 * answers(x, d, u)
+
+
+def breaks(x: jax.Array, d: jax.Array, u: jax.Array) -> jax.Array:
+    return answers(x, d, u) + 0 / x
+
+
+@pytest.mark.parametrize(
+    ("respond", "fails"),
+    [
+        (answers, set()),
+        (loses, {"small demands"}),
+        (overshoots, {"nearest responses"}),
+        (breaks, {"finite responses", "nearest responses"}),
+    ],
+)
+def test_a_wrong_response_is_found(respond: Callable[..., jax.Array], fails: set[str]) -> None:
+    pjc.operator("half", "[] -> []", function=halve, projection=halved, respond=respond)
+    found = check(subject("half", dtype="float32"), 48)
+    assert {finding.check for finding in found if finding.failed} == fails
+    assert "small demands" in {finding.check for finding in found}
+
+
+def test_responses_and_gains_are_for_one_site() -> None:
+    pjc.operator(
+        "half",
+        "[n] -> [n]",
+        function=halve,
+        projection=halved,
+        respond=answers,
+        gain=lambda x, u: (1 + u / 4) / u,
+        bridge=halve,
+    )
+    one = REGISTERED["half"]()
+    x, d = jnp.ones((2, 5, 3)), jnp.full((2, 5, 3), 1e-9)
+    assert one.precise and one.gain((x,), 0.1).shape == (2, 5, 1)
+    np.testing.assert_allclose(one.scaled_response((x,), d, 0.1)[0], d / 2, rtol=1e-6)
+    bridged = one.bridged()
+    np.testing.assert_allclose(bridged.project((x,), x)[1], halved(x, x)[1], rtol=1e-6)
+    assert bridged.bridged() is bridged
+
+
+def test_without_a_response_the_projection_answers() -> None:
+    pjc.operator("half", "[] -> []", function=halve, projection=halved)
+    one, x, d = REGISTERED["half"](), jnp.array([3.0]), jnp.array([1.0])
+    assert not one.precise and one.gain((x,), 1e-3) == 2
+    np.testing.assert_allclose(one.respond((x,), d, 1e-3)[0], answers(x, d, 1.0), rtol=1e-6)
+    assert "small demands" not in {finding.check for finding in check(subject("half"), 8)}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bridge": halve}, "'half' has a bridge but no response"),
+        ({"gain": lambda x, u: u}, "'half' has a gain but no response"),
+        ({"respond": lambda x, d, u: (x, x)}, "the response of 'half' returns"),
+        ({"respond": answers, "gain": lambda x, u: jnp.stack([u, u])}, "the gain of 'half' returns"),
+    ],
+)
+def test_responses_that_do_not_fit_are_refused(given: dict, message: str) -> None:
+    with pytest.raises(pjc.PjcError, match=message):
+        pjc.operator("half", "[] -> []", function=halve, projection=halved, **given)

@@ -48,6 +48,7 @@ Rows = np.ndarray
 Function = Callable[[Rows], Rows]
 Draw = Callable[[np.random.Generator, int], tuple[list[np.ndarray], np.ndarray]]
 VALUE_WEIGHTS = (10.0, 1.0, 1e-2, 1e-4)
+TRIED = [pytest.param(u, marks=() if u in (10.0, 1e-2) else pytest.mark.slow) for u in VALUE_WEIGHTS]
 STAIRS = Piecewise((0.0, 0.3), (0.0, 0.0, 0.5), (0.0, 1.0, 0.0))
 """Two jumps whose ramps overlap."""
 STEP = Piecewise((0.0,), (0.0, 0.0), (0.0, 1.0), margin=0.1)
@@ -201,7 +202,7 @@ def along(
 
 
 def level_least(case: Case, x: Rows, demand: Rows, weight: float, flip: int) -> tuple[Rows, Rows]:
-    """The best height of the largest term: those above come down to it; below all, the first largest rises."""
+    """The best height of the largest term: those above come down to it, or the first largest rises."""
     terms = flip * x
     top = np.max(terms, axis=1, keepdims=True)
     first = np.arange(x.shape[1]) == np.argmax(terms, axis=1)[:, None]
@@ -268,7 +269,7 @@ def references(name: str, weight: float) -> tuple[Rows, Rows]:
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
-@pytest.mark.parametrize("weight", VALUE_WEIGHTS)
+@pytest.mark.parametrize("weight", TRIED)
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_found_is_nearer_than_a_response(name: str, weight: float, dtype: str) -> None:
     case, (inputs, demand) = CASES[name], drawn(CASES[name])
@@ -294,7 +295,7 @@ def test_nothing_found_is_nearer_than_a_response(name: str, weight: float, dtype
     wrong = ~(value(mine) <= lowest + room * still + blurred)
     assert not wrong.any(), describe(wrong, x, d, mine, best, value)
     if dtype == "float64":
-        missed = ~(lowest <= value(mine) + 1e-6 * still + blurred)
+        missed = ~(lowest <= value(mine) * (1 + 1e-6) + 1e-13 * still + blurred)
         assert np.mean(missed) <= 0.01, describe(
             missed, x, d, mine, best, value
         )  # the search is worth its name
@@ -402,7 +403,7 @@ def test_weights_may_differ_from_site_to_site(name: str) -> None:
 # --- small demands, extremes ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", [1e-3, 1e-7, 1e-30])
+@pytest.mark.parametrize("part", [pytest.param(1e-7, marks=pytest.mark.slow), 1e-30])
 @pytest.mark.parametrize("name", CASES)
 def test_small_demands_get_through_in_float32(name: str, part: float) -> None:
     case = CASES[name]
@@ -427,7 +428,7 @@ def extremes(dtype: str) -> np.ndarray:
     return np.array([0, 1, -1, info.tiny, -info.tiny, info.max / 8, -info.max / 8, 1e-30, 1e15], dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_no_extreme_gives_a_nan(name: str, dtype: str) -> None:
     case, generator = CASES[name], np.random.default_rng(0)
@@ -435,8 +436,9 @@ def test_no_extreme_gives_a_nan(name: str, dtype: str) -> None:
     with precision(dtype):
         inputs = tuple(jnp.asarray(generator.choice(extremes(dtype), (3000, *shape))) for shape in shapes)
         demand = jnp.asarray(generator.choice(extremes(dtype), 3000))
+        respond = jax.jit(case.operator.respond)
         for weight in VALUE_WEIGHTS:
-            for move in jax.jit(case.operator.respond)(inputs, demand, weight):
+            for move in respond(inputs, demand, weight):
                 assert not np.any(np.isnan(move)), np.flatnonzero(np.isnan(np.asarray(move)))[:3]
 
 
@@ -447,7 +449,7 @@ STRENGTHS = {name: ("strength" in loss(name).__dataclass_fields__) for name in L
 @pytest.mark.parametrize("name", LOSSES)
 def test_demands_of_losses_are_how_far_the_projection_moves(name: str, dtype: str) -> None:
     generator = np.random.default_rng(2)
-    for spread in (1e-3, 1.0, 30.0):
+    for spread in (1e-3, 30.0):
         value = (spread * generator.normal(size=(200, 5))).astype(dtype)
         target = generator.integers(0, 5, 200)
         if name in ("squared_error", "equal", "multi_label"):
@@ -557,7 +559,9 @@ def copies(product: Bilinear, a: jax.Array, w: jax.Array) -> tuple[Callable, ...
     )
 
 
-@pytest.mark.parametrize("size", [1e-6, 1.0, 1e3, 1e9])
+@pytest.mark.parametrize(
+    "size", [pytest.param(1e-6, marks=pytest.mark.slow), 1.0, pytest.param(1e9, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", MAPS)
 def test_compressed_responses_are_sums_over_all_copies(name: str, size: float) -> None:
     product, one, other = MAPS[name]
@@ -615,9 +619,10 @@ def test_the_scale_of_the_data_does_not_matter(size: float, part: float) -> None
     for dtype in ("float32", "float64"):
         with precision(dtype):
             made.append(found(*(jnp.asarray(each, dtype) for each in (a, w, d))))
-    least = float(np.finfo(np.float32).tiny) * 1e3
-    for one, other in zip(*made, strict=True):
-        np.testing.assert_allclose(one, other, rtol=3e-5, atol=least)
+    (sigma, rho), exact = made
+    np.testing.assert_allclose(sigma, exact[0], rtol=3e-5)
+    # Both go with entries of one size, so that rho counts beside sigma alone.
+    np.testing.assert_allclose(rho, exact[1], rtol=3e-5, atol=1e-9 * float(np.max(np.abs(exact[0]))))
 
 
 @pytest.mark.parametrize("part", [1.0, 1e-7, 1e-30])

@@ -15,7 +15,8 @@ USAGE = Usage(
     prog="pjc check-operator",
     usage="pjc check-operator FILE.py [NAME ..] [options]",
     description="Runs a Python file that registers operators, and tests their projections: whether they\n"
-    "are finite, in the set, idempotent, and no farther than any point that a search finds.",
+    "are finite, in the set, idempotent, and no farther than any point that a search finds; and their\n"
+    "responses, if they have any: finite, nearest, and as good for small demands.",
 )
 
 

@@ -1,5 +1,8 @@
 """Check that an operator's projection is what it says: feasible, nearest, idempotent and finite.
 
+So is its response, if it has one: nearest in the metrics of several weights, finite, and as good for small
+demands.
+
 Nearest is checked against points of the graph that a search finds: drawn around the given point, around the
 projection and all over, and around the best of them again, closer and closer. That finds a nearer point where
 one is far away or near; it proves nothing.
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -19,6 +22,10 @@ from pjc.runtime.projections.operator import Operator
 
 Point = NDArray[np.float64]
 ROUNDS, DRAWN = 24, 400
+VALUE_WEIGHTS = (10.0, 1.0, 1e-2, 1e-4)
+"""In which the responses are tried."""
+SMALL = (1e-3, 1e-5, 1e-7)
+"""Demands, as parts of the inputs, of which a response is to be the same part; the last in the type checked."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,21 @@ class Subject:
         inputs, value = self.split(rows)
         return self.joined(*self._project(inputs, value))
 
+    def responses(self, inputs: Point, demands: Point, weight: float) -> Point:
+        """Return how the inputs of rows move."""
+        given, demand = self.split(np.concatenate([inputs, demands], axis=1))
+        moves = self._respond(given, demand, weight)
+        return np.concatenate(
+            [np.asarray(move, np.float64).reshape(len(inputs), -1) for move in moves], axis=1
+        )
+
+    def bridged_values(self, inputs: Point) -> Point:
+        """Return the values, at the inputs of rows, of what a sweep takes the operator for."""
+        given, _ = self.split(
+            np.concatenate([inputs, np.zeros((len(inputs), self.width - self.free))], axis=1)
+        )
+        return np.asarray(self._bridge(*given), np.float64).reshape(len(inputs), -1)
+
     def on_graph(self, rows: Point) -> Point:
         """Return the rows with their values replaced by those of the function."""
         inputs, _ = self.split(rows)
@@ -85,6 +107,14 @@ class Subject:
         return jax.jit(self.operator.forward)
 
     @functools.cached_property
+    def _bridge(self) -> Callable[..., object]:
+        return jax.jit(self.operator.bridged().forward)
+
+    @functools.cached_property
+    def _respond(self) -> Callable[..., Sequence[object]]:
+        return jax.jit(self.operator.respond)
+
+    @functools.cached_property
     def _project(self) -> Callable[..., tuple[Sequence[object], object]]:
         return jax.jit(self.operator.project)
 
@@ -94,13 +124,20 @@ def check(subject: Subject, samples: int, seed: int = 0) -> list[Finding]:
     with jax.enable_x64(subject.dtype == "float64"):
         rows = _drawn(subject, samples, np.random.default_rng(seed))
         after = subject.projected(rows)
-        return [
+        found = [
             _finite(subject, seed),
             _feasible(subject, rows, after, seed),
             _idempotent(subject, rows, after),
             _members(subject, rows),
             _nearest(subject, rows, after, seed),
         ]
+        if subject.operator.precise:
+            found += [
+                _finite_responses(subject, seed),
+                _nearest_responses(subject, rows, seed),
+                _small_demands(subject, rows),
+            ]
+        return found
 
 
 def _drawn(subject: Subject, samples: int, generator: np.random.Generator) -> Point:
@@ -204,5 +241,97 @@ def _nearest(subject: Subject, rows: Point, after: Point, seed: int) -> Finding:
         lambda i: (
             f"{_show(rows[i])} goes to {_show(after[i])} at the square distance {mine[i]:.6g}, but "
             f"{_show(best[i])} is on the graph at {least[i]:.6g}"
+        ),
+    )
+
+
+def _asked(subject: Subject, row: Point) -> str:
+    return f"{_show(row[: subject.free])} asked for {_show(row[subject.free :])}"
+
+
+def _finite_responses(subject: Subject, seed: int) -> Finding:
+    """Whether large, tiny and mixed inputs and demands give a NaN."""
+    info = np.finfo(subject.dtype)
+    extremes = np.array([0, 1, -1, info.tiny, -info.tiny, info.max / 8, -info.max / 8, 1e-30, 1e15])
+    rows = np.random.default_rng(seed).choice(extremes, (200, subject.width))
+    inputs, demands = rows[:, : subject.free], rows[:, subject.free :]
+    wrong = np.zeros(len(rows), bool)
+    for weight in VALUE_WEIGHTS:
+        wrong |= np.isnan(subject.responses(inputs, demands, weight)).any(axis=1)
+    return _found(
+        "finite responses", wrong, lambda i: f"the response of {_asked(subject, rows[i])} has a NaN"
+    )
+
+
+def _nearest_responses(subject: Subject, rows: Point, seed: int) -> Finding:
+    """Whether the search finds a displacement of less weighted distance."""
+    inputs, demands = rows[:, : subject.free], rows[:, subject.free :]
+    rest = subject.bridged_values(inputs)
+    said: dict[int, str] = {}
+    wrong = np.zeros(len(rows), bool)
+    for weight in VALUE_WEIGHTS:
+        mine = subject.responses(inputs, demands, weight)
+        best, least = _searched(subject, inputs, rest + demands, weight, mine, seed)
+        own = _weighted(subject, inputs, inputs + mine, rest + demands, weight)
+        size = 1 + np.max(np.abs(np.concatenate([rows, rest], axis=1)), axis=1)
+        worse = ~(own <= least + 10 * subject.tolerance * (own + np.minimum(weight, 1) * size**2))
+        said |= {
+            int(i): f"{_asked(subject, rows[i])} with the weight {weight:g} moves by {_show(mine[i])} at the "
+            f"square distance {own[i]:.6g}, but {_show(best[i] - inputs[i])} is at {least[i]:.6g}"
+            for i in np.flatnonzero(worse & ~wrong)
+        }
+        wrong |= worse
+    return _found("nearest responses", wrong, lambda i: said[i])
+
+
+def _searched(
+    subject: Subject, inputs: Point, targets: Point, weight: float, mine: Point, seed: int
+) -> tuple[Point, Point]:
+    """Return the best inputs that a search finds, around the given ones and where they moved, and how far."""
+    generator = np.random.default_rng(seed)
+    best, least = inputs.copy(), _weighted(subject, inputs, inputs, targets, weight)
+    reach = np.sqrt(least)[:, None]  # what moves farther is farther
+    for number in range(ROUNDS):
+        for centre in (inputs, inputs + mine, best) if number < 6 else (best,):
+            wide = np.repeat(reach, DRAWN, axis=0) * 0.6**number
+            noise = generator.normal(size=(len(inputs) * DRAWN, subject.free))
+            points = np.repeat(centre, DRAWN, axis=0) + wide * noise
+            one, other = (np.repeat(each, DRAWN, axis=0) for each in (inputs, targets))
+            distances = _weighted(subject, one, points, other, weight).reshape(len(inputs), DRAWN)
+            distances = np.where(np.isnan(distances), np.inf, distances)
+            chosen = np.argmin(distances, axis=1)
+            found = distances[np.arange(len(inputs)), chosen]
+            nearer = found < least
+            best[nearer] = points.reshape(len(inputs), DRAWN, -1)[np.arange(len(inputs)), chosen][nearer]
+            least = np.minimum(least, found)
+    return best, least
+
+
+def _weighted(subject: Subject, inputs: Point, points: Point, targets: Point, weight: float) -> Point:
+    """Return how far points of the graph are from inputs and targets, squared, values weighing so much."""
+    away = subject.bridged_values(points) - targets
+    total: Point = np.sum((points - inputs) ** 2, axis=1) + weight * np.sum(away**2, axis=1)
+    return total
+
+
+def _small_demands(subject: Subject, rows: Point) -> Finding:
+    """Whether the response to a small demand is the same part of it, however small, at smooth points."""
+    inputs = rows[:, : subject.free]
+    size = np.max(np.abs(inputs), axis=1, keepdims=True)
+    demands = np.where(rows[:, subject.free :] < 0, -1.0, 1.0) * size
+    exact = replace(subject, dtype="float64")
+    with jax.enable_x64(True):
+        wide = [exact.responses(inputs, part * demands, 1e-2) / part for part in SMALL]
+    least = subject.responses(inputs, SMALL[-1] * demands, 1e-2) / SMALL[-1]
+    scale = np.max(np.abs(wide[0]), axis=1)
+    bent = np.max([np.max(np.abs(one - wide[0]), axis=1) for one in wide], axis=0)
+    smooth = (bent <= 0.02 * scale) & (size[:, 0] > 0)
+    lost = ~(np.max(np.abs(least - wide[0]), axis=1) <= 0.05 * scale)
+    return _found(
+        "small demands",
+        smooth & lost,
+        lambda i: (
+            f"{_asked(subject, np.concatenate([inputs[i], SMALL[-1] * demands[i]]))} moves by "
+            f"{_show(SMALL[-1] * least[i])}, {SMALL[0] / SMALL[-1]:g} times as much by {_show(SMALL[0] * wide[0][i])}"
         ),
     )

@@ -4,15 +4,15 @@ Set: none; the loss is a convex function F of the logits of a site, given its ri
 
 Projection: its prox, argmin over ``l'`` of ``|l' - l|^2 / 2 + F(l')``.
 
-Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsumexp(l')`` the entries of
-``w = L softmax(l')`` solve ``w_i + log w_i = log L + c_i - v``, so ``w_i = omega(log L + c_i - v)`` with
+Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsumexp(l')`` the entries of ``w
+= L softmax(l')`` solve ``w_i + log w_i = log L + c_i - v``, so ``w_i = omega(log L + c_i - v)`` with
 Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's method takes v and all ``y_i
 = log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q = 1 / (1 + e)``, v goes up
 by ``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one exponential for each entry and
-step. It starts from ``v = logsumexp(c) - L max softmax(c)``, which the root is above, since ``logsumexp(c - w)``
-is at least ``logsumexp(c)`` less the mean of w under softmax(c), and from ``y = u - e / (1 + e)``, ``e =
-exp(u)``, for ``u = log L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The largest c is
-made 0 first. The last step is the one that is so small that its square is rounding.
+step. It starts from ``v = logsumexp(c) - L max softmax(c)``, which the root is above, since ``logsumexp(c -
+w)`` is at least ``logsumexp(c)`` less the mean of w under softmax(c), and from ``y = u - e / (1 + e)``, ``e
+= exp(u)``, for ``u = log L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The
+largest c is made 0 first. The last step is the one that is so small that its square is rounding.
 
 Demand: ``-w_i`` for wrong classes, for the right one the sum of theirs, which is L less its own w without the
 difference: so a demand keeps its digits where softmax is nearly right.
@@ -26,8 +26,8 @@ Shapes: logits ``[*sites, C]``, targets integers ``[*sites]`` from 0 to C - 1.
 
 Exact: to rounding, relative to the larger of L and the spread of the logits.
 
-Cost: O(C) a step; measured 1 to 17 steps in float32 (1 to 4 for L = 1) for L from 1e-3 to 1e3, spreads of 1e-3 to
-1e6, 2 to 1000 classes.
+Cost: O(C) a step; measured 1 to 17 steps in float32 (1 to 4 for L = 1) for L from 1e-3 to 1e3, spreads of
+1e-3 to 1e6, 2 to 1000 classes.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ ROUNDS, DRAWN = 24, 400
 VALUE_WEIGHTS = (10.0, 1.0, 1e-2, 1e-4)
 """In which the responses are tried."""
 SMALL = (1e-3, 1e-5, 1e-7)
-"""Demands, as parts of the inputs, of which a response is to be the same part; the last in the type checked."""
+"""Demands, as parts of the inputs, of which a response is to be the same part."""
 
 
 @dataclass(frozen=True)
@@ -332,6 +332,7 @@ def _small_demands(subject: Subject, rows: Point) -> Finding:
         smooth & lost,
         lambda i: (
             f"{_asked(subject, np.concatenate([inputs[i], SMALL[-1] * demands[i]]))} moves by "
-            f"{_show(SMALL[-1] * least[i])}, {SMALL[0] / SMALL[-1]:g} times as much by {_show(SMALL[0] * wide[0][i])}"
+            f"{_show(SMALL[-1] * least[i])}, {SMALL[0] / SMALL[-1]:g} times as much "
+            f"by {_show(SMALL[0] * wide[0][i])}"
         ),
     )

@@ -54,6 +54,9 @@ class Solver(ABC):
     """The names of the passes that split a problem: after them the solver's invariant holds."""
     invariant: ClassVar[str]
     """What holds of a problem that they have split, as in "two parts"; :meth:`takes` checks it."""
+    outer: ClassVar[bool] = False
+    """Whether it goes once through the network and makes a displacement, which an outer step moves by; the
+    others iterate, and what they arrive at are the parameters after a batch."""
     lowering: ClassVar[str] = "feas-to-proj"
     """The pass that lowers a problem to it; its option ``solver`` is the solver as text."""
 
@@ -311,6 +314,11 @@ def _made(name: str, numbers: Mapping[str, float], of: Mapping[str, float] | Non
 def users_of(number: str) -> list[str]:
     """Return the names of the solvers that take a number."""
     return [cls.name for cls in SOLVERS.values() if number in cls.defaults()]
+
+
+def of_kind(outer: bool) -> tuple[str, ...]:
+    """Return the names of the solvers that make a displacement, or of those that iterate."""
+    return tuple(cls.name for cls in SOLVERS.values() if cls.outer == outer)
 
 
 class SolverKind(Kind):

@@ -127,6 +127,8 @@ class Compilation:
 
     def __post_init__(self) -> None:
         self.source.check(self.options)
+        if "solver" not in self.source.unused():
+            self.options.require_used_by(self.options.method)
 
     @cached_property
     def start(self) -> Start:
@@ -221,7 +223,7 @@ class Compilation:
         """How the program is placed on its mesh."""
         problem = None if self.source.stage == "proj" else only(self.at("feas"), feas.ProblemOp)
         options = self.options
-        return MeshPlan(self.at("proj"), problem, self.chooser(), options.mesh, options.iterations)
+        return MeshPlan(self.at("proj"), problem, self.chooser(), options.mesh, options.repeats)
 
     def require_memory(self) -> None:
         """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between."""
@@ -269,7 +271,7 @@ class Compilation:
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
         return Program(
-            signature_of(whole, self.options.iterations),
+            signature_of(whole, self.options.repeats),
             entry_points(Emitter(whole), self.options.products, on_mesh),
             self.texts(),
             for_batch=again,

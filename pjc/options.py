@@ -16,13 +16,17 @@ from pjc.diagnostics import mistake
 from pjc.dialects.forms import FORMS
 from pjc.fields import MAX_NUMBER, Choice, Kind, Number, Switch, option, options_of, plain
 from pjc.mesh import parse_mesh
-from pjc.passes.solvers import SolverOptions
+from pjc.outer_options import OuterOptions
+from pjc.passes.solvers import Solver, of_kind
+from pjc.runtime.outer_settings import RATED, outer_of
 from pjc.runtime.products import PRODUCTS
 
 DTYPES = ("f32", "f64")
 COPIES = ("auto", *FORMS)
 LOSSES = ("cross_entropy", "margin", "squared_error")
 """Those that a network without a loss can be given with ``--loss``."""
+ITERATIONS = 50
+"""How many iterations an update has, of a solver that iterates, where nothing is said."""
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -131,15 +135,20 @@ _ONNX = "ONNX models (pip install 'pjc[onnx]')"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SolverOptions):
+class Options(OuterOptions):
     """How to compile; docs/options.md lists the options. Those that a source does not use are refused.
 
     Raises:
         DiagnosticError: for a value that is out of its range, and for values that do not go together.
     """
 
-    iterations: int = option(
-        50, kind=Number(whole=True, low=1), help="iterations on a batch", group="solver", since="placed"
+    iterations: int | None = option(
+        None,
+        kind=Number(whole=True, low=1),
+        help=lambda: f"iterations on a batch, of {', '.join(of_kind(outer=False))}",
+        shown=str(ITERATIONS),
+        group="solver",
+        since="placed",
     )
     level: int = option(
         2,
@@ -228,6 +237,20 @@ class Options(SolverOptions):
             raise mistake(f"products of {self.products} are for networks in f32, found {self.dtype}")
 
     @property
+    def repeats(self) -> int:
+        """How many iterations a batch has; 1 for a solver that goes once through the network."""
+        return 1 if self.method.outer else self.iterations or ITERATIONS
+
+    def require_used_by(self, solver: Solver) -> None:
+        """Raise DiagnosticError for an option that is given and makes no difference to the solver."""
+        self.require_outer(solver)
+        if solver.outer and self.iterations is not None:
+            raise mistake(
+                f"iterations does not apply to the solver {solver}, which goes once through the network",
+                f"it is for {', '.join(of_kind(outer=False))}",
+            )
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The forms of copies that were asked for."""
         return (self.copies,) if isinstance(self.copies, str) else tuple(self.copies)
@@ -238,13 +261,24 @@ class Options(SolverOptions):
 
     def compared(self) -> dict[str, str | int | float]:
         """Return what a resumed run must have as it was, by name, as text where it is no number."""
-        kept = {each.name for each in options_of(type(self)) if each.compared}
-        return {name: _shown(value) for name, value in plain(self).items() if name in kept}
+        said = self._resolved()
+        found = {}
+        for each in options_of(type(self)):
+            if each.compared:
+                value = said.get(each.name, getattr(self, each.name))
+                found[each.name] = _shown(None if value is None else each.kind.plain(value))
+        return found
+
+    def _resolved(self) -> dict[str, Any]:
+        """Return what holds where nothing was said, so that a run in which it is said is no other one."""
+        outer = outer_of(self)
+        same = {name: getattr(outer, name) for name in (*RATED, "clip", "accumulate", "freeze")}
+        return {**same, "outer": self.outer or outer.name, "iterations": self.repeats}
 
 
 def _shown(value: Any) -> str | int | float:
     if isinstance(value, Mapping):
         return " ".join(f"{name}={number}" for name, number in sorted(value.items()))
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

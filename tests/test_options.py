@@ -102,7 +102,7 @@ def test_unknown_keywords_give_the_nearest_name() -> None:
 def test_the_signature_of_compile_has_every_option() -> None:
     parameters = inspect.signature(pjc.compile).parameters
     assert list(parameters) == ["source", *(each.name for each in options_of(Options))]
-    assert parameters["iterations"].default == 50 and parameters["iterations"].kind.name == "KEYWORD_ONLY"
+    assert parameters["iterations"].default is None and parameters["iterations"].kind.name == "KEYWORD_ONLY"
     assert list(inspect.signature(pjc.load).parameters) == ["path"]
 
 

@@ -14,6 +14,7 @@ from pjc.diagnostics import mistake
 from pjc.driver import Compilation, again
 from pjc.fields import options_of, require_known
 from pjc.options import Options
+from pjc.runtime.outer_settings import is_transformation, outer_of
 from pjc.runtime.program import Program
 from pjc.sources import Source, source_of
 
@@ -86,8 +87,13 @@ def compile(source: Given, options: Options) -> Program:
     return Compilation(source_of(source), options).program()
 
 
-def load(path: str | Path) -> Program:
+def load(path: str | Path, outer: Any = None) -> Program:
     """Return the program of a ``.pjx`` file. Nothing in the file is executed.
+
+    Args:
+        path: the file.
+        outer: an optax transformation that takes the place of the file's outer step, or is the one that the
+            network was compiled with: files hold those that are known by name alone.
 
     Raises:
         pjc.runtime.artifact.ArtifactError: if the file is missing, truncated, altered, or of another format.
@@ -102,4 +108,11 @@ def load(path: str | Path) -> Program:
         found = again(record)
         export(found.source, found.options, params, to)
 
-    return read(path, recompile=lambda record, size: again(record, batch=size).program(), export=write)
+    if outer is not None and not is_transformation(outer):
+        raise mistake(f"load takes an optax transformation as outer, found {type(outer).__name__}")
+    return read(
+        path,
+        recompile=lambda record, size: again(record, batch=size).program(),
+        export=write,
+        outer=None if outer is None else lambda record: outer_of(again(record).options).with_own(outer),
+    )

@@ -37,15 +37,17 @@ from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
+from pjc.passes.solvers import parse
 from pjc.passes.unnest import UnnestPass
 from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
+from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, START, STEP, WEIGHTED, outer_of
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.stage_names import EMITTED
 from pjc.universe import context, pass_factory
 
 if TYPE_CHECKING:
-    from pjc.runtime.program import Program
+    from pjc.runtime.program import Program, Signature
 
 Watch = Callable[[str, ModuleOp], None]
 """Called after each pass with its name and the module."""
@@ -270,15 +272,28 @@ class Compilation:
             share = self.mesh_plan.share(whole, self._smaller if self.source.has_batch else None)
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
+        signature = signature_of(whole, self.options.repeats)
+        own = (START, STEP, STEP + WEIGHTED) if outer_of(self.options).name == CUSTOM else ()
         return Program(
-            signature_of(whole, self.options.repeats),
-            entry_points(Emitter(whole), self.options.products, on_mesh),
+            signature,
+            self._with_outer(signature, entry_points(Emitter(whole), self.options.products, on_mesh)),
             self.texts(),
             for_batch=again,
-            saver=lambda program, path: save(self._portable(program), path, self.record()),
+            saver=lambda program, path: save(self._portable(program), path, self.record(), own),
             exporter=lambda params, path: export(self.source, self.options, params, path),
             initial=self.start.initial,
         )
+
+    def _with_outer(self, signature: Signature, functions: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry points with those of the outer step, where the solver has one."""
+        if signature.solver is not None:
+            self.options.require_used_by(parse(signature.solver))
+        outer = outer_of(self.options)
+        if DISPLACEMENT not in functions or not outer.is_given:
+            return functions
+        from pjc.runtime.outer import step_entries
+
+        return {**functions, **step_entries(outer, signature.members, functions)}
 
     def _smaller(self, batch: int) -> proj.ProgramOp:
         """Return the program for a share of the batch, with the same forms of copies, for one device."""
@@ -315,7 +330,7 @@ class Compilation:
     def emit(self, stage: str, entry: str | None = None) -> str:
         """Return the text of a stage; for "stablehlo" and "hlo" that of one entry point.
 
-        ``entry`` is "init", "apply", "update" or "gap"; by default "update", or "apply" if the network
+        ``entry`` is one of :meth:`Program.entries`; by default what trains, or "apply" if the network
         requires nothing.
         """
         if stage not in EMITTED:
@@ -325,7 +340,7 @@ class Compilation:
         if stage not in ("stablehlo", "hlo"):
             return self._not_in_ir() + str(self.at(stage))
         program = self.program()
-        entry = entry or ("update" if program.signature.trainable else "apply")
+        entry = entry or program.main_entry
         with self._timed(stage):
             if stage == "stablehlo":
                 return program.stablehlo(entry)

@@ -6,7 +6,7 @@ from pjc.diagnostics import mistake
 from pjc.dialects import ops, proj
 from pjc.dialects.view import shape_of
 from pjc.passes.analysis.samples import batch_of
-from pjc.passes.solvers import parse
+from pjc.passes.solvers import of_kind, parse
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
 
@@ -26,8 +26,7 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     forward = program.forward_op().body.block.ops
     parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
     iterate = program.iterate_op()
-    if iterate is not None:
-        parse(iterate.solver.data)
+    solver = None if iterate is None else parse(iterate.solver.data)
     return Signature(
         name=program.sym_name.data,
         inputs=tuple(_spec(op.label.data, op, _value(op.rows)) for op in inputs),
@@ -55,6 +54,7 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
         trainable=bool(program.parts.data),
         families={op.label.data: tuple(op.names()) for op in parameters if op.members is not None},
         solver=None if iterate is None else iterate.solver.data,
+        others=() if solver is None else of_kind(outer=not solver.outer),
     )
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ import safetensors.numpy
 from jax import export as jax_export
 
 from pjc.runtime.files import replace_file
+from pjc.runtime.outer_settings import DISPLACEMENT, Outer
 from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
 
 FORMAT = 2
@@ -40,14 +41,14 @@ class ArtifactError(ProgramError):
     """A ``.pjx`` file that cannot be read; the message says why and what to do."""
 
 
-def save(program: Program, path: Path, source: dict[str, object]) -> None:
-    """Write a program; the file appears whole or not at all.
+def save(program: Program, path: Path, source: dict[str, object], without: Collection[str] = ()) -> None:
+    """Write a program, ``without`` some of its entry points; the file appears whole or not at all.
 
     Raises:
         OSError: if the file cannot be written.
     """
     members = {f"ir/{stage}.mlir": program.ir(stage).encode() for stage in program.stages()}
-    for entry in program.entries():
+    for entry in (each for each in program.entries() if each not in without):
         exported = jax_export.export(program.jitted(entry), platforms=PLATFORMS)(
             *program.abstract_arguments(entry)
         )
@@ -81,6 +82,7 @@ def load(
     path: str | Path,
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
     export: Callable[[dict[str, Any], Tensors, Path], None] | None = None,
+    outer: Callable[[dict[str, Any]], Outer] | None = None,
 ) -> Program:
     """Return the program of a ``.pjx`` file.
 
@@ -89,6 +91,7 @@ def load(
         recompile: called with the recorded source and a batch size, where ``apply`` is asked for another
             batch than the compiled one.
         export: called with the recorded source, parameters and a path, to write an ONNX model.
+        outer: called with the recorded source, for the outer step that takes the place of the file's.
 
     Raises:
         ArtifactError: if the file is missing, truncated, altered, or of another format.
@@ -96,23 +99,50 @@ def load(
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(path, archive, recompile, export)
+            found = _read(path, archive)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
         raise _damaged(path, str(error)) from error
+    signature, functions, texts, source, initial = found
+    if outer is not None:
+        functions = _with_outer(path, signature, functions, outer(source))
+    again = None if recompile is None else (lambda size: recompile(source, size))
+    exporter = None if export is None else (lambda params, to: export(source, params, to))
+    data = path.read_bytes()
+
+    def copy(_: Program, other: Path) -> None:
+        replace_file(other, lambda temporary: temporary.write_bytes(data))
+
+    return Program(signature, functions, texts, again, copy, exporter, initial)
+
+
+def _with_outer(path: Path, signature: Signature, functions: dict[str, Any], outer: Outer) -> dict[str, Any]:
+    """Return the entry points of a file with another outer step."""
+    from pjc.runtime.outer import step_entries
+
+    if DISPLACEMENT not in functions:
+        raise ArtifactError(
+            f"the solver of {path}, {signature.solver}, has no outer step; load it without one"
+        )
+    return {**functions, **step_entries(outer, signature.members, functions)}
 
 
 def _damaged(path: Path, why: str) -> ArtifactError:
     return ArtifactError(f"{path} is no whole .pjx file: {why}; compile the network again")
 
 
-def _read(
-    path: Path,
-    archive: zipfile.ZipFile,
-    recompile: Callable[[dict[str, Any], int], Program] | None,
-    export: Callable[[dict[str, Any], Tensors, Path], None] | None,
-) -> Program:
+class _Found(NamedTuple):
+    """What a file holds."""
+
+    signature: Signature
+    functions: dict[str, Any]
+    texts: dict[str, str]
+    source: dict[str, Any]
+    initial: dict[str, Any]
+
+
+def _read(path: Path, archive: zipfile.ZipFile) -> _Found:
     manifest = _manifest(path, archive)
     members = _members(path, archive, manifest)
     try:
@@ -129,14 +159,7 @@ def _read(
         raise
     except Exception as error:  # jax.export names no exception for bytes that it cannot read
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    again = None if recompile is None else (lambda size: recompile(source, size))
-    exporter = None if export is None else (lambda params, to: export(source, params, to))
-    data = path.read_bytes()
-
-    def copy(_: Program, other: Path) -> None:
-        replace_file(other, lambda temporary: temporary.write_bytes(data))
-
-    return Program(signature, functions, texts, again, copy, exporter, initial)
+    return _Found(signature, functions, texts, source, initial)
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -205,5 +228,6 @@ def _signature(record: dict[str, Any]) -> Signature:
         iterations=int(record["iterations"]),
         trainable=bool(record["trainable"]),
         solver=record["solver"],
+        others=tuple(map(str, record.get("others", ()))),
         families={str(name): tuple(map(str, of)) for name, of in record["families"].items()},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,21 @@ import optax
 import optax.contrib
 from jax import Array
 
-from pjc.diagnostics import PjcError, mistake
+from pjc.diagnostics import mistake
 from pjc.fields import nearest
-from pjc.runtime.outer_settings import CUSTOM, DECAYING, PLAIN, Outer, outer_of
+from pjc.runtime.outer_settings import (
+    CUSTOM,
+    DECAYING,
+    DISPLACEMENT,
+    KEEP,
+    PLAIN,
+    START,
+    STEP,
+    WEIGHTED,
+    Outer,
+    outer_of,
+)
+from pjc.runtime.outer_state import OUTER, OuterError, State, flatten_state, restore_state
 
 __all__ = [
     "ADAM_EPS",
@@ -40,29 +52,9 @@ ADAM_EPS = 1e-8
 """What Adam adds to the root of its second moment. The benchmarks' Adam has the same: a displacement is a sum
 over samples divided by their number, so that a larger one would favour whoever has the larger numbers."""
 MOMENTUM = 0.9
-OUTER = "outer/"
-"""What the names of a transformation's arrays begin with; no parameter's own name has a slash."""
-
 Members = Mapping[str, tuple[str, ...]]
 """The parameters as a program holds them: the names, in the network, of those that are one along a first
 axis; a parameter of its own has its own name alone."""
-
-
-class OuterError(PjcError, ValueError):
-    """An outer step that cannot be made, or a state that is none of it; the text says why and what to do."""
-
-
-class State(NamedTuple):
-    """Where training by displacements stands: a pytree of arrays.
-
-    ``params`` are the parameters before they are projected onto sets, those of equal layers stacked;
-    ``optimizer`` is what the outer step remembers, by name; ``steps`` is the number of outer steps of the
-    whole run, for its schedule, 0 if that is not known.
-    """
-
-    params: dict[str, Array]
-    optimizer: dict[str, Array]
-    steps: Array
 
 
 # --- the transformation -------------------------------------------------------------------------------
@@ -230,53 +222,7 @@ def _require_matches(outer: Outer, names: list[str]) -> None:
 
 _LISTED = 12
 
-# --- its state ----------------------------------------------------------------------------------------
-
-
-def flatten_state(state: Any) -> dict[str, Array]:
-    """Return the arrays of a transformation's state by their paths in it, behind ``OUTER``."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {OUTER + jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-
-
-def restore_state(like: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the state that :func:`flatten_state` made ``arrays`` of.
-
-    Args:
-        like: a state of the same transformation, or the shapes of one.
-        arrays: the arrays by name.
-
-    Raises:
-        OuterError: if they are not those of such a state; it says which are missing, too many, or of another
-            shape.
-    """
-    require_state(flatten_state(like), arrays)
-    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in flatten_state(like)])
-
-
-def require_state(expected: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Raise OuterError unless arrays have the names, shapes and types of those expected."""
-    wrong = [f"{name} is missing" for name in expected if name not in arrays]
-    wrong += [f"{name} is none of them" for name in arrays if name not in expected]
-    for name in expected.keys() & arrays.keys():
-        (ours, theirs) = (f"{each.dtype}{list(each.shape)}" for each in (expected[name], arrays[name]))
-        wrong += [f"{name} is {theirs}, expected {ours}"] if ours != theirs else []
-    if wrong:
-        more = f", and {len(wrong) - 3} more like that" if len(wrong) > 3 else ""
-        raise OuterError(
-            f"the outer step's arrays are of another one: {'; '.join(sorted(wrong)[:3])}{more}; go on with "
-            "the options of the outer step that made them, or start its state anew from the parameters alone"
-        )
-
-
 # --- the entry points ---------------------------------------------------------------------------------
-
-
-START = "start"
-STEP = "step"
-DISPLACEMENT = "displacement"
-WEIGHTED = "_weighted"
-"""What the name of an entry point ends with that also takes the weights of the samples."""
 
 
 def step_entries(
@@ -302,7 +248,7 @@ def step_entries(
             before = restore_state(jax.eval_shape(made.init, params), optimizer)
             moves, after = made.update({name: -each for name, each in asked.items()}, before, params)
             moved = optax.apply_updates(params, moves)
-            kept = functions["keep"](moved) if "keep" in functions else moved
+            kept = functions[KEEP](moved) if KEEP in functions else moved
             return kept, flatten_state(after), info
 
         return step

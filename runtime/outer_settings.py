@@ -20,6 +20,15 @@ EVERY = ""
 """The pattern, among those of ``rate``, that stands for every parameter that no other pattern matches."""
 RATE = 1e-3
 
+DISPLACEMENT = "displacement"
+"""The entry point of a program whose solver goes once through the network: what it asks of the parameters."""
+KEEP = "keep"
+"""That which brings parameters back, after a step, to where their sets can tell them apart."""
+START = "start"
+STEP = "step"
+WEIGHTED = "_weighted"
+"""What the name of an entry point ends with that also takes the weights of the samples."""
+
 
 @dataclass(frozen=True)
 class Outer:

@@ -1,4 +1,4 @@
-"""The compiled solver, as an engineer embeds it: init, apply, update, gap."""
+"""The compiled solver, as an engineer embeds it: init, apply, update and gap, or displacement and step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import numpy as np
 from jax import Array
 
 from pjc.diagnostics import PjcError
+from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED
+from pjc.runtime.outer_state import State, require_state
 
 Tensors = Mapping[str, Array]
 """Arrays by name: parameters, or the data of a batch."""
@@ -22,7 +24,9 @@ Tensors = Mapping[str, Array]
 Functions = Mapping[str, Callable[..., Any]]
 """The entry points by name. ``init(key)``, ``apply(params, data)``, ``update(params, data, iterations)``,
 ``finish(params)``, ``gap(params, data, iterations)``, with data a dict by input and target name, and
-parameters as :meth:`Program.stacked` gives them."""
+parameters as :meth:`Program.stacked` gives them. Of a solver that goes once through the network, in place of
+update and gap: ``displacement(params, data)``, ``displacement_weighted(params, data, weights)``, perhaps
+``keep(params)``, and what :func:`pjc.runtime.outer.step_entries` adds to them."""
 
 
 class ProgramError(PjcError, ValueError):
@@ -68,6 +72,15 @@ class Signature:
     """Parameters of equal layers that the solver holds along a first axis: the names, by that of all."""
     solver: str | None = None
     """The solver with its numbers, as text; None where there is nothing to train."""
+    others: tuple[str, ...] = ()
+    """The solvers whose programs train by the methods that this one has not: those that iterate, or not."""
+
+    @property
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """The names of the parameters that the solver holds as one, by the name that it holds them by."""
+        held = {name for names in self.families.values() for name in names}
+        own = {spec.name: (spec.name,) for spec in self.parameters if spec.name not in held}
+        return {**own, **self.families}
 
 
 class Program:
@@ -109,6 +122,7 @@ class Program:
         self._exporter = exporter
         self.initial = dict(initial or {})
         self._other_batches: dict[int, Program] = {}
+        self._remembered: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Say what the program is: what it takes and gives, its size, its batch and its solver."""
@@ -123,7 +137,9 @@ class Program:
                 lines.append(f"  {title}: {', '.join(map(str, specs))}")
         lines.append(f"  parameters: {len(self.parameters)}, {numbers:,} numbers")
         lines.append(f"  batch: {self.batch}")
-        trains = f"{self.signature.solver}, {self.iterations} iterations an update"
+        trains = f"{self.signature.solver}" + (
+            "" if self.sweeps else f", {self.iterations} iterations an update"
+        )
         lines.append(f"  solver: {trains if self.signature.trainable else 'none, it requires nothing'}>")
         return "\n".join(lines)
 
@@ -213,6 +229,7 @@ class Program:
         Raises:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
         """
+        self._require(not self.sweeps, "update")
         taken, named = self._training_data(params, data)
         count = _count(self.iterations if iterations is None else iterations)
         after, info = self._functions["update"](taken, named, count)
@@ -240,9 +257,139 @@ class Program:
         Raises:
             ProgramError: as :meth:`update`.
         """
+        self._require(not self.sweeps, "gap")
         taken, named = self._training_data(params, data)
         found = self._functions["gap"](taken, named, _count(iterations))
         return dict(found)
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether the solver goes once through the network and makes a displacement; else it iterates."""
+        return DISPLACEMENT in self._functions
+
+    def displacement(
+        self, params: Tensors, *data: Array, sample_weight: Array | None = None
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return what a batch asks of the parameters: the move that would bring them where all is met.
+
+        It is to projections what a gradient is to derivatives, with the sign of a move.
+
+        Args:
+            params: the parameters, before they are projected onto sets.
+            data: the inputs, then the targets, in the order in which the network declares them.
+            sample_weight: a weight for each sample of the batch, from 0; ones if None.
+
+        Returns:
+            The displacement, by parameter, and ``{"demand": ..., "requirements": {label: ...}}``: the root
+            mean square of what the losses ask of their inputs, over all of them and of each.
+
+        Raises:
+            ProgramError: if the solver iterates, the network requires nothing, or the arguments do not fit.
+        """
+        self._require(self.sweeps, "displacement")
+        taken, named = self._training_data(params, data)
+        entry, weights = self._weighted(DISPLACEMENT, sample_weight)
+        asked, info = self.jitted(entry)(taken, named, *weights)
+        return self._like(params, asked), dict(info)
+
+    def start(self, key: Array | int | Tensors, steps: int | None = None) -> State:
+        """Return where training by :meth:`step` starts.
+
+        Args:
+            key: what :meth:`init` draws the parameters with, or the parameters themselves.
+            steps: how many outer steps the run will have, batches divided by ``accumulate``: the schedule of
+                the rate ends there. If None, the rate stays as it is after the warmup.
+
+        Returns:
+            The state, in which the parameters of equal layers are stacked; :meth:`finish` gives those to use.
+
+        Raises:
+            ProgramError: if the solver iterates, or the arguments do not fit.
+        """
+        self._require_step("start")
+        params = self._taken(key if isinstance(key, Mapping) else self.init(key))
+        whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool) and 0 < steps < 2**31
+        if steps is not None and not whole:
+            raise ProgramError(f"steps: expected a whole number from 1, or None, found {steps!r}")
+        return State(params, dict(self._functions[START](params)), jnp.asarray(steps or 0, jnp.int32))
+
+    def step(
+        self, state: State, *data: Array, sample_weight: Array | None = None
+    ) -> tuple[State, dict[str, Any]]:
+        """Return the state after an outer step on a batch, and what :meth:`displacement` tells.
+
+        The displacement moves the parameters as the option ``outer`` says; then those in sets are brought
+        back to where their sets tell them apart.
+
+        Raises:
+            ProgramError: as :meth:`displacement`; or if the outer step is a transformation of the user's own
+                that a file does not hold.
+            OuterError: if the state is that of another outer step.
+        """
+        self._require_step("step")
+        params, optimizer, steps = self._state(state)
+        taken, named = self._training_data(params, data)
+        entry, weights = self._weighted(STEP, sample_weight)
+        after, remembered, info = self.jitted(entry)(taken, optimizer, steps, named, *weights)
+        return State(self._like(params, after), dict(remembered), steps), dict(info)
+
+    def _state(self, given: Any) -> State:
+        """Return a state that fits the outer step; raise ProgramError or OuterError for any other."""
+        if not isinstance(given, tuple) or len(given) != len(State._fields):
+            raise ProgramError(f"step takes a state, as start gives it, found {type(given).__name__}")
+        params, optimizer, steps = given
+        require_state(self._optimizer(), optimizer)
+        return State(params, optimizer, jnp.asarray(steps, jnp.int32))
+
+    def _optimizer(self) -> Mapping[str, Any]:
+        """Return the shapes of what the outer step remembers, by name."""
+        if self._remembered is None:
+            params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
+            self._remembered = dict(jax.eval_shape(self._functions[START], params))
+        return self._remembered
+
+    def _weighted(self, entry: str, given: Any) -> tuple[str, tuple[Array, ...]]:
+        """Return the entry point that takes the weights of samples, if there are any, and those.
+
+        Raises ProgramError for what is no weights.
+        """
+        if given is None:
+            return entry, ()
+        if entry + WEIGHTED not in self._functions:
+            raise ProgramError(f"the samples of network '{self.name}' take no weights: it has no batch")
+        expected = self._abstract_weights()
+        found = _shape("sample_weight", given)
+        if found != expected.shape:
+            raise ProgramError(f"sample_weight has shape {found}, expected {expected.shape}")
+        if not isinstance(given, jax.core.Tracer) and not (
+            np.isfinite(np.asarray(given)).all() and np.min(given, initial=0) >= 0
+        ):
+            raise ProgramError("sample_weight: expected finite numbers from 0, found others")
+        return entry + WEIGHTED, (jnp.asarray(given, expected.dtype),)
+
+    def _abstract_weights(self) -> jax.ShapeDtypeStruct:
+        kind = self.parameters[0].dtype if self.parameters else "float32"
+        return jax.ShapeDtypeStruct((self.batch or 0,), kind)
+
+    def _require(self, can: bool, method: str) -> None:
+        """Raise ProgramError if the solver trains by other methods."""
+        self.require_trainable()
+        if can:
+            return
+        others = ", ".join(self.signature.others) or "others"
+        own = "displacement, start and step" if self.sweeps else "update and gap"
+        raise ProgramError(
+            f"network '{self.name}' was compiled with the solver {self.signature.solver}, which trains by "
+            f"{own}; {method} is of programs with the solvers {others}"
+        )
+
+    def _require_step(self, method: str) -> None:
+        self._require(self.sweeps, method)
+        if STEP not in self._functions:
+            raise ProgramError(
+                f"{method} needs the outer step, an optax transformation of your own, which a file does not "
+                "hold; pass it again, as in pjc.load(path, outer=optax.adam(1e-3))"
+            )
 
     def ir(self, stage: str) -> str:
         """Return the text of a stage: "net", "feas" or "proj", and "placed" on a mesh; see :meth:`stages`.
@@ -254,9 +401,14 @@ class Program:
             raise ProgramError(f"there is no stage '{stage}'; stages are {', '.join(self._texts)}")
         return self._texts[stage]
 
-    def stablehlo(self, entry: str = "update") -> str:
-        """Return the StableHLO text of an entry point: "init", "apply", "update" or "gap"."""
-        return str(self.lowered(entry).as_text())
+    @property
+    def main_entry(self) -> str:
+        """The entry point that is shown if none is named: what trains, or else "apply"."""
+        return next(name for name in ("update", STEP, DISPLACEMENT, "apply") if name in self._functions)
+
+    def stablehlo(self, entry: str | None = None) -> str:
+        """Return the StableHLO text of an entry point, one of :meth:`entries`; by default what trains."""
+        return str(self.lowered(entry or self.main_entry).as_text())
 
     def lowered(self, entry: str) -> Any:
         """Return JAX's lowering of an entry point, to compile, print or analyze."""
@@ -288,12 +440,17 @@ class Program:
         if entry == "init":
             return (jax.ShapeDtypeStruct((2,), "uint32"),)
         params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
-        if entry == "finish":
+        if entry in ("finish", KEEP, START):
             return (params,)
         specs = self.inputs if entry == "apply" else (*self.inputs, *self.targets)
         data = {spec.name: spec.abstract() for spec in specs}
         if entry == "apply":
             return params, data
+        weights = (self._abstract_weights(),) if entry.endswith(WEIGHTED) else ()
+        if entry.removesuffix(WEIGHTED) == DISPLACEMENT:
+            return params, data, *weights
+        if entry.removesuffix(WEIGHTED) == STEP:
+            return params, self._optimizer(), jax.ShapeDtypeStruct((), "int32"), data, *weights
         return params, data, jax.ShapeDtypeStruct((), "int32")
 
     def save(self, path: str | Path) -> None:
@@ -336,7 +493,7 @@ class Program:
 
     def require_trainable(self) -> None:
         """Raise ProgramError if the network requires nothing that it could be trained for."""
-        if "update" not in self._functions:
+        if "update" not in self._functions and not self.sweeps:
             raise ProgramError(f"network '{self.name}' has no 'require', so there is nothing to train it for")
 
     def _training_data(

@@ -103,7 +103,7 @@ def test_the_signature_of_compile_has_every_option() -> None:
     parameters = inspect.signature(pjc.compile).parameters
     assert list(parameters) == ["source", *(each.name for each in options_of(Options))]
     assert parameters["iterations"].default is None and parameters["iterations"].kind.name == "KEYWORD_ONLY"
-    assert list(inspect.signature(pjc.load).parameters) == ["path"]
+    assert list(inspect.signature(pjc.load).parameters) == ["path", "outer"]
 
 
 @pytest.mark.parametrize("word", ["=held", "held=", "x=auto", "heldd"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from displacing import BATCH, program
 
 import pjc
 from pjc import cli
 from pjc.diagnostics import DiagnosticError
 from pjc.options import ITERATIONS, Options
 from pjc.passes import solvers
+from pjc.runtime.artifact import ArtifactError, load, save
 from pjc.runtime.outer import (
     ADAM_EPS,
     MOMENTUM,
@@ -29,6 +32,7 @@ from pjc.runtime.outer import (
     transformation,
 )
 from pjc.runtime.outer_settings import STEPS
+from pjc.runtime.program import ProgramError
 
 START = {"a": jnp.arange(6.0).reshape(2, 3) - 2, "b.v": jnp.array([1.0, -3.0, 0.5]), "b.w": jnp.ones((3, 2))}
 GOAL = {"a": jnp.ones((2, 3)), "b.v": jnp.zeros(3), "b.w": -jnp.ones((3, 2))}
@@ -333,3 +337,146 @@ def test_what_is_said_as_it_is_by_default_makes_no_other_run() -> None:
     )
     assert Options(rate=1e-2).compared() != Options().compared()
     assert outer_of(Options(rate={"a": 1.0})).rate == {"": 1e-3, "a": 1.0}
+
+
+# --- programs -----------------------------------------------------------------------------------------
+
+X = np.random.default_rng(0).normal(size=(BATCH, 64)).astype(np.float32)
+Y = np.arange(BATCH) % 10
+
+
+def test_a_step_is_that_of_optax_on_the_displacement() -> None:
+    made = program(Outer("adam"))
+    state = made.start(3, steps=10)
+    params = made.init(3)
+    by_hand = optax.adam(rate, eps=1e-8)
+    remembered = by_hand.init(params)
+    for _ in range(3):
+        asked, told = made.displacement(params, X, Y)
+        assert set(asked) == {"b", "out.w", "layer0.w", "layer1.w"}
+        moves, remembered = by_hand.update({n: -v for n, v in asked.items()}, remembered, params)
+        params = optax.apply_updates(params, moves)
+        state, info = made.step(state, X, Y)
+        assert float(info["demand"]) == pytest.approx(float(told["demand"]), rel=1e-5)
+    assert set(state.params) == {"b", "out.w", "layers"} and int(state.steps) == 10
+    assert close(made.separate(state.params), params)
+
+
+def test_steps_can_be_made_within_the_callers_jit() -> None:
+    made = program(Outer("lion", accumulate=2))
+    state = made.start(made.init(0), steps=4)
+    eager = made.step(made.step(state, X, Y)[0], X, Y)[0]
+    staged = jax.jit(lambda state: made.step(made.step(state, X, Y)[0], X, Y)[0])(state)
+    assert all(map(np.allclose, jax.tree.leaves(staged), jax.tree.leaves(eager)))
+    assert jax.tree.structure(staged) == jax.tree.structure(state)
+
+
+def test_a_step_keeps_parameters_near_their_sets() -> None:
+    made = program(Outer("sgd", {"": 100.0}), box=0.2)
+    state, _ = made.step(made.start(0), X, Y)
+    assert float(jnp.abs(state.params["out.w"]).max()) == pytest.approx(0.22)
+    assert float(jnp.abs(made.finish(state.params)["out.w"]).max()) == pytest.approx(0.2)
+
+
+def test_samples_have_weights() -> None:
+    made = program(Outer("adam"))
+    params = made.init(0)
+    first = np.where(np.arange(BATCH) < 8, 1.0, 0.0)
+    other = np.where(np.arange(BATCH)[:, None] < 8, X, -X)
+    one, two = (made.displacement(params, x, Y, sample_weight=first)[0] for x in (X, other))
+    assert close(one, two) and not close(one, made.displacement(params, X, Y)[0])
+    state = made.start(0)
+    ones = made.step(state, X, Y, sample_weight=np.ones(BATCH))[0]
+    assert all(map(np.allclose, jax.tree.leaves(ones), jax.tree.leaves(made.step(state, X, Y)[0])))
+    for wrong, message in (
+        (np.ones(3), r"sample_weight has shape \(3,\), expected \(32,\)"),
+        (-np.ones(BATCH), "sample_weight: expected finite numbers from 0"),
+        (np.full(BATCH, np.nan), "sample_weight: expected finite numbers from 0"),
+    ):
+        with pytest.raises(ProgramError, match=message):
+            made.step(state, X, Y, sample_weight=wrong)
+
+
+def test_methods_of_the_other_kind_of_solver_are_a_sentence() -> None:
+    made, state = program(Outer("adam")), program(Outer("adam")).start(0)
+    for call in (lambda: made.update(made.init(0), X, Y), lambda: made.gap(made.init(0), X, Y)):
+        with pytest.raises(
+            ProgramError,
+            match="'displacing' was compiled with the solver once, which trains by displacement, start and "
+            r"step; (update|gap) is of programs with the solvers several, many",
+        ):
+            call()
+    other = pjc.compile(TEXT, batch=2)
+    data = np.zeros((2, 2)), [0, 1]
+    for call in (
+        lambda: other.step(state, *data),
+        lambda: other.start(0),
+        lambda: other.displacement(other.init(0), *data),
+    ):
+        with pytest.raises(
+            ProgramError, match=r"which trains by update and gap; (step|start|displacement) is"
+        ):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda made: made.step(made.init(0), X, Y), "step takes a state, as start gives it, found dict"),
+        (lambda made: made.start(0, steps=0), "steps: expected a whole number from 1, or None, found 0"),
+        (lambda made: made.start(0, steps=1.5), "steps: expected"),
+        (lambda made: made.start("a"), "init takes a seed"),
+        (lambda made: made.start({}), "parameter 'b' of shape .* is missing"),
+        (lambda made: made.step(made.start(0), X), "expected 2 arrays"),
+        (lambda made: made.step(made.start(0)._replace(optimizer={}), X, Y), "are of another one: outer/"),
+        (lambda made: made.step(program(Outer("lion")).start(0), X, Y), "are of another one: outer/"),
+    ],
+)
+def test_wrong_calls_of_a_step_are_sentences(call: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises((ProgramError, OuterError), match=message):
+        call(program(Outer("adam")))
+
+
+def test_a_file_holds_a_step_that_is_known_by_name(tmp_path: Path) -> None:
+    made = program(Outer("adam", warmup=2), box=0.2)
+    save(made, tmp_path / "a.pjx", {})
+    loaded = load(tmp_path / "a.pjx")
+    assert set(loaded.entries()) == set(made.entries()) and loaded.sweeps and loaded.main_entry == "step"
+    assert loaded.signature == made.signature
+    states = [each.start(0, steps=7) for each in (made, loaded)]
+    for _ in range(3):
+        states = [each.step(state, X, Y)[0] for each, state in zip((made, loaded), states, strict=True)]
+    ours, theirs = (jax.tree.leaves(state) for state in states)
+    assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+    assert all(np.allclose(*each, rtol=1e-4, atol=1e-7) for each in zip(ours, theirs, strict=True))
+    weights = np.ones(BATCH)
+    assert set(loaded.step(states[1], X, Y, sample_weight=weights)[1]) == {"demand", "requirements"}
+    assert loaded.jitted("step").eval_shape(*loaded.abstract_arguments("step"))
+    with pytest.raises(OuterError, match="are of another one"):
+        loaded.step(program(Outer("sgd")).start(0), X, Y)
+
+
+def test_a_step_of_ones_own_is_passed_again(tmp_path: Path) -> None:
+    own = Outer("custom", own=optax.sgd(0.5))
+    made = program(own)
+    save(made, tmp_path / "a.pjx", {}, ("start", "step", "step_weighted"))
+    loaded = load(tmp_path / "a.pjx")
+    assert loaded.displacement(loaded.init(0), X, Y)[1].keys() == {"demand", "requirements"}
+    for call in (lambda: loaded.start(0), lambda: loaded.step(made.start(0), X, Y)):
+        with pytest.raises(ProgramError, match=r"a file does not hold; pass it again, as in pjc.load\("):
+            call()
+    again = load(tmp_path / "a.pjx", outer=lambda _: Outer().with_own(optax.sgd(0.5)))
+    ours, theirs = (each.step(each.start(0), X, Y)[0] for each in (made, again))
+    assert close(theirs.params, ours.params)
+    pjc.compile(TEXT, batch=2).save(tmp_path / "b.pjx")
+    with pytest.raises(ArtifactError, match="dr, has no outer step; load it without one"):
+        pjc.load(tmp_path / "b.pjx", outer=optax.sgd(0.5))
+    with pytest.raises(DiagnosticError, match="load takes an optax transformation as outer, found str"):
+        pjc.load(tmp_path / "b.pjx", outer="adam")
+
+
+def test_a_program_of_displacements_says_what_it_is() -> None:
+    assert "solver: once>" in repr(program(Outer()))
+    assert program(None).main_entry == "displacement" and pjc.compile(TEXT, batch=2).main_entry == "update"
+    assert "stablehlo" in program(Outer()).stablehlo()
+    program(Outer()).trace()

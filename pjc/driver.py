@@ -262,7 +262,6 @@ class Compilation:
             from pjc.runtime.mesh import make_mesh
             from pjc.runtime.placement import placement_on
             from pjc.runtime.program import Program
-            from pjc.signature import signature_of
 
         whole, mesh = only(self.at("placed"), proj.ProgramOp), self.mesh_plan.mesh
         _check_precision(self.dtype)
@@ -272,7 +271,7 @@ class Compilation:
             share = self.mesh_plan.share(whole, self._smaller if self.source.has_batch else None)
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
-        signature = signature_of(whole, self.options.repeats)
+        signature = self._signature(whole)
         own = (START, STEP, STEP + WEIGHTED) if outer_of(self.options).name == CUSTOM else ()
         return Program(
             signature,
@@ -284,10 +283,22 @@ class Compilation:
             initial=self.start.initial,
         )
 
+    def _signature(self, whole: proj.ProgramOp) -> Signature:
+        """Return the signature of a program, once it is known that its solver uses the options."""
+        from pjc.signature import signature_of
+
+        found = signature_of(whole, self.options.repeats)
+        if found.solver is not None:
+            self.options.require_used_by(parse(found.solver))
+        outer = outer_of(self.options)
+        if not outer.freeze:
+            return found
+        from pjc.runtime.outer import frozen_in
+
+        return replace(found, frozen=frozen_in(outer, found.members))
+
     def _with_outer(self, signature: Signature, functions: dict[str, Any]) -> dict[str, Any]:
         """Return the entry points with those of the outer step, where the solver has one."""
-        if signature.solver is not None:
-            self.options.require_used_by(parse(signature.solver))
         outer = outer_of(self.options)
         if DISPLACEMENT not in functions or not outer.is_given:
             return functions

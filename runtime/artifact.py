@@ -228,6 +228,7 @@ def _signature(record: dict[str, Any]) -> Signature:
         iterations=int(record["iterations"]),
         trainable=bool(record["trainable"]),
         solver=record["solver"],
+        frozen=tuple(map(str, record.get("frozen", ()))),
         others=tuple(map(str, record.get("others", ()))),
         families={str(name): tuple(map(str, of)) for name, of in record["families"].items()},
     )

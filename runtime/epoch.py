@@ -59,12 +59,12 @@ class Batches:
 
 
 class _Sums(NamedTuple):
-    """What the batches of an epoch told: the sum of gaps, the largest |t| by dot, the sum of the violations.
+    """What the batches of an epoch told: the sum of what is measured, the largest |t| by dot, and violations.
 
     Of a batch that is the violation of the set from which the parameters were farthest.
     """
 
-    gap: Any
+    measure: Any
     multipliers: dict[str, Any]
     violation: Any
 
@@ -76,7 +76,7 @@ class Step:
         def step(carried: Any, sums: _Sums, wishes: Any, x: Any, y: Any) -> tuple[Any, _Sums, Any]:
             """Also return whether there is a wish to stop among ``wishes``: see Share.question."""
             carried, info = stepper.step(carried, x, y)
-            return carried, _added(sums, info), wishes.max()
+            return carried, _added(sums, info, stepper.measure), wishes.max()
 
         self.stepper = stepper
         self.share = share
@@ -87,23 +87,22 @@ class Step:
         nothing = _Sums(np.float32(0), {}, np.float32(0))
         told = jax.eval_shape(self.jitted, carried, nothing, np.zeros(1, np.int32), *batches.abstract())[1]
         numbers = {
-            "gap": np.float32(start.gap_sum),
+            "measure": np.float32(start.gap_sum),
             "violation": np.float32(start.violation_sum),
             **{f"t {dot}": np.float32(start.multipliers.get(dot, 0)) for dot in told.multipliers},
         }
         found = self.share.everywhere(numbers)
         multipliers = {dot: found[f"t {dot}"] for dot in told.multipliers}
-        return _Sums(found["gap"], multipliers, found["violation"])
+        return _Sums(found["measure"], multipliers, found["violation"])
 
 
-def _added(sums: _Sums, info: Mapping[str, Any]) -> _Sums:
+def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
     """Return the sums with what a batch told."""
     found = info.get("t", {})
     largest = {label: jnp.maximum(sums.multipliers.get(label, 0), found[label]) for label in found}
     farthest = functools.reduce(jnp.maximum, info.get("violation", {}).values(), jnp.float32(0))
-    return _Sums(
-        sums.gap + info["gap"].astype(jnp.float32), largest, sums.violation + farthest.astype(jnp.float32)
-    )
+    total = sums.measure + info[measure].astype(jnp.float32)
+    return _Sums(total, largest, sums.violation + farthest.astype(jnp.float32))
 
 
 class _Epoch:
@@ -126,17 +125,18 @@ class _Epoch:
         return answer
 
     def gap_sum(self) -> float:
-        """Return the sum of the gaps, once the device is done with all batches; raise if it diverged."""
-        total = float(self.sums.gap)
+        """Return the sum of what is measured, once all batches are done; raise TrainError if it diverged."""
+        total = float(self.sums.measure)
         if not math.isfinite(total):
+            stepper = self.step.stepper
             raise TrainError(
-                f"training diverged: the gap is {total} in epoch {self.start.epoch + 1}; try another "
-                "--solver, a smaller --step, or smaller initial parameters"
+                f"training diverged: the {stepper.measure} is {total} in epoch {self.start.epoch + 1}; "
+                f"{stepper.diverged}"
             )
         return total
 
     def mean_gap(self) -> float:
-        """Return the mean of the gaps."""
+        """Return the mean of what is measured."""
         return self.gap_sum() / max(self.batch, 1)
 
     def result(self) -> Result:
@@ -158,7 +158,7 @@ def run_epoch(
     """Run the rest of the epoch after ``start``; return the result and whether to stop.
 
     The result's ``batch`` tells how many are done, which is all of them unless training is to stop.
-    Batches are queued on the device without waiting for them, except for a look at the sum of gaps
+    Batches are queued on the device without waiting for them, except for a look at what is measured
     every ``_TICK`` seconds, which also bounds the queue.
     """
     epoch = _Epoch(step, start, batches)

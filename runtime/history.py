@@ -30,9 +30,10 @@ _LATENT = "latent/"
 class Row:
     """One epoch: seconds since training began, mean gap of its batches, validation score, largest |t|.
 
-    ``t`` is that of the factored dots; None if there are none. ``violation`` is how far the parameters were
-    from the sets that they are required to be in: the root mean square distance to the set that was farthest,
-    mean over the batches; None if there are no sets.
+    ``gap`` is the demand where the solver goes once through the network: see ``Stepper.measure``. ``t`` is
+    that of the factored dots; None if there are none. ``violation`` is how far the parameters were from the
+    sets that they are required to be in: the root mean square distance to the set that was farthest, mean
+    over the batches; None if there are no sets, or it is not told.
     """
 
     epoch: int
@@ -48,7 +49,8 @@ class Result:
     """Where training stands: after ``epoch`` whole epochs and ``batch`` batches of the next one.
 
     ``params`` is the flat dict of parameters, which are in all sets that are required of them; ``latent`` has
-    what training goes on from in place of those of them that had to be projected. ``history`` has a row for
+    what training goes on from in place of those of them that had to be projected, and what an outer step
+    remembers, by names that no parameter has. ``history`` has a row for
     each whole epoch, ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``seconds`` the time
     trained. ``multipliers`` has the largest |t| of each factored dot in those batches, and ``held`` names
     the dots that were factored first and are held since, because their |t| was large.
@@ -74,12 +76,12 @@ class Checkpoint:
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
-def write_history(path: Path, rows: Sequence[Row], metric: str) -> None:
-    """Write a CSV: epoch, seconds, gap, ``validation_<metric>``, largest_t, violation."""
+def write_history(path: Path, rows: Sequence[Row], metric: str, measure: str = "gap") -> None:
+    """Write a CSV: epoch, seconds, ``<measure>``, ``validation_<metric>``, largest_t, violation."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     score = "validation_" + metric.replace(" ", "_")
-    writer.writerow(["epoch", "seconds", "gap", score, "largest_t", "violation"])
+    writer.writerow(["epoch", "seconds", measure, score, "largest_t", "violation"])
     for row in rows:
         validation = "" if row.validation is None else repr(row.validation)
         largest = "" if row.t is None else f"{row.t:.4g}"

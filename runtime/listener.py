@@ -23,15 +23,19 @@ class Listener:
 
     In the order in which they are called: ``begin``; in every epoch ``progress``, ``checkpoint`` and
     ``should_stop`` after batches, and ``progress`` once more at its end; after every whole epoch ``revise``,
-    then ``epoch``. What ``epoch`` gets holds what ``revise`` decided, so that a run which is killed before
-    ``epoch`` has written it does the epoch again, and one that is killed after has lost nothing.
+    then ``epoch``, then perhaps ``warning``. What ``epoch`` gets holds what ``revise`` decided, so that a run
+    which is killed before ``epoch`` has written it does the epoch again, and one that is killed after has
+    lost nothing.
     """
 
     def begin(self, result: Result, batches: int) -> None:
         """Training begins at ``result``, with so many ``batches`` in every epoch."""
 
     def progress(self, batch: int, gap: float) -> None:
-        """So many batches of this epoch are done, with this mean gap; told at most ten times a second."""
+        """So many batches of this epoch are done, with this mean gap, or demand where the solver goes once.
+
+        Told at most ten times a second.
+        """
 
     def checkpoint(self, result: Result) -> None:
         """Training stands here, within an epoch; told every ``Run.checkpoint_seconds``."""
@@ -46,3 +50,6 @@ class Listener:
 
     def epoch(self, result: Result) -> None:
         """An epoch is done, of which the last row of ``result.history`` tells."""
+
+    def warning(self, text: str) -> None:
+        """Something is as it should not be: what, and what to try. Told once of each thing."""

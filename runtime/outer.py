@@ -225,6 +225,17 @@ _LISTED = 12
 # --- the entry points ---------------------------------------------------------------------------------
 
 
+def frozen_in(outer: Outer, names: Members) -> tuple[str, ...]:
+    """Return the names of the parameters that the outer step leaves as they are."""
+    every = [name for members in names.values() for name in members]
+    return tuple(name for name in every if _frozen(outer, (name,)).all())
+
+
+def _outer_steps(outer: Outer, batches: Array) -> Array:
+    """Return how many steps are made in a run of so many batches, at least 1; 0 where that is not known."""
+    return jnp.where(batches > 0, jnp.maximum(batches // outer.accumulate, 1), 0)
+
+
 def step_entries(
     outer: Outer, names: Members, functions: Mapping[str, Callable[..., Any]]
 ) -> dict[str, Callable[..., Any]]:
@@ -243,7 +254,7 @@ def step_entries(
 
     def stepping(displacement: Callable[..., Any]) -> Callable[..., Any]:
         def step(params: Any, optimizer: Any, steps: Array, *data: Any) -> Any:
-            made = transformation(outer, names, steps)
+            made = transformation(outer, names, _outer_steps(outer, steps))
             asked, info = displacement(params, *data)
             before = restore_state(jax.eval_shape(made.init, params), optimizer)
             moves, after = made.update({name: -each for name, each in asked.items()}, before, params)

@@ -22,8 +22,8 @@ class State(NamedTuple):
     """Where training by displacements stands: a pytree of arrays.
 
     ``params`` are the parameters before they are projected onto sets, those of equal layers stacked;
-    ``optimizer`` is what the outer step remembers, by name; ``steps`` is the number of outer steps of the
-    whole run, for its schedule, 0 if that is not known.
+    ``optimizer`` is what the outer step remembers, by name; ``steps`` is how many batches the whole run has,
+    for the schedule of the rate, 0 if that is not known.
     """
 
     params: dict[str, Array]

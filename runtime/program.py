@@ -74,6 +74,8 @@ class Signature:
     """The solver with its numbers, as text; None where there is nothing to train."""
     others: tuple[str, ...] = ()
     """The solvers whose programs train by the methods that this one has not: those that iterate, or not."""
+    frozen: tuple[str, ...] = ()
+    """The parameters that the outer step leaves as they are."""
 
     @property
     def members(self) -> dict[str, tuple[str, ...]]:
@@ -94,6 +96,7 @@ class Program:
         inputs, targets, outputs, parameters: what the program takes and gives, as ``TensorSpec``.
         batch: the size of the dimension called ``batch``; None if there is none.
         iterations: how many iterations ``update`` runs if it is not told.
+        frozen: the names of the parameters that the outer step leaves as they are.
         initial: what parameters start from that were given with the network, by name; others are drawn.
     """
 
@@ -115,6 +118,7 @@ class Program:
         self.parameters = signature.parameters
         self.batch = signature.batch
         self.iterations = signature.iterations
+        self.frozen = signature.frozen
         self._functions = {name: jax.jit(function) for name, function in functions.items()}
         self._texts = texts
         self._for_batch = for_batch
@@ -297,8 +301,8 @@ class Program:
 
         Args:
             key: what :meth:`init` draws the parameters with, or the parameters themselves.
-            steps: how many outer steps the run will have, batches divided by ``accumulate``: the schedule of
-                the rate ends there. If None, the rate stays as it is after the warmup.
+            steps: how many batches the run will have: the schedule of the rate ends there. If None, the rate
+                stays as it is after the warmup.
 
         Returns:
             The state, in which the parameters of equal layers are stacked; :meth:`finish` gives those to use.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .history import Result
-from .trainable import Trainable, check_parameters
+from .outer_state import OUTER, OuterError, State, require_state
+from .trainable import Displacing, Trainable, TrainError, check_parameters
 
 
 class Stepper(Protocol):
@@ -18,6 +21,13 @@ class Stepper(Protocol):
     ``carried`` is what goes from batch to batch: arrays by name. Whatever of it is no parameter, such as an
     optimizer's state, belongs into a result's ``latent`` arrays, so that checkpoints hold it.
     """
+
+    measure: ClassVar[str]
+    """What of a batch is told of all: the key among what happened, and the column of the history."""
+    diverged: ClassVar[str]
+    """What to try where that stops being finite."""
+    stuck: ClassVar[str]
+    """What to try where nothing is learned."""
 
     def checked(self, at: Result) -> Result:
         """Return where training stands, in the program's types; raise TrainError if the arrays misfit."""
@@ -30,7 +40,7 @@ class Stepper(Protocol):
     def step(self, carried: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Mapping[str, Any]]:
         """Return what is carried after a batch, and what happened; traced by JAX.
 
-        What happened is ``"gap"``, perhaps ``"t"`` and ``"violation"``: see :meth:`Program.update`.
+        What happened has ``measure``, perhaps ``"t"`` and ``"violation"``: see :meth:`Program.update`.
         """
         ...
 
@@ -40,9 +50,16 @@ class Stepper(Protocol):
 
 
 class UpdateStepper:
-    """Trains by :meth:`Program.update`: what is carried are the parameters, not yet projected onto sets."""
+    """Trains by :meth:`Program.update`: what is carried are the parameters, not yet projected onto sets.
 
-    def __init__(self, program: Trainable, iterations: int | None = None) -> None:
+    It has no use for the number of ``batches`` of the whole run.
+    """
+
+    measure: ClassVar[str] = "gap"
+    diverged: ClassVar[str] = "try another --solver, a smaller --step, or smaller initial parameters"
+    stuck: ClassVar[str] = "try more --iterations, another --solver, or other initial parameters"
+
+    def __init__(self, program: Trainable, iterations: int | None = None, batches: int | None = None) -> None:
         self.program = program
         self.iterations = iterations
 
@@ -59,6 +76,72 @@ class UpdateStepper:
         return after, info
 
     def result(self, carried: Mapping[str, Any], at: Result) -> Result:
-        latent, finished = self.program.separate(carried), self.program.separate(self.program.finish(carried))
-        moved = {name: each for name, each in latent.items() if not np.array_equal(each, finished[name])}
-        return replace(at, params=dict(finished), latent=moved)
+        params, latent = finished(self.program, carried)
+        return replace(at, params=params, latent=latent)
+
+
+class SweepStepper:
+    """Trains by :meth:`Program.step`, over a run of so many ``batches``, None where that is not known.
+
+    What is carried are the parameters before they are projected onto sets, and what the outer step remembers,
+    whose names begin with ``OUTER``.
+    """
+
+    measure: ClassVar[str] = "demand"
+    diverged: ClassVar[str] = "try a smaller --rate, --clip 1, or smaller initial parameters"
+    stuck: ClassVar[str] = "try another --rate, more --epochs, or other initial parameters"
+
+    def __init__(self, program: Trainable, iterations: int | None = None, batches: int | None = None) -> None:
+        if iterations is not None:
+            raise TrainError(
+                f"iterations are of solvers that iterate, found {iterations}; that of this program goes once "
+                "through the network on every batch"
+            )
+        self.program = cast(Displacing, program)
+        self.batches = batches
+
+    def checked(self, at: Result) -> Result:
+        latent, remembered = _parted(at.latent)
+        check_parameters(self.program, {**at.params, **latent})
+        if remembered:
+            expected = jax.eval_shape(self.program.start, dict(at.params)).optimizer
+            try:
+                require_state(expected, remembered)
+            except OuterError as error:
+                raise TrainError(f"training cannot go on from there: {error}") from None
+        return replace(at, params=check_parameters(self.program, at.params))
+
+    def carried(self, at: Result) -> Mapping[str, Any]:
+        latent, remembered = _parted(at.latent)
+        params = self.program.stacked({**at.params, **latent})
+        return {**params, **(remembered or self.program.start(params).optimizer)}
+
+    def step(self, carried: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Mapping[str, Any]]:
+        batch = (x, y) if self.program.targets else (x,)
+        params, remembered = _parted(carried)
+        state = State(params, remembered, jnp.int32(self.batches or 0))
+        after, info = self.program.step(state, *batch)
+        return {**after.params, **after.optimizer}, info
+
+    def result(self, carried: Mapping[str, Any], at: Result) -> Result:
+        held, remembered = _parted(carried)
+        params, latent = finished(self.program, held)
+        return replace(at, params=params, latent={**latent, **remembered})
+
+
+def stepper_for(program: Trainable) -> type[UpdateStepper] | type[SweepStepper]:
+    """Return how a program is trained if nothing else is asked for."""
+    return SweepStepper if program.sweeps else UpdateStepper
+
+
+def finished(program: Trainable, carried: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return parameters that are in their sets, and as they were carried those that had to be projected."""
+    latent, params = program.separate(carried), program.separate(program.finish(carried))
+    moved = {name: each for name, each in latent.items() if not np.array_equal(each, params[name])}
+    return dict(params), moved
+
+
+def _parted(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters among arrays, and what an outer step remembers."""
+    remembered = {name: each for name, each in arrays.items() if name.startswith(OUTER)}
+    return {name: each for name, each in arrays.items() if name not in remembered}, remembered

@@ -17,9 +17,10 @@ from .data.fitting import fit
 from .distributed import ALONE, DistributedError, Share
 from .epoch import Batches, Step, run_epoch
 from .evaluate import evaluator
+from .findings import Findings
 from .history import Result, Row
 from .listener import Listener, Revision
-from .stepper import Stepper, UpdateStepper
+from .stepper import Stepper, stepper_for
 from .trainable import Trainable, TrainError, batch_size, specs
 
 __all__ = ["Listener", "Revision", "Run", "TrainError", "train"]
@@ -38,7 +39,8 @@ class Run:
             it goes on to the same numbers.
         checkpoint_seconds: how many seconds go by within an epoch between two checkpoints.
         share: this process's share of the samples, where several train together.
-        stepper: how a program is trained, for a number of iterations.
+        stepper: how a program is trained, for a number of iterations and that of all batches of the run; None
+            for the way of its solver.
 
     Raises:
         TrainError: if a number is out of its range.
@@ -51,7 +53,7 @@ class Run:
     start: Result | None = None
     checkpoint_seconds: float = math.inf
     share: Share = ALONE
-    stepper: Callable[[Trainable, int | None], Stepper] = UpdateStepper
+    stepper: Callable[[Trainable, int | None, int], Stepper] | None = None
 
     def __post_init__(self) -> None:
         _require_from("epochs", self.epochs, 1)
@@ -82,14 +84,15 @@ def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None
 
     Raises:
         DataError: where the data does not fit the program.
-        TrainError: when it is less than a batch, the gap stops being finite, a batch cannot be split evenly
-            over the devices, or ``run.start`` is of another network.
+        TrainError: when it is less than a batch, the gap or demand stops being finite, a batch cannot be
+            split evenly over the devices, or ``run.start`` is of another network or outer step.
     """
     listener = listener or Listener()
     batches = _batches(program, data, run)
     score = evaluator(program, run.share)
-    step = Step(run.stepper(program, run.iterations), run.share)
+    step = _step(program, run, batches)
     result = step.stepper.checked(run.start or Result(program.init(jax.random.key(run.seed))))
+    findings = Findings(program, result, step.stepper.stuck)
     listener.begin(result, batches.count)
     while result.epoch < run.epochs:
         result, stopping = run_epoch(step, result, batches, run.checkpoint_seconds, listener)
@@ -99,7 +102,7 @@ def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None
         row = _row(result, batches.count, validated)
         revision = listener.revise(result)
         if revision is not None:
-            step = Step(run.stepper(revision.program, run.iterations), run.share)
+            step = _step(revision.program, run, batches)
             result = replace(result, held=revision.held)
         result = Result(
             result.params,
@@ -110,9 +113,17 @@ def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None
             latent=result.latent,
         )
         listener.epoch(result)
+        for text in findings.after(result, run.validation or data, score):
+            listener.warning(text)
         if stopping:
             return result
     return result
+
+
+def _step(program: Trainable, run: Run, batches: Batches) -> Step:
+    """Return a program's step, as the run asks for it."""
+    make: Callable[[Trainable, int | None, int], Stepper] = run.stepper or stepper_for(program)
+    return Step(make(program, run.iterations, run.epochs * batches.count), run.share)
 
 
 def _batches(program: Trainable, data: Dataset, run: Run) -> Batches:
@@ -135,7 +146,7 @@ def _batches(program: Trainable, data: Dataset, run: Run) -> Batches:
 def _row(result: Result, batches: int, validated: float | None) -> Row:
     """Return what the history says of an epoch that is done."""
     largest = max(result.multipliers.values(), default=None)
-    away = result.violation_sum / batches if result.latent else None
+    away = result.violation_sum / batches if result.latent and result.violation_sum else None
     return Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated, largest, away)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pjc.diagnostics import PjcError
 
 from .data.fitting import Spec
+from .outer_state import State
 
 
 class TrainError(PjcError):
@@ -27,6 +28,10 @@ class Trainable(Protocol):
     def targets(self) -> Sequence[Spec]: ...
     @property
     def batch(self) -> int | None: ...
+    @property
+    def sweeps(self) -> bool: ...
+    @property
+    def frozen(self) -> Sequence[str]: ...
 
     def init(self, key: Any) -> Mapping[str, Any]: ...
     def apply(self, params: Any, *inputs: Any) -> Any: ...
@@ -34,6 +39,13 @@ class Trainable(Protocol):
     def finish(self, params: Any) -> Mapping[str, Any]: ...
     def stacked(self, params: Any) -> Mapping[str, Any]: ...
     def separate(self, params: Any) -> Mapping[str, Any]: ...
+
+
+class Displacing(Trainable, Protocol):
+    """A compiled program whose solver goes once through the network; its ``sweeps`` is True."""
+
+    def start(self, key: Any, steps: int | None = None) -> State: ...
+    def step(self, state: State, *data: Any) -> tuple[State, Mapping[str, Any]]: ...
 
 
 def specs(program: Trainable) -> tuple[Spec, Spec]:
@@ -45,7 +57,7 @@ def specs(program: Trainable) -> tuple[Spec, Spec]:
     if len(program.inputs) != 1 or len(program.targets) > 1:
         raise TrainError(
             f"training takes networks with one input and at most one target, and this one has "
-            f"{len(program.inputs)} and {len(program.targets)}; call Program.update from Python"
+            f"{len(program.inputs)} and {len(program.targets)}; call Program.update, or step, from Python"
         )
     return program.inputs[0], (*program.targets, program.inputs[0])[0]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from pjc.runtime.outer import Outer, step_entries
+from pjc.runtime.outer import Outer, frozen_in, step_entries
 from pjc.runtime.program import Program, Signature, TensorSpec
 
 BATCH = 32
@@ -20,7 +21,7 @@ def program(outer: Outer | None = None, *, box: float | None = None, layers: int
     Args:
         outer: the outer step; None for a program whose step has yet to be given.
         box: parameters are required to be within that of 0; what training carries stays within a bit more.
-        layers: equal layers that do next to nothing, which are held as one.
+        layers: equal layers that begin with nothing, which are held as one; none if that is 1.
     """
     names = tuple(f"layer{i}.w" for i in range(layers))
     signature = Signature(
@@ -31,7 +32,7 @@ def program(outer: Outer | None = None, *, box: float | None = None, layers: int
         parameters=(
             TensorSpec("b", (10,), "float32"),
             TensorSpec("out.w", (64, 10), "float32"),
-            *(TensorSpec(name, (10, 10), "float32") for name in names),
+            *(TensorSpec(name, (10, 10), "float32") for name in names if layers > 1),
         ),
         batch=BATCH,
         iterations=1,
@@ -40,6 +41,8 @@ def program(outer: Outer | None = None, *, box: float | None = None, layers: int
         solver="once",
         others=("several", "many"),
     )
+    if outer is not None:
+        signature = replace(signature, frozen=frozen_in(outer, signature.members))
     found = functions(box, layers)
     return Program(signature, found | (step_entries(outer, signature.members, found) if outer else {}), {})
 

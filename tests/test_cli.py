@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,9 @@ import pjc.dialects.ops
 import pjc.driver
 from pjc import __version__, cli, options
 from pjc.commands.training import view as train_view
+from pjc.commands.training.files import Measures
 from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.fields import options_of
 from pjc.options import Options
 from pjc.passes.solvers import SOLVERS, SolverOptions
 from pjc.runtime.history import Result, Row
@@ -165,17 +167,15 @@ def test_choices_are_the_drivers() -> None:
 def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
     _, out, _ = pjc_run("--help")
     text = " ".join(out.split())
-    for field in fields(Options):
+    for field in options_of(Options):
         if field.name in SolverOptions.__dataclass_fields__ and field.name != "solver":
             ((own,),) = [
                 [cls.defaults()[field.name] for cls in SOLVERS.values() if field.name in cls.defaults()]
             ]
             assert re.search(rf"--{field.name} (?:(?! --).)*\(default: {own:g}\)", text)
         # Some depend on the file or machine, reinit says what its default does.
-        elif field.name not in ("defines", "batch", "mesh", "memory", "loss", "reinit"):
-            shown = f"{field.default:g}" if isinstance(field.default, float) else field.default
-            shown = " ".join(shown) if isinstance(shown, tuple) else shown
-            pattern = rf"--{field.name} (?:(?! --).)*\(default: {shown}\)"
+        elif field.name not in ("defines", "batch", "mesh", "memory", "loss", "reinit", "freeze"):
+            pattern = rf"{field.flags[-1]} (?:(?! --).)*\(default: {field.shown_default}\)"
             assert re.search(pattern, text), (pattern, text)
     assert re.search(r"--mesh (?:(?! --).)*\(default: one device;", text)
     assert re.search(r"--memory (?:(?! --).)*\(default: that of the first device here\)", text)
@@ -647,7 +647,8 @@ def test_numeric_targets_are_scored_by_their_error(
 
 def test_progress_bar_on_a_terminal() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with train_view.View(terminal, 4, 10, "accuracy", Result({}, epoch=1, batch=5)) as view:
+    measures = Measures("gap", "accuracy")
+    with train_view.View(terminal, 4, 10, measures, Result({}, epoch=1, batch=5)) as view:
         view.progress(6, 0.25)
         assert view.bar.tasks[0].completed == 16 and view.bar.tasks[0].total == 40
         view.epoch(Row(2, 1.5, 0.125, 0.975))

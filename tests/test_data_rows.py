@@ -115,6 +115,8 @@ class Perceptron:
     batch: int | None = 16
     inputs: tuple[Wanted, ...] = (Wanted("x", (16, 4)),)
     targets: tuple[Wanted, ...] = (Wanted("y", (16,), "int32", 2),)
+    sweeps = False
+    frozen = ()
 
     def init(self, key: Any) -> dict[str, Any]:
         return {"w": jnp.zeros((4, 2))}

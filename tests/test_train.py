@@ -53,6 +53,8 @@ class Means:
     inputs: tuple[Spec, ...] = (Spec("x", (32, 64)),)
     targets: tuple[Spec, ...] = (Spec("y", (32,), "int32", 10),)
     rate: float = 0.2
+    sweeps = False
+    frozen = ()
 
     def init(self, key: Any) -> dict[str, Any]:
         return {"means": 0.1 * jax.random.normal(key, (10, 64))}
@@ -121,7 +123,8 @@ def same(a: Result, b: Result) -> bool:
     """Whether two results are the same numbers (times apart)."""
     rows = [[replace(row, seconds=0) for row in each.history] for each in (a, b)]
     return (
-        np.array_equal(a.params["means"], b.params["means"])
+        a.params.keys() == b.params.keys()
+        and all(np.array_equal(a.params[name], b.params[name]) for name in a.params)
         and rows[0] == rows[1]
         and (a.epoch, a.batch, a.gap_sum) == (b.epoch, b.batch, b.gap_sum)
     )

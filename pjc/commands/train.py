@@ -22,7 +22,7 @@ from pjc.commands.shared import (
     say,
 )
 from pjc.commands.training.arguments import Arguments, DataArguments, check_arguments, request_of
-from pjc.commands.training.files import Best, Files, Outputs, Settings, settings_of, start_of
+from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
 from pjc.commands.training.hold import Holder, holding
 from pjc.commands.training.view import Interrupt, Stopper, View, say_end, say_sizes, shown
 from pjc.diagnostics import CommandError
@@ -154,6 +154,7 @@ def _train_program(
     """Train a compiled program and write what comes of it."""
     from pjc.runtime import distributed
     from pjc.runtime.evaluate import evaluate, metric
+    from pjc.runtime.stepper import stepper_for
     from pjc.runtime.train import train
 
     console = console_of_stdout()
@@ -170,9 +171,9 @@ def _train_program(
     say_sizes(console, parts, program)
     if share.processes > 1:
         say(console, distributed.describe())
-    scored = metric(program)
-    view = View(console, given.run.epochs, len(parts.train) // (program.batch or 1), scored, start)
-    files = Files(outputs, settings, parts.notes, scored) if writes else None
+    measures = Measures(stepper_for(program).measure, metric(program))
+    view = View(console, given.run.epochs, len(parts.train) // (program.batch or 1), measures, start)
+    files = Files(outputs, settings, parts.notes, measures) if writes else None
     best = Best(files, start) if files is not None and given.run.keep_best else None
     if start is not None and start.held:
         program = holding(compilation, start.held)
@@ -187,7 +188,8 @@ def _train_program(
     if parts.test is not None:
         if share.processes > 1:
             params = share.local(share.everywhere(params))
-        say(console, f"test {scored}: {shown(evaluate(program, params, parts.test, share), scored)}", "bold")
+        score = shown(evaluate(program, params, parts.test, share), measures.metric)
+        say(console, f"test {measures.metric}: {score}", "bold")
     return 130 if stopped else 0
 
 
@@ -247,6 +249,9 @@ class _Listener(Listener):
             self.best(result)
         self.checkpoint(result)
         self.view.epoch(result.history[-1])
+
+    def warning(self, text: str) -> None:
+        self.view.warning(text)
 
 
 def _load_parts(given: DataArguments, program: Program) -> Parts:

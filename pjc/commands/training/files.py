@@ -108,20 +108,28 @@ def start_of(
 
 
 @dataclass(frozen=True)
+class Measures:
+    """What a run is watched by: what is told of batches, "gap" or "demand", and the score of the network."""
+
+    batch: str
+    metric: str
+
+
+@dataclass(frozen=True)
 class Files:
     """Writes what a run leaves behind: its ``settings`` and ``notes`` go into the files with parameters."""
 
     outputs: Outputs
     settings: Settings
     notes: Mapping[str, str]
-    metric: str
+    measures: Measures
 
     def save(self, result: Result) -> None:
         """Write the parameters, which are also the checkpoint, and the history."""
         from pjc.runtime.history import write_history
 
         self.write(self.outputs.params, result)
-        write_history(self.outputs.history, result.history, self.metric)
+        write_history(self.outputs.history, result.history, self.measures.metric, self.measures.batch)
 
     def write(self, path: Path, result: Result) -> None:
         """Write the parameters of a result to a file."""
@@ -135,7 +143,7 @@ class Best:
 
     def __init__(self, files: Files, start: Result | None) -> None:
         self.files = files
-        self.sign = 1 if files.metric == "accuracy" else -1
+        self.sign = 1 if files.measures.metric == "accuracy" else -1
         self.score = -math.inf
         self.epoch: int | None = None
         if start is not None and start.history:

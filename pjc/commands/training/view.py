@@ -12,7 +12,7 @@ from pjc.commands.shared import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pjc.commands.training.files import Best, Outputs
+    from pjc.commands.training.files import Best, Measures, Outputs
     from pjc.runtime.data.prepare import Parts
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
@@ -22,14 +22,14 @@ class View:
     """Shows a training run: a line for each epoch and, on a terminal, a progress bar."""
 
     def __init__(
-        self, console: Console, epochs: int, batches: int, metric: str, start: Result | None
+        self, console: Console, epochs: int, batches: int, measures: Measures, start: Result | None
     ) -> None:
         from rich import progress
 
         self.console = console
         self.epochs = epochs
         self.batches = batches
-        self.metric = metric
+        self.measures = measures
         self.done = start.epoch if start else 0
         self.validation = ""
         self.bar = progress.Progress(
@@ -56,8 +56,8 @@ class View:
         return f"epoch {min(self.done + 1, self.epochs)}/{self.epochs}"
 
     def progress(self, batch: int, gap: float) -> None:
-        """Show how many batches of the epoch are done, and their mean gap."""
-        state = f"gap {gap:.3g}{self.validation}"
+        """Show how many batches of the epoch are done, and their mean gap or demand."""
+        state = f"{self.measures.batch} {gap:.3g}{self.validation}"
         self.bar.update(
             self.task,
             completed=self.done * self.batches + batch,
@@ -69,9 +69,14 @@ class View:
         """Show the numbers of an epoch."""
         self.done = row.epoch
         if row.validation is not None:
-            self.validation = f", validation {self.metric} {shown(row.validation, self.metric)}"
-        text = f"epoch {row.epoch}/{self.epochs}: gap {row.gap:.3g}{self.validation}"
+            metric = self.measures.metric
+            self.validation = f", validation {metric} {shown(row.validation, metric)}"
+        text = f"epoch {row.epoch}/{self.epochs}: {self.measures.batch} {row.gap:.3g}{self.validation}"
         say(self.console, f"{text}, {row.seconds:.1f} s")
+
+    def warning(self, text: str) -> None:
+        """Show what is not as it should be."""
+        say(self.console, f"warning: {text}", "yellow")
 
 
 def shown(value: float, metric: str) -> str:

@@ -46,11 +46,16 @@ def displacement(params: dict[str, Any]) -> dict[str, Any]:
 
 def moved(made: optax.GradientTransformation, steps: int, sign: float = -1.0) -> dict[str, Any]:
     """Return the parameters after some steps of a transformation."""
-    params, state = START, made.init(START)
-    for _ in range(steps):
+
+    @jax.jit
+    def step(params: Any, state: Any) -> Any:
         asked = {name: sign * each for name, each in displacement(params).items()}
         moves, state = made.update(asked, state, params)
-        params = optax.apply_updates(params, moves)
+        return optax.apply_updates(params, moves), state
+
+    params, state = START, made.init(START)
+    for _ in range(steps):
+        params, state = step(params, state)
     return params
 
 
@@ -167,7 +172,7 @@ def test_muon_takes_equal_layers_as_matrices() -> None:
     moves = []
     for params, names in ((stacked, {"w": ("w0", "w1")}), (apart, {"w0": ("w0",), "w1": ("w1",)})):
         made = transformation(Outer("muon", schedule="constant"), names)
-        moves.append(made.update(params, made.init(params), params)[0])
+        moves.append(jax.jit(made.update)(params, made.init(params), params)[0])
     assert np.allclose(moves[0]["w"], np.stack([moves[1]["w0"], moves[1]["w1"]]), atol=1e-6)
 
 
@@ -197,7 +202,7 @@ def test_displacements_of_several_batches_are_averaged_before_a_step() -> None:
     for step in range(2):
         asked = [{n: v * (step + i + 1) for n, v in GOAL.items()} for i in range(3)]
         for i, each in enumerate(asked):
-            moves, state = made.update(each, state, params)
+            moves, state = jax.jit(made.update)(each, state, params)
             assert i == 2 or all(not np.any(move) for move in moves.values())
         mean = jax.tree.map(lambda *each: sum(each) / 3, *asked)
         expected, other = single.update(mean, other, params)
@@ -480,3 +485,102 @@ def test_a_program_of_displacements_says_what_it_is() -> None:
     assert program(None).main_entry == "displacement" and pjc.compile(TEXT, batch=2).main_entry == "update"
     assert "stablehlo" in program(Outer()).stablehlo()
     program(Outer()).trace()
+
+
+# --- from the compiler on, with a displacement of our own ----------------------------------------------
+
+DIGITS = """
+input x: f32[batch, 64]
+target y: class[batch, 10]
+param w: f32[64, 10] = glorot_uniform
+param b: f32[10] = zeros
+output z = x @ w + b
+require cross_entropy(z, y)
+"""
+
+
+@pytest.fixture
+def emitted(once: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a solver whose programs have the displacement of a fit by the slope of the loss."""
+
+    def entry_points(emitter: Any, products: str = "f32", on_mesh: Any = None) -> dict[str, Any]:
+        def loss(params: Any, data: Any) -> Any:
+            told = jax.nn.log_softmax(emitter.apply(params, {"x": data["x"]})["z"])
+            return -told[jnp.arange(len(told)), data["y"]].mean()
+
+        def displacement(params: Any, data: Any) -> Any:
+            asked, slope = jax.value_and_grad(loss)(params, data)
+            return {n: -v for n, v in slope.items()}, {"demand": asked, "requirements": {}}
+
+        def init(key_data: Any) -> Any:
+            return emitter.init(jax.random.wrap_key_data(key_data))
+
+        return {"init": init, "apply": emitter.apply, "displacement": displacement}
+
+    monkeypatch.setattr("pjc.runtime.emit.entry_points", entry_points)
+    return once
+
+
+def test_a_compiled_program_has_the_outer_step_of_its_options(emitted: str, tmp_path: Path) -> None:
+    made = pjc.compile(
+        DIGITS, solver=emitted, rate={"b": 0.5}, schedule="constant", outer="sgd", freeze=["w"]
+    )
+    assert made.frozen == ("w",) and made.signature.others == solvers.of_kind(outer=False)
+    x, y = np.ones((64, 64), np.float32), np.arange(64) % 10
+    state, info = made.step(made.start(0), x, y)
+    asked, _ = made.displacement(made.init(0), x, y)
+    assert np.array_equal(state.params["w"], made.init(0)["w"]) and float(info["demand"]) > 0
+    assert np.allclose(state.params["b"], 0.5 * asked["b"])
+    made.save(tmp_path / "a.pjx")
+    loaded = pjc.load(tmp_path / "a.pjx")
+    assert np.allclose(loaded.step(loaded.start(0), x, y)[0].params["b"], state.params["b"], atol=1e-6)
+    assert loaded.frozen == ("w",)
+    other = pjc.load(tmp_path / "a.pjx", outer=optax.sgd(2.0))
+    assert np.allclose(other.step(other.start(0), x, y)[0].params["b"], 2 * asked["b"], atol=1e-6)
+    with pytest.raises(DiagnosticError, match=r"freeze: no parameter matches 'v\*'"):
+        pjc.compile(DIGITS, solver=emitted, freeze=["v*"])
+
+
+def test_a_transformation_is_given_to_compile(emitted: str, tmp_path: Path) -> None:
+    made = pjc.compile(DIGITS, solver=emitted, outer=optax.sgd(0.25))
+    x, y = np.ones((64, 64), np.float32), np.arange(64) % 10
+    asked, _ = made.displacement(made.init(0), x, y)
+    after = made.step(made.start(0), x, y)[0].params["b"]
+    assert np.allclose(after, 0.25 * asked["b"])
+    made.save(tmp_path / "a.pjx")
+    with pytest.raises(ProgramError, match="pass it again"):
+        pjc.load(tmp_path / "a.pjx").start(0)
+    loaded = pjc.load(tmp_path / "a.pjx", outer=optax.sgd(0.25))
+    assert np.allclose(loaded.step(loaded.start(0), x, y)[0].params["b"], after, atol=1e-6)
+    assert loaded.apply(loaded.init(0), x[:3]).shape == (3, 10)
+
+
+def test_a_source_behind_the_choice_of_the_solver_has_the_options_of_its_own(
+    emitted: str, tmp_path: Path
+) -> None:
+    (tmp_path / "net.proj.mlir").write_text(pjc.compile(DIGITS, solver=emitted).ir("proj"))
+    assert pjc.compile(tmp_path / "net.proj.mlir", rate=0.5).sweeps
+    with pytest.raises(
+        DiagnosticError, match="iterations does not apply to the solver once, which goes once"
+    ):
+        pjc.compile(tmp_path / "net.proj.mlir", iterations=3)
+
+
+def test_the_command_trains_by_outer_steps(
+    emitted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.pjn").write_text(DIGITS)
+    command = ["train", str(tmp_path / "net.pjn"), "--data", "digits", "--solver", emitted, "-o"]
+    two = [*command, f"{tmp_path}/two/", "--rate", "1e-2", "--epochs"]
+    assert cli.main([*two, "2"]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 2/2: demand " in out and "warning" not in out
+    assert (tmp_path / "two/net.history.csv").read_text().startswith("epoch,seconds,demand,")
+    assert cli.main([*two, "3", "--resume"]) == 0 and "epoch 3/3: demand " in capsys.readouterr().out
+    for change, message in (
+        (["--rate", "b=1e-3"], "its rate was 0.01, now it is 0.01 b=0.001"),
+        (["--outer", "lion"], "its outer was adam, now it is lion"),
+        (["--schedule", "linear"], "its schedule was cosine, now it is linear"),
+    ):
+        assert cli.main([*two, "3", "--resume", *change]) == 1
+        assert message in capsys.readouterr().err

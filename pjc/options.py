@@ -238,8 +238,8 @@ class Options(OuterOptions):
 
     @property
     def repeats(self) -> int:
-        """How many iterations a batch has; 1 for a solver that goes once through the network."""
-        return 1 if self.method.outer else self.iterations or ITERATIONS
+        """How many iterations a batch has, of a solver that iterates."""
+        return self.iterations or ITERATIONS
 
     def require_used_by(self, solver: Solver) -> None:
         """Raise DiagnosticError for an option that is given and makes no difference to the solver."""

@@ -12,7 +12,7 @@ from pjc.runtime.program import Signature, TensorSpec
 
 
 def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
-    """Return the signature of a program that runs so many ``iterations`` in an update.
+    """Return the signature of a program; ``iterations`` is how many an update has if its solver iterates.
 
     Raises:
         DiagnosticError: if the program reads an input or a target that it does not declare, names a solver
@@ -50,7 +50,7 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
             for name in op.names()
         ),
         batch=batch_of(program),
-        iterations=iterations,
+        iterations=1 if solver is not None and solver.outer else iterations,
         trainable=bool(program.parts.data),
         families={op.label.data: tuple(op.names()) for op in parameters if op.members is not None},
         solver=None if iterate is None else iterate.solver.data,

@@ -17,6 +17,7 @@ from displacing import program
 from test_train import Means, Watch, parts, same
 
 from pjc.runtime.data import Dataset
+from pjc.runtime.distributed import MeshShare, sample_mesh
 from pjc.runtime.findings import Findings
 from pjc.runtime.history import (
     Checkpoint,
@@ -103,6 +104,15 @@ def test_a_run_that_is_resumed_gives_the_same_numbers(outer: Outer, tmp_path: Pa
         assert all(np.array_equal(resumed.latent[name], whole.latent[name]) for name in whole.latent)
     names = {name.partition("/")[0] for name in whole.latent if name.startswith("outer/")}
     assert names == (set() if outer.name == "none" else {"outer"})
+
+
+def test_on_a_mesh_what_is_remembered_is_on_every_device() -> None:
+    made, data = program(Outer("adam", {"": 1e-2}, accumulate=2), box=0.3), few(160)
+    alone = train(made, data, Run(epochs=1))
+    spread = train(made, data, Run(epochs=1, share=MeshShare(sample_mesh())))
+    assert alone.latent.keys() == spread.latent.keys() and len(alone.latent) > 8
+    for ours, theirs in ((alone.params, spread.params), (alone.latent, spread.latent)):
+        assert all(np.allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-7) for name in ours)
 
 
 def test_parameters_of_a_result_are_in_their_sets() -> None:

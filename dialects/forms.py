@@ -10,3 +10,6 @@ HALFWAY = ("held", "factored")
 
 WITHOUT_WINDOWS = ("shared", "factored")
 """Those of a dot over windows that never make the windows: it can be a convolution."""
+
+TREATMENTS = ("plain", "cap", "unit", "power")
+"""What is done in a sweep about the size of what a product asks of a value: see proj.bound."""

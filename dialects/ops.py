@@ -95,6 +95,11 @@ class OperationOp(NodeOp, ShapedOp, ABC):
 
     traits = traits_def(Pure())
 
+    @property
+    def jumps(self) -> bool:
+        """Whether the function jumps somewhere: a small change of an input may be none of the value."""
+        return False
+
     @classmethod
     def work(cls, inputs: Sequence[Shape], result: Shape) -> int:
         """Return the floating-point operations of a forward pass, given the shapes of inputs and result."""
@@ -442,6 +447,10 @@ class QuantizeOp(ElementwiseOp):
     def __init__(self, operand: SSAValue, levels: Sequence[float], label: str | None = None) -> None:
         super().__init__(operand, label, levels=floats(levels))
 
+    @property
+    def jumps(self) -> bool:
+        return len(self.levels) > 1
+
     def verify_(self) -> None:
         super().verify_()
         levels = self.levels.get_values()
@@ -486,6 +495,15 @@ class PiecewiseOp(ElementwiseOp):
             offsets=floats(offsets),
             margin=FloatAttr(margin, f64) if margin else None,
         )
+
+    @property
+    def jumps(self) -> bool:
+        slopes, offsets = self.slopes.get_values(), self.offsets.get_values()
+        ends = [
+            (slopes[i] * edge + offsets[i], slopes[i + 1] * edge + offsets[i + 1])
+            for i, edge in enumerate(self.edges.get_values())
+        ]
+        return not all(math.isclose(below, above, abs_tol=1e-12) for below, above in ends)
 
     def verify_(self) -> None:
         """Check that edges increase, with one more slope and offset than edges, and room for the margin."""

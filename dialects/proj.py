@@ -21,6 +21,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     SymbolNameConstraint,
     TensorType,
+    UnitAttr,
     f64,
     i64,
 )
@@ -50,6 +51,8 @@ from xdsl.irdl import (
 from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
+from pjc.dialects import shapes
+from pjc.dialects.asking import ASKING, DisplaceOp, SweepOp, ValueOp
 from pjc.dialects.declarations import verify_dims, verify_outputs
 from pjc.dialects.layout import MeshAttr, verify_sharding
 from pjc.dialects.ops import FLOATS, OutputOp, ParameterOp
@@ -67,6 +70,7 @@ from pjc.dialects.projecting import (
     WriteOp,
     verify_indices,
 )
+from pjc.dialects.shapes import Shape
 from pjc.dialects.variables import ROLES, PathAttr, Place, Role, VariableOp
 from pjc.dialects.view import element_bytes, shape_of
 
@@ -170,6 +174,53 @@ class ProgramOp(IRDLOperation):
         """Return the solver's iteration; None where there is nothing to train."""
         return next((op for op in self.body.block.ops if isinstance(op, IterateOp)), None)
 
+    def sweep_op(self) -> SweepOp | None:
+        """Return the sweep; None for a solver that iterates, or where there is nothing to train."""
+        return next((op for op in self.body.block.ops if isinstance(op, SweepOp)), None)
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the dimension called ``batch``; None if the program has none."""
+        size = self.dims.data.get("batch")
+        return size.value.data if isinstance(size, IntegerAttr) else None
+
+    @property
+    def solver(self) -> str | None:
+        """The solver with its numbers, as text; None where there is nothing to train."""
+        found = self.iterate_op() or self.sweep_op()
+        return None if found is None else str(found.solver.data)
+
+    def _verify_values(self) -> None:
+        """Raise unless what a sweep takes from the forward pass is there, of that type."""
+        sweep = self.sweep_op()
+        if sweep is None:
+            return
+        found = self.node_shapes()
+        for op in sweep.walk():
+            if isinstance(op, ValueOp) and found.get(op.node.data) != shape_of(op.result):
+                known = "no such node" if op.node.data not in found else shapes.show(found[op.node.data])
+                raise VerifyException(
+                    f"the forward pass gives '{op.node.data}' as {known}, and the sweep takes "
+                    f"{op.result.type}"
+                )
+
+    def node_shapes(self) -> dict[str, Shape]:
+        """Return the shapes of what the forward pass gives of each node, all steps of a loop together."""
+        found: dict[str, Shape] = {}
+        for op in self.forward_op().body.block.ops:
+            match op:
+                case ParameterOp():
+                    found[op.label.data] = shape_of(op.result)
+                case EvaluateOp():
+                    found[op.node.data] = shape_of(op.result)
+                case ForOp():
+                    end = op.body.block.last_op
+                    assert isinstance(end, NextOp)
+                    for inside, whole in zip(end.collected, op.collected, strict=True):
+                        if isinstance(inside.owner, EvaluateOp):
+                            found[inside.owner.node.data] = shape_of(whole)
+        return found
+
     def verify_(self) -> None:
         verify_dims(self.dims)
         self._verify_names()
@@ -189,10 +240,11 @@ class ProgramOp(IRDLOperation):
         if sorted(found) != sorted(expected):
             raise VerifyException(f"the program's parts are {expected}, but it holds {found}")
         self._verify_assigned()
+        self._verify_values()
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():
-            if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
+            if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp | DisplaceOp):
                 op.verify_variables(variables)
             if isinstance(op, GatherOp | WriteOp):
                 verify_indices(op.paths, data)
@@ -225,7 +277,7 @@ class TargetOp(IRDLOperation):
     """What a program is trained towards: ``proj.target "y" classes 10 : tensor<128xi32>``.
 
     Without ``classes`` it holds numbers; with ``threshold 0.5`` ones and zeros, for which the outputs should
-    be above it and below it.
+    be above it and below it; with ``of "z"`` those of that output, which may both be given in other units.
     """
 
     name = "proj.target"
@@ -233,18 +285,27 @@ class TargetOp(IRDLOperation):
     label = prop_def(StringAttr)
     classes = opt_prop_def(IntegerAttr.constr(i64))
     threshold = opt_prop_def(FloatAttr.constr(f64))
+    output = opt_prop_def(StringAttr)
     type = prop_def(TensorType)
 
-    assembly_format = "$label (`classes` $classes^)? (`threshold` $threshold^)? `:` $type attr-dict"
+    assembly_format = (
+        "$label (`classes` $classes^)? (`threshold` $threshold^)? (`of` $output^)? `:` $type attr-dict"
+    )
 
     def __init__(
-        self, label: str, classes: IntegerAttr | None, threshold: float | None, type: Attribute
+        self,
+        label: str,
+        classes: IntegerAttr | None,
+        threshold: float | None,
+        output: str | None,
+        type: Attribute,
     ) -> None:
         super().__init__(
             properties={
                 "label": StringAttr(label),
                 "classes": classes,
                 "threshold": None if threshold is None else FloatAttr(threshold, f64),
+                "output": None if output is None else StringAttr(output),
                 "type": type,
             }
         )
@@ -289,13 +350,15 @@ class ForOp(IRDLOperation):
 
     ``%zs = proj.for "t" 16 carries (%h0) over (%xs) : .. { ^body(%h: .., %x: ..): .. }``. The block gets
     what it carries and a slice of each value that it runs over, ``1/16`` of the first axis; results are the
-    values that it collects, laid one after another along their first axis.
+    values that it collects, laid one after another along their first axis. ``reversed`` the last iteration is
+    the first.
     """
 
     name = "proj.for"
 
     label = prop_def(StringAttr)
     count = prop_def(IntegerAttr.constr(i64))
+    reversed = opt_prop_def(UnitAttr)
     inits = var_operand_def(TensorType)
     scanned = var_operand_def(TensorType)
     collected = var_result_def(TensorType)
@@ -304,7 +367,8 @@ class ForOp(IRDLOperation):
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
 
     assembly_format = (
-        "$label $count `carries` `(` $inits `)` `over` `(` $scanned `)` `:` `(` type($inits) `)` `over` "
+        "$label $count (`reversed` $reversed^)? `carries` `(` $inits `)` `over` `(` $scanned `)` "
+        "`:` `(` type($inits) `)` `over` "
         "`(` type($scanned) `)` `->` `(` type($collected) `)` attr-dict-with-keyword $body"
     )
 
@@ -316,10 +380,16 @@ class ForOp(IRDLOperation):
         scanned: Sequence[SSAValue],
         types: Sequence[Attribute],
         body: Region,
+        *,
+        reversed: bool = False,
     ) -> None:
         super().__init__(
             operands=[list(inits), list(scanned)],
-            properties={"label": StringAttr(label), "count": IntegerAttr(count, i64)},
+            properties={
+                "label": StringAttr(label),
+                "count": IntegerAttr(count, i64),
+                "reversed": UnitAttr() if reversed else None,
+            },
             result_types=[list(types)],
             regions=[body],
         )
@@ -489,6 +559,7 @@ PROJ = Dialect(
         OntoOp,
         CombineOp,
         YieldOp,
+        *ASKING,
     ],
     [PathAttr, StateType],
 )

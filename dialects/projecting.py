@@ -49,7 +49,7 @@ class NodeWork(IRDLOperation, ABC):
     fields = prop_def(DictionaryAttr)
 
 
-def _work(operator: str, fields: dict[str, Attribute], node: str) -> dict[str, Attribute]:
+def work(operator: str, fields: dict[str, Attribute], node: str) -> dict[str, Attribute]:
     """Return the properties of a :class:`NodeWork`."""
     return {
         "operator": StringAttr(operator),
@@ -112,7 +112,7 @@ class EvaluateOp(NodeWork):
         super().__init__(
             operands=[list(inputs)],
             properties={
-                **_work(operator, fields, node),
+                **work(operator, fields, node),
                 "signature": signature,
             },
             result_types=[type],
@@ -220,7 +220,7 @@ class ProjectOp(NodeWork):
         super().__init__(
             operands=[list(copies), value],
             properties={
-                **_work(operator, fields, node),
+                **work(operator, fields, node),
             },
             result_types=[[copy.type for copy in copies], value.type],
         )
@@ -276,7 +276,7 @@ class ProjectSharedOp(CompressedOp):
         super().__init__(
             operands=[list(inputs), value],
             properties={
-                **_work(operator, fields, node),
+                **work(operator, fields, node),
                 "wanted": sizes(wanted),
             },
             result_types=[[inputs[index].type for index in wanted], value.type],
@@ -332,7 +332,7 @@ class ProjectHalfwayOp(CompressedOp):
         super().__init__(
             operands=[list(inputs), list(factors.values()), value],
             properties={
-                **_work(operator, fields, node),
+                **work(operator, fields, node),
                 "form": StringAttr(form),
                 "wanted": sizes(wanted),
                 "held": ArrayAttr([StringAttr(name) for name in factors]),
@@ -373,7 +373,7 @@ class ProjectLossOp(NodeWork):
         super().__init__(
             operands=[list(copies), target],
             properties={
-                **_work(operator, fields, node),
+                **work(operator, fields, node),
             },
             result_types=[[copy.type for copy in copies]],
         )

@@ -235,3 +235,8 @@ def concat(shapes: Sequence[Shape], axis: int) -> Shape:
                 f"found {show(first)} and {show(shape)}"
             )
     return checked((*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :]))
+
+
+def columns(shape: Shape) -> int:
+    """Return how many columns numbers have: one for each entry of the last axis, where there is another."""
+    return shape[-1] if len(shape) > 1 else 1

@@ -445,6 +445,18 @@ class ShiftOp(ViewOp):
         return rest
 
 
+def move_by(step: Step, operand: SSAValue) -> MoveOp:
+    """Return the view of an operand by a step of a kind that takes but one.
+
+    Raises:
+        TypeError: for a step of another kind.
+    """
+    for cls in (ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, PatchesOp):
+        if cls.STEP is type(step):
+            return cls.by(step, operand)
+    raise TypeError(f"no view of one operand takes step '{step}'")
+
+
 VIEW = Dialect(
     "view",
     [ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, PatchesOp, ConcatOp, GatherOp, ShiftOp],

@@ -1,4 +1,4 @@
-"""Writes the dumps of docs/tour.md anew, each by the command that stands above it: ``python docs/dumps.py``.
+"""Writes the dumps of the documents anew, each by the command that stands above it: ``python docs/dumps.py``.
 
 They are shown without the module around them. Those with a ``// ...`` are shortened by hand, and stay;
 tests/test_docs.py holds both kinds to what pjc prints.
@@ -16,7 +16,7 @@ from pathlib import Path
 from pjc.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "tour.md"
+PAGES = tuple(ROOT / "docs" / name for name in ("tour.md", "training.md"))
 SHORTENED = "// ..."
 DUMP = re.compile(r"`pjc (?P<command>[^`]* --emit [^`]*)`[^`]*```mlir\n(?P<text>.*?)```", re.DOTALL)
 
@@ -35,16 +35,17 @@ def printed(command: str) -> str:
     return textwrap.dedent("\n".join(body)) + "\n"
 
 
-def page() -> str:
-    """Return the text of the page with new dumps."""
+def renewed_page(page: Path) -> str:
+    """Return the text of a page with new dumps."""
 
     def renewed(match: re.Match[str]) -> str:
         if SHORTENED in match["text"]:
             return match[0]
         return match[0].replace(match["text"], printed(match["command"]))
 
-    return DUMP.sub(renewed, PAGE.read_text(encoding="utf-8"))
+    return DUMP.sub(renewed, page.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for each in PAGES:
+        each.write_text(renewed_page(each), encoding="utf-8")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Trains on several nodes, and goes on after a node fails or the time is up.
 #
-#   sbatch examples/slurm_train.sh examples/digits_mlp.pjn --data digits --batch 64 --epochs 16 --seed 0
+#   sbatch examples/slurm_train.sh examples/digits_mlp.pjn --data digits --rate 3e-3 --epochs 60 --seed 0
 #
 # JAX finds out from Slurm how many processes there are and where the first one listens. The first process writes
 # runs/MODEL.params.safetensors, which must be on a disk that a restarted job sees; data is read by all.

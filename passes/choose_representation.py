@@ -13,10 +13,10 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas, ops
 from pjc.dialects.forms import FORMS, WITHOUT_WINDOWS
 from pjc.dialects.view import element_bytes, shape_of
-from pjc.passes.analysis.graph import problems
+from pjc.passes.analysis.graph import problems, training_nodes
 from pjc.passes.form_convolutions import convolution_of
 from pjc.passes.lowering.holding import all_data
-from pjc.passes.solvers import DEFAULT, parse
+from pjc.passes.solvers import DEFAULT_ITERATING, parse
 
 LOSS_FACTOR = 16
 """How many more bytes may be held of a short dot that a loss reads: its multipliers are the largest, and a
@@ -49,7 +49,7 @@ class ChooseRepresentationPass(ModulePass):
 
     name = "feas-choose-representation"
 
-    solver: str = DEFAULT
+    solver: str = DEFAULT_ITERATING
     """The solver: its name, or NAME{number=value}."""
     copies: tuple[str, ...] = ("auto",)
     """auto, or the one form to use wherever it applies; and LABEL=FORM for single dots."""
@@ -83,9 +83,9 @@ class ChooseRepresentationPass(ModulePass):
 
     def allowed(self, node: ops.DotOp) -> tuple[tuple[str, ...], str]:
         """Return the forms beside exact that the solver and the dot allow, and why no others."""
-        if set(feas.sources(node.lhs)) & set(feas.sources(node.rhs)):
-            return (), "one node feeds both operands"
         found = parse(self.solver).copies()
+        if not found.joint and set(feas.sources(node.lhs)) & set(feas.sources(node.rhs)):
+            return (), "one node feeds both operands"
         return found.forms, found.reason
 
     def fitting(self, node: ops.DotOp, forms: tuple[str, ...], reason: str) -> Choice:
@@ -148,8 +148,8 @@ class Explanation:
 
 
 def trained_dots(problem: feas.ProblemOp) -> list[ops.DotOp]:
-    """Return the problem's dots that have a part."""
-    return [node for node in problem.nodes() if isinstance(node, ops.DotOp) and node.part is not None]
+    """Return the problem's dots that a requirement reaches."""
+    return [node for node in training_nodes(problem) if isinstance(node, ops.DotOp)]
 
 
 def explain(problem: feas.ProblemOp, chooser: ChooseRepresentationPass) -> list[Explanation]:

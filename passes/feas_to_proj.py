@@ -28,7 +28,7 @@ from pjc.passes.lowering.compressed import (
     is_told,
     told_name,
 )
-from pjc.passes.lowering.declarations import declarations
+from pjc.passes.lowering.declarations import declarations, last_projections
 from pjc.passes.lowering.forward import forward_pass
 from pjc.passes.lowering.holding import (
     form_of,
@@ -43,7 +43,7 @@ from pjc.passes.lowering.holding import (
     writes_of,
 )
 from pjc.passes.lowering.iteration import Iteration
-from pjc.passes.solvers import DEFAULT, Solver, parse
+from pjc.passes.solvers import DEFAULT_ITERATING, Iterating, Solver, parse
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,15 @@ class FeasToProjPass(ModulePass):
 
     name = "feas-to-proj"
 
-    solver: str = DEFAULT
+    solver: str = DEFAULT_ITERATING
     """The solver: its name, or NAME{number=value}."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         solver = parse(self.solver)
+        if not isinstance(solver, Iterating):
+            raise PassFailedException(
+                f"{self.name} lowers to solvers that iterate, and {solver.name} does not"
+            )
         for problem in problems(op):
             program = _Lowering(problem).program(solver)
             program.location = problem.location
@@ -82,7 +86,7 @@ class FeasToProjPass(ModulePass):
             problem.erase()
 
 
-def iterate_op(solver: Solver, parts: list[str], halfway: bool) -> proj.IterateOp:
+def iterate_op(solver: Iterating, parts: list[str], halfway: bool) -> proj.IterateOp:
     """Return the iteration of a solver."""
     iteration = Iteration(parts, halfway)
     iteration.block.add_op(proj.YieldOp(*solver.iteration(iteration)))
@@ -105,7 +109,7 @@ class _Lowering:
     def __post_init__(self) -> None:
         self.order = {op: index for index, op in enumerate(self.problem.body.block.ops)}
 
-    def program(self, solver: Solver) -> proj.ProgramOp:
+    def program(self, solver: Iterating) -> proj.ProgramOp:
         names = list(self.problem.part_names())
         trains = names or any(isinstance(n, ops.LossOp | ops.SetOp) for n in self.problem.nodes())
         if trains and not solver.takes(names):
@@ -122,7 +126,7 @@ class _Lowering:
         block.add_op(proj.ForwardOp(Region([self.forward()])))
         for name in names:
             block.add_op(proj.PartOp(name, Region([self.part(name)])))
-        block.add_ops(self.last_projections())
+        block.add_ops(last_projections(self.trained()))
         if names:
             halfway = any(form_of(node) in HALFWAY for node in self.trained())
             block.add_op(iterate_op(solver, names, halfway))
@@ -243,21 +247,6 @@ class _Lowering:
         read = proj.ReadOp(name, kind)
         project = proj.ProjectSetOp(node.kind.data, node.fields(), node.called, read.result)
         return [read, project, proj.WriteOp(project.new_copies, [proj.PathAttr(name)])]
-
-    def last_projections(self) -> list[proj.ConstrainOp]:
-        """Return, for each set of a parameter, its projection before the parameter is handed back."""
-        found = []
-        for node in self.trained():
-            if not isinstance(node, ops.SetOp):
-                continue
-            for source in feas.sources(node.value):
-                if isinstance(source, ops.ParameterOp):
-                    ways = [steps for reader, _, steps in feas.readers(source) if reader is node]
-                    path = proj.PathAttr(slot_name(source), ways[0])
-                    if path.by_number():
-                        continue  # which rows, only a batch tells
-                    found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.called))
-        return found
 
 
 def _family_paths(

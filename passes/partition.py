@@ -16,7 +16,8 @@ from pjc.dialects.ops import BilinearOp, operation_of
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
-from pjc.passes.analysis.samples import Mixed, Samples, batch_of
+from pjc.passes.analysis.samples import Mixed, Samples
+from pjc.passes.solvers import AlternatingProjections, DouglasRachford
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class PartitionPass(ModulePass):
             raise PassFailedException(str(error)) from error
         for program in op.ops:
             if isinstance(program, proj.ProgramOp):
+                if program.sweep_op() is not None and self.stack > 1:
+                    raise PassFailedException(_no_stack(program))
                 partition(program, mesh)
                 if self.assigned:
                     program.assigned = DictionaryAttr(dict(map(self._device, self.assigned)))
@@ -67,6 +70,16 @@ class PartitionPass(ModulePass):
         if not (label and device.isdigit() and int(device) < self.stack):
             raise PassFailedException(f"expected LABEL=N with N below {self.stack}, found '{word}'")
         return label, IntegerAttr(int(device), i64)
+
+
+def _no_stack(program: proj.ProgramOp) -> str:
+    """Say why the devices of the stack axis have nothing to do in a sweep."""
+    others = f"{DouglasRachford.name} or {AlternatingProjections.name}"
+    return (
+        f"'{program.sym_name.data}' is trained by {program.solver}, which goes through its levels one after "
+        "another, so that devices along stack would wait for each other; take sample or feature, or "
+        f"--solver {others}, which project all levels at once"
+    )
 
 
 @dataclass
@@ -85,7 +98,7 @@ class Partition:
         self.common = _common(self.program)
         self.dots = _dots(self.program)
         self.losses = _losses(self.program)
-        batch = batch_of(self.program)
+        batch = self.program.batch
         if self.sizes["sample"] == 1:
             return
         if batch is None:

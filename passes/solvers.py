@@ -18,8 +18,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pjc.diagnostics import mistake
-from pjc.dialects.forms import HALFWAY
-from pjc.fields import Kind, Number, check_fields, option, options_of
+from pjc.dialects.forms import HALFWAY, TREATMENTS
+from pjc.fields import Choice, Kind, Number, check_fields, option, options_of
 
 if TYPE_CHECKING:
     from xdsl.ir import SSAValue
@@ -38,6 +38,8 @@ class Copies:
 
     forms: tuple[str, ...]
     reason: str
+    joint: bool = False
+    """Whether one node may feed both operands of such a dot."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Solver(ABC):
     """
 
     name: ClassVar[str]
-    loops: ClassVar[Literal["families", "unrolled"]]
-    """What loops are to it: families of constraints that it projects at once, or iterations one by one."""
+    loops: ClassVar[Literal["families", "unrolled", "scans"]]
+    """What loops are to it: families of constraints that it projects at once, each iteration by itself, or
+    iterations that it goes through one after another, backwards."""
     partition: ClassVar[tuple[str, ...]]
     """The names of the passes that split a problem: after them the solver's invariant holds."""
     invariant: ClassVar[str]
@@ -66,33 +69,54 @@ class Solver(ABC):
             object.__setattr__(self, name, known[name].check(value))
 
     @classmethod
-    def defaults(cls) -> dict[str, float]:
-        """Return the numbers that the solver takes, with what they are if they are not given."""
+    def defaults(cls) -> dict[str, float | str]:
+        """Return the numbers and words that the solver takes, with what they are if they are not given."""
         return {each.name: getattr(cls, each.name) for each in fields(cls)}
 
-    def numbers(self) -> dict[str, float]:
-        """Return the solver's numbers."""
+    def numbers(self) -> dict[str, float | str]:
+        """Return the solver's numbers, and words."""
         return {name: getattr(self, name) for name in self.defaults()}
 
     def __str__(self) -> str:
         own = self.defaults()
-        said = [f"{name}={value!r}" for name, value in self.numbers().items() if value != own[name]]
+        said = [f"{name}={_written(value)}" for name, value in self.numbers().items() if value != own[name]]
         return self.name + (f"{{{' '.join(said)}}}" if said else "")
 
     @abstractmethod
     def takes(self, parts: Sequence[str]) -> bool:
         """Return whether a problem with such parts is split as the solver needs it."""
 
+    def caution(self, levels: int) -> str | None:
+        """Return what to expect of training a network with so many levels of products, if that is little."""
+        return None
+
     def copies(self) -> Copies:
         """Return the forms of copies that the solver allows; by default none but exact."""
         return Copies((), f"{self.name} with these numbers does not damp what copies deviate by")
+
+
+SHALLOW = 2
+"""The levels of products up to which solvers that iterate train a network well."""
+
+
+class Iterating(Solver):
+    """Solvers that iterate on a batch, from the state in which all copies agree."""
+
+    def caution(self, levels: int) -> str | None:
+        if levels <= SHALLOW:
+            return None
+        return (
+            f"{self.name} weakens what the losses ask at each level of products on its way, and here there "
+            f"are {levels} between them and the farthest parameter: expect it to learn slowly and to stop "
+            f"short; {DEFAULT}, the default, is for training such networks"
+        )
 
     @abstractmethod
     def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
         """Build an iteration: return the state after it, and the two states whose distance is the gap."""
 
 
-class TwoSet(Solver):
+class TwoSet(Iterating):
     """Solvers between two parts: no edge joins two nodes of a part, so that each is projected at once."""
 
     loops = "families"
@@ -103,7 +127,7 @@ class TwoSet(Solver):
         return len(parts) == 2
 
 
-class Cyclic(Solver):
+class Cyclic(Iterating):
     """Solvers that go through levels, outputs first; the gap is the move of a cycle."""
 
     loops = "unrolled"
@@ -244,6 +268,35 @@ class CyclicDouglasRachford(Cyclic):
         return x, x, it.x
 
 
+@dataclass(frozen=True)
+class Sweep(Solver):
+    """Sweeps: one cycle of projections a batch, outputs first, in a metric in which values are light.
+
+    A value weighs ``value_weight`` where what it is computed from weighs 1; that of a product of two inputs
+    ``weight`` over the square of the mean of sqrt(|a|^2 + |b|^2). Each node answers what is asked of its
+    value by the weighted projection onto its constraint, over-relaxed; ``demand`` says how large what
+    products ask of values may be. What arrives at the parameters is their displacement, which an outer step
+    takes. See docs/design.md#sweeps.
+    """
+
+    name = "sweep"
+    weight: float = 0.1
+    value_weight: float = 1e-3
+    demand: str = "power"
+
+    outer = True
+    loops = "scans"
+    partition = ()
+    invariant = "a problem"
+    lowering = "feas-to-sweep"
+
+    def takes(self, parts: Sequence[str]) -> bool:
+        return True
+
+    def copies(self) -> Copies:
+        return Copies(("shared",), "a sweep starts where all copies agree", joint=True)
+
+
 SOLVERS: dict[str, type[Solver]] = {
     cls.name: cls
     for cls in list(globals().values())
@@ -251,7 +304,11 @@ SOLVERS: dict[str, type[Solver]] = {
 }
 """All solvers, by name."""
 
-DEFAULT = DouglasRachford.name
+DEFAULT = Sweep.name
+"""The solver where none is named."""
+
+DEFAULT_ITERATING = DouglasRachford.name
+"""The solver of passes that only those that iterate have a use for, where none is named."""
 
 _TEXT = re.compile(r"\s*([\w-]*)\s*(?:\{(.*)\})?\s*", re.DOTALL)
 
@@ -266,7 +323,11 @@ def parse(text: str) -> Solver:
     return _made(name, numbers)
 
 
-def with_numbers(given: str | Solver, numbers: Mapping[str, float]) -> Solver:
+def _written(value: float | str) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def with_numbers(given: str | Solver, numbers: Mapping[str, float | str]) -> Solver:
     """Return a solver with numbers that were given beside it.
 
     Raises:
@@ -277,28 +338,43 @@ def with_numbers(given: str | Solver, numbers: Mapping[str, float]) -> Solver:
     name, own = _taken_apart(given)
     for each in own.keys() & numbers.keys():
         if own[each] != numbers[each]:
-            raise mistake(f"{each} is given twice, as {own[each]:g} and as {numbers[each]:g}")
+            raise mistake(f"{each} is given twice, as {_shown(own[each])} and as {_shown(numbers[each])}")
     return _made(name, {**own, **numbers})
 
 
-def _taken_apart(text: str) -> tuple[str, dict[str, float]]:
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _taken_apart(text: str) -> tuple[str, dict[str, float | str]]:
     found = _TEXT.fullmatch(text)
     if found is None:
         raise mistake(f"'{text}' is no solver", "write its name, or NAME{number=value}")
-    numbers: dict[str, float] = {}
+    numbers: dict[str, float | str] = {}
     for word in (found[2] or "").replace(",", " ").split():
-        name, _, value = word.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            raise mistake(f"'{word}' in '{text}' is no number=value") from None
+        name, equals, value = word.partition("=")
+        if not (equals and value):
+            raise mistake(f"'{word}' in '{text}' is no number=value")
         if name in numbers:
             raise mistake(f"{name} is given twice in '{text}'")
-        numbers[name] = number
+        numbers[name] = _number_or_word(name, value, text)
     return found[1], numbers
 
 
-def _made(name: str, numbers: Mapping[str, float], of: Mapping[str, float] | None = None) -> Solver:
+def _number_or_word(name: str, value: str, text: str) -> float | str:
+    """Return what a value in a solver's text is: a word where the solvers' option of that name takes one."""
+    kinds = {each.name: each.kind for each in options_of(SolverOptions)}
+    if isinstance(kinds.get(name), Choice):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise mistake(f"'{name}={value}' in '{text}' is no number=value") from None
+
+
+def _made(
+    name: str, numbers: Mapping[str, float | str], of: Mapping[str, float | str] | None = None
+) -> Solver:
     if name not in SOLVERS:
         raise mistake(f"unknown solver '{name}'", f"known are {', '.join(SOLVERS)}")
     cls = SOLVERS[name]
@@ -346,8 +422,8 @@ class SolverKind(Kind):
         return str(value)
 
 
-def _number(name: str, kind: Number, what: str, metavar: str) -> Any:
-    """Return the field of a number that solvers take: None, if the solver's own default is to hold."""
+def _number(name: str, kind: Number | Choice, what: str, metavar: str) -> Any:
+    """Return the field of a number, or a word, of solvers: None, if the solver's own default is to hold."""
 
     def told() -> str:
         return f"{what} of {' and '.join(users_of(name))}, {kind.wanted.removeprefix('a number ')}"
@@ -355,7 +431,7 @@ def _number(name: str, kind: Number, what: str, metavar: str) -> Any:
     def shown() -> str:
         defaults = {each: SOLVERS[each].defaults()[name] for each in users_of(name)}
         same = len(set(defaults.values())) == 1
-        words = [f"{value:g}" + ("" if same else f" of {each}") for each, value in defaults.items()]
+        words = [_shown(value) + ("" if same else f" of {each}") for each, value in defaults.items()]
         return ", ".join(words[:1] if same else words)
 
     return option(None, kind=kind, help=told, group="solver", shown=shown, metavar=metavar, compared=False)
@@ -379,6 +455,15 @@ class SolverOptions:
     relaxation: float | None = _number("relaxation", Number(above=0, high=1), "the relaxation", "L")
     step: float | None = _number("step", Number(above=0, high=2), "the step", "B")
     beta: float | None = _number("beta", Number(low=-1e6, high=1e6, but=0), "the parameter b", "B")
+    weight: float | None = _number(
+        "weight", Number(above=0, high=1e6), "what the value of a product weighs, in proportion", "W"
+    )
+    value_weight: float | None = _number(
+        "value_weight", Number(above=0, high=1e6), "what other values weigh", "U"
+    )
+    demand: str | None = _number(
+        "demand", Choice(TREATMENTS), "how large what products ask of values may be", "HOW"
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

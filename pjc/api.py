@@ -104,9 +104,9 @@ def load(path: str | Path, outer: Any = None) -> Program:
     if not isinstance(path, str | os.PathLike):
         raise mistake(f"load takes the path of a .pjx file, found {type(path).__name__}")
 
-    def write(record: dict[str, Any], params: Any, to: Path) -> None:
+    def write(record: dict[str, Any], params: Any, units: Any, to: Path) -> None:
         found = again(record)
-        export(found.source, found.options, params, to)
+        export(found.source, found.options, params, to, units)
 
     if outer is not None and not is_transformation(outer):
         raise mistake(f"load takes an optax transformation as outer, found {type(outer).__name__}")

@@ -28,6 +28,7 @@ from pjc.interrupts import interrupts_wait
 from pjc.mesh import check_devices
 from pjc.mesh_plan import MeshPlan, require_memory
 from pjc.options import Options
+from pjc.passes.analysis.depth import levels
 from pjc.passes.analysis.graph import only
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
@@ -71,7 +72,8 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     if options.unroll or options.method.loops == "unrolled":
         return [InferShapesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
     rolled: list[ModulePass] = [RollPass()] if options.level else []
-    return [InferShapesPass(), UnnestPass(), CanonicalizePass(), *rolled, UnrollIrregularPass(), LabelPass()]
+    split = [UnrollIrregularPass()] if options.method.loops == "families" else []
+    return [InferShapesPass(), UnnestPass(), CanonicalizePass(), *rolled, *split, LabelPass()]
 
 
 def restated(compilation: Compilation) -> list[ModulePass]:
@@ -225,7 +227,8 @@ class Compilation:
         """How the program is placed on its mesh."""
         problem = None if self.source.stage == "proj" else only(self.at("feas"), feas.ProblemOp)
         options = self.options
-        return MeshPlan(self.at("proj"), problem, self.chooser(), options.mesh, options.repeats)
+        iterations = 1 if options.method.outer else options.repeats
+        return MeshPlan(self.at("proj"), problem, self.chooser(), options.mesh, iterations)
 
     def require_memory(self) -> None:
         """Raise DiagnosticError if the devices cannot hold the two states that an iteration goes between."""
@@ -235,6 +238,15 @@ class Compilation:
     def require_loss(self) -> None:
         """Raise DiagnosticError if the source only says what to train towards when it is asked to."""
         self.source.check_training(self.options)
+
+    def caution(self) -> str | None:
+        """Return what to expect of training with the solver that was chosen, if it is not for such a network.
+
+        Not told of a source that starts behind the problem.
+        """
+        if self.source.stage == "proj":
+            return None
+        return self.options.method.caution(levels(only(self.at("feas"), feas.ProblemOp)))
 
     def explain(self) -> list[Explanation]:
         """Return, for each dot, the form of its copies, why, and what that costs.
@@ -279,7 +291,7 @@ class Compilation:
             self.texts(),
             for_batch=again,
             saver=lambda program, path: save(self._portable(program), path, self.record(), own),
-            exporter=lambda params, path: export(self.source, self.options, params, path),
+            exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
             initial=self.start.initial,
         )
 
@@ -316,7 +328,7 @@ class Compilation:
         """Return the program as files hold it: for one device."""
         if self.options.mesh is None:
             return program
-        return Compilation(self.source, replace(self.options, mesh=None)).program()
+        return Compilation(self.source, replace(self.options, mesh=None)).program().rescaled(program.units)
 
     def for_batch(self, size: int) -> Compilation:
         """Return the compilation of the same source for another size of the dimension ``batch``."""

@@ -17,14 +17,19 @@ from pjc.options import Options
 from pjc.passes.analysis.graph import only
 from pjc.passes.unroll import UnrollPass
 from pjc.runtime.files import replace_file
+from pjc.runtime.units import Units
 from pjc.sources import Source
 from pjc.universe import context
 
 OPEN_BATCHES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061)
 
 
-def export(source: Source, options: Options, params: Mapping[str, Any], path: Path) -> None:
+def export(
+    source: Source, options: Options, params: Mapping[str, Any], path: Path, units: Mapping[str, Units]
+) -> None:
     """Write the network with these parameters as an ONNX model; the file appears whole or not at all.
+
+    Outputs are in ``units``, by their names; others are as the network gives them.
 
     Raises:
         DiagnosticError: if the package onnx is missing, the network calls operators of the user's own, or the
@@ -39,7 +44,7 @@ def export(source: Source, options: Options, params: Mapping[str, Any], path: Pa
     opened, batch = _with_open_batch(source, options)
     module = opened.clone()
     UnrollPass().apply(context(), module)
-    model = export_model(module, params, source.name, batch)
+    model = export_model(module, params, source.name, batch, units)
     replace_file(path, lambda temporary: temporary.write_bytes(model.SerializeToString()))
 
 

@@ -9,6 +9,7 @@ from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
 
 from pjc.diagnostics import mistake
 from pjc.dialects import feas, proj
@@ -16,7 +17,7 @@ from pjc.mesh import AUTO, factorizations
 from pjc.passes.analysis.assignment import Assignment, assign, distinct_graph
 from pjc.passes.analysis.cost import MACHINES, CostModel, Machine, Prediction
 from pjc.passes.analysis.graph import only
-from pjc.passes.analysis.samples import batch_of, different_sizes, share_shardings
+from pjc.passes.analysis.samples import different_sizes, share_shardings
 from pjc.passes.choose_representation import ChooseRepresentationPass, explain
 from pjc.passes.partition import Partition, PartitionPass, partition
 
@@ -56,6 +57,8 @@ class MeshPlan:
         import jax
 
         meshes = factorizations(len(jax.devices()))
+        if only(self.whole, proj.ProgramOp).sweep_op() is not None:  # its levels follow each other
+            meshes = [mesh for mesh in meshes if mesh["stack"] == 1]
         return min(meshes, key=lambda mesh: self.predict(mesh).seconds)
 
     @property
@@ -80,7 +83,10 @@ class MeshPlan:
 
         module = self.whole.clone()
         for each in self.passes(mesh):
-            each.apply(context(), module)
+            try:
+                each.apply(context(), module)
+            except PassFailedException as error:
+                raise mistake(f"{each.name}: {error}") from error
         return only(module, proj.ProgramOp)
 
     def can_assign(self, mesh: Mapping[str, int]) -> bool:
@@ -123,7 +129,7 @@ class MeshPlan:
             DiagnosticError: if the samples cannot be split.
         """
         assert self.mesh is not None
-        count, batch = self.mesh["sample"], batch_of(whole)
+        count, batch = self.mesh["sample"], whole.batch
         if count == 1 or batch is None or batch % count or not _is_cut(whole):
             return Share(whole, 1)
         if smaller is None:

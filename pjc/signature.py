@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+from xdsl.ir import Operation
+
 from pjc.diagnostics import mistake
 from pjc.dialects import ops, proj
+from pjc.dialects.shapes import columns, show
 from pjc.dialects.view import shape_of
-from pjc.passes.analysis.samples import batch_of
 from pjc.passes.solvers import of_kind, parse
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
@@ -24,18 +29,17 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     targets = [op for op in declared if isinstance(op, proj.TargetOp)]
     _require_declared(program, {op.label.data for op in inputs} | {op.label.data for op in targets})
     forward = program.forward_op().body.block.ops
+    _require_outputs(program, targets, forward)
     parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
-    iterate = program.iterate_op()
-    solver = None if iterate is None else parse(iterate.solver.data)
+    solver = None if program.solver is None else parse(program.solver)
     return Signature(
         name=program.sym_name.data,
         inputs=tuple(_spec(op.label.data, op, _value(op.rows)) for op in inputs),
         targets=tuple(
-            _spec(
-                op.label.data,
-                op,
-                _value(op.classes),
-                None if op.threshold is None else op.threshold.value.data,
+            replace(
+                _spec(op.label.data, op, _value(op.classes)),
+                threshold=None if op.threshold is None else op.threshold.value.data,
+                output=None if op.output is None else op.output.data,
             )
             for op in targets
         ),
@@ -49,19 +53,17 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
             for op in parameters
             for name in op.names()
         ),
-        batch=batch_of(program),
+        batch=program.batch,
         iterations=1 if solver is not None and solver.outer else iterations,
-        trainable=bool(program.parts.data),
+        trainable=solver is not None,
         families={op.label.data: tuple(op.names()) for op in parameters if op.members is not None},
-        solver=None if iterate is None else iterate.solver.data,
+        solver=program.solver,
         others=() if solver is None else of_kind(outer=not solver.outer),
     )
 
 
-def _spec(
-    label: str, op: proj.InputOp | proj.TargetOp, classes: int | None, threshold: float | None = None
-) -> TensorSpec:
-    return TensorSpec(label, shape_of(op.type), dtype_of(op.type).name, classes, threshold)
+def _spec(label: str, op: proj.InputOp | proj.TargetOp, classes: int | None) -> TensorSpec:
+    return TensorSpec(label, shape_of(op.type), dtype_of(op.type).name, classes)
 
 
 def _value(given: object) -> int | None:
@@ -69,7 +71,7 @@ def _value(given: object) -> int | None:
 
 
 def _require_batch(program: proj.ProgramOp, inputs: list[proj.InputOp]) -> None:
-    batch = batch_of(program)
+    batch = program.batch
     if batch is not None and inputs and all(shape_of(op.type)[:1] != (batch,) for op in inputs):
         raise mistake(f"the batch of '{program.sym_name.data}' is {batch}, and no input has {batch} samples")
 
@@ -80,4 +82,22 @@ def _require_declared(program: proj.ProgramOp, declared: set[str]) -> None:
             raise mistake(
                 f"program '{program.sym_name.data}' reads '{op.label.data}', which it does not declare",
                 f'write proj.input "{op.label.data}" or proj.target "{op.label.data}" above its variables',
+            )
+
+
+def _require_outputs(
+    program: proj.ProgramOp, targets: list[proj.TargetOp], forward: Iterable[Operation]
+) -> None:
+    """Raise DiagnosticError for a target of an output that there is not, or is of another shape."""
+    shapes = {op.label.data: shape_of(op.value) for op in forward if isinstance(op, ops.OutputOp)}
+    for op in targets:
+        if op.output is None:
+            continue
+        label, shape = op.output.data, shape_of(op.type)
+        found = shapes.get(label)
+        if found is None or (columns(shape) > 1 and found != shape):
+            raise mistake(
+                f"target '{op.label.data}' of program '{program.sym_name.data}' is of the output '{label}', "
+                + ("which there is not" if found is None else f"which has shape {show(found)}"),
+                f"leave out 'of', or name an output of shape {show(shape)}",
             )

@@ -36,6 +36,7 @@ PASSES = {
     "feas-levels": ("levels", "LevelsPass"),
     "feas-choose-representation": ("choose_representation", "ChooseRepresentationPass"),
     "feas-form-convolutions": ("form_convolutions", "FormConvolutionsPass"),
+    "feas-to-sweep": ("feas_to_sweep", "FeasToSweepPass"),
     "feas-to-proj": ("feas_to_proj", "FeasToProjPass"),
     "proj-partition": ("partition", "PartitionPass"),
 }

@@ -1,10 +1,10 @@
 """The ``.pjx`` file: a compiled solver as data. Reading one executes nothing from it.
 
 A zip archive of
-- ``manifest.json``: format version, signature, the source and its options, the size and SHA-256 of every
-  other member;
+- ``manifest.json``: format version, signature with the units of targets and outputs, the source and its
+  options, the size and SHA-256 of every other member;
 - ``stablehlo/ENTRY.bin``: each entry point as versioned, portable StableHLO (jax.export), for CPU, CUDA
-  and TPU;
+  and TPU, in those units;
 - ``ir/STAGE.mlir``: the text after each stage that ran, which the manifest lists;
 - ``initial.safetensors``: what parameters start from that came with the network, where some did.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from jax import export as jax_export
 from pjc.runtime.files import replace_file
 from pjc.runtime.outer_settings import DISPLACEMENT, Outer
 from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
+from pjc.runtime.units import Units
 
 FORMAT = 2
 """The version of the layout and of the texts in it; a reader refuses others."""
@@ -81,7 +82,7 @@ def _write(path: Path, members: dict[str, bytes]) -> None:
 def load(
     path: str | Path,
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
-    export: Callable[[dict[str, Any], Tensors, Path], None] | None = None,
+    export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path], None] | None = None,
     outer: Callable[[dict[str, Any]], Outer] | None = None,
 ) -> Program:
     """Return the program of a ``.pjx`` file.
@@ -90,7 +91,8 @@ def load(
         path: the file.
         recompile: called with the recorded source and a batch size, where ``apply`` is asked for another
             batch than the compiled one.
-        export: called with the recorded source, parameters and a path, to write an ONNX model.
+        export: called with the recorded source, parameters, units of outputs and a path, to write an ONNX
+            model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
 
     Raises:
@@ -108,13 +110,16 @@ def load(
     if outer is not None:
         functions = _with_outer(path, signature, functions, outer(source))
     again = None if recompile is None else (lambda size: recompile(source, size))
-    exporter = None if export is None else (lambda params, to: export(source, params, to))
+    exporter = None if export is None else (lambda params, units, to: export(source, params, units, to))
     data = path.read_bytes()
 
-    def copy(_: Program, other: Path) -> None:
-        replace_file(other, lambda temporary: temporary.write_bytes(data))
+    def saver(program: Program, other: Path) -> None:
+        if program.signature == signature:
+            replace_file(other, lambda temporary: temporary.write_bytes(data))
+        else:  # it was given units since
+            save(program, other, source, set(program.entries()) - found.functions.keys())
 
-    return Program(signature, functions, texts, again, copy, exporter, initial)
+    return Program(signature, functions, texts, again, saver, exporter, initial)
 
 
 def _with_outer(path: Path, signature: Signature, functions: dict[str, Any], outer: Outer) -> dict[str, Any]:
@@ -214,6 +219,8 @@ def _signature(record: dict[str, Any]) -> Signature:
                 str(each["dtype"]),
                 each["classes"],
                 each["threshold"],
+                each.get("output"),
+                None if each.get("units") is None else Units.from_record(each["units"]),
             )
             for each in record[key]
         )

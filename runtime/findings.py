@@ -38,6 +38,18 @@ class Findings:
         self.start: Mapping[str, Any] | None = _carried(start)
         self.scored = False
 
+    def before(self, start: Result) -> list[str]:
+        """Return what is to be said before the first epoch: parameters whose sets make zeros of them."""
+        drawn = _carried(start)
+        inside = self.program.separate(self.program.finish(self.program.stacked(drawn)))
+        names = [name for name in drawn if np.any(drawn[name]) and not np.any(np.asarray(inside[name]))]
+        if not names:
+            return []
+        return [
+            f"all zeros in their sets: {_listed(names)}; draw them as far apart as the set's levels are, "
+            "as in '= normal(1)' for levels(-1, 0, 1)"
+        ]
+
     def after(self, result: Result, data: Dataset, score: Score) -> list[str]:
         """Return what is to be said after an epoch; ``data`` is what was validated with, or is trained on."""
         found = [self._unmoved(result), self._guessing(result, data, score)]
@@ -52,11 +64,10 @@ class Findings:
         names = [name for name in start if name not in self.program.frozen and _same(start[name], now[name])]
         if not names:
             return None
-        listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if names[_LISTED:] else "")
         return (
-            f"not moved in epoch {result.epoch}: {listed}; what is required does not depend on them, or what "
-            "it asks stops on the way: look for zeros and for jumps (sign, round, quantize) between them and "
-            "the losses"
+            f"not moved in epoch {result.epoch}: {_listed(names)}; what is required does not depend on them, "
+            "or what it asks stops on the way: look for zeros and for jumps (sign, round, quantize) between "
+            "them and the losses"
         )
 
     def _guessing(self, result: Result, data: Dataset, score: Score) -> str | None:
@@ -82,6 +93,10 @@ class Findings:
             f"{of} accuracy after epoch {result.epoch} is {100 * told:.1f}%, no better than guessing among "
             f"{classes} classes; {self.stuck}"
         )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if names[_LISTED:] else "")
 
 
 def _carried(result: Result) -> dict[str, Any]:

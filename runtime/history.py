@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 
 from .data.errors import DataError, require_file
 from .files import replace_file
+from .units import Units
 
 _FORMAT = "pjc-training-2"
 _OLDER = ("pjc-training-1",)
 _LATENT = "latent/"
 """What the names of latent parameters begin with in a file; no parameter's own name has a slash."""
+_UNITS = "units/"
+"""What the names of units' arrays begin with: ``units/TARGET/scale`` and ``units/TARGET/offset``."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A result on disk, with the settings of its run and whatever else belongs to it."""
+    """A result on disk, with the settings of its run, and the units of the targets that it was trained on."""
 
     result: Result
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
+    units: Mapping[str, Units] = field(default_factory=dict)
 
 
 def write_history(path: Path, rows: Sequence[Row], metric: str, measure: str = "gap") -> None:
@@ -109,6 +113,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str
         "settings": json.dumps(dict(checkpoint.settings)),
     }
     kept = {**result.params, **{_LATENT + name: value for name, value in result.latent.items()}}
+    for target, units in checkpoint.units.items():
+        kept |= {f"{_UNITS}{target}/{name}": array for name, array in units.arrays().items()}
     arrays = {name: np.asarray(value, order="C") for name, value in kept.items()}
     replace_file(path, lambda temporary: save_file(arrays, temporary, metadata))
 
@@ -127,23 +133,39 @@ def read_checkpoint(path: Path) -> Checkpoint:
         state = json.loads(metadata["state"])
         state["history"] = tuple(Row(**row) for row in state["history"])
         state["held"] = tuple(state.get("held", ()))
-        result = Result(_without_latent(arrays), latent=_latent(arrays), **state)
-        return Checkpoint(result, json.loads(metadata["settings"]))
+        result = Result(_parameters(arrays), latent=_under(_LATENT, arrays), **state)
+        return Checkpoint(result, json.loads(metadata["settings"]), _units(arrays))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: its training state cannot be read ({error})") from None
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a safetensors file by name; raise DataError."""
-    return _without_latent(_read(path)[0])
+    """Return the parameters in a safetensors file by name; raise DataError."""
+    return _parameters(_read(path)[0])
 
 
-def _without_latent(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name: value for name, value in arrays.items() if not name.startswith(_LATENT)}
+def read_units(path: Path) -> dict[str, Units]:
+    """Return the units that the parameters in a file were trained in, by target; raise DataError."""
+    try:
+        return _units(_read(path)[0])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged: its units cannot be read ({error})") from None
 
 
-def _latent(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(_LATENT): value for name, value in arrays.items() if name.startswith(_LATENT)}
+def _parameters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: value for name, value in arrays.items() if not name.startswith((_LATENT, _UNITS))}
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _units(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Units]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in _under(_UNITS, arrays).items():
+        target, _, which = name.rpartition("/")
+        found.setdefault(target, {})[which] = value
+    return {target: Units.from_record(each) for target, each in found.items()}
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -117,6 +117,21 @@ def scan(
     return found
 
 
+def scan_reversed(
+    body: Body, carried: list[Array], scanned: list[Array], common: list[Array], count: int
+) -> list[Array]:
+    """Return what a loop collects that begins with its last iteration; arguments are those of :func:`scan`.
+
+    Its iterations are not split over devices.
+    """
+
+    def step(carried: list[Array], slices: list[Array]) -> tuple[list[Array], list[Array]]:
+        return body(carried, slices, common)
+
+    found: list[Array] = lax.scan(step, carried, scanned, length=count, reverse=True)[1]
+    return found
+
+
 def _scan(
     body: Body, carried: list[Array], scanned: list[Array], common: list[Array], count: int
 ) -> tuple[list[Array], list[Array]]:

@@ -44,6 +44,10 @@ class Placement:
         """Return a function of (params, data, number) as all devices run it; ``data`` is cut into shares."""
         return function
 
+    def swept(self, function: Callable[..., Any], data: Mapping[str, Sharding]) -> Callable[..., Any]:
+        """Return a function of (params, data) and perhaps weights of samples as all devices run it."""
+        return function
+
     def placed(self, sharding: Sharding, value: Array) -> Array:
         """Return a tensor split over the devices as its sharding says."""
         return value
@@ -97,14 +101,29 @@ class MeshPlacement(Placement):
         self.shares = shares
 
     def mapped(self, function: Callable[..., Any], data: Mapping[str, Sharding]) -> Callable[..., Any]:
-        cut = {
+        return self._on_shares(function, (PartitionSpec(), self._cut(data), PartitionSpec()))
+
+    def swept(self, function: Callable[..., Any], data: Mapping[str, Sharding]) -> Callable[..., Any]:
+        weights = PartitionSpec(SAMPLE) if self.shares > 1 else PartitionSpec()
+        specs = PartitionSpec(), self._cut(data), weights
+
+        def run(*arguments: Any) -> Any:
+            return self._on_shares(function, specs[: len(arguments)])(*arguments)
+
+        return run
+
+    def _cut(self, data: Mapping[str, Sharding]) -> dict[str, PartitionSpec]:
+        """Return how the data of a batch are cut into shares."""
+        return {
             name: PartitionSpec(SAMPLE) if self.pieces(sharding) > 1 else PartitionSpec()
             for name, sharding in data.items()
         }
+
+    def _on_shares(self, function: Callable[..., Any], specs: tuple[Any, ...]) -> Callable[..., Any]:
         return jax.shard_map(
             function,
             mesh=self.mesh,
-            in_specs=(PartitionSpec(), cut, PartitionSpec()),
+            in_specs=specs,
             out_specs=PartitionSpec(),
             axis_names=self.manual,
             check_vma=False,

@@ -17,6 +17,7 @@ from jax import Array
 from pjc.diagnostics import PjcError
 from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED
 from pjc.runtime.outer_state import State, require_state
+from pjc.runtime.units import Units, giving, require_units, taking, told
 
 Tensors = Mapping[str, Array]
 """Arrays by name: parameters, or the data of a batch."""
@@ -29,6 +30,13 @@ update and gap: ``displacement(params, data)``, ``displacement_weighted(params, 
 ``keep(params)``, and what :func:`pjc.runtime.outer.step_entries` adds to them."""
 
 
+Exporter = Callable[[Tensors, Mapping[str, Units], Path], None]
+"""Writes a model of the network with these parameters, and with outputs in these units, to a file."""
+
+_DATA = {"update": 1, "gap": 1, DISPLACEMENT: 1, STEP: 3}
+"""The entry points that train, and which of their arguments is the data."""
+
+
 class ProgramError(PjcError, ValueError):
     """Arguments that do not fit a compiled program; the message says what was expected."""
 
@@ -38,7 +46,8 @@ class TensorSpec:
     """A named tensor of a program: its shape and dtype; ``classes`` if it holds class or row numbers.
 
     Those run from 0 to ``classes`` - 1; the rows of a table are counted as classes are. ``threshold`` is that
-    of a target of several labels: what the outputs for its ones should exceed.
+    of a target of several labels: what the outputs for its ones should exceed. ``output`` is the output that
+    a target's numbers are those of, where both may be given in other units; ``units`` are those they are in.
     """
 
     name: str
@@ -46,6 +55,8 @@ class TensorSpec:
     dtype: str
     classes: int | None = None
     threshold: float | None = None
+    output: str | None = None
+    units: Units | None = None
 
     def __str__(self) -> str:
         counted = "" if self.classes is None else f" below {self.classes}"
@@ -107,7 +118,7 @@ class Program:
         texts: Mapping[str, str],
         for_batch: Callable[[int], Program] | None = None,
         saver: Callable[[Program, Path], None] | None = None,
-        exporter: Callable[[Tensors, Path], None] | None = None,
+        exporter: Exporter | None = None,
         initial: Tensors | None = None,
     ) -> None:
         self.signature = signature
@@ -139,6 +150,8 @@ class Program:
         ):
             if specs:
                 lines.append(f"  {title}: {', '.join(map(str, specs))}")
+        if self.units:
+            lines.append(f"  units: {told(self.units)}")
         lines.append(f"  parameters: {len(self.parameters)}, {numbers:,} numbers")
         lines.append(f"  batch: {self.batch}")
         trains = f"{self.signature.solver}" + (
@@ -150,6 +163,38 @@ class Program:
     def stages(self) -> tuple[str, ...]:
         """Return the names of the stages whose text :meth:`ir` has."""
         return tuple(self._texts)
+
+    @property
+    def units(self) -> dict[str, Units]:
+        """What targets, and the outputs that they are of, are measured in, by target; others are as given."""
+        return _units_of(self.targets)
+
+    def rescaled(self, units: Mapping[str, Units]) -> Program:
+        """Return the program with targets, and the outputs that they are of, in units.
+
+        ``apply`` gives ``scale * z + offset`` for what the network gives, z; what trains is given targets in
+        the same units, and takes them for ``(y - offset) / scale``. Parameters, demands and gaps belong to
+        the numbers inside. Files and models that are written have the units in them.
+
+        Args:
+            units: by target; for other targets there are none.
+
+        Raises:
+            UnitsError: if the program has other units already, or the units fit no target whose loss is the
+                squared error of an output that parameters can shift and scale.
+        """
+        if dict(units) == self.units:
+            return self
+        require_units(f"network '{self.name}'", self.targets, self.units, units)
+        back = {spec.output: units[spec.name] for spec in self.targets if spec.name in units}
+        signature = replace(
+            self.signature,
+            targets=tuple(replace(spec, units=units.get(spec.name)) for spec in self.targets),
+            outputs=tuple(replace(spec, units=back.get(spec.name)) for spec in self.outputs),
+        )
+        functions = {name: _in_units(name, each, signature) for name, each in self._functions.items()}
+        kept = (self._texts, self._for_batch, self._saver, self._exporter, self.initial)
+        return Program(signature, functions, *kept)
 
     def init(self, key: Array | int) -> dict[str, Array]:
         """Return the parameters that training starts from: those given with the network, the others drawn.
@@ -480,7 +525,7 @@ class Program:
         separate = self.separate(self._taken(params))
         if self._exporter is None:
             raise ProgramError("this program cannot be exported; compile the network again")
-        self._exporter(separate, _path(path))
+        self._exporter(separate, _units_of(self.outputs), _path(path))
 
     def specialized(self, inputs: tuple[Array, ...]) -> Program:
         """Return the program for the batch size that the inputs have."""
@@ -488,7 +533,7 @@ class Program:
         if size is None or size == self.batch or self._for_batch is None:
             return self
         if size not in self._other_batches:
-            self._other_batches[size] = self._for_batch(size)
+            self._other_batches[size] = self._for_batch(size).rescaled(self.units)
         return self._other_batches[size]
 
     def _batch_of(self, inputs: tuple[Array, ...]) -> int | None:
@@ -551,6 +596,18 @@ class Program:
             _check_numbers(spec, array)
             named[spec.name] = jnp.asarray(array, spec.dtype)
         return named
+
+
+def _in_units(name: str, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    """Return an entry point whose targets and outputs are in the signature's units, made of one without."""
+    if name == "apply":
+        return giving(function, _units_of(signature.outputs))
+    at = _DATA.get(name.removesuffix(WEIGHTED))
+    return function if at is None else taking(function, at, _units_of(signature.targets))
+
+
+def _units_of(specs: tuple[TensorSpec, ...]) -> dict[str, Units]:
+    return {spec.name: spec.units for spec in specs if spec.units is not None}
 
 
 def _shape(what: str, given: Any) -> tuple[int, ...]:

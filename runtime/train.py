@@ -94,6 +94,8 @@ def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None
     result = step.stepper.checked(run.start or Result(program.init(jax.random.key(run.seed))))
     findings = Findings(program, result, step.stepper.stuck)
     listener.begin(result, batches.count)
+    for text in findings.before(result):
+        listener.warning(text)
     while result.epoch < run.epochs:
         result, stopping = run_epoch(step, result, batches, run.checkpoint_seconds, listener)
         if result.batch < batches.count:

@@ -73,7 +73,7 @@ output h
 require squared_error(h, y)
 """
     )
-    program = pjc.compile(text, batch=8)
+    program = pjc.compile(text, batch=8, solver="dr")
     params, (x, y) = program.init(0), batch()
     np.testing.assert_allclose(program.apply(params, x), 12 * (x @ params["w"]), rtol=1e-5)
     after, _ = program.update(params, x, y, iterations=20)
@@ -137,7 +137,7 @@ def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 
     for command in ((), ("train",)):
         text = printed(capsys, *command, "--help")
-        assert "cdr, rap; also" in text
+        assert "sweep, rap; also" in text
         assert "--omega W the relaxation w of rap, above 0, below 1.5 (default: 1.25)" in text
     text = printed(capsys, model, "--solver", "rap", "--omega", "1.4", "--emit", "proj")
     assert 'proj.iterate "rap{omega=1.4}"' in text and "proj.combine [1.400000e+00," in text
@@ -148,7 +148,7 @@ def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 
 def test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = REGRESSION + "require w in multiples(0.25)\nrequire v in multiples(step = 0.5, rate = 50)\n"
-    program = pjc.compile(text, batch=8)
+    program = pjc.compile(text, batch=8, solver="dr")
     params = program.init(0)
     for _ in range(3):
         params, info = program.update(params, *batch(), iterations=10)
@@ -179,7 +179,7 @@ def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     Path("m.pjn").write_text(text)
     rows = [{"x": row, "y": int(row[0] > 0)} for row in batch()[0].tolist() * 5]
     Path("m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = ("--batch", "4", "--epochs", "1", "--iterations", "5")
+    options = ("--batch", "4", "--epochs", "1")
     assert "test accuracy" in printed(capsys, "train", "m.pjn", "--data", "m.jsonl", *options)
 
     listed = 'FILE.jsonl a sample a line: {"x": [0.5, 1], "y": 3}'

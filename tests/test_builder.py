@@ -173,8 +173,8 @@ def test_what_is_built_can_be_written_and_read(name: str) -> None:
 def test_what_is_built_trains_as_what_is_written() -> None:
     net = Network("network", batch=4)
     BUILT["layers"](net)
-    built = pjc.compile(net, iterations=3)
-    written = pjc.compile(TEXTS["layers"], batch=4, iterations=3)
+    built = pjc.compile(net, solver="dr", iterations=3)
+    written = pjc.compile(TEXTS["layers"], batch=4, solver="dr", iterations=3)
     x, y = np.arange(24, dtype=np.float32).reshape(4, 6) / 24, np.array([0, 1, 2, 1])
     ours, theirs = (each.update(each.init(0), x, y)[0] for each in (built, written))
     assert ours.keys() == theirs.keys() == {"dense_0.w", "dense_0.b", "dense_1.w", "dense_1.b"}
@@ -187,7 +187,7 @@ def test_what_is_built_trains_as_what_is_written() -> None:
 def test_a_built_network_is_kept_in_its_file(tmp_path: Path) -> None:
     net = Network("network", batch=4)
     BUILT["images"](net)
-    program = pjc.compile(net, iterations=3)
+    program = pjc.compile(net, solver="dr", iterations=3)
     program.save(tmp_path / "a.pjx")
     again = pjc.load(tmp_path / "a.pjx")
     assert again.ir("feas") == program.ir("feas")

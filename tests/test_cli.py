@@ -110,6 +110,9 @@ class FakeCompilation:
     def require_loss(self) -> None:
         pass
 
+    def caution(self) -> str | None:
+        return self.options.method.caution(4)
+
     def fingerprint(self) -> str:
         return Path(self.path).read_text()
 
@@ -172,7 +175,8 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
             ((own,),) = [
                 [cls.defaults()[field.name] for cls in SOLVERS.values() if field.name in cls.defaults()]
             ]
-            assert re.search(rf"--{field.name} (?:(?! --).)*\(default: {own:g}\)", text)
+            said = own if isinstance(own, str) else f"{own:g}"
+            assert re.search(rf"{field.flags[-1]} (?:(?! --).)*\(default: {said}\)", text)
         # Some depend on the file or machine, reinit says what its default does.
         elif field.name not in ("defines", "batch", "mesh", "memory", "loss", "reinit", "freeze"):
             pattern = rf"{field.flags[-1]} (?:(?! --).)*\(default: {field.shown_default}\)"
@@ -366,6 +370,13 @@ def means(path: str = "net.params.safetensors") -> np.ndarray[Any, Any]:
     return load_file(path)["means"]
 
 
+def test_what_to_expect_of_a_solver_is_said_before_training(pjc_run: Run, given: list[Options]) -> None:
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--solver", "ap")
+    assert code == 0 and out.index("warning: ap weakens what the losses ask") < out.index("epoch 1/1")
+    assert "there are 4 between them and the farthest parameter" in out
+    assert "weakens" not in pjc_run(*TRAIN, "--epochs", 1)[1]
+
+
 def test_train_prints_and_writes(pjc_run: Run, given: list[Options]) -> None:
     code, out, err = pjc_run(*TRAIN, "--epochs", 3, "--seed", 5)
     assert code == 0 and not err
@@ -460,9 +471,9 @@ def test_resume_with_more_epochs_equals_one_run(pjc_run: Run, given: list[Option
     [
         (["--seed", "1"], "its seed was 0, now it is 1"),
         (["--batch", "16"], "its batch was 32, now it is 16"),
-        (["--solver", "ap"], "its solver was dr, now it is ap"),
+        (["--solver", "ap"], "its solver was sweep, now it is ap"),
         (["--iterations", "7"], "its iterations was 50, now it is 7"),
-        (["--solver", "rrr", "--step", "0.5"], "its solver was dr, now it is rrr{step=0.5}"),
+        (["--solver", "rrr", "--step", "0.5"], "its solver was sweep, now it is rrr{step=0.5}"),
         (["--unroll"], "its unroll was False, now it is True"),
         (["--memory", "8G"], "its memory was None, now it is 8589934592"),
         (["--test", "0.3"], "its data was 1294 samples to train on, checksum"),
@@ -721,7 +732,7 @@ def test_what_does_not_fit_into_memory_is_refused(pjc_run: Run, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_train_and_resume_for_real(pjc_run: Run, model: Path) -> None:
-    small = ["--iterations", 10, "--batch", 32]
+    small = ["--solver", "dr", "--iterations", 10, "--batch", 32]
     arguments = ["train", model, "--data", "digits", *small]
     code, out, err = pjc_run(*arguments, "--epochs", 3, "-o", "whole")
     assert code == 0 and not err, err
@@ -745,7 +756,7 @@ def start(*arguments: object, **more: Any) -> subprocess.Popen[str]:
 def test_double_precision_for_real(model: Path) -> None:
     process = start(
         *("train", model, "--data", "digits", "--epochs", 1, "--dtype", "f64"),
-        *("--iterations", 2),
+        *("--solver", "dr", "--iterations", 2),
     )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "test accuracy" in out, err
@@ -754,7 +765,7 @@ def test_double_precision_for_real(model: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_for_real(model: Path) -> None:
-    process = start("train", model, "--data", "digits", "--epochs", 10**6, "--iterations", 2)
+    process = start("train", model, "--data", "digits", "--epochs", 10**6)
     assert process.stdout is not None
     deadline = time.monotonic() + 120
     while not process.stdout.readline().startswith("epoch 2/"):
@@ -782,8 +793,9 @@ def test_explain_names_every_dot_its_form_and_why(pjc_run: Run, tmp_path: Path) 
     )
     for given, wanted in (
         (["--solver", "ap"], "matmul is shared: in ap all copies agree"),
-        ([], "matmul is held: its copies fit"),
-        (["--copies", "matmul=factored"], "matmul is factored: asked for"),
+        ([], "matmul is shared: a sweep starts where all copies agree"),
+        (["--solver", "dr"], "matmul is held: its copies fit"),
+        (["--solver", "dr", "--copies", "matmul=factored"], "matmul is factored: asked for"),
         (["-O0"], "matmul is exact: asked for"),
         (["--solver", "dm", "--copies", "shared"], "matmul is exact: shared was asked for, but dm"),
     ):
@@ -791,9 +803,9 @@ def test_explain_names_every_dot_its_form_and_why(pjc_run: Run, tmp_path: Path) 
         assert code == 0 and wanted in out and "8x4 @ 4x3" in out, (given, out)
         assert not model.with_suffix(".pjx").exists()
     for size, form in (("1G", "held"), ("16K", "factored")):
-        assert f"matmul is {form}" in pjc_run(model, "--explain", "--memory", size)[1]
+        assert f"matmul is {form}" in pjc_run(model, "--solver", "dr", "--explain", "--memory", size)[1]
     written = model.with_suffix(".out.pjx")
-    code, out, _ = pjc_run(model, "--batch", 8, "--explain", "-o", written)
+    code, out, _ = pjc_run(model, "--solver", "dr", "--batch", 8, "--explain", "-o", written)
     assert code == 0 and "matmul is held" in out and f"wrote {written}" in out and written.exists()
     code, _, err = pjc_run(model, "--explain", "--copies", "matmull=held")
     assert code == 1 and "there is no dot 'matmull'; there are matmul" in err

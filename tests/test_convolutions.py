@@ -133,7 +133,9 @@ def updated(compilation: Compilation, data: dict[str, Any]) -> dict[str, Any]:
     return {label: np.asarray(value) for label, value in after.items()}
 
 
-@pytest.mark.parametrize(("solver", "form"), [("ap", "shared"), ("dr", "factored")])
+@pytest.mark.parametrize(
+    ("solver", "form"), [("ap", "shared"), pytest.param("dr", "factored", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_are_trained_as_dots_over_patches_are(
     name: str, solver: str, form: str, monkeypatch: pytest.MonkeyPatch
@@ -164,7 +166,7 @@ def test_a_convolution_costs_as_much_forward_as_the_dot_over_patches_that_it_was
     )
     costs = {}
     for copies in ("exact", "factored"):
-        placement = compile_text(text, Options(batch=4, copies=copies, level=2)).mesh_plan
+        placement = compile_text(text, Options(batch=4, solver="dr", copies=copies, level=2)).mesh_plan
         program = placement.placed({"sample": 1, "feature": 1, "stack": 1})
         costs[copies] = CostModel(program, {}, MACHINES["cpu"]).forward()
         assert ("convolution" in str(program)) == (copies == "factored")

@@ -347,7 +347,7 @@ def test_compiled_network_learns_a_text(
         table = "param table: f32[vocabulary, 4] = normal(1)\nembed = gather(table, tokens)\nparam weight"
         source = source.replace("param weight", table)
     model.write_text(source)
-    program = pjc.compile(model, batch=16, iterations=20)
+    program = pjc.compile(model, batch=16, solver="dr", iterations=20)
     parts = prepare(Request(f"text:{text}"), program.inputs[0], program.targets[0])
     result = train(program, parts.train, Run(epochs=6, validation=parts.validation))
     assert parts.test is not None and evaluate(program, result.params, parts.test) == 1

@@ -194,4 +194,4 @@ def test_a_new_source_is_one_new_file(tmp_path: Path) -> None:
     text = run("-m", "pjc.cli", "train", "--help")
     assert "  lines:FILE             a sample a line, its class last\n" in text
     training = ("train", "net.pjn", "--data", "lines:numbers.txt", "--batch", "4", "--epochs", "1")
-    assert "test accuracy" in run("-m", "pjc.cli", *training, "--iterations", "2")
+    assert "test accuracy" in run("-m", "pjc.cli", *training)

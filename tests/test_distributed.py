@@ -71,7 +71,7 @@ class Processes:
         self.folder = folder
         self.logs: list[Path] = []
         command = [sys.executable, "-m", "pjc.cli", "train", "net.pjn", "--data", "digits"]
-        command += ["--iterations", "3", "--batch", "32", *map(str, options)]
+        command += ["--solver", "dr", "--iterations", "3", "--batch", "32", *map(str, options)]
         address = f"127.0.0.1:{free_port()}"
         env = {
             **os.environ,
@@ -540,7 +540,8 @@ def test_the_slurm_script(tmp_path: Path) -> None:
         (tmp_path / "bin" / name).chmod(0o755)
 
     def job(restarts: int, epochs: int, kill: str) -> subprocess.CompletedProcess[str]:
-        options = ["--data", "digits", "--iterations", "3", "--batch", "32", "--epochs", str(epochs)]
+        options = ["--data", "digits", "--solver", "dr", "--iterations", "3", "--batch", "32"]
+        options += ["--epochs", str(epochs)]
         return subprocess.run(
             [str(ROOT / "examples" / "slurm_train.sh"), "net.pjn", *options, "--checkpoint-every", "1"],
             cwd=tmp_path,

@@ -127,10 +127,14 @@ def test_the_example_in_the_tour_is_the_example() -> None:
     assert read(ROOT / "examples" / "digits_mlp.pjn").strip() in read(ROOT / "docs" / "tour.md")
 
 
-def test_the_dumps_of_the_tour_are_what_pjc_prints() -> None:
+@pytest.mark.parametrize(
+    ("page", "stages"), [("tour.md", [["net"], ["feas"], ["proj"]]), ("training.md", [["proj"]])]
+)
+def test_the_dumps_of_a_page_are_what_pjc_prints(page: str, stages: list[list[str]]) -> None:
     dumps = runpy.run_path(str(ROOT / "docs" / "dumps.py"))
-    found = list(dumps["DUMP"].finditer(read(ROOT / "docs" / "tour.md")))
-    assert [re.findall(r"--emit (\w+)", match["command"]) for match in found] == [["net"], ["feas"], ["proj"]]
+    assert ROOT / "docs" / page in dumps["PAGES"]
+    found = list(dumps["DUMP"].finditer(read(ROOT / "docs" / page)))
+    assert [re.findall(r"--emit (\w+)", match["command"]) for match in found] == stages
     for match in found:
         whole = dumps["printed"](match["command"])
         if dumps["SHORTENED"] not in match["text"]:
@@ -151,9 +155,10 @@ def test_the_network_of_the_readme_is_an_example() -> None:
 def test_the_times_of_the_page_are_those_of_the_file_beside_the_benchmark() -> None:
     table = [line.split() for line in read(ROOT / "docs" / "speed.md").splitlines()]
     for row in json.loads(read(ROOT / "benchmarks" / "results.json"))["rows"]:
+        ratios = (row[name] for name in ("ratio_to_products", "ratio_to_adam") if name in row)
         times = (
             f"{row['median_ms']:.2f}",
-            f"{row['ratio_to_products']:.2f}",
+            *(f"{ratio:.2f}" for ratio in ratios),
             f"{row['compile_seconds']:.1f}",
         )
         assert [row["case"], *row["name"].split(), *times, f"{row['temp_megabytes']:.1f}"] in table

@@ -19,22 +19,22 @@ DATA = EXAMPLES.parent.parent / "shared" / "data"
 """Real MNIST and a text, where they are at hand."""
 
 ACCURACY = {
-    "attention_digits": 94.0,
+    "attention_digits": 95.0,
     "mlp_residual_digits": 95.0,
     "binary_csv": 95.0,
-    "mnist_mlp": 91.0,
-    "mnist_deep": 80.0,
+    "mnist_mlp": 90.0,
+    "mnist_deep": 90.0,
     "mnist_deep_skip": 90.0,
     "char_rnn": 25.0,
     "multiplication": 100.0,
-    "sparse_digits": 90.0,
-    "ternary_digits": 90.0,
+    "sparse_digits": 94.0,
+    "ternary_digits": 95.0,
     "cnn_digits": 95.0,
     "cnn_mnist": 92.0,
 }
 """The least test accuracy, in percent, that an example's command must reach."""
 
-ERROR = {"nmf_digits": 0.15, "autoencoder_digits": 0.21, "winner_bits": 0.0}
+ERROR = {"nmf_digits": 0.15, "autoencoder_digits": 0.16, "winner_bits": 0.0}
 """The largest root mean square error."""
 
 TERNARY = {"ternary_digits": ("w", "v")}

@@ -75,7 +75,9 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
-OPTIONS = [{"level": 0}, {"level": 2}, {"solver": "ap"}, {"solver": "rrr", "step": 0.5}, {"solver": "cp"}]
+ITERATED: dict[str, Any] = {"solver": "dr"}
+RELAXED: dict[str, Any] = {"solver": "rrr", "step": 0.5}
+OPTIONS = [{"level": 0}, {"level": 2}, {"solver": "ap"}, ITERATED, RELAXED, {"solver": "cp"}]
 
 
 @pytest.mark.parametrize("stage", ["net", "feas", "proj"])
@@ -97,13 +99,13 @@ def test_a_loop_that_is_no_family_stays_unrolled() -> None:
         "e = identity(x)\nh = full((batch, 2), 0)\nfor t in 0..3 {\n  h = sum_relu(h, e[:, t], e[:, 1])\n}\n"
         "output h\nrequire margin(h, y)\n"
     )
-    whole = compile_text(text, Options(batch=4))
+    whole = compile_text(text, Options(batch=4, solver="dr"))
     assert "attributes {unrolled}" in whole.emit("net")
-    again = Compilation(source_of(whole.emit("net")))
+    again = Compilation(source_of(whole.emit("net")), Options(solver="dr"))
     assert again.emit("proj") == whole.emit("proj")
 
 
-@pytest.mark.parametrize("options", [OPTIONS[3]], ids=str)
+@pytest.mark.parametrize("options", [RELAXED], ids=str)
 def test_an_unedited_dump_trains_to_the_same_bits(options: dict[str, Any]) -> None:
     whole = trained(pjc.compile(TEXT, batch=8, **options))
     for stage in ("net", "feas", "proj"):
@@ -141,9 +143,9 @@ def test_what_the_declarations_say_of_numbers() -> None:
     ],
 )
 def test_an_edited_dump_trains_to_others(stage: str, old: str, new: str) -> None:
-    text = dumped(stage)
+    text, options = dumped(stage, **ITERATED), Options(**left(ITERATED, stage))
     assert old in text
-    one, other = (Compilation(source_of(each)).program() for each in (text, text.replace(old, new)))
+    one, other = (Compilation(source_of(each), options).program() for each in (text, text.replace(old, new)))
     if "normal" in old:
         assert not same(one.init(0), other.init(0))
     else:
@@ -166,10 +168,10 @@ def test_levels_that_were_edited_are_kept() -> None:
     ],
 )
 def test_parts_that_were_edited_wrongly_are_refused(old: str, new: str, message: str) -> None:
-    text = dumped("feas").replace(old, new)
+    text = dumped("feas", **ITERATED).replace(old, new)
     text = text.replace('"other A"', '"B"').replace('"other B"', '"A"')
     with pytest.raises(DiagnosticError, match=message):
-        Compilation(source_of(text)).at("feas")
+        Compilation(source_of(text), Options(**ITERATED)).at("feas")
 
 
 def test_generic_syntax_is_read_too(tmp_path: Path) -> None:
@@ -180,7 +182,9 @@ def test_generic_syntax_is_read_too(tmp_path: Path) -> None:
     assert Compilation(source_of(generic)).emit("proj") == dumped("proj")
 
 
-@pytest.mark.parametrize("stage", ["net", "feas", "proj"])
+@pytest.mark.parametrize(
+    "stage", [*(pytest.param(s, marks=pytest.mark.slow) for s in ("net", "feas")), "proj"]
+)
 def test_the_command_line_trains_from_a_dump(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,9 +193,9 @@ def test_the_command_line_trains_from_a_dump(
     rng = np.random.default_rng(0)
     np.savez("data.npz", x=rng.normal(size=(40, 6)).astype("f"), y=rng.integers(0, 3, 40))
     run = ["--data", "data.npz", "--epochs", "2"]
-    assert cli.main(["train", "net.pjn", "--batch", "8", "--iterations", "5", *run]) == 0
+    assert cli.main(["train", "net.pjn", "--batch", "8", *run]) == 0
     assert cli.main(["net.pjn", "--batch", "8", "--emit", stage, "-o", "dump.txt"]) == 0
-    assert cli.main(["train", "dump.txt", "--iterations", "5", *run]) == 0
+    assert cli.main(["train", "dump.txt", *run]) == 0
     assert cli.main(["dump.txt"]) == 0 and Path("dump.pjx").stat().st_size > 1000
     whole, again = (load_file(f"{name}.params.safetensors") for name in ("net", "dump"))
     assert same(whole, again)
@@ -264,10 +268,10 @@ def test_wrong_ir_is_refused_with_its_place(text: str, message: str) -> None:
     ],
 )
 def test_wrong_edits_are_refused(stage: str, old: str, new: str, message: str) -> None:
-    text = dumped(stage)
+    text = dumped(stage, **ITERATED)
     assert old in text
     with pytest.raises(DiagnosticError, match=message):
-        pjc.compile(text.replace(old, new))
+        pjc.compile(text.replace(old, new), **left(ITERATED, stage))
 
 
 @pytest.mark.parametrize("stage", ["net", "feas"])

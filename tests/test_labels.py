@@ -79,7 +79,7 @@ def test_dumps_and_opt_keep_labels(tmp_path: Path) -> None:
 
 
 def test_the_problem_has_the_labels_of_the_network() -> None:
-    compilation = compile_text(TWICE)
+    compilation = compile_text(TWICE, Options(solver="dr"))
     known = set(labels(only(compilation.at("net"), net.NetworkOp)))
     added = set(labels(only(compilation.at("feas"), feas.ProblemOp))) - known
     assert added == {"sum_relu_2.identity"}  # between two readers of one part
@@ -93,7 +93,7 @@ def forms(module: object) -> dict[str, str]:
 
 def test_copies_by_label_mean_the_same_from_a_dump(tmp_path: Path) -> None:
     word = "dense_2.matmul=factored"
-    asked = Compilation(compile_text(TWICE).source, Options(copies=("held", word)))
+    asked = Compilation(compile_text(TWICE).source, Options(solver="dr", copies=("held", word)))
     _ = asked.at("proj")
     chosen = {each.label: each.choice.form for each in asked.explain()}
     assert chosen["dense_2.matmul"] == "factored" and set(chosen.values()) == {"held", "factored"}

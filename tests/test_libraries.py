@@ -15,7 +15,7 @@ from pjc.driver import compile_file, compile_text
 from pjc.frontends import libraries
 from pjc.frontends.libraries import STANDARD
 from pjc.options import Options
-from pjc.passes.solvers import SOLVERS
+from pjc.passes.solvers import of_kind
 
 HEAD = "input x: f32[batch, 6]\ntarget y: class[batch, 3]\n"
 TAIL = "output logits\nrequire margin(logits, y)\n"
@@ -283,7 +283,7 @@ require margin(logits, y)
 
 
 @pytest.mark.parametrize(
-    "solver", [pytest.param(s, marks=() if s in ("ap", "dr") else pytest.mark.slow) for s in SOLVERS]
+    "solver", [pytest.param(s, marks=() if s == "ap" else pytest.mark.slow) for s in of_kind(outer=False)]
 )
 def test_attention_trains_alike_at_every_level(solver: str) -> None:
     """Products of two values, batched over heads, held in every form that changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,9 +212,17 @@ def iterates(compilation: Compilation, counts: tuple[int, ...] = (1, 2, 7)) -> l
     return [params, *(update(params, data, count)[0] for count in counts)]
 
 
-@pytest.mark.parametrize("name", BODIES)
+def half_quick(names: Iterable[str]) -> list[Any]:
+    """Return the names for a test, every second one slow: its neighbours have most of what it has."""
+    return [pytest.param(name, marks=pytest.mark.slow if n % 2 else ()) for n, name in enumerate(names)]
+
+
+TRIED = half_quick(BODIES)
+
+
+@pytest.mark.parametrize("name", TRIED)
 @pytest.mark.parametrize(
-    "solver", ["ap", "dr", *(pytest.param(s, marks=pytest.mark.slow) for s in ("dm", "cp"))]
+    "solver", ["ap", *(pytest.param(s, marks=pytest.mark.slow) for s in ("dr", "dm", "cp"))]
 )
 def test_iterates_equal_those_of_the_unrolled_network(name: str, solver: str) -> None:
     options = Options(solver=solver, batch=2, dtype="f64", level=0)
@@ -226,8 +235,8 @@ def test_iterates_equal_those_of_the_unrolled_network(name: str, solver: str) ->
             np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-9, err_msg=key)
 
 
-@pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("solver", ["ap", "dr"])
+@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("solver", [pytest.param("ap", marks=pytest.mark.slow), "dr"])
 def test_optimized_loops_equal_the_oracle(name: str, solver: str) -> None:
     with jax.enable_x64(True):
         results = [
@@ -263,7 +272,7 @@ output logits = out(h, 3)
 
 
 def test_a_program_has_the_parameters_of_all_iterations_as_one(tmp_path: Path) -> None:
-    program = pjc.compile(HEAD + BODIES["parameters of each iteration"] + LOSS, batch=2)
+    program = pjc.compile(HEAD + BODIES["parameters of each iteration"] + LOSS, batch=2, solver="dr")
     params = program.init(0)
     assert {name: value.shape for name, value in params.items()} == {
         "dense_0.weight": (2, 3),
@@ -339,7 +348,7 @@ UNROLLED = {
 
 
 @pytest.mark.parametrize("solver", ["ap", pytest.param("dr", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", UNROLLED)
+@pytest.mark.parametrize("name", half_quick(UNROLLED))
 def test_steps_that_are_written_one_after_another_become_a_loop(name: str, solver: str) -> None:
     steps, more, loops = UNROLLED[name]
     term, _, after = more.partition("\n")

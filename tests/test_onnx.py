@@ -417,7 +417,7 @@ def test_a_batch_that_is_a_number_may_be_another(tmp_path: Path) -> None:
 
 def test_a_pretrained_network_is_trained_back(tmp_path: Path) -> None:
     data, test = split(load("digits"), 0.2, "test")
-    program = pjc.compile(MODELS / "sklearn_mlp.onnx", loss="cross_entropy", batch=64)
+    program = pjc.compile(MODELS / "sklearn_mlp.onnx", solver="dr", loss="cross_entropy", batch=64)
     params = program.init(0)
     before = evaluate(program, params, test)
     noise = np.random.default_rng(0)

@@ -131,6 +131,14 @@ def test_options_that_do_not_apply_are_refused_with_who_uses_them() -> None:
 
 OF_A_STAGE: dict[str, Any] = {
     "solver": "cp",
+    "outer": "sgd",
+    "rate": 1e-2,
+    "schedule": "linear",
+    "warmup": 0.5,
+    "weight_decay": 0.1,
+    "clip": 1.0,
+    "accumulate": 2,
+    "freeze": ["w"],
     "iterations": 7,
     "level": 0,
     "copies": "exact",
@@ -142,6 +150,8 @@ OF_A_STAGE: dict[str, Any] = {
     "dtype": "f64",
     "defines": {"hidden": 5},
 }
+BESIDE: dict[str, dict[str, Any]] = {"iterations": {"solver": "dr"}, "weight_decay": {"outer": "adamw"}}
+"""What an option that not every choice has a use for is given beside."""
 
 
 @pytest.mark.parametrize("name", OF_A_STAGE)
@@ -151,11 +161,15 @@ def test_an_option_makes_no_difference_before_its_stage(name: str) -> None:
     assert option.since is not None
     before = EMITTED[: EMITTED.index(option.since)]
     text = "const hidden = 2\n" + TEXT
-    options = Options(**{name: OF_A_STAGE[name]})
-    one, other = compile_text(text, Options()), compile_text(text, options)
+    beside = Options(**BESIDE.get(name, {}))
+    options = replace(beside, **{name: OF_A_STAGE[name]})
+    one, other = compile_text(text, beside), compile_text(text, options)
     assert all(one.emit(stage) == other.emit(stage) for stage in before)
+    given = differing(options)
+    late = [each for each in options_of(Options) if each.name in given and each.since == option.since]
+    assert option in late
     with pytest.raises(
-        CommandError, match=f"{option.flags[-1]} makes no difference to X; it does to --emit {option.since}"
+        CommandError, match=f"{late[0].flags[-1]} makes no difference to X; it does to --emit {option.since}"
     ):
         require_used(options, before[-1], "X")
     for stage in EMITTED[len(before) :]:
@@ -227,8 +241,10 @@ def test_a_program_says_what_it_is(program: pjc.Program) -> None:
     assert repr(program) == (
         "<pjc.Program 'network'\n  inputs: x float32[2, 2]\n  targets: y int32[2] below 2\n"
         "  outputs: z float32[2, 2]\n  parameters: 1, 4 numbers\n  batch: 2\n"
-        "  solver: dr, 50 iterations an update>"
+        "  solver: sweep>"
     )
+    iterating = pjc.compile(TEXT, batch=2, solver="dr")
+    assert "  solver: dr, 50 iterations an update>" in repr(iterating)
     assert "none, it requires nothing" in repr(pjc.compile("input x: f32[batch, 2]\noutput x\n"))
 
 

@@ -280,10 +280,10 @@ def test_options_of_an_outer_step_are_of_solvers_that_have_one(once: str) -> Non
     ]
     for each in given:
         with pytest.raises(DiagnosticError, match=f"{next(iter(each))} does not apply to the solver dr, "):
-            pjc.compile(TEXT, batch=2, **each)
+            pjc.compile(TEXT, batch=2, solver="dr", **each)
         Options(solver=once, **each).require_used_by(Once())
-    with pytest.raises(DiagnosticError, match="it is for solvers that make a displacement: once"):
-        pjc.compile(TEXT, batch=2, rate=1.0)
+    with pytest.raises(DiagnosticError, match="it is for solvers that make a displacement: sweep, once"):
+        pjc.compile(TEXT, batch=2, solver="dr", rate=1.0)
 
 
 def test_iterations_are_of_solvers_that_iterate(once: str) -> None:
@@ -411,7 +411,7 @@ def test_methods_of_the_other_kind_of_solver_are_a_sentence() -> None:
             r"step; (update|gap) is of programs with the solvers several, many",
         ):
             call()
-    other = pjc.compile(TEXT, batch=2)
+    other = pjc.compile(TEXT, batch=2, solver="dr")
     data = np.zeros((2, 2)), [0, 1]
     for call in (
         lambda: other.step(state, *data),
@@ -473,7 +473,7 @@ def test_a_step_of_ones_own_is_passed_again(tmp_path: Path) -> None:
     again = load(tmp_path / "a.pjx", outer=lambda _: Outer().with_own(optax.sgd(0.5)))
     ours, theirs = (each.step(each.start(0), X, Y)[0] for each in (made, again))
     assert close(theirs.params, ours.params)
-    pjc.compile(TEXT, batch=2).save(tmp_path / "b.pjx")
+    pjc.compile(TEXT, batch=2, solver="dr").save(tmp_path / "b.pjx")
     with pytest.raises(ArtifactError, match="dr, has no outer step; load it without one"):
         pjc.load(tmp_path / "b.pjx", outer=optax.sgd(0.5))
     with pytest.raises(DiagnosticError, match="load takes an optax transformation as outer, found str"):
@@ -482,7 +482,8 @@ def test_a_step_of_ones_own_is_passed_again(tmp_path: Path) -> None:
 
 def test_a_program_of_displacements_says_what_it_is() -> None:
     assert "solver: once>" in repr(program(Outer()))
-    assert program(None).main_entry == "displacement" and pjc.compile(TEXT, batch=2).main_entry == "update"
+    iterating = pjc.compile(TEXT, batch=2, solver="dr")
+    assert program(None).main_entry == "displacement" and iterating.main_entry == "update"
     assert "stablehlo" in program(Outer()).stablehlo()
     program(Outer()).trace()
 

@@ -113,7 +113,7 @@ def test_forms_and_loops_leave_it_as_it_is() -> None:
     with jax.enable_x64(True):
         results = []
         for level in (0, 1):
-            program = pjc.compile(text, batch=4, level=level, dtype="f64")
+            program = pjc.compile(text, batch=4, solver="dr", level=level, dtype="f64")
             results.append(program.update(program.init(0), x, y, iterations=20)[0])
     for name, value in results[0].items():
         np.testing.assert_allclose(results[1][name], value, atol=1e-10)
@@ -252,7 +252,7 @@ def test_samples_are_split_where_an_operator_reads_sites_alone() -> None:
     pjc.operator("halve", "[] -> []", function=halve, projection=halved)
     text = "input x: f32[batch, 4]\ntarget y: f32[batch, 4]\nparam w: f32[4, 4] = he_normal\n"
     text += "z = {}\noutput z\nrequire squared_error(z, y)\n"
-    whole = compile_text(text.format("halve(x @ w)"), Options(batch=8)).at("proj")
+    whole = compile_text(text.format("halve(x @ w)"), Options(batch=8, solver="dr")).at("proj")
     program = only(whole, proj.ProgramOp)
     rows = Samples(program, 8).rows_of(program.held()[proj.Place("halve", "copies", 0)])
     assert rows is not None and rows.axis == 0
@@ -262,7 +262,7 @@ def test_samples_are_not_split_where_an_operator_reads_several_at_a_site() -> No
     run_example()
     text = "input x: f32[batch, 4]\ntarget y: f32[4, batch]\nparam w: f32[4, 4] = he_normal\n"
     text += "z = winner(transpose(x @ w))\noutput z\nrequire squared_error(z, y)\n"
-    program = only(compile_text(text, Options(batch=8)).at("proj"), proj.ProgramOp)
+    program = only(compile_text(text, Options(batch=8, solver="dr")).at("proj"), proj.ProgramOp)
     with pytest.raises(Mixed, match=r"'winner' reads several samples at one site, \[n\] -> \[n\]"):
         Samples(program, 8)
 

@@ -28,7 +28,7 @@ def annotated(
     network: str, sizes: tuple[int, int, int] | None, words: tuple[str, ...] = ()
 ) -> proj.ProgramOp:
     """Return a program that says how a mesh of such sizes splits it, and by ``words`` who projects what."""
-    module = compile_text(NETWORKS[network], Options(batch=16, dtype="f32")).at("proj").clone()
+    module = compile_text(NETWORKS[network], Options(batch=16, solver="dr", dtype="f32")).at("proj").clone()
     if sizes is not None:
         PartitionPass(*sizes, words).apply(context(), module)
         module.verify()

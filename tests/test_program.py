@@ -35,7 +35,7 @@ require cross_entropy(logits, y, strength = 2)
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return pjc.compile(NETWORK, batch=6, iterations=3)
+    return pjc.compile(NETWORK, batch=6, solver="dr", iterations=3)
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,8 @@ h = relu(x @ w)
 output z = h @ v
 require cross_entropy(z, y, strength = 1.0)
 """
-    program = pjc.compile(text.replace("strength = 1.0", "strength = 0.1"), batch=8, copies="factored")
+    weak = text.replace("strength = 1.0", "strength = 0.1")
+    program = pjc.compile(weak, batch=8, solver="dr", copies="factored")
     params = program.init(0)
     found = program.gap(params, x, y, iterations=20)
     assert sorted(found["t"]) == sorted(found["dropped"]) == ["matmul", "matmul_1"]
@@ -335,7 +336,7 @@ require cross_entropy(z, y, strength = 1.0)
     assert {label: float(t) for label, t in info["t"].items()} == {
         label: float(t) for label, t in found["t"].items()
     }
-    assert pjc.compile(text, batch=8, copies="held").update(params, x, y)[1]["t"] == {}
+    assert pjc.compile(text, batch=8, solver="dr", copies="held").update(params, x, y)[1]["t"] == {}
 
 
 def test_apply_has_the_gradient_of_the_network() -> None:
@@ -357,10 +358,10 @@ def test_products_are_exact_unless_bfloat16_is_asked_for(tmp_path: Path) -> None
     """By JAX's default, GPUs and TPUs would round the factors."""
     text = "input x: f32[batch, 3]\ntarget y: class[batch, 2]\nparam w: f32[3, 2] = he_normal\n"
     text += "output logits = x @ w\nrequire margin(logits, y)\n"
-    for entry in ("apply", "update"):
-        exact = pjc.compile(text, batch=4).stablehlo(entry)
+    for entry, solver in (("apply", "sweep"), ("update", "dr"), ("displacement", "sweep")):
+        exact = pjc.compile(text, batch=4, solver=solver).stablehlo(entry)
         assert "dot_general" in exact and exact.count("dot_general") == exact.count("HIGHEST, HIGHEST")
-        rounded = pjc.compile(text, batch=4, products="bf16").stablehlo(entry)
+        rounded = pjc.compile(text, batch=4, solver=solver, products="bf16").stablehlo(entry)
         products = [line for line in rounded.splitlines() if "dot_general" in line]
         assert any("lhs_precision_type = bf16" in line for line in products)
         # What only copies entries stays exact: see runtime/projections/dot_halfway.py.

@@ -239,9 +239,9 @@ param w: f32[100, 100] = he_normal
 output logits = relu(x @ v) @ w
 require cross_entropy(logits, y)
 """
-    found = compile_text(text, Options(batch=512)).explain()
+    found = compile_text(text, Options(batch=512, solver="dr")).explain()
     assert [each.choice.form for each in found] == ["factored", "held"]
     assert "a loss reads it" in found[1].choice.reason
-    small = compile_text(text, Options(batch=512, memory=2**29)).explain()
+    small = compile_text(text, Options(batch=512, solver="dr", memory=2**29)).explain()
     assert [each.choice.form for each in small] == ["factored", "factored"]
     assert "do not fit in 32 MiB, a sixteenth of the device's memory" in small[1].choice.reason

@@ -255,7 +255,7 @@ require margin(logits, y)
 def test_a_set_in_a_loop_holds_in_every_iteration() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(8, 5)).astype(np.float32), generator.integers(0, 3, 8)
-    program = pjc.compile(LOOP, batch=8)
+    program = pjc.compile(LOOP, batch=8, solver="dr")
     after, _ = program.update(program.init(0), x, y, iterations=5)
     assert after["w"].shape == (3, 5, 5)
     assert np.count_nonzero(after["w"], axis=1).max() <= 2
@@ -329,7 +329,7 @@ param v: f32[2, 6] = normal(0.3)
 output z = x @ w @ v
 require squared_error(z, x, strength = 3)
 """
-    program = pjc.compile(text, batch=16, iterations=20)
+    program = pjc.compile(text, batch=16, solver="dr", iterations=20)
     data = samples()
     before = evaluate(program, program.init(0), data)
     result = train(program, data, Run(epochs=10))
@@ -347,6 +347,6 @@ require multi_label(z, y, -1, 1)
 """
     x = samples().x
     data = Dataset(x, (x[:, :2] > 0).astype(np.float32), None, "labels")
-    program = pjc.compile(text, batch=16, iterations=20)
+    program = pjc.compile(text, batch=16, solver="dr", iterations=20)
     assert metric(program) == "accuracy" and program.targets[0].threshold == 0
     assert evaluate(program, train(program, data, Run(epochs=20)).params, data) > 0.9

@@ -13,9 +13,13 @@ from xdsl.utils.arg_spec import parse_pipeline
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.diagnostics import DiagnosticError
+from pjc.dialects import feas
+from pjc.dialects.forms import TREATMENTS
 from pjc.driver import compile_text
 from pjc.fields import options_of
 from pjc.options import Options
+from pjc.passes.analysis.depth import levels
+from pjc.passes.analysis.graph import only
 from pjc.passes.feas_to_proj import FeasToProjPass
 from pjc.passes.solvers import DEFAULT, SOLVERS, SolverOptions, parse, users_of
 from pjc.universe import PASSES, context
@@ -37,9 +41,10 @@ def test_a_solver_is_its_text(name: str) -> None:
     solver = SOLVERS[name]()
     assert str(solver) == name and parse(name) == solver
     for number, default in solver.defaults().items():
-        other = SOLVERS[name](**{number: default / 4})
+        given = TREATMENTS[0] if isinstance(default, str) else default / 4
+        other = SOLVERS[name](**{number: given})
         assert parse(str(other)) == other != solver
-        assert Options(solver=name, **{number: default / 4}).method == other
+        assert Options(solver=name, **{number: given}).method == other
         assert Options(solver=str(other)).method == Options(solver=other).method == other
 
 
@@ -97,19 +102,19 @@ def test_solvers_and_options_load_without_the_rest() -> None:
 SOLVER = '''
 @dataclass(frozen=True)
 class Averaged(TwoSet):
-    """Averaged projections with weight w: ``x := (1 - w) P_A x + w P_B x``."""
+    """Averaged projections with share w: ``x := (1 - w) P_A x + w P_B x``."""
 
     name = "averaged"
-    weight: float = 0.5
+    share: float = 0.5
 
     def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
         a, b = it.P(A, it.x), it.P(B, it.x)
-        return it.combine((1 - self.weight, a), (self.weight, b)), b, a
+        return it.combine((1 - self.share, a), (self.share, b)), b, a
 
 
 SOLVERS: dict'''
 FIELD = """
-    weight: float | None = _number("weight", Number(above=0, below=1), "the weight", "W")
+    share: float | None = _number("share", Number(above=0, below=1), "the share", "W")
 
     def __post_init__(self) -> None:
         check_fields(self)"""
@@ -138,12 +143,12 @@ def test_a_solver_with_a_number_touches_one_file(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "pjc.cli", *words]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
-    assert "the weight of averaged, above 0, below 1 (default: 0.5)" in " ".join(pjc("--help").stdout.split())
-    shown = pjc("net.pjn", "--solver", "averaged", "--weight", "0.25", "--emit", "proj")
-    assert 'proj.iterate "averaged{weight=0.25}"' in shown.stdout, shown.stderr
-    wrong = pjc("net.pjn", "--weight", "0.25")
-    assert wrong.returncode == 1 and "takes no weight\nhint: it is a number of averaged" in wrong.stderr
-    assert "below 1, found '1'" in pjc("net.pjn", "--weight", "1").stderr
+    assert "the share of averaged, above 0, below 1 (default: 0.5)" in " ".join(pjc("--help").stdout.split())
+    shown = pjc("net.pjn", "--solver", "averaged", "--share", "0.25", "--emit", "proj")
+    assert 'proj.iterate "averaged{share=0.25}"' in shown.stdout, shown.stderr
+    wrong = pjc("net.pjn", "--share", "0.25")
+    assert wrong.returncode == 1 and "takes no share\nhint: it is a number of averaged" in wrong.stderr
+    assert "below 1, found '1'" in pjc("net.pjn", "--share", "1").stderr
 
 
 def test_a_solver_refuses_a_problem_that_is_split_for_another() -> None:
@@ -151,3 +156,41 @@ def test_a_solver_refuses_a_problem_that_is_split_for_another() -> None:
     wanted = "dr needs two parts, and the problem has the parts L0, L1, .*; run feas-legalize-bipartite"
     with pytest.raises(PassFailedException, match=wanted):
         FeasToProjPass(solver="dr").apply(context(), problem)  # what --emit feas and pjc opt would give it
+
+
+LAYER = "param w{0}: f32[4, 4] = he_normal\n{1} = relu({2} @ w{0})\n"
+STACK = "g = x\nfor t in 0..5 {\n  param w: f32[4, 4] = he_normal\n  g = relu(g @ w)\n  s = g\n}\n"
+CELL = "param w: f32[4, 4] = he_normal\ng = x\nfor t in 0..5 {\n  g = relu(g @ w)\n}\n"
+TWO_LAYERS = LAYER.format(0, "h", "x") + LAYER.format(1, "g", "h")
+DEPTHS = {
+    "readout alone": ("g = x\n", "g", 4, 1),
+    "two hidden layers": (TWO_LAYERS, "g", 4, 3),
+    "a readout of both": (TWO_LAYERS, "concat(h, g)", 8, 2),
+    "a sum around one": (TWO_LAYERS, "x + g", 4, 3),
+    "five layers in a loop": (STACK, "g", 4, 6),
+    "a readout of all of a loop": (STACK, "sum(s, axis = 0)", 4, 2),
+    "one weight in a loop": (CELL, "g", 4, 2),
+}
+"""Layers, what the readout reads, how wide that is, and the levels of products to the farthest parameter."""
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+@pytest.mark.parametrize("solver", ["dr", "cp", "sweep"])
+def test_levels_are_counted_along_the_shortest_way(name: str, solver: str) -> None:
+    layers, read, width, expected = DEPTHS[name]
+    text = (
+        f"input x: f32[batch, 4]\ntarget y: class[batch, 3]\n{layers}param v: f32[{width}, 3] = he_normal\n"
+    )
+    text += f"require v in nonneg\noutput z = ({read}) @ v\nrequire cross_entropy(z, y)\n"
+    compilation = compile_text(text, Options(solver=solver, batch=2))
+    assert levels(only(compilation.at("feas"), feas.ProblemOp)) == expected
+    said = compilation.caution()
+    assert (said is not None) == (solver != "sweep" and expected > 2), said
+    if said is not None:
+        assert said.startswith(f"{solver} weakens") and f"there are {expected} between" in said
+        assert DEFAULT in said
+
+
+def test_what_requires_nothing_has_no_levels() -> None:
+    text = "input x: f32[batch, 4]\nparam w: f32[4, 2] = he_normal\noutput z = x @ w\n"
+    assert levels(only(compile_text(text, Options(batch=2)).at("feas"), feas.ProblemOp)) == 0

@@ -109,7 +109,7 @@ def test_the_row_of_stages() -> None:
     with pytest.raises(DiagnosticError, match="unknown stage 'llvm'"):
         compilation.at("llvm")
     seen: list[str] = []
-    watched = Compilation(PjnSource(TEXT), watch=lambda name, module: seen.append(name))
+    watched = Compilation(PjnSource(TEXT), Options(solver="dr"), watch=lambda name, module: seen.append(name))
     watched.at("feas")
     assert seen[0] == "net-infer-shapes" and seen[-1] == "feas-bipartition" and "feas-to-proj" not in seen
 

@@ -109,8 +109,13 @@ def strings(module: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+ORDINARY_WORDS = ("sweep",)
+"""Names of solvers that sentences and names of ops have too: there a string that is nothing else counts."""
+
+
 def test_solvers_are_named_in_their_file_alone() -> None:
-    named = re.compile(rf"\b({'|'.join(SOLVERS)})\b")
+    short = [name for name in SOLVERS if name not in ORDINARY_WORDS]
+    named = re.compile(rf"\b({'|'.join(short)})\b|^({'|'.join(SOLVERS)})$")
     found = [
         (module, line, text)
         for module in imports.modules()

@@ -9,7 +9,7 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,7 @@ class Spec:
     dtype: str = "float32"
     classes: int | None = None
     threshold: float | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Means:
     rate: float = 0.2
     sweeps = False
     frozen = ()
+    units: ClassVar[dict[str, Any]] = {}
 
     def init(self, key: Any) -> dict[str, Any]:
         return {"means": 0.1 * jax.random.normal(key, (10, 64))}
@@ -67,6 +69,10 @@ class Means:
         return params
 
     stacked = separate = finish
+
+    def rescaled(self, units: Any) -> Any:
+        assert not units
+        return self
 
     def update(self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True) -> Any:
         chosen = jax.nn.one_hot(y, 10)

@@ -23,7 +23,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2, prod
 
+from xdsl.ir import SSAValue
+
 from pjc.dialects import proj
+from pjc.dialects.asking import OverSamplesOp, RespondSharedOp
 from pjc.dialects.assigned import Assigned
 from pjc.dialects.axes import MESH_AXES
 from pjc.dialects.layout import ShardingAttr
@@ -174,6 +177,7 @@ class CostModel:
 
     def messages(self) -> Iterator[Message]:
         """Yield the collectives of an iteration."""
+        yield from self._sweep_messages()
         variables, held = self.program.variables(), self.program.held()
         assigned = Assigned.of(self.program)
         for name, part in self.program.part_ops().items():
@@ -194,6 +198,20 @@ class CostModel:
                             yield from self._sums(name, op.node.data, [op.value.owner], mean)
                     case proj.WriteOp():
                         yield from self._writes(name, op, variables)
+
+    def _sweep_messages(self) -> Iterator[Message]:
+        """Yield the collectives of a sweep: what samples ask of parameters, and what columns ask of rows."""
+        sweep, mesh = self.program.sweep_op(), self.program.mesh
+        if sweep is None or mesh is None:
+            return
+        sizes = mesh.sizes()
+        for op in sweep.walk():
+            match op:
+                case OverSamplesOp() if op.everywhere is not None and sizes["sample"] > 1:
+                    yield Message("all-reduce", ("sample",), _bytes_of(op.result), "asks", "")
+                case RespondSharedOp() if op.operand_index.value.data == 0 and sizes["feature"] > 1:
+                    size = _bytes_of(op.response) // sizes["sample"]
+                    yield Message("all-reduce", ("feature",), size, "asks", op.node.data)
 
     def _sums(
         self,
@@ -274,3 +292,8 @@ def _source_of(op: proj.WriteOp) -> proj.GatherOp | None:
         if op.value is owner.new_value and isinstance(made, proj.GatherOp):
             return made
     return None
+
+
+def _bytes_of(value: SSAValue) -> int:
+    """Return the bytes of a tensor."""
+    return prod(shape_of(value)) * element_bytes(value.type)

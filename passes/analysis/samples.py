@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType
+from xdsl.dialects.builtin import DenseArrayBase, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import ops, proj
@@ -309,12 +309,6 @@ def _looked_up(table: Layout, indices: Layout, where: str) -> Layout:
     if table.rows is not None:
         raise Mixed(f"{where} looks up samples by number")
     return indices
-
-
-def batch_of(program: proj.ProgramOp) -> int | None:
-    """Return the size of the dimension called ``batch``; None if the program has none."""
-    size = program.dims.data.get("batch")
-    return size.value.data if isinstance(size, IntegerAttr) else None
 
 
 def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> str | None:

@@ -1,11 +1,15 @@
-"""What a problem takes, as a program declares it: its inputs and targets."""
+"""What a program declares beside what it computes: its inputs and targets, and the sets of its parameters."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from xdsl.ir import Operation, SSAValue
 
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
+from pjc.passes.analysis.units import output_of
+from pjc.passes.lowering.holding import slot_name
 
 
 def declarations(problem: feas.ProblemOp) -> list[Operation]:
@@ -19,7 +23,7 @@ def declarations(problem: feas.ProblemOp) -> list[Operation]:
             continue
         label, kind = op.label.data, op.result.type
         if isinstance(op, ops.TargetOp):
-            found[label] = proj.TargetOp(label, op.classes, _threshold(op), kind)
+            found[label] = proj.TargetOp(label, op.classes, _threshold(op), output_of(op), kind)
         else:
             rows = min(_tables_of(op.result), default=None) if isinstance(op, ops.IndexOp) else None
             found[label] = proj.InputOp(label, rows, kind)
@@ -43,4 +47,22 @@ def _tables_of(indices: SSAValue) -> list[int]:
             found.append(shape_of(reader.table)[0])
         elif isinstance(reader, ViewOp):
             found += _tables_of(reader.results[0])
+    return found
+
+
+def last_projections(nodes: Iterable[ops.NodeOp]) -> list[proj.ConstrainOp]:
+    """Return, for each set of a parameter among the nodes, its projection before the parameter is handed
+    back.
+    """
+    found = []
+    for node in nodes:
+        if not isinstance(node, ops.SetOp):
+            continue
+        for source in feas.sources(node.value):
+            if isinstance(source, ops.ParameterOp):
+                ways = [steps for reader, _, steps in feas.readers(source) if reader is node]
+                path = proj.PathAttr(slot_name(source), ways[0])
+                if path.by_number():
+                    continue  # which rows, only a batch tells
+                found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.called))
     return found

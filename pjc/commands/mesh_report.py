@@ -41,7 +41,8 @@ def show(console: Console, compilation: Compilation) -> None:
     for line in assigned(placement):
         say(console, line)
     say(console, "")
-    found = iteration_collectives(compilation.program().lowered("update").compile().as_text())
+    program = compilation.program()
+    found = iteration_collectives(program.lowered(program.main_entry).compile().as_text())
     if found:
         console.print(collectives(found))
     for line in totals(found):

@@ -24,7 +24,7 @@ from pjc.commands.shared import (
 from pjc.commands.training.arguments import Arguments, DataArguments, check_arguments, request_of
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
 from pjc.commands.training.hold import Holder, holding
-from pjc.commands.training.view import Interrupt, Stopper, View, say_end, say_sizes, shown
+from pjc.commands.training.view import Interrupt, Stopper, View, say_end, say_sizes, say_uneven, shown
 from pjc.diagnostics import CommandError
 from pjc.runtime.data.sources import help_lines
 from pjc.runtime.listener import Listener, Revision
@@ -162,24 +162,29 @@ def _train_program(
     settings = settings_of(given, compilation, program, parts)
     if share.processes > 1:
         _require_same(given, compilation, settings)
-    start = start_of(given, program, outputs, settings, share)
+    found = start_of(given, program, outputs, settings, share)
+    program, start = found.in_units(program, given.data.normalize_targets, parts.train), found.result
     if given.run.keep_best and not parts.validation:
         raise CommandError("--keep-best needs samples to validate with; give --validation or --split")
     writes = share.process == 0
     if writes:
         save_program(program, outputs.program)
     say_sizes(console, parts, program)
+    say_uneven(console, given.data.normalize, parts.train)
+    expected = compilation.caution()
+    if expected is not None:
+        say(console, f"warning: {expected}", "yellow")
     if share.processes > 1:
         say(console, distributed.describe())
     measures = Measures(stepper_for(program).measure, metric(program))
     view = View(console, given.run.epochs, len(parts.train) // (program.batch or 1), measures, start)
-    files = Files(outputs, settings, parts.notes, measures) if writes else None
+    files = Files(outputs, settings, parts.notes, measures, program.units) if writes else None
     best = Best(files, start) if files is not None and given.run.keep_best else None
     if start is not None and start.held:
-        program = holding(compilation, start.held)
+        program = holding(compilation, start.held, program.units)
     asked = _run_of(given, parts, start, share)
     with view, stopper or Interrupt() as interrupt:
-        listener = _Listener(view, interrupt, Holder(console, compilation), files, best)
+        listener = _Listener(view, interrupt, Holder(console, compilation, program.units), files, best)
         result = train(program, parts.train, asked, listener)
         listener.checkpoint(result)
     params = result.params if best is None else best.params(result)

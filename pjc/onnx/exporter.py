@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -29,6 +29,16 @@ IR_VERSION = 9
 TYPES = {"f32": TensorProto.FLOAT, "f64": TensorProto.DOUBLE, "i32": TensorProto.INT64}
 NUMPY = {"f32": np.float32, "f64": np.float64}
 
+
+class Affine(Protocol):
+    """A scale and an offset for each column."""
+
+    @property
+    def scale(self) -> Sequence[float]: ...
+    @property
+    def offset(self) -> Sequence[float]: ...
+
+
 Writer = Callable[["_Exporter", Any], str]
 WRITERS: dict[type[Operation], Writer] = {}
 
@@ -45,7 +55,11 @@ def writes(*kinds: type[Operation]) -> Callable[[Writer], Writer]:
 
 
 def export_model(
-    module: ModuleOp, params: Mapping[str, NDArray[Any]], name: str, batch: int | None
+    module: ModuleOp,
+    params: Mapping[str, NDArray[Any]],
+    name: str,
+    batch: int | None,
+    units: Mapping[str, Affine],
 ) -> onnx.ModelProto:
     """Return the model of a network without loops.
 
@@ -54,13 +68,14 @@ def export_model(
         params: the parameters, by name.
         name: the model's name.
         batch: the size that stands for an open batch, and divides no other size; None if there is none.
+        units: what outputs are multiplied by, and what is added, in each column; by name.
 
     Raises:
         DiagnosticError: naming what the model cannot hold: operators of the user's own.
     """
     network = only(module, net.NetworkOp)
     labels = {op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)}
-    exporter = _Exporter(params, batch, labels)
+    exporter = _Exporter(params, batch, labels, units)
     missing = sorted(
         {
             op.operator
@@ -86,8 +101,14 @@ def _is_known(op: ops.OperationOp) -> bool:
 class _Exporter:
     """The nodes so far, and the names of values."""
 
-    def __init__(self, params: Mapping[str, NDArray[Any]], batch: int | None, outputs: set[str]) -> None:
-        self.params, self.batch = params, batch
+    def __init__(
+        self,
+        params: Mapping[str, NDArray[Any]],
+        batch: int | None,
+        outputs: set[str],
+        units: Mapping[str, Affine],
+    ) -> None:
+        self.params, self.batch, self.units = params, batch, units
         self.names: dict[SSAValue, str] = {}
         self.taken: set[str] = {*params, *outputs}
         self.nodes: list[onnx.NodeProto] = []
@@ -141,6 +162,10 @@ class _Exporter:
 
     def _output(self, op: ops.OutputOp) -> None:
         made, label = self.names[op.value], op.label.data
+        if label in self.units:
+            self.hint = label
+            stretched = self.node("Mul", [made, self.array(self.units[label].scale, op.value)])
+            made = self.node("Add", [stretched, self.array(self.units[label].offset, op.value)])
         if made != label:
             self.nodes.append(helper.make_node("Identity", [made], [label]))
         self.outputs.append(self._info(label, op.value))

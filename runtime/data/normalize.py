@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,11 @@ from .dataset import Dataset
 from .errors import DataError
 from .parts import NORMALIZATIONS, Parts
 from .rows import Rows, blocks
+
+_UNEVEN = 100
+"""How much larger than the deviation of another a feature may be, before a person should hear of it."""
+_ROUNDING = 1e-12
+"""The part of a mean, of float64, below which a standard deviation is one of roundings."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,10 @@ class Normalize:
             )
         if kind not in NORMALIZATIONS[1:]:
             raise DataError(f"there is no normalization {kind!r}; expected {', '.join(NORMALIZATIONS[1:])}")
-        shift, scale = _range(data) if kind == "unit" else _moments(data)
+        if kind == "standard":
+            found = Moments.of(data.x)
+            return Normalize(kind, found.mean, found.spread)
+        shift, scale = _range(data)
         return Normalize(kind, shift, np.where(scale > 0, scale, 1.0))
 
     def __call__(self, data: Dataset) -> Dataset:
@@ -83,6 +92,26 @@ def normalized(parts: Parts, kind: str) -> Parts:
     )
 
 
+def uneven(data: Dataset) -> str | None:
+    """Return a sentence where the features of a table are of very different sizes; None where they are not.
+
+    Compares the largest root mean square of a feature with the least standard deviation of one that varies.
+    """
+    if not data.columns or data.x.dtype.kind != "f" or len(data.columns) != math.prod(data.x.shape[1:]):
+        return None
+    mean, spread = (each.reshape(-1) for each in Moments.of(data.x))
+    varies = np.ptp(np.asarray(data.x[:]).reshape(len(data), -1), axis=0) > 0
+    sizes = np.hypot(mean, np.where(varies, spread, 0))
+    large, small = int(sizes.argmax()), int(np.where(varies, spread, np.inf).argmin())
+    if not varies.any() or sizes[large] <= _UNEVEN * spread[small]:
+        return None
+    return (
+        f"the features of {data.name} are of very different sizes: {data.columns[large]!r} is about "
+        f"{sizes[large]:.2g}, and {data.columns[small]!r} varies by {spread[small]:.2g}; --normalize "
+        "standard brings them to one, and mostly learns better"
+    )
+
+
 def _range(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the smallest value of each feature, and how far the largest is from it."""
     low = np.full(data.x.shape[1:], np.inf)
@@ -92,20 +121,29 @@ def _range(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
     return low, high - low
 
 
-def _moments(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return mean and standard deviation of each feature.
+class Moments(NamedTuple):
+    """The mean and the standard deviation of each entry; the latter is 1 where the entry does not vary."""
 
-    The sums of squares around the means of two blocks add up to those around their joint mean, plus the
-    squared distance of the means times n m / (n + m): Chan, Golub and LeVeque (1979). No large sums
-    are subtracted from each other.
-    """
-    mean = np.zeros(data.x.shape[1:])
-    squares = np.zeros_like(mean)
-    for start, block in blocks(data.x):
-        count = len(block)
-        rows = block.astype(np.float64)
-        own = rows.mean(axis=0)
-        squares += np.square(rows - own).sum(axis=0)
-        squares += np.square(own - mean) * (start * count / (start + count))
-        mean += (own - mean) * (count / (start + count))
-    return mean, np.sqrt(squares / len(data))
+    mean: NDArray[Any]
+    spread: NDArray[Any]
+
+    @staticmethod
+    def of(samples: NDArray[Any] | Rows) -> Moments:
+        """Return the moments over the first axis, in float64, block by block.
+
+        The sums of squares around the means of two blocks add up to those around their joint mean, plus the
+        squared distance of the means times n m / (n + m): Chan, Golub and LeVeque (1979). No large sums
+        are subtracted from each other. A deviation that is no more than a rounding of the mean is none: the
+        mean of equal numbers need not be that number.
+        """
+        mean = np.zeros(samples.shape[1:])
+        squares = np.zeros_like(mean)
+        for start, block in blocks(samples):
+            count = len(block)
+            rows = block.astype(np.float64)
+            own = rows.mean(axis=0)
+            squares += np.square(rows - own).sum(axis=0)
+            squares += np.square(own - mean) * (start * count / (start + count))
+            mean += (own - mean) * (count / (start + count))
+        spread = np.sqrt(squares / len(samples))
+        return Moments(mean, np.where(spread > _ROUNDING * np.abs(mean), spread, 1.0))

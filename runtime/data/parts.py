@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .dataset import Dataset
 
-NORMALIZATIONS = ("none", "unit", "standard")
+STANDARD = "standard"
+NORMALIZATIONS = ("none", "unit", STANDARD)
 """What can be done to each feature: nothing, to the range 0 to 1, to mean 0 and variance 1."""
+TARGETS = (STANDARD, "none")
+"""What training can do to targets of numbers."""
 
 
 @dataclass(frozen=True)

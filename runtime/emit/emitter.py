@@ -14,7 +14,9 @@ from pjc.runtime.emit.agreement import kept_nodes
 from pjc.runtime.emit.forward import run_forward
 from pjc.runtime.emit.measures import Measures
 from pjc.runtime.emit.required import Required, required_sets
+from pjc.runtime.emit.sweep import Swept, run_sweep
 from pjc.runtime.emit.variables import Fixed, State, Variables
+from pjc.runtime.emit.weighing import Weighing
 from pjc.runtime.placement import ONE_DEVICE, Placement
 from pjc.runtime.program import Tensors
 
@@ -63,6 +65,16 @@ class Emitter:
         params = parameters.placed(self.program, self.placement, params)
         ran = run_forward(self.program, self.variables, params, data)
         return ran.state, Fixed(data, {name: ran.values[name] for name in sorted(self.kept)})
+
+    def sweep(self, params: Tensors, data: Tensors, weights: Array | None = None) -> Swept:
+        """Return what a sweep gives, from parameters that are in their sets; ``weights`` are those of
+        samples.
+        """
+        params = parameters.placed(self.program, self.placement, params)
+        ran = run_forward(self.program, self.variables, params, data)
+        batch = self.program.batch or 1
+        weighing = Weighing.of(self.placement, batch, weights)
+        return run_sweep(self.program, self.variables, ran.values, data, weighing)
 
     def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
         """Return the state after one iteration of the solver, and the difference whose size is the gap."""

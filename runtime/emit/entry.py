@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from pjc.dialects import proj
 from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
-from pjc.runtime.emit.required import constrained, resumed
+from pjc.runtime.emit.required import constrained, kept, resumed
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
 
@@ -30,8 +31,10 @@ def entry_points(
         return emitter.init(jax.random.wrap_key_data(key_data))
 
     found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
-    if emitter.program.parts:
+    if emitter.program.iterate_op() is not None:
         found |= _training(on_mesh or emitter)
+    if emitter.program.sweep_op() is not None:
+        found |= _sweeping(on_mesh or emitter)
     if emitter.sets:
         found["finish"] = lambda params: constrained(emitter.sets, params)[0]
     return {name: _with_products(function, products) for name, function in found.items()}
@@ -69,6 +72,33 @@ def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     shardings = {op.label.data: op.sharding for op in program.walk() if isinstance(op, proj.DatumOp)}
     mapped = functools.partial(emitter.placement.mapped, data=shardings)
     return {"update": mapped(update), "gap": mapped(gap)}
+
+
+def _sweeping(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+    """Return the entry points of a program that is trained by sweeps, as all devices run them."""
+    sets = emitter.sets
+
+    def displacement(params: Tensors, data: Tensors, weights: Array | None = None) -> Any:
+        start, distances = constrained(sets, params)
+        found = emitter.sweep(start, data, weights)
+        moved = {name: jnp.zeros_like(value) for name, value in params.items()} | found.displacement
+        squares = jnp.array([each**2 for each in found.demands.values()] or [0.0])
+        info = {"demand": jnp.sqrt(jnp.mean(squares)), "requirements": found.demands}
+        if sets:
+            info["violation"] = distances
+        return moved, info
+
+    def weighted(params: Tensors, data: Tensors, weights: Array) -> Any:
+        return displacement(params, data, weights)
+
+    shardings = {op.label.data: op.sharding for op in emitter.program.walk() if isinstance(op, proj.DatumOp)}
+    mapped = functools.partial(emitter.placement.swept, data=shardings)
+    found: dict[str, Callable[..., Any]] = {"displacement": mapped(displacement)}
+    if emitter.program.batch is not None:
+        found["displacement_weighted"] = mapped(weighted)
+    if sets:
+        found["keep"] = lambda params: kept(sets, params)
+    return found
 
 
 def _with_products(function: Callable[..., Any], products: str) -> Callable[..., Any]:

@@ -71,6 +71,14 @@ def constrained(sets: Sequence[Required], params: Tensors) -> tuple[State, dict[
     return after, distances
 
 
+def kept(sets: Sequence[Required], params: Tensors) -> State:
+    """Return latent parameters brought back to where a step of their own can change what they project to."""
+    found = dict(params)
+    for each in sets:
+        found |= each.replaced(found, each.set.keep(each.value(found)))
+    return found
+
+
 def resumed(sets: Sequence[Required], latent: Tensors, start: Tensors, after: Tensors) -> State:
     """Return the parameters that training goes on from: see :meth:`ConstraintSet.resume`."""
     found = dict(after)

@@ -21,6 +21,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, SSAValue
 
 from pjc.dialects import ops, proj
+from pjc.dialects.asking import DemandInSetOp
 from pjc.dialects.view import shape_of
 from pjc.runtime.projections import constraint_set
 from pjc.runtime.projections.sets import ConstraintSet
@@ -58,6 +59,6 @@ def constant(op: ops.ConstantOp) -> Array:
     return jnp.full(shape_of(op.result), op.value.value.data, dtype_of(op.result))
 
 
-def set_of(op: proj.ProjectSetOp | proj.ConstrainOp) -> ConstraintSet:
+def set_of(op: proj.ProjectSetOp | proj.ConstrainOp | DemandInSetOp) -> ConstraintSet:
     """Return the set that an op projects onto."""
     return constraint_set(op.kind.data, **static_fields(op.fields.data))

@@ -45,24 +45,47 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import Bilinear
-from pjc.runtime.projections.dot_shared import stretched
 from pjc.runtime.projections.select import larger, smaller
 
-STEPS = {32: 2, 64: 3}
-"""Newton's steps by the bits of a float."""
+STEPS = {32: 2, 64: 5}
+"""Steps for small demands by the bits of a float."""
 
 SMALL = 0.05
 """The largest ``u |d|`` for which so many steps are enough."""
 
-FAR = 1e18
-"""Demands times u beyond this are all alike: w has reached its bound, and its equation stays finite."""
+LARGEST = 2.0**20
+"""The first digit of w that is tried elsewhere; twice that is the bound where there is no root."""
+
+DIGITS = {32: 46, 64: 75}
+"""How many digits of w are tried."""
+
+FAR = 1e12
+"""Demands times u beyond this are all alike: w has reached its bound."""
 
 
 class Multipliers(NamedTuple):
-    """What the responses of both operands are made of, for each site: ``s S`` and ``s t^2 R``."""
+    """What the responses of both operands are made of, for each site: ``sigma = s t R``, and t."""
 
     sigma: Array
-    rho: Array
+    t: Array
+
+    @property
+    def rho(self) -> Array:
+        """``s t^2 R``, by which an operand itself is multiplied."""
+        return self.sigma * self.t
+
+
+class Norms(NamedTuple):
+    """The squared norms of what sites multiply, over the square of a scale, and what they are on average.
+
+    ``lhs`` and ``rhs`` are the parts of both operands, ``inverse`` one over the mean of their sum: all over
+    the square of the scale. ``root`` is the root of that mean itself. Each broadcasts against the sites.
+    """
+
+    lhs: Array
+    rhs: Array
+    inverse: Array
+    root: Array
 
 
 class Relative(NamedTuple):
@@ -73,34 +96,52 @@ class Relative(NamedTuple):
     d: Array
 
 
-def multipliers(
-    product: Bilinear,
-    a: Array,
-    w: Array,
-    value: Array,
-    demand: Array,
-    weight: float,
-    mean: Callable[[Array], Array],
-) -> Multipliers:
-    """Return what the responses to a demand on ``value``, which is ``a * w``, are made of.
+def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array]) -> Norms:
+    """Return the norms of the sites of ``a * w``.
 
     Args:
         product: the map.
         a: its left operand.
         w: its right operand.
+        mean: returns the mean over the sites of a tensor that broadcasts against them, in a shape that does
+        so
+            too: one number, or one for each step of a loop.
+    """
+    largest = jnp.maximum(jnp.max(jnp.abs(a)), jnp.max(jnp.abs(w)))
+    scale = jnp.where(largest > 0, largest, 1)
+    one, other = a * (1 / scale), w * (1 / scale)
+    # Once: XLA would add them up for every site.
+    rows, columns = lax.optimization_barrier((product.lhs_inner(one, one), product.rhs_inner(other, other)))
+    root = mean(jnp.sqrt(rows + columns) * scale)
+    over = jnp.where(root > 0, scale / jnp.where(root > 0, root, 1), 0)
+    return Norms(rows, columns, over * over, root)
+
+
+def site_norm(a: Array, b: Array, rank: int) -> Array:
+    """Return the norms ``sqrt(|a|^2 + |b|^2)`` of sites that are counted by the first ``rank`` axes."""
+    return jnp.sqrt(jnp.sum(a * a + b * b, axis=tuple(range(rank, a.ndim))))
+
+
+def multipliers(norms: Norms, value: Array, demand: Array, weight: float) -> Multipliers:
+    """Return what the responses to a demand on ``value``, which is ``a * w``, are made of.
+
+    Args:
+        norms: those of its sites.
         value: its value at a and w.
         demand: what is demanded of it, of its shape.
         weight: c, the weight of values relative to the mean square norm of a site.
-        mean: returns the mean over the sites of a tensor that broadcasts against ``value``, in a shape that
-            does so too: one number, or one for each step of a loop.
     """
-    scaled = _relative(product, (a, w), (value, demand), weight, mean)
-    sigma, t = lax.cond(
-        jnp.max(jnp.abs(scaled.d)) <= SMALL,
-        lambda: _near(scaled, (1 + weight) * demand),
-        lambda: _anywhere(scaled, (1 + weight) * demand),
+    moving = norms.root > 0
+    # A product, not a quotient: XLA would divide by the square of the root, which may vanish.
+    over = jnp.where(moving, 1 / jnp.where(moving, norms.root, 1), 0)
+    scaled = Relative(
+        jnp.broadcast_to(weight * norms.inverse * (norms.lhs + norms.rhs), demand.shape),
+        weight * ((jnp.where(jnp.abs(value) < jnp.inf, value, 0) * over) * over),
+        weight * ((demand * over) * over),
     )
-    return Multipliers(sigma, t * sigma)
+    wanted = jnp.where(moving, (1 + weight) * demand, 0)
+    t, share = _solved(scaled)
+    return Multipliers(wanted * share, t)
 
 
 def lhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array:
@@ -113,67 +154,55 @@ def rhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array
     return w * product.rhs_sum(m.rho, w) + product.rhs_back(m.sigma, a, w)
 
 
-def _relative(
-    product: Bilinear,
-    operands: tuple[Array, Array],
-    sites: tuple[Array, Array],
-    weight: float,
-    mean: Callable[[Array], Array],
-) -> Relative:
-    """Return norms, values and demands times ``weight / mean q``; all 0 where that mean is."""
-    (a, w), (value, demand) = operands, sites
-    rows, columns = product.lhs_inner(a, a), product.rhs_inner(w, w)
-    middle = mean(rows) + mean(columns)
-    info = jnp.finfo(demand.dtype)
-    safe = jnp.all((middle > float(info.tiny) ** 0.75) & (middle < float(info.max) ** 0.75))
+def _near(scaled: Relative) -> Array:
+    """Return t where demands are small: Newton's method, with a series for one over the slope.
 
-    def usual() -> Relative:
-        u = weight / middle
-        return Relative(
-            *(jnp.broadcast_to(u * each, demand.shape) for each in (rows + columns, value, demand))
-        )
-
-    def rescaled() -> Relative:
-        largest = jnp.maximum(jnp.max(jnp.abs(a)), jnp.max(jnp.abs(w)))
-        scale = jnp.where(largest > 0, largest, 1)
-        one, other = a / scale, w / scale
-        rows, columns = product.lhs_inner(one, one), product.rhs_inner(other, other)
-        middle = mean(rows) + mean(columns)
-        u = jnp.where(middle > 0, weight / jnp.where(middle > 0, middle, 1), 0)
-        q, p = u * (rows + columns), u * product.forward(one, other)
-        # Squared after the division: XLA would divide by the square of the scale, which may vanish.
-        d = u * jnp.sign(demand) * (jnp.sqrt(jnp.abs(demand)) / scale) ** 2
-        return Relative(*(jnp.broadcast_to(each, demand.shape) for each in (q, p, d)))
-
-    return Relative(*lax.cond(safe, usual, rescaled))
-
-
-def _near(scaled: Relative, wanted: Array) -> tuple[Array, Array]:
-    """Return sigma and t where demands are small, by Newton's method."""
+    All but the first step is made of sums and products, which XLA does in one pass.
+    """
     q, p, d = scaled
-    t = d / (1 + q)
+    inverse = 1 / (1 + q)
+    t = d * inverse
     for _ in range(STEPS[jnp.finfo(t.dtype).bits]):
         square = t * t
         m = 1 - square
-        left = t * (q + t * (3 - square) * p)
-        excess = m * (left + (t - d) * (m * m))
-        t = t - excess / (m * (q + 2 * t * (3 - 2 * square) * p) + 4 * t * left + m * m * m)
-    return _sigma(scaled, wanted, t), t
+        excess = t * (q + t * (3 - square) * p) + (t - d) * (m * m)
+        steeper = inverse * t * (6 * p + 4 * (d - t) - 2 * t)
+        t = t - excess * inverse * (1 - steeper * (1 - steeper))
+    return t
 
 
-def _sigma(scaled: Relative, wanted: Array, t: Array) -> Array:
-    """Return sigma at t, from ``(1 + c) d``."""
+def _far(scaled: Relative) -> Array:
+    """Return ``w = |t| / (1 - |t|)`` where a demand is not small, digit by digit; 0 if all are.
+
+    The sign of the equation times ``(1 + 2 w)^2 (1 + w)``, a polynomial, says whether a digit is too much.
+    """
+    p = jnp.sign(scaled.d) * scaled.p
+    plus, minus = larger(scaled.q + 2 * p, 0) / 4, larger(scaled.q - 2 * p, 0) / 4
+    r = smaller(jnp.abs(scaled.d), FAR)
+    digits = DIGITS[jnp.finfo(r.dtype).bits]
+
+    def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        step, digit, w = carry
+        more = w + digit
+        one, two = 1 + more, 1 + 2 * more
+        rest = more * (plus * (2 + more)) - r
+        reached = (rest * one + more) * (two * two) + minus * (more * (2 + 3 * more)) * one
+        return step + 1, digit / 2, jnp.where(reached <= 0, more, w)
+
+    last = jnp.where(jnp.max(r) > SMALL, digits, 0)
+    start = jnp.zeros((), jnp.int32), jnp.asarray(LARGEST, r.dtype), jnp.zeros_like(r)
+    return lax.while_loop(lambda carry: carry[0] < last, advance, start)[2]
+
+
+def _solved(scaled: Relative) -> tuple[Array, Array]:
+    """Return t, and sigma over ``(1 + c) d``."""
+    q, p, d = scaled
+    w = _far(scaled)
+    small = jnp.abs(d) <= SMALL
+    t = jnp.where(small, _near(scaled), jnp.sign(d) * (w / (1 + w)))
+    t = lax.optimization_barrier(t)
     square = t * t
     m = 1 - square
-    return wanted * (m / (m * m + scaled.q + t * (3 - square) * scaled.p))
-
-
-def _anywhere(scaled: Relative, wanted: Array) -> tuple[Array, Array]:
-    """Return sigma and t, solved for ``w = t / (1 - t)``."""
-    q, p, d = scaled
-    far = jnp.clip(d, -FAR, FAR)
-    w = stretched(larger(q + 2 * p, 0) / 4, larger(q - 2 * p, 0) / 4, far)
-    t = jnp.sign(d) * (w / (1 + w))
-    # Near 1 the terms of sigma's denominator cancel: there S over u |d| times the demand.
-    steep = w * ((1 + w) / (1 + 2 * w)) / larger(jnp.abs(d), SMALL)
-    return jnp.where(w > SMALL, wanted * steep, _sigma(scaled, wanted, smaller(t, 1) * (w <= SMALL))), t
+    # Near 1 the terms of the second cancel.
+    steep = w * (1 + w) / ((1 + 2 * w) * larger(jnp.abs(d), SMALL))
+    return t, jnp.where(small, m / (m * m + q + t * (3 - square) * p), steep)

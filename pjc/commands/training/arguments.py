@@ -9,7 +9,7 @@ from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.options import Options
-from pjc.runtime.data.parts import NORMALIZATIONS, Request
+from pjc.runtime.data.parts import NORMALIZATIONS, STANDARD, TARGETS, Request
 
 
 class Split(Kind):
@@ -86,6 +86,14 @@ class DataArguments:
         "none",
         kind=Choice(NORMALIZATIONS),
         help="each feature, as measured on the training part: unit: to 0..1; standard: to mean 0, variance 1",
+        group=_DATA,
+    )
+    normalize_targets: str | None = option(
+        None,
+        kind=Choice(TARGETS),
+        help="targets of numbers: standard: training sees each column with mean 0 and variance 1, while "
+        "outputs and scores are in the data's own units; none: as they are",
+        shown=f"{STANDARD} where the loss allows it",
         group=_DATA,
     )
     stride: int | None = option(

@@ -14,13 +14,16 @@ from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
 from pjc.runtime.data.errors import reason
+from pjc.runtime.data.parts import STANDARD
 
 if TYPE_CHECKING:
     from pjc.driver import Compilation
+    from pjc.runtime.data.dataset import Dataset
     from pjc.runtime.data.prepare import Parts
     from pjc.runtime.distributed import Share
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
+    from pjc.runtime.units import Units
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,49 @@ def settings_of(given: Arguments, compilation: Compilation, program: Program, pa
     }
 
 
-def start_of(
-    given: Arguments, program: Program, outputs: Outputs, settings: Settings, share: Share
-) -> Result | None:
-    """Return what training starts from: a checkpoint, given parameters, or None for fresh ones."""
+@dataclass(frozen=True)
+class Start:
+    """Where training starts: a result, None for fresh parameters, and the units that its file has.
+
+    ``units`` is None where there is no file.
+    """
+
+    result: Result | None = None
+    units: Mapping[str, Units] | None = None
+
+    def in_units(self, program: Program, wish: str | None, train: Dataset) -> Program:
+        """Return the program with its targets in the units of what training starts from, or of its own data.
+
+        Raises CommandError where ``wish``, of --normalize-targets, goes with neither network nor file.
+        """
+        from pjc.runtime.standardize import can_standardize, standardized
+        from pjc.runtime.units import WHEN
+
+        if wish == STANDARD and not can_standardize(program):
+            why = "it came with parameters that have units of their own" if program.initial else WHEN
+            raise CommandError(f"--normalize-targets {STANDARD} does not go with this network: {why}")
+        if self.units is None:
+            return program if wish not in (None, STANDARD) else standardized(program, train)
+        if wish is not None and (wish == STANDARD) != bool(self.units):
+            trained = "standardized targets" if self.units else "targets as they are"
+            raise CommandError(
+                f"the parameters were trained on {trained}, so they do not go with --normalize-targets "
+                f"{wish}; leave it out"
+            )
+        return program.rescaled(self.units)
+
+
+def start_of(given: Arguments, program: Program, outputs: Outputs, settings: Settings, share: Share) -> Start:
+    """Return what training starts from: a checkpoint, given parameters, or fresh ones."""
     from pjc.runtime.distributed import file_of_writer
-    from pjc.runtime.history import Result, read_checkpoint, read_parameters
+    from pjc.runtime.history import Result, read_checkpoint, read_parameters, read_units
     from pjc.runtime.trainable import check_parameters
 
     if given.run.params:
-        return Result(check_parameters(program, read_parameters(Path(given.run.params))))
+        file = Path(given.run.params)
+        return Start(Result(check_parameters(program, read_parameters(file))), read_units(file))
     if not given.run.resume:
-        return None
+        return Start()
     if share.process == 0 and not outputs.params.exists():
         raise CommandError(f"there is nothing to resume: no {outputs.params}; run without --resume")
     one = nullcontext(outputs.params) if share.processes == 1 else file_of_writer(outputs.params)
@@ -104,7 +138,7 @@ def start_of(
                 "repeat the options of that run, or start anew without --resume"
             )
     result = checkpoint.result
-    return replace(result, params=check_parameters(program, result.params))
+    return Start(replace(result, params=check_parameters(program, result.params)), checkpoint.units)
 
 
 @dataclass(frozen=True)
@@ -117,12 +151,13 @@ class Measures:
 
 @dataclass(frozen=True)
 class Files:
-    """Writes what a run leaves behind: its ``settings`` and ``notes`` go into the files with parameters."""
+    """Writes what a run leaves behind; its settings, notes and units go into the files with parameters."""
 
     outputs: Outputs
     settings: Settings
     notes: Mapping[str, str]
     measures: Measures
+    units: Mapping[str, Units]
 
     def save(self, result: Result) -> None:
         """Write the parameters, which are also the checkpoint, and the history."""
@@ -135,7 +170,7 @@ class Files:
         """Write the parameters of a result to a file."""
         from pjc.runtime.history import Checkpoint, write_checkpoint
 
-        write_checkpoint(path, Checkpoint(result, self.settings), self.notes)
+        write_checkpoint(path, Checkpoint(result, self.settings, self.units), self.notes)
 
 
 class Best:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,17 @@ if TYPE_CHECKING:
     from pjc.driver import Compilation
     from pjc.runtime.history import Result
     from pjc.runtime.program import Program
+    from pjc.runtime.units import Units
 
 LARGE_MULTIPLIER = 0.5
 """The |t| from which a factored dot's dropped terms, of the order of t squared, are no longer small."""
 
 
-def holding(compilation: Compilation, labels: tuple[str, ...]) -> Program:
-    """Return the program in which the dots named are held, whatever they were."""
+def holding(compilation: Compilation, labels: tuple[str, ...], units: Mapping[str, Units]) -> Program:
+    """Return the program, in these units, in which the dots named are held, whatever they were."""
     copies = (*compilation.options.words, *(f"{label}=held" for label in labels))
-    return replace(compilation, options=replace(compilation.options, copies=copies)).program()
+    made = replace(compilation, options=replace(compilation.options, copies=copies)).program()
+    return made.rescaled(units)
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Holder:
 
     console: Console
     compilation: Compilation
+    units: Mapping[str, Units]
     warned: set[str] = field(default_factory=set)
 
     def __call__(self, result: Result) -> Revision | None:
@@ -47,4 +51,4 @@ class Holder:
         if not automatic:
             return None
         held = (*result.held, *new)
-        return Revision(holding(self.compilation, held), held)
+        return Revision(holding(self.compilation, held, self.units), held)

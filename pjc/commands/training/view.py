@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pjc.commands.training.files import Best, Measures, Outputs
+    from pjc.runtime.data.dataset import Dataset
     from pjc.runtime.data.prepare import Parts
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
@@ -85,11 +86,23 @@ def shown(value: float, metric: str) -> str:
 
 
 def say_sizes(console: Console, parts: Parts, program: Program) -> None:
-    """Say how many samples there are in each part."""
+    """Say how many samples there are in each part, and whether training sees their targets as they are."""
     sizes = [f"{len(parts.train)} to train on"]
     sizes += [f"{len(parts.validation)} to validate"] if parts.validation else []
     sizes += [f"{len(parts.test)} to test"] if parts.test else []
     say(console, f"{parts.train.name}: {', '.join(sizes)}; batches of {program.batch}")
+    if program.units:
+        text = "targets are standardized for training; outputs and scores are in the data's own units"
+        say(console, text)
+
+
+def say_uneven(console: Console, normalize: str, train: Dataset) -> None:
+    """Say where the features of a table are of very different sizes, and training takes them as they are."""
+    from pjc.runtime.data.normalize import uneven
+
+    text = uneven(train) if normalize == "none" else None
+    if text is not None:
+        say(console, f"warning: {text}", "yellow")
 
 
 def say_end(

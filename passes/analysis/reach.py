@@ -1,0 +1,74 @@
+"""What the values of a problem depend on, and the order in which a sweep visits its operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import networkx as nx
+from xdsl.ir import Operation, SSAValue
+
+from pjc.dialects import feas, ops
+
+Group = list[Operation]
+"""An operation, or those of a recurrence, in the order of the text."""
+
+
+@dataclass
+class Reach:
+    """The dependences of a problem: which values a parameter moves, and which differ from batch to batch."""
+
+    problem: feas.ProblemOp
+    moved: set[SSAValue] = field(default_factory=set)
+    """Values that depend on a parameter."""
+    given: set[SSAValue] = field(default_factory=set)
+    """Values that depend on data."""
+    _groups: list[Group] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        listed = list(self.problem.body.block.ops)
+        place = {op: index for index, op in enumerate(listed)}
+        graph: nx.DiGraph[int] = nx.DiGraph()
+        graph.add_nodes_from(range(len(listed)))
+        for op, index in place.items():
+            for operand in op.operands:
+                if isinstance(operand.owner, Operation):
+                    graph.add_edge(place[operand.owner], index)
+        cycles = nx.condensation(graph)
+        for group in nx.lexicographical_topological_sort(
+            cycles, key=lambda each: max(cycles.nodes[each]["members"])
+        ):
+            self._groups.append([listed[index] for index in sorted(cycles.nodes[group]["members"])])
+        for each in self._groups:
+            self._follow(each)
+
+    def _follow(self, group: Group) -> None:
+        own = {result for op in group for result in op.results}
+        read = {operand for op in group for operand in op.operands} - own
+        if any(isinstance(op, ops.ParameterOp) for op in group) or read & self.moved:
+            self.moved |= own
+        if any(isinstance(op, ops.SourceOp) for op in group) or read & self.given:
+            self.given |= own
+
+    def outputs_first(self) -> list[Group]:
+        """Return the operations, those of a recurrence together, readers before what they read."""
+        return self._groups[::-1]
+
+    def recurs(self, group: Sequence[Operation]) -> bool:
+        """Whether the operations are a recurrence: a later step reads what an earlier one gave."""
+        (first, *others) = group
+        return bool(others) or any(operand.owner is first for operand in first.operands)
+
+    def is_of_parameters(self, node: ops.SetOp) -> bool:
+        """Whether a set is one of parameters, which are projected onto it before they are used.
+
+        One of rows that are taken by number is not: which they are, only a batch tells.
+        """
+        sources = feas.sources(node.value)
+        return all(isinstance(each, ops.ParameterOp) for each in sources) and not any(
+            step.datum() is not None
+            for source in sources
+            for reader, _, steps in feas.readers(source)
+            if reader is node
+            for step in steps
+        )

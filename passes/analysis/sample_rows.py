@@ -1,0 +1,66 @@
+"""Where the samples of a batch are in the values of a problem that is being lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from xdsl.ir import SSAValue
+
+from pjc.dialects import ops, proj
+from pjc.dialects.steps import Rows
+from pjc.dialects.view import GatherOp, ViewOp, shape_of
+from pjc.passes.analysis.samples import Mixed, Samples
+
+
+@dataclass
+class SampleRows:
+    """The rows of a problem's values, found in the forward pass of its program.
+
+    ``values`` are what stands in the program for the values of the problem. Where operations mix samples,
+    only those of targets and inputs are known.
+    """
+
+    program: proj.ProgramOp
+    values: Mapping[SSAValue, SSAValue]
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the dimension called ``batch``, if there is one."""
+        return self.program.batch
+
+    @cached_property
+    def samples(self) -> Samples | None:
+        """The samples of the program; None where there are none, or operations mix them."""
+        if self.batch is None:
+            return None
+        try:
+            return Samples(self.program, self.batch)
+        except Mixed:
+            return None
+
+    def of(self, value: SSAValue) -> Rows | None:
+        """Return where a value has its samples; None where it has none, or that is not known."""
+        owner = value.owner
+        if isinstance(owner, ops.SourceOp):
+            shape = shape_of(value)
+            return Rows(0) if shape and shape[0] == self.batch else None
+        if self.samples is None:
+            return None
+        known = self.values.get(value)
+        if known is not None and known in self.samples.values:
+            return self.samples.values[known].resolved()
+        if isinstance(owner, ViewOp):
+            return self._viewed(owner)
+        return None
+
+    def _viewed(self, op: ViewOp) -> Rows | None:
+        assert self.batch is not None
+        if isinstance(op, GatherOp):
+            return self.of(op.indices)
+        for index, operand in enumerate(op.operands):
+            rows = self.of(operand)
+            if rows is not None:
+                return op.step(index).rows_after(rows, shape_of(operand), self.batch)
+        return None

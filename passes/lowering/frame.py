@@ -1,0 +1,363 @@
+"""Where the asks of a sweep are written: what values are there, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import TypeVar
+
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from pjc.dialects import asking as ask
+from pjc.dialects import feas, ops, proj, view
+from pjc.dialects.shapes import Shape
+from pjc.dialects.steps import Step
+from pjc.dialects.view import ViewOp, shape_of
+from pjc.passes.analysis.reach import Reach
+from pjc.passes.analysis.sample_rows import SampleRows
+from pjc.passes.lowering.holding import form_of
+from pjc.passes.solvers import Sweep
+
+OpT = TypeVar("OpT", bound=Operation)
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A product, or a jump, that asks something of a value, until it is known how much that may be."""
+
+    node: ops.OperationOp
+    demand: SSAValue
+    """What it was asked itself."""
+    steps: int
+    """How many steps of a loop that has."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a node asks of a value: a displacement of it."""
+
+    tensor: SSAValue
+    asker: Asker | None = None
+    """What asks, if the size of what it asks is still to be bounded."""
+    summed: bool = False
+    """Whether it is the sum of what the samples ask of a value that they share, not yet their mean."""
+    everywhere: bool = False
+    """Whether samples on other devices ask too."""
+
+
+@dataclass
+class Frame:
+    """The asks outside of recurrences: of the values at all steps of their loops at once."""
+
+    block: Block
+    solver: Sweep
+    rows: SampleRows
+    reach: Reach
+    asked: dict[SSAValue, list[Asked]] = field(default_factory=dict)
+    shown: dict[SSAValue, SSAValue] = field(default_factory=dict)
+    norms: dict[Operation, tuple[SSAValue, ...]] = field(default_factory=dict)
+
+    def add(self, op: OpT) -> OpT:
+        """Add an op to the frame's block."""
+        self.block.add_op(op)
+        return op
+
+    def steps_of(self, op: Operation) -> int:
+        """Return how many steps of a loop a tensor of an op has here."""
+        loop = feas.loop_of(op)
+        return 1 if loop is None else loop.count.data
+
+    def value(self, value: SSAValue) -> SSAValue:
+        """Return the value that one of the problem has in the forward pass."""
+        if value not in self.shown:
+            self.shown[value] = self.add(self._shown(value)).results[0]
+        return self.shown[value]
+
+    def _shown(self, value: SSAValue) -> Operation:
+        match value.owner:
+            case ops.SourceOp() as source:
+                return proj.DatumOp(source.label.data, value.type)
+            case ops.ConstantOp() as constant:
+                found = constant.clone()
+                found.part = None
+                return found
+            case ops.NodeOp() as node:
+                return ask.ValueOp(node.called, value.type)
+            case ViewOp() as moved:
+                made = moved.clone(value_mapper={each: self.value(each) for each in moved.operands})
+                feas.put_in_loop(made, None)
+                return made
+        raise TypeError(f"a forward pass has no value of {value.owner}")
+
+    def operand(self, op: Operation, index: int) -> SSAValue:
+        """Return the value of an operand of an op."""
+        return self.value(op.operands[index])
+
+    # What is asked of values.
+
+    def put(self, op: Operation, index: int, asked: Asked) -> None:
+        """Take what an op asks of an operand.
+
+        What all samples ask of a value that they share is marked, or added up, here.
+        """
+        value = op.operands[index]
+        result = op.results[0] if op.results else value
+        if value not in self.reach.given:
+            if result in self.reach.given:
+                spread = self.rows.of(result) is not None
+                asked = replace(asked, summed=True, everywhere=spread, asker=None)
+        elif self.rows.of(value) is None and self.rows.of(result) is not None:
+            asked = self.bounded(asked, value)
+            total = self.add(ask.OverSamplesOp("total", asked.tensor, True))
+            asked = replace(asked, tensor=total.result)
+        elif self._leaves_loop(op, value):
+            asked = self.bounded(asked, value)
+        self.asked.setdefault(value, []).append(asked)
+
+    def _leaves_loop(self, op: Operation, value: SSAValue) -> bool:
+        owner = value.owner
+        return isinstance(owner, Operation) and feas.loop_of(op) not in (None, feas.loop_of(owner))
+
+    def needed(self, op: Operation) -> list[int]:
+        """Return the operands of an op that a parameter moves."""
+        return [index for index, value in enumerate(op.operands) if value in self.reach.moved]
+
+    def total(self, value: SSAValue) -> SSAValue | None:
+        """Return the demand of a value: the sum of what is asked of it; None if nothing is."""
+        found = [self.bounded(self.together(each), value) for each in _by_asker(self.asked.pop(value, []))]
+        if value not in self.reach.moved or not found:
+            return None
+        own = [each.tensor for each in found if not each.summed]
+        for everywhere in (True, False):
+            summed = [each.tensor for each in found if each.summed and each.everywhere is everywhere]
+            if summed:
+                mean = ask.OverSamplesOp("mean", self.sum_of(summed), everywhere)
+                own.append(self.add(mean).result)
+        return self.sum_of(own)
+
+    def together(self, asked: list[Asked]) -> Asked:
+        """Return what one asks of a value in several ways, as one."""
+        return replace(asked[0], tensor=self.sum_of([each.tensor for each in asked]))
+
+    def sum_of(self, tensors: list[SSAValue]) -> SSAValue:
+        """Return the sum of tensors."""
+        (first, *others) = tensors
+        for each in others:
+            first = self.add(ask.AddOp(first, each)).result
+        return first
+
+    def bounded(self, asked: Asked, value: SSAValue) -> Asked:
+        """Return what is asked of a value, bounded where that is to be and the value depends on data."""
+        asker = asked.asker
+        if asker is None:
+            return asked
+        treatment = self.treatment(asker.node)
+        if treatment == "plain" or value not in self.reach.given:
+            return replace(asked, asker=None)
+        rows = self.rows.of(value), self.rows.of(asker.node.results[0])
+        owner = value.owner
+        steps = self.steps_of(owner) if isinstance(owner, Operation) else 1
+        bound = ask.BoundOp(
+            treatment,
+            (asked.tensor, asker.demand),
+            _entries(value),
+            rows,
+            (steps, asker.steps),
+        )
+        return replace(asked, tensor=self.add(bound).result, asker=None)
+
+    def treatment(self, node: ops.OperationOp) -> str:
+        """Return what is done about the size of what a product asks, or a jump, which never asks in
+        proportion.
+        """
+        demand = self.solver.demand
+        return "unit" if node.jumps and demand == "power" else demand
+
+    # What operations ask.
+
+    def demand(self, node: ops.LossOp | ops.SetOp) -> None:
+        """Write what a requirement demands of its value."""
+        if node.value not in self.reach.moved:
+            return
+        value, rows = self.value(node.value), self.rows.of(node.value)
+        made: ask.DemandOp | ask.DemandInSetOp
+        if isinstance(node, ops.LossOp):
+            rows = rows or self.rows.of(node.target)
+            target = self.value(node.target)
+            made = ask.DemandOp(node.operator, node.fields(), node.called, value, target, rows)
+        else:
+            made = ask.DemandInSetOp(node.kind.data, node.fields(), node.called, value, rows)
+        made.location = node.location
+        self.put(node, 0, Asked(self.add(made).result))
+
+    def undo(self, op: ViewOp) -> None:
+        """Write what a view asks of its operands: those who ask are told apart, until bounds are known."""
+        found = self.asked.pop(op.results[0], [])
+        if isinstance(op, view.ShiftOp):  # a carried state is a value of its own
+            found = [self.bounded(each, op.result) for each in found]
+        for asked in _by_asker(found):
+            total = self.together(asked)
+            for index in self.needed(op):
+                self.put_undone(op, index, total)
+
+    def put_undone(self, op: ViewOp, index: int, asked: Asked) -> None:
+        """Take what a view asks of an operand, by what is asked of its result."""
+        value = op.operands[index]
+        if value in self.reach.given and self._leaves_loop(op, value):
+            asked = self.bounded(asked, op.results[0])
+        back = self.undone(op, index, asked.tensor)
+        self.put(op, index, replace(asked, tensor=back))
+
+    def undone(self, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
+        """Return what is asked of an operand of a view, by what is asked of its result."""
+        indices = self.value(op.indices) if isinstance(op, view.GatherOp) else None
+        return self.add(ask.CollectOp(asked, op.step(index), op.operands[index].type, indices)).result
+
+    def respond(self, op: ops.OperationOp, demand: SSAValue) -> None:
+        """Write what an operation asks of its operands, so that its value moves as demanded."""
+        if isinstance(op, ops.BilinearOp) and form_of(op) != "exact":
+            self.respond_by_multipliers(op, demand)
+        elif isinstance(op, ops.DotOp):
+            self.respond_by_copies(op, demand)
+        else:
+            self.respond_by_entries(op, demand)
+
+    def respond_by_entries(self, op: ops.OperationOp, demand: SSAValue) -> None:
+        """Write the response of an operation whose sites hold an entry of each operand."""
+        relative = isinstance(op, ops.ProductOp)
+        inputs = [self.operand(op, index) for index in range(len(op.operands))]
+        made = self.add(
+            ask.RespondOp(
+                like(op),
+                inputs,
+                demand,
+                self.solver.weight if relative else self.solver.value_weight,
+                relative=relative,
+                rows=self.rows.of(op.results[0]),
+                steps=self.steps_of(op),
+                signature=op.signature if isinstance(op, ops.ApplyOp) else None,
+            )
+        )
+        made.location = op.location
+        bounds = relative or (op.jumps and self.solver.demand == "power")
+        asker = Asker(op, demand, self.steps_of(op)) if bounds else None
+        for index in self.needed(op):
+            self.put(op, index, Asked(made.responses[index], asker))
+
+    def respond_by_copies(self, op: ops.DotOp, demand: SSAValue) -> None:
+        """Write the response of a dot that holds all copies of its operands."""
+        lhs, rhs = self.operand(op, 0), self.operand(op, 1)
+        paths = self.copy_paths(lhs, rhs)
+        copies = [self._spread(value, path) for value, path in zip((lhs, rhs), paths, strict=True)]
+        made = self.add(
+            ask.RespondOp(
+                like(op),
+                copies,
+                demand,
+                self.solver.weight,
+                relative=True,
+                rows=self.rows.of(op.result),
+                steps=self.steps_of(op),
+            )
+        )
+        made.location = op.location
+        asker = Asker(op, demand, self.steps_of(op))
+        for index in self.needed(op):
+            self.put_copies(op, index, made.responses[index], paths[index], asker)
+
+    def put_copies(
+        self, op: ops.DotOp, index: int, copies: SSAValue, path: tuple[Step, ...], asker: Asker
+    ) -> None:
+        """Take what the copies of an operand are asked."""
+        back = self.collected(copies, path, shape_of(self.operand(op, index)))
+        self.put(op, index, Asked(back, asker))
+
+    def copy_paths(self, lhs: SSAValue, rhs: SSAValue) -> list[tuple[Step, ...]]:
+        """Return the steps from the operands of a dot to their copies."""
+        shell = ops.DotOp(lhs, rhs)
+        paths = [shell.operand_path(index) for index in range(2)]
+        shell.drop_all_references()
+        return paths
+
+    def _spread(self, value: SSAValue, path: Iterable[Step]) -> SSAValue:
+        for step in path:
+            value = self.add(view.move_by(step, value)).result
+        return value
+
+    def collected(self, copies: SSAValue, path: tuple[Step, ...], shape: Shape) -> SSAValue:
+        """Return what is asked of a value of a shape, by what is asked of the copies at the end of a path."""
+        shapes = [shape]
+        for step in path:
+            shapes.append(step.result_shape(shapes[-1]))
+        for step, before in zip(reversed(path), reversed(shapes[:-1]), strict=True):
+            copies = self.add(ask.CollectOp(copies, step, view.tensor_like(copies, before))).result
+        return copies
+
+    def respond_by_multipliers(self, op: ops.BilinearOp, demand: SSAValue) -> None:
+        """Write the response of a dot or a convolution whose copies are never made."""
+        made = self.add(
+            ask.MultipliersOp(
+                like(op), self.value(op.results[0]), demand, self.norms_of(op), self.solver.weight
+            )
+        )
+        made.location = op.location
+        asker = Asker(op, demand, self.steps_of(op))
+        for index in self.needed(op):
+            self.put_shared(op, index, (made.sigma, made.t), asker)
+
+    def put_shared(
+        self, op: ops.BilinearOp, index: int, multipliers: tuple[SSAValue, SSAValue], asker: Asker
+    ) -> None:
+        """Take what the multipliers of a product ask of one of its operands."""
+        response = self.response_by(op, index, multipliers)
+        self.put(op, index, Asked(response, asker))
+
+    def response_by(self, op: ops.BilinearOp, index: int, multipliers: tuple[SSAValue, SSAValue]) -> SSAValue:
+        """Return what the multipliers of a product ask of one of its operands."""
+        operands = self.operand(op, 0), self.operand(op, 1)
+        made = self.add(ask.RespondSharedOp(like(op), operands, multipliers, index))
+        made.location = op.location
+        return made.response
+
+    def norms_of(self, op: ops.BilinearOp) -> tuple[SSAValue, ...]:
+        """Return the norms of a product's copies, in proportion to their mean at each step."""
+        if op not in self.norms:
+            steps, shape = self.steps_of(op), shape_of(op.results[0])
+            lhs, rhs = self.value(op.lhs), self.value(op.rhs)
+            shapes = (*part_shapes(op), (steps, *[1] * (len(shape) - 1)))
+            made = self.add(ask.NormsOp(like(op), (lhs, rhs), shapes, self.rows.of(op.results[0]), steps))
+            made.location = op.location
+            self.norms[op] = tuple(made.results)
+        return self.norms[op]
+
+
+def _entries(value: SSAValue) -> int:
+    """Return how many entries there are at one step of the value that is asked, behind views of it alone."""
+    sources = feas.sources(value)
+    if len(sources) == 1:
+        value = sources[0].results[0]
+    loop = feas.loop_of(value.owner) if isinstance(value.owner, Operation) else None
+    return prod(shape_of(value)) // (1 if loop is None else loop.count.data)
+
+
+def like(op: ops.OperationOp) -> tuple[str, dict[str, Attribute], str]:
+    """Return what an op of the program is given to do what an operation does: operator, fields and node."""
+    return op.operator, op.fields(), op.called
+
+
+def part_shapes(op: ops.BilinearOp) -> tuple[Shape, Shape]:
+    """Return the shapes of what each operand adds to the squared norm of a site."""
+    lhs, rhs, result = (shape_of(each) for each in (op.lhs, op.rhs, op.results[0]))
+    if isinstance(op, ops.ConvolutionOp):
+        return (*result[:-1], 1), (result[-1],)
+    return (*lhs[:-1], 1), (*rhs[:-2], 1, rhs[-1])
+
+
+def _by_asker(asked: list[Asked]) -> list[list[Asked]]:
+    """Return what each asks that is still to be bounded, and what else is to be treated alike."""
+    found: dict[tuple[object, bool, bool], list[Asked]] = {}
+    for each in asked:
+        key = (None if each.asker is None else id(each.asker), each.summed, each.everywhere)
+        found.setdefault(key, []).append(each)
+    return list(found.values())

@@ -1,83 +1,67 @@
-"""Trains a network with Adam instead: the same .pjn file, data, parts, batches and epochs as ``pjc train``.
+"""Trains a network with gradients instead: with the .pjn file, data, parts and batches of ``pjc train``.
 
-    python benchmarks/adam.py examples/digits_mlp.pjn --data digits --batch 64 --epochs 16 --rate 1e-3
+    python benchmarks/adam.py examples/digits_mlp.pjn --data digits --batch 64 --epochs 16 --seeds 0,1,2
 
-The forward pass is the compiled program's, differentiated by JAX; the loss is the softmax cross-entropy,
-or for numeric targets the mean squared error. Prints after every epoch the seconds of training so far and
-the score on the validation part, at the end the score on the test part. Takes the options of ``pjc train``
-that say what the data and the network are.
+It takes the options of ``pjc train``, those of the outer step (``--outer``, ``--rate``, ``--schedule``, ..)
+among them, which move the parameters by the gradient as they do by a displacement, with the same eps;
+gradients.py says of what it is one. Options of solvers make no difference. For each seed it prints the
+seconds of training so far and the score on the validation part after every epoch, at the end the score on the
+test part.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from typing import Any
+import statistics
+from collections.abc import Sequence
 
-import jax
-import numpy as np
-import optax
+from commands import asked, swept
+from gradients import program_of
+from runs import Curve, follow
 
-import pjc
-from pjc.commands.arguments import parse
-from pjc.commands.train import USAGE
-from pjc.commands.training.arguments import Arguments, request_of
-from pjc.runtime.data.prepare import Parts, prepare
-from pjc.runtime.evaluate import evaluator, metric
-from pjc.runtime.trainable import batch_size, specs
+from pjc.runtime.outer import outer_of
 
 
-def main() -> None:
-    """Run the benchmark."""
+def main(arguments: Sequence[str] | None = None) -> list[Curve]:
+    """Run the benchmark; return a curve for each seed."""
     own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    own.add_argument("--rate", type=float, default=1e-3, help="Adam's learning rate (default: 1e-3)")
-    chosen, rest = own.parse_known_args()
-    given = parse(Arguments, USAGE, rest)
-    program = pjc.compile_file(given.model, given.options).program()
-    parts = prepare(request_of(given.data), *specs(program))
-    print(f"{given.model}: Adam, learning rate {chosen.rate:g}, batches of {batch_size(program)}")
-    train(program, parts, given.run.epochs, given.run.seed, chosen.rate)
+    own.add_argument("--seeds", help="seeds of as many runs, as in 0,1,2 (default: that of --seed)")
+    chosen, rest = own.parse_known_args(arguments)
+    given = asked(swept(rest))
+    run, outer = given.arguments.run, outer_of(given.options)
+    seeds = [run.seed] if chosen.seeds is None else [int(each) for each in chosen.seeds.split(",")]
+    program = program_of(given.compilation())
+    parts = given.parts(program)
+    rates = ", ".join(f"{pattern}{'=' * bool(pattern)}{rate:g}" for pattern, rate in outer.rate.items())
+    print(
+        f"{given.arguments.model}: gradients, {outer.name} at rate {rates}, {outer.schedule}, "
+        f"batches of {program.batch}"
+    )
 
-
-def train(program: Any, parts: Parts, epochs: int, seed: int, rate: float) -> float | None:
-    """Print the score after every epoch; return the score on the test part."""
-    data, size, name = parts.train, batch_size(program), metric(program)
-    optimizer = optax.adam(rate)
-    params = program.init(seed)
-    state = optimizer.init(params)
-    score = evaluator(program)
-
-    def loss(params: Any, x: Any, y: Any) -> Any:
-        output = program.apply(params, x)
-        if specs(program)[1].classes is None:
-            return ((output - y.reshape(output.shape)) ** 2).mean()
-        return optax.softmax_cross_entropy_with_integer_labels(output, y).mean()
-
-    @jax.jit
-    def step(params: Any, state: Any, x: Any, y: Any) -> Any:
-        updates, state = optimizer.update(jax.grad(loss)(params, x, y), state, params)
-        return optax.apply_updates(params, updates), state
-
-    first = np.arange(size)
-    jax.block_until_ready(step(params, state, data.x[first], data.y[first]))  # compiled, not counted
-    seconds = 0.0
-    for epoch in range(epochs):
-        began = time.perf_counter()
-        order = np.random.default_rng([seed, epoch]).permutation(len(data))
-        for start in range(0, len(data) - size + 1, size):
-            rows = order[start : start + size]
-            params, state = step(params, state, data.x[rows], data.y[rows])
-        jax.block_until_ready(params)
-        seconds += time.perf_counter() - began
-        shown = (
-            "" if parts.validation is None else f", validation {name} {score(params, parts.validation):.4f}"
+    def tell(curve: Curve) -> None:
+        done = len(curve.seconds)
+        shown = "validation" if parts.validation is not None else "training"
+        print(
+            f"epoch {done}/{run.epochs}: {curve.seconds[-1]:.2f} s, "
+            f"{shown} {curve.metric} {curve.validation[-1]:.4f}",
+            flush=True,
         )
-        print(f"epoch {epoch + 1}/{epochs}: {seconds:.2f} s{shown}", flush=True)
-    if parts.test is None:
-        return None
-    found = score(params, parts.test)
-    print(f"test {name}: {found:.4f}")
-    return found
+
+    curves = []
+    for seed in seeds:
+        curve = follow(program, parts, run.epochs, seed, tell)
+        at = curve.best() if run.keep_best else -1
+        for text in curve.warnings:
+            print(f"warning: {text}")
+        if curve.test:
+            print(f"test {curve.metric}: {curve.test[at]:.4f}, seed {seed}", flush=True)
+        curves.append(curve)
+    tested = [curve.test[curve.best() if run.keep_best else -1] for curve in curves if curve.test]
+    if len(tested) > 1:
+        print(
+            f"mean over {len(tested)} seeds: {statistics.mean(tested):.4f} +- {statistics.stdev(tested):.4f}"
+        )
+    return curves
 
 
 if __name__ == "__main__":

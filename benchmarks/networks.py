@@ -13,6 +13,9 @@ import numpy as np
 import optax
 from jax import Array
 
+from pjc.runtime.outer import ADAM_EPS
+from pjc.runtime.outer_settings import RATE
+
 INPUTS, WIDTH, CLASSES = 784, 128, 10
 
 
@@ -282,9 +285,40 @@ require cross_entropy(logits, y)
         return _adam(logits)
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Equal layers, one on another, and a readout of the last."""
+
+    layers: int
+    size: int = 64
+
+    @property
+    def name(self) -> str:
+        """The name in tables."""
+        return f"chain-{self.layers}"
+
+    def text(self) -> str:
+        """Return the network in pjc's language, a line for each layer."""
+        lines = [f"h{index + 1} = layer(h{index})" for index in range(self.layers)]
+        return f"""
+input x: f32[batch, {WIDTH}]
+target y: class[batch, {CLASSES}]
+def layer(x) {{
+  param weight: f32[x.shape[-1], {WIDTH}] = he_normal
+  param bias: f32[{WIDTH}] = zeros
+  return sum_relu(x @ weight, bias)
+}}
+h0 = x
+{chr(10).join(lines)}
+param out: f32[{WIDTH}, {CLASSES}] = he_normal
+output logits = h{self.layers} @ out
+require cross_entropy(logits, y)
+"""
+
+
 def _adam(logits: Callable[[Any, Array], Array]) -> tuple[Callable[[Any], Any], Callable[..., Any]]:
     """Return what starts Adam from weights, each with a bias of zeros, and what runs steps of it."""
-    optimizer = optax.adam(1e-3)
+    optimizer = optax.adam(RATE, eps=ADAM_EPS)
 
     def loss(weights: Any, x: Array, y: Array) -> Array:
         return optax.softmax_cross_entropy_with_integer_labels(logits(weights, x), y).mean()

@@ -167,6 +167,7 @@ for spec, options in [("digits", {"target": "t"}), ("none", {}), ("lines:numbers
 """
 
 
+@pytest.mark.slow  # docs/extending.md has the same as a recipe
 def test_a_new_source_is_one_new_file(tmp_path: Path) -> None:
     """It is read, trained on, shown by the help and the documentation, and named in refusals."""
     for name in ("pjc", "dialects", "passes", "runtime"):

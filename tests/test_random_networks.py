@@ -19,7 +19,7 @@ from pjc.runtime.emit import Emitter
 from pjc.universe import context
 
 COUNT = 200
-QUICK = 20
+QUICK = 12
 SEEDS = [pytest.param(seed, marks=() if seed < QUICK else pytest.mark.slow) for seed in range(COUNT)]
 
 

@@ -50,16 +50,31 @@ from pjc.dialects.variables import VariableOp, declared
 from pjc.dialects.view import SIZES, StepAttr, shape_of, sizes
 
 
-class Placed(IRDLOperation):
-    """What stands at the samples of a batch, and at the steps of a loop."""
+class Sampled(IRDLOperation):
+    """What stands at the samples of a batch."""
 
     samples = opt_prop_def(SIZES)
-    steps = opt_prop_def(IntegerAttr.constr(i64))
 
     @property
     def rows(self) -> Rows | None:
         """Where the samples are; None where there are none."""
         return None if self.samples is None else Rows(*self.samples.get_values())
+
+    def verify_rows(self, shape: Shape) -> None:
+        """Raise unless a tensor of a shape can have such samples."""
+        if self.samples is not None:
+            found = list(self.samples.get_values())
+            if len(found) != 2 or not 0 <= found[0] < len(shape) or found[1] < 1:
+                raise VerifyException(
+                    f"samples are an axis and how many of its entries follow each other with one sample; "
+                    f"found {found} for a tensor of shape {shapes.show(shape)}"
+                )
+
+
+class Stepped(Sampled):
+    """What stands at the samples of a batch, and at the steps of a loop."""
+
+    steps = opt_prop_def(IntegerAttr.constr(i64))
 
     @property
     def count(self) -> int:
@@ -68,23 +83,19 @@ class Placed(IRDLOperation):
 
     def verify_rows(self, shape: Shape) -> None:
         """Raise unless a tensor of a shape can have such samples and steps."""
-        if self.samples is not None:
-            found = list(self.samples.get_values())
-            if len(found) != 2 or not 0 <= found[0] < len(shape) or found[1] < 1:
-                raise VerifyException(
-                    f"samples are an axis and how many of its entries follow each other with one sample; "
-                    f"found {found} for a tensor of shape {shapes.show(shape)}"
-                )
+        super().verify_rows(shape)
         if self.count < 1 or (self.count > 1 and (not shape or shape[0] % self.count)):
             raise VerifyException(f"{self.count} steps do not share the first axis of {shapes.show(shape)}")
 
 
-def placed(rows: Rows | None, steps: int) -> dict[str, Attribute | None]:
-    """Return the properties of :class:`Placed`."""
-    return {
-        "samples": None if rows is None else sizes([rows.axis, rows.inner]),
-        "steps": None if steps == 1 else IntegerAttr(steps, i64),
-    }
+def sampled(rows: Rows | None) -> Attribute | None:
+    """Return the property that says where samples are."""
+    return None if rows is None else sizes([rows.axis, rows.inner])
+
+
+def stepped(steps: int) -> Attribute | None:
+    """Return the property that says how many steps there are."""
+    return None if steps == 1 else IntegerAttr(steps, i64)
 
 
 @irdl_op_definition
@@ -122,7 +133,7 @@ class ValueOp(IRDLOperation):
 
 
 @irdl_op_definition
-class DemandOp(NodeWork, Placed):
+class DemandOp(NodeWork, Sampled):
     """What a loss demands of a value: its prox (or projection) less the value.
 
     ``%d = proj.demand "cross_entropy" {..} %z given %y of "loss" samples [0, 1] : ..``. Where there are
@@ -138,7 +149,7 @@ class DemandOp(NodeWork, Placed):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator $fields $value `given` $target `of` $node (`samples` $samples^)? (`steps` $steps^)? "
+        "$operator $fields $value `given` $target `of` $node (`samples` $samples^)? "
         "attr-dict `:` type($value) `given` type($target) `->` type($result)"
     )
 
@@ -153,7 +164,7 @@ class DemandOp(NodeWork, Placed):
     ) -> None:
         super().__init__(
             operands=[value, target],
-            properties={**work(operator, fields, node), **placed(rows, 1)},
+            properties={**work(operator, fields, node), "samples": sampled(rows)},
             result_types=[value.type],
         )
 
@@ -163,7 +174,7 @@ class DemandOp(NodeWork, Placed):
 
 
 @irdl_op_definition
-class DemandInSetOp(Placed):
+class DemandInSetOp(Sampled):
     """What a set demands of a value: its projection less the value.
 
     ``%d = proj.demand_in_set "nonneg" {} %h of "h.nonneg" samples [0, 1] : tensor<4x3xf32>``
@@ -180,8 +191,7 @@ class DemandInSetOp(Placed):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$kind $fields $value `of` $node (`samples` $samples^)? (`steps` $steps^)? attr-dict "
-        "`:` type($value) `->` type($result)"
+        "$kind $fields $value `of` $node (`samples` $samples^)? attr-dict `:` type($value) `->` type($result)"
     )
 
     def __init__(
@@ -193,7 +203,7 @@ class DemandInSetOp(Placed):
                 "kind": StringAttr(kind),
                 "fields": DictionaryAttr(fields),
                 "node": StringAttr(node),
-                **placed(rows, 1),
+                "samples": sampled(rows),
             },
             result_types=[value.type],
         )
@@ -205,7 +215,7 @@ class DemandInSetOp(Placed):
 
 
 @irdl_op_definition
-class RespondOp(NodeWork, Placed):
+class RespondOp(NodeWork, Stepped):
     """What a node asks of its inputs, so that its value moves as demanded: the response ``s D``.
 
     ``%a, %b = proj.respond "sum_relu" {..} (%z, %w) demand %d of "h" weight 0.001 : ..``. The value weighs
@@ -251,7 +261,8 @@ class RespondOp(NodeWork, Placed):
                 "weight": FloatAttr(weight, f64),
                 "relative": UnitAttr() if relative else None,
                 "signature": signature,
-                **placed(rows, steps),
+                "samples": sampled(rows),
+                "steps": stepped(steps),
             },
             result_types=[[each.type for each in inputs]],
         )
@@ -264,7 +275,7 @@ class RespondOp(NodeWork, Placed):
 
 
 @irdl_op_definition
-class NormsOp(NodeWork, Placed):
+class NormsOp(NodeWork, Stepped):
     """The squared norms of what the sites of a dot or a convolution multiply, and what they are on average.
 
     ``%l, %r, %i, %m = proj.norms "dot" {} (%a, %w) of "dense" steps 16 : ..``: with q = |a|^2 + |w|^2 of a
@@ -304,7 +315,7 @@ class NormsOp(NodeWork, Placed):
         element = lhs.type.get_element_type()
         super().__init__(
             operands=[lhs, rhs],
-            properties={**work(*like), **placed(rows, steps)},
+            properties={**work(*like), "samples": sampled(rows), "steps": stepped(steps)},
             result_types=[TensorType(element, list(shape)) for shape in (one, other, mean, mean)],
         )
 
@@ -484,7 +495,7 @@ class AddOp(IRDLOperation):
 
 
 @irdl_op_definition
-class BoundOp(Placed):
+class BoundOp(Stepped):
     """What a product asks of a value, bounded: as a whole, or at each step of a loop as a whole.
 
     ``%b = proj.bound "cap" %r samples [0, 1] steps 16 entries 128 to %d samples [0, 1] steps 16 : .. to ..``:
@@ -520,15 +531,15 @@ class BoundOp(Placed):
         steps: tuple[int, int],
     ) -> None:
         """``tensors`` are what is asked, and the demand; ``rows`` and ``steps`` are theirs."""
-        demand = placed(rows[1], steps[1])
         super().__init__(
             operands=list(tensors),
             properties={
                 "treatment": StringAttr(treatment),
                 "entries": IntegerAttr(entries, i64),
-                "demand_samples": demand["samples"],
-                "demand_steps": demand["steps"],
-                **placed(rows[0], steps[0]),
+                "demand_samples": sampled(rows[1]),
+                "demand_steps": stepped(steps[1]),
+                "samples": sampled(rows[0]),
+                "steps": stepped(steps[0]),
             },
             result_types=[tensors[0].type],
         )
@@ -640,8 +651,10 @@ ASKING = (
 
 def _broadcasts(shape: Shape, to: Shape) -> bool:
     """Whether a tensor of one shape broadcasts to another."""
-    last = to[len(to) - len(shape) :]
-    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(shape, last, strict=True))
+    try:
+        return shapes.broadcast_together([shape, to]) == to
+    except ShapeError:
+        return False
 
 
 def _verify_like(op: IRDLOperation, one: SSAValue, other: SSAValue) -> None:

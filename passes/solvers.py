@@ -293,6 +293,15 @@ class Sweep(Solver):
     def takes(self, parts: Sequence[str]) -> bool:
         return True
 
+    def treatment(self, *, product: bool, jump: bool) -> str:
+        """Return what is done about the size of what a node asks: one of ``TREATMENTS``.
+
+        Products alone are bounded, and under "power" jumps, which never ask in proportion.
+        """
+        if product:
+            return self.demand
+        return "unit" if jump and self.demand == "power" else "plain"
+
     def copies(self) -> Copies:
         return Copies(("shared",), "a sweep starts where all copies agree", joint=True)
 

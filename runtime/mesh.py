@@ -79,7 +79,13 @@ Body = Callable[[list[Array], list[Array], list[Array]], tuple[list[Array], list
 
 
 def scan(
-    body: Body, carried: list[Array], scanned: list[Array], common: list[Array], count: int
+    body: Body,
+    carried: list[Array],
+    scanned: list[Array],
+    common: list[Array],
+    count: int,
+    *,
+    reverse: bool = False,
 ) -> list[Array]:
     """Return what a loop collects, each with the iterations along its first axis.
 
@@ -92,10 +98,11 @@ def scan(
         scanned: what each iteration gets a slice of.
         common: what all iterations get.
         count: the number of iterations.
+        reverse: whether the last iteration is the first; such a loop is not split over stages.
     """
     number = stages()
-    if number == 1 or count % number:
-        return _scan(body, carried, scanned, common, count)[1]
+    if reverse or number == 1 or count % number:
+        return _scan(body, carried, scanned, common, count, reverse)[1]
     pairs = [(i, i + 1) for i in range(number - 1)]
 
     def stage(carried: list[Array], scanned: list[Array], common: list[Array]) -> list[Array]:
@@ -117,26 +124,16 @@ def scan(
     return found
 
 
-def scan_reversed(
-    body: Body, carried: list[Array], scanned: list[Array], common: list[Array], count: int
-) -> list[Array]:
-    """Return what a loop collects that begins with its last iteration; arguments are those of :func:`scan`.
-
-    Its iterations are not split over devices.
-    """
-
-    def step(carried: list[Array], slices: list[Array]) -> tuple[list[Array], list[Array]]:
-        return body(carried, slices, common)
-
-    found: list[Array] = lax.scan(step, carried, scanned, length=count, reverse=True)[1]
-    return found
-
-
 def _scan(
-    body: Body, carried: list[Array], scanned: list[Array], common: list[Array], count: int
+    body: Body,
+    carried: list[Array],
+    scanned: list[Array],
+    common: list[Array],
+    count: int,
+    reverse: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     def step(carried: list[Array], slices: list[Array]) -> tuple[list[Array], list[Array]]:
         return body(carried, slices, common)
 
-    found: tuple[list[Array], list[Array]] = lax.scan(step, carried, scanned, length=count)
+    found: tuple[list[Array], list[Array]] = lax.scan(step, carried, scanned, length=count, reverse=reverse)
     return found

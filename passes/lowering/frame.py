@@ -168,11 +168,10 @@ class Frame:
         return replace(asked, tensor=self.add(bound).result, asker=None)
 
     def treatment(self, node: ops.OperationOp) -> str:
-        """Return what is done about the size of what a product asks, or a jump, which never asks in
-        proportion.
-        """
-        demand = self.solver.demand
-        return "unit" if node.jumps and demand == "power" else demand
+        """Return what is done about the size of what a node asks."""
+        return self.solver.treatment(
+            product=isinstance(node, ops.BilinearOp | ops.ProductOp), jump=node.jumps
+        )
 
     # What operations ask.
 
@@ -195,7 +194,7 @@ class Frame:
         """Write what a view asks of its operands: those who ask are told apart, until bounds are known."""
         found = self.asked.pop(op.results[0], [])
         if isinstance(op, view.ShiftOp):  # a carried state is a value of its own
-            found = [self.bounded(each, op.result) for each in found]
+            found = [self.bounded(self.together(each), op.result) for each in _by_asker(found)]
         for asked in _by_asker(found):
             total = self.together(asked)
             for index in self.needed(op):
@@ -240,7 +239,7 @@ class Frame:
             )
         )
         made.location = op.location
-        bounds = relative or (op.jumps and self.solver.demand == "power")
+        bounds = self.treatment(op) != "plain"
         asker = Asker(op, demand, self.steps_of(op)) if bounds else None
         for index in self.needed(op):
             self.put(op, index, Asked(made.responses[index], asker))

@@ -15,6 +15,7 @@ from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, kept, resumed
+from pjc.runtime.placement import Sharding
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
 
@@ -69,8 +70,7 @@ def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
             "dropped": measures.dropped(state),
         }
 
-    shardings = {op.label.data: op.sharding for op in program.walk() if isinstance(op, proj.DatumOp)}
-    mapped = functools.partial(emitter.placement.mapped, data=shardings)
+    mapped = functools.partial(emitter.placement.mapped, data=_data_shardings(program))
     return {"update": mapped(update), "gap": mapped(gap)}
 
 
@@ -91,14 +91,18 @@ def _sweeping(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     def weighted(params: Tensors, data: Tensors, weights: Array) -> Any:
         return displacement(params, data, weights)
 
-    shardings = {op.label.data: op.sharding for op in emitter.program.walk() if isinstance(op, proj.DatumOp)}
-    mapped = functools.partial(emitter.placement.swept, data=shardings)
+    mapped = functools.partial(emitter.placement.swept, data=_data_shardings(emitter.program))
     found: dict[str, Callable[..., Any]] = {"displacement": mapped(displacement)}
     if emitter.program.batch is not None:
         found["displacement_weighted"] = mapped(weighted)
     if sets:
         found["keep"] = lambda params: kept(sets, params)
     return found
+
+
+def _data_shardings(program: proj.ProgramOp) -> dict[str, Sharding]:
+    """Return how the data of a batch are split over the devices, by label."""
+    return {op.label.data: op.sharding for op in program.walk() if isinstance(op, proj.DatumOp)}
 
 
 def _with_products(function: Callable[..., Any], products: str) -> Callable[..., Any]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
 from jax import Array
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp
 from pjc.runtime.combination import Lazy, added
+from pjc.runtime.emit.loops import run_loop
 from pjc.runtime.emit.values import constant, static_fields
 from pjc.runtime.emit.variables import State, Variables
 from pjc.runtime.emit.views import viewed
-from pjc.runtime.mesh import scan
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections import operator
 from pjc.runtime.projections.bilinear import BILINEAR, bilinear
@@ -81,29 +81,13 @@ class _Forward:
 
     def repeat(self, loop: proj.ForOp) -> None:
         """Run a loop: a scan over slices of the values that it runs over."""
-        block = loop.body.block
-        count, end = loop.count.value.data, block.last_op
+        end = loop.body.block.last_op
         assert isinstance(end, proj.NextOp)
-        outer = _read_from_outside(block, self.values)
-
-        def body(
-            carried: list[Array], slices: list[Array], common: list[Array]
-        ) -> tuple[list[Array], list[Array]]:
-            inner = _Forward(self.params, self.data, dict(zip(outer, common, strict=True)))
-            inner.values |= zip(block.args, [*carried, *slices], strict=True)
-            for op in block.ops:
-                if op is not end:
-                    inner.evaluate(op)
-            return inner._all(end.carried), inner._all(end.collected)
-
-        scanned = self._all(loop.scanned)
-        cut = [x.reshape(count, x.shape[0] // count, *x.shape[1:]) for x in scanned]
-        with jax.named_scope(loop.label.data):
-            stacked = scan(body, self._all(loop.inits), cut, self._all(outer), count)
-        for result, inside, rows in zip(loop.collected, end.collected, stacked, strict=True):
-            self.values[result] = rows.reshape(-1, *rows.shape[2:])
+        found = run_loop(loop, self.values, lambda: _Forward(self.params, self.data))
+        for result, inside, value in zip(loop.collected, end.collected, found, strict=True):
+            self.values[result] = value
             if isinstance(inside.owner, proj.EvaluateOp):
-                self.by_node[inside.owner.node.data] = self.values[result]
+                self.by_node[inside.owner.node.data] = value
 
     def _all(self, values: Iterable[SSAValue]) -> list[Array]:
         return [self.values[each] for each in values]
@@ -115,9 +99,3 @@ def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
     if op.operator.data in BILINEAR:
         return bilinear(op.operator.data, fields, *inputs).forward(*inputs)
     return operator(op.operator.data, **fields).forward(*inputs)
-
-
-def _read_from_outside(block: Block, values: Mapping[SSAValue, Array]) -> list[SSAValue]:
-    """Return the values from outside that the ops of a block read."""
-    read = dict.fromkeys(operand for op in block.ops for operand in op.operands)
-    return [value for value in read if value in values and value not in block.args]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +15,11 @@ from xdsl.ir import Operation, SSAValue
 from pjc.dialects import asking as ask
 from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp, shape_of
+from pjc.runtime.emit.loops import run_loop
 from pjc.runtime.emit.values import constant, set_of, static_fields
 from pjc.runtime.emit.variables import Variables
 from pjc.runtime.emit.views import undone, viewed
 from pjc.runtime.emit.weighing import Weighing
-from pjc.runtime.mesh import scan_reversed
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections import loss, operator
 from pjc.runtime.projections.bilinear import bilinear
@@ -186,27 +187,9 @@ class _Sweep:
         return asked * _for_rows(scale, asked.shape)
 
     def recur(self, loop: proj.ForOp) -> None:
-        """Run a recurrence, the last step first."""
-        block, end = loop.body.block, loop.body.block.last_op
-        count = loop.count.value.data
-        assert isinstance(end, proj.NextOp)
-        read = dict.fromkeys(operand for op in block.ops for operand in op.operands)
-        outer = [value for value in read if value in self.values]
-
-        def body(carried: list[Array], slices: list[Array], common: list[Array]) -> Any:
-            inner = _Sweep(self.forward, self.data, self.weighing, self.parameters)
-            inner.values |= zip(outer, common, strict=True)
-            inner.values |= zip(block.args, [*carried, *slices], strict=True)
-            for op in block.ops:
-                if op is not end:
-                    inner.evaluate(op)
-            return inner.all(end.carried), inner.all(end.collected)
-
-        scanned = [x.reshape(count, x.shape[0] // count, *x.shape[1:]) for x in self.all(loop.scanned)]
-        with jax.named_scope(loop.label.data):
-            found = scan_reversed(body, self.all(loop.inits), scanned, self.all(outer), count)
-        for result, rows in zip(loop.collected, found, strict=True):
-            self.values[result] = rows.reshape(-1, *rows.shape[2:])
+        """Run a recurrence, step by step."""
+        inside = partial(_Sweep, self.forward, self.data, self.weighing, self.parameters)
+        self.values.update(zip(loop.collected, run_loop(loop, self.values, inside), strict=True))
 
     def all(self, values: Sequence[SSAValue]) -> list[Array]:
         """Return the tensors of SSA values."""

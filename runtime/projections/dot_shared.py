@@ -73,18 +73,8 @@ def multiplier(p: Array, plus: Array, minus: Array, z: Array) -> Array:
     in their place the equation, now quadratic, has a root below w, from which Halley's steps converge with
     third order. Which tangent is near w is found by evaluating the left side at a few places.
     """
-    difference = z - p
-    w = jnp.sign(difference) * stretched(plus, minus, difference)
-    return w / (1 + jnp.abs(w))
-
-
-def stretched(plus: Array, minus: Array, difference: Array) -> Array:
-    """Return w of :func:`multiplier`, at least 0, from the difference ``z - p``.
-
-    With norms and difference times u, it is that of the problem in which values weigh u.
-    """
     # By the sign's arithmetic rather than by selection: XLA would make the comparison a pass of its own.
-    sign, r = jnp.sign(difference), jnp.abs(difference)
+    sign, r = jnp.sign(z - p), jnp.abs(z - p)
     above, below = (1 + sign) / 2, (1 - sign) / 2
     big, small = above * plus + below * minus, above * minus + below * plus
     at = jnp.zeros_like(r)
@@ -93,10 +83,11 @@ def stretched(plus: Array, minus: Array, difference: Array) -> Array:
         u, v = 1 / (1 + o), 1 / (1 + 2 * o)
         reached = big * (o * (2 + o)) + (small * (o * v * (3 + v) / 2) + o * u)
         at = at + jnp.where(r > reached, high - low, 0)
-    w = smaller(_bound(big, small, r, at), _largest(r))
-    for _ in range(STEPS[jnp.finfo(r.dtype).bits]):
+    w = smaller(_bound(big, small, r, at), _largest(z))
+    for _ in range(STEPS[jnp.finfo(z.dtype).bits]):
         w = _advanced(big, small, r, w)
-    return w
+    w = sign * w
+    return w / (1 + jnp.abs(w))
 
 
 def _bound(big: Array, small: Array, r: Array, at: Array) -> Array:

@@ -279,8 +279,8 @@ class NormsOp(NodeWork, Stepped):
     """The squared norms of what the sites of a dot or a convolution multiply, and what they are on average.
 
     ``%l, %r, %i, %m = proj.norms "dot" {} (%a, %w) of "dense" steps 16 : ..``: with q = |a|^2 + |w|^2 of a
-    site, both parts of it, each in a shape that broadcasts to the sites; one over the square of the mean of
-    sqrt q, for each step, all over the square of one scale; and that mean itself.
+    site, both parts of it, each in a shape that broadcasts to the sites; and with n^2 = (mean |a|)^2 + (mean
+    |w|)^2 at each step 1 / n^2, all over the square of one scale, and n itself.
     """
 
     name = "proj.norms"
@@ -335,9 +335,9 @@ class NormsOp(NodeWork, Stepped):
 class MultipliersOp(NodeWork):
     """The multipliers of a dot or a convolution whose value is to move as demanded, one pair for each site.
 
-    ``%s, %t = proj.multipliers "dot" {} %z demand %d norms (%l, %r, %i, %m) of "dense" weight 0.1 : ..``:
-    with the root t of runtime/projections/bilinear_response.py, and R = 1 / (1 - t^2), the results are s t R,
-    s the gain, and t.
+    ``%s, %r = proj.multipliers "dot" {} %z demand %d norms (%l, %r, %i, %m) of "dense" weight 0.1 : ..``:
+    with the root t of runtime/projections/bilinear_response.py, R = 1 / (1 - t^2) and the gain s, the results
+    are s t R and s t^2 R.
     """
 
     name = "proj.multipliers"
@@ -350,7 +350,7 @@ class MultipliersOp(NodeWork):
     inverse = operand_def(TensorType)
     root = operand_def(TensorType)
     sigma = result_def(TensorType)
-    t = result_def(TensorType)
+    rho = result_def(TensorType)
 
     traits = traits_def(Pure())
 
@@ -359,7 +359,7 @@ class MultipliersOp(NodeWork):
         "`,` $root `)` "
         "`of` $node `weight` $weight attr-dict `:` type($value) `demand` type($demand) `norms` `(` "
         "type($lhs_part) `,` type($rhs_part) `,` type($inverse) `,` type($root) `)` `->` type($sigma) `,` "
-        "type($t)"
+        "type($rho)"
     )
 
     def __init__(
@@ -378,7 +378,7 @@ class MultipliersOp(NodeWork):
         )
 
     def verify_(self) -> None:
-        for each in (self.demand, self.sigma, self.t):
+        for each in (self.demand, self.sigma, self.rho):
             _verify_like(self, each, self.value)
         for norm in (self.lhs_part, self.rhs_part):
             if not _broadcasts(shape_of(norm), shape_of(self.value)):
@@ -390,7 +390,7 @@ class MultipliersOp(NodeWork):
 class RespondSharedOp(NodeWork):
     """What a dot or a convolution asks of one of its inputs, by its multipliers; no copies are made.
 
-    ``%a = proj.respond_shared "dot" {} (%x, %w) by (%s, %t) operand 0 of "dense" : ..``
+    ``%a = proj.respond_shared "dot" {} (%x, %w) by (%s, %r) operand 0 of "dense" : ..``
     """
 
     name = "proj.respond_shared"
@@ -399,14 +399,14 @@ class RespondSharedOp(NodeWork):
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
     sigma = operand_def(TensorType)
-    t = operand_def(TensorType)
+    rho = operand_def(TensorType)
     response = result_def(TensorType)
 
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$operator $fields `(` $lhs `,` $rhs `)` `by` `(` $sigma `,` $t `)` `operand` $operand_index "
-        "`of` $node attr-dict `:` type($lhs) `,` type($rhs) `by` type($sigma) `,` type($t) `->` "
+        "$operator $fields `(` $lhs `,` $rhs `)` `by` `(` $sigma `,` $rho `)` `operand` $operand_index "
+        "`of` $node attr-dict `:` type($lhs) `,` type($rhs) `by` type($sigma) `,` type($rho) `->` "
         "type($response)"
     )
 
@@ -429,7 +429,7 @@ class RespondSharedOp(NodeWork):
         if index not in (0, 1):
             raise VerifyException(f"the operands are 0 and 1, found {index}")
         _verify_like(self, self.response, (self.lhs, self.rhs)[index])
-        _verify_like(self, self.t, self.sigma)
+        _verify_like(self, self.rho, self.sigma)
 
 
 @irdl_op_definition

@@ -303,7 +303,7 @@ class Frame:
         made.location = op.location
         asker = Asker(op, demand, self.steps_of(op))
         for index in self.needed(op):
-            self.put_shared(op, index, (made.sigma, made.t), asker)
+            self.put_shared(op, index, (made.sigma, made.rho), asker)
 
     def put_shared(
         self, op: ops.BilinearOp, index: int, multipliers: tuple[SSAValue, SSAValue], asker: Asker

@@ -26,11 +26,12 @@ from pjc.runtime.projections.bilinear import bilinear
 from pjc.runtime.projections.bilinear_response import (
     Multipliers,
     Norms,
+    copies_norm,
     lhs_response,
     multipliers,
     norms,
     rhs_response,
-    site_norm,
+    usual,
 )
 
 UNIT = 0.1
@@ -138,7 +139,7 @@ class _Sweep:
                 )
             case ask.RespondSharedOp():
                 respond = rhs_response if op.operand_index.value.data else lhs_response
-                by = Multipliers(values[op.sigma], values[op.t])
+                by = Multipliers(values[op.sigma], values[op.rho])
                 return [respond(self.product(op), by, values[op.lhs], values[op.rhs])]
         raise TypeError(f"no node asks by {op.name}")
 
@@ -161,11 +162,11 @@ class _Sweep:
         if op.relative is None:
             return made.scaled_response(inputs, demand, weight)
         mean = self.weighing.mean(op.rows, op.count)
-        usual = _for_rows(mean(site_norm(inputs[0], inputs[1], demand.ndim)), demand.shape)
-        moving = usual > 0
-        usual = jnp.where(moving, usual, 1)
-        gain = jnp.where(moving, (1 + weight) * (usual * usual) / weight, 0)
-        found = made.respond(inputs, demand, weight / (usual * usual))
+        root = _for_rows(usual(*(mean(copies_norm(each, demand.ndim)) for each in inputs)), demand.shape)
+        moving = root > 0
+        root = jnp.where(moving, root, 1)
+        gain = jnp.where(moving, (1 + weight) * (root * root) / weight, 0)
+        found = made.respond(inputs, demand, weight / (root * root))
         return [_times(gain, each) for each in found]
 
     def bounded(self, op: ask.BoundOp) -> Array:

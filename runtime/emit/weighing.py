@@ -69,12 +69,14 @@ class Weighing:
         """
 
         def of(value: Array) -> Array:
-            if rows is not None and self.weights is not None:
+            # An axis of one entry for all samples has the same of each.
+            if rows is not None and self.weights is not None and value.shape[rows.axis] > 1:
                 weights = jnp.broadcast_to(self.of_rows(rows, value.shape), value.shape).astype(value.dtype)
                 over = self.total(_at_steps(weights, steps))
                 found = self.total(_at_steps(weights * value, steps)) / jnp.where(over > 0, over, 1)
             else:
-                found = _at_steps(value, steps) / (value.size // steps)
+                rows_of_steps = value.shape[:1] not in ((), (1,))
+                found = _at_steps(value, steps) * ((steps if rows_of_steps else 1) / value.size)
                 if self.pieces(rows) > 1:
                     found = self.placement.mean(None, found)
             return found.reshape(steps, *[1] * (value.ndim - 1))
@@ -105,5 +107,7 @@ class Weighing:
 
 
 def _at_steps(value: Array, steps: int) -> Array:
-    """Return the sum of a tensor at each step, ``[steps]``."""
-    return jnp.sum(value).reshape(1) if steps == 1 else jnp.sum(value.reshape(steps, -1), axis=1)
+    """Return the sum of a tensor at each step, ``[steps]``; what has one row is the same at all steps."""
+    if steps == 1 or value.shape[:1] in ((), (1,)):
+        return jnp.broadcast_to(jnp.sum(value), (steps,))
+    return jnp.sum(value.reshape(steps, -1), axis=1)

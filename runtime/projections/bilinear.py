@@ -73,11 +73,11 @@ class MatrixProduct:
 
     def lhs_sum(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return _gathered(jnp.sum(r, axis=-1, keepdims=True), (*a.shape[:-1], 1))
+        return _gathered(_row_sums(r), (*a.shape[:-1], 1))
 
     def rhs_sum(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return _gathered(jnp.sum(r, axis=-2, keepdims=True), (*w.shape[:-2], 1, w.shape[-1]))
+        return _gathered(_column_sums(r), (*w.shape[:-2], 1, w.shape[-1]))
 
     def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
@@ -108,6 +108,23 @@ class MatrixProduct:
     def _rhs_copies(self, s: Array, w: Array) -> int:
         """Return the number of copies of an entry of w."""
         return s.size // (prod(w.shape[:-2]) * w.shape[-1])
+
+
+def _row_sums(r: Array) -> Array:
+    """Return the sums along the last axis, with length 1 in its place.
+
+    Of a matrix as a product with ones: what reads a sum XLA would join to it, and be slower at both.
+    """
+    if r.ndim != 2:
+        return jnp.sum(r, axis=-1, keepdims=True)
+    return jnp.matmul(r, jnp.ones((r.shape[1], 1), r.dtype))
+
+
+def _column_sums(r: Array) -> Array:
+    """Return the sums along the axis before the last, with length 1 in its place; as :func:`_row_sums`."""
+    if r.ndim != 2:
+        return jnp.sum(r, axis=-2, keepdims=True)
+    return jnp.matmul(jnp.ones((1, r.shape[0]), r.dtype), r)
 
 
 MATRIX = MatrixProduct()

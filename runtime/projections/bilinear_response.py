@@ -3,44 +3,41 @@
 Set: as in dot.py, for all sites of ``z = a * w`` at once (bilinear.py). At rest every site holds the same
 ``a`` and ``w``, and ``p = a * w`` is its value.
 
-Response: to a demand d with the weight ``u = c / n^2``, where c is the relative weight and n the mean over
-the sites of sqrt q, with ``q = |a|^2 + |b|^2``. The multiplier t of a site (dot.py) is the root in (-1, 1) of
+Response: to a demand d with the weight ``u = c / n^2``, where c is the relative weight and ``n^2`` the sum of the
+squares of the mean over the sites of ``|a|`` and of that of ``|w|``. The multiplier t of a site (dot.py) is the
+root in (-1, 1) of
 
-    (t q + t^2 (3 - t^2) p) / (1 - t^2)^2 + t / u = d.
+    (t q + t^2 (3 - t^2) p) / (1 - t^2)^2 + t / u = d,      q = |a|^2 + |w|^2.
 
-Solution: with ``R = 1 / (1 - t^2)``, ``S = t R``, the copies of a site move by ``t^2 R a + S b`` and ``t^2 R
-b + S a``. Times the gain ``s = (1 + c) n^2 / c``, that is with ``sigma = s S`` and ``rho = s t^2 R``,
+Solution: with ``R = 1 / (1 - t^2)``, ``S = t R``, the copies of a site move by ``t^2 R a + S w`` and ``t^2 R
+w + S a``. Times the gain ``s = (1 + c) n^2 / c``, that is with ``sigma = s S`` and ``rho = s t^2 R = t sigma``,
 summed over copies,
 
     r_A = A rowsum(rho) + sigma W',        r_W = W colsum(rho) + A' sigma:
 
-the products of backpropagation. Since ``t / u = d / (1 + u (q + t (3 - t^2) p) / (1 - t^2)^2)``,
-
-    sigma = (1 + c) d m / (m^2 + u q + t (3 - t^2) u p),    m = 1 - t^2,    rho = t sigma,
-
-in which d keeps its digits, even where t vanishes. Only ``u q``, ``u p`` and ``u d`` enter: the scale of the
-data does not matter. Where a demand is small beside ``1 / u``, as demands usually are, :data:`STEPS` steps of
-Newton's method from ``u d / (1 + u q)`` find t, with a series in the place of one over the slope. Elsewhere
-``w = t / (1 - t)`` is found digit by digit, from the sign of a polynomial; a batch without such demands makes
-no turn of that loop.
+the products of backpropagation. Only ``u q``, ``u p`` and ``u d`` enter: the scale of the data does not matter.
+Where demands are small beside ``1 / u``, as they usually are, S is a series in ``u d``, times d so that d keeps
+its digits even where ``u d`` vanishes. A batch with larger ones, up to :data:`MEDIUM`, takes some steps of
+Newton's method for ``w = t / (1 - t)`` there; in one with demands beyond, w is found digit by digit first.
 
 Ties: where ``n = 0`` nothing moves. Where ``a_k = -w_m`` and the demand is far, as in dot_shared.py: the
 multiplier ends near 1, at a large bound for w.
 
-Source: dot.py, in the metric in which values weigh u; the forms in d are derived here.
+Source: dot.py, in the metric in which values weigh u; the series is its inversion by Lagrange.
 
 Shapes: a and w as the map takes them; all else of z's shape.
 
 Exact: to rounding, relative to the demand; where a demand is large, w is found to 2^-25 in float32, to
-2^-54 in float64. Norms are those
-of a and w over their largest entry, so that squares neither overflow nor vanish.
+2^-54 in float64. Norms are those of a and w over their largest entry, so that squares neither overflow nor
+vanish.
 
-Cost: the products, about 50 operations for each site, and where a demand is large 20 more for each digit.
+Cost: the products, about 40 operations for each site, and where a demand is large 30 more for each digit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -49,14 +46,20 @@ from jax import Array, lax
 from pjc.runtime.projections.bilinear import Bilinear
 from pjc.runtime.projections.select import larger, smaller
 
-STEPS = {32: 2, 64: 5}
-"""Steps for small demands by the bits of a float."""
+SMALL = {32: 0.015, 64: 2e-4}
+"""The largest ``u |d|`` for which the series has all digits, by the bits of a float."""
 
-SMALL = 0.05
-"""The largest ``u |d|`` for which so many steps are enough."""
+RANGE = {32: (1e-12, 1e15), 64: (1e-130, 1e140)}
+"""Between which n leaves squares room, by the bits of a float."""
+
+MEDIUM = 0.25
+"""The largest ``u |d|`` for which Newton's method alone finds w."""
+
+STEPS = 6
+"""Steps of Newton's method."""
 
 LARGEST = 2.0**20
-"""The first digit of w that is tried elsewhere; twice that is the bound where there is no root."""
+"""The first digit of w that is tried beyond; twice that is the bound where there is no root."""
 
 DIGITS = {32: 46, 64: 75}
 """How many digits of w are tried."""
@@ -66,22 +69,17 @@ FAR = 1e12
 
 
 class Multipliers(NamedTuple):
-    """What the responses of both operands are made of, for each site: ``sigma = s t R``, and t."""
+    """What the responses of both operands are made of, for each site: ``s t R`` and ``s t^2 R``."""
 
     sigma: Array
-    t: Array
-
-    @property
-    def rho(self) -> Array:
-        """``s t^2 R``, by which an operand itself is multiplied."""
-        return self.sigma * self.t
+    rho: Array
 
 
 class Norms(NamedTuple):
     """The squared norms of what sites multiply, over the square of a scale, and what they are on average.
 
-    ``lhs`` and ``rhs`` are the parts of both operands, ``inverse`` one over the mean of their sum: all over
-    the square of the scale. ``root`` is the root of that mean itself. Each broadcasts against the sites.
+    ``lhs`` and ``rhs`` are those of both operands, ``inverse`` is ``1 / n^2``: all over the square of the
+    scale. ``root`` is n itself. Each broadcasts against the sites.
     """
 
     lhs: Array
@@ -91,11 +89,12 @@ class Norms(NamedTuple):
 
 
 class Relative(NamedTuple):
-    """The norms, values and demands of the sites, times u."""
+    """The norms, values and demands of sites, times u; ``asked`` is the demand times ``1 + c``."""
 
     q: Array
     p: Array
     d: Array
+    asked: Array
 
 
 def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array]) -> Norms:
@@ -105,23 +104,46 @@ def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array])
         product: the map.
         a: its left operand.
         w: its right operand.
-        mean: returns the mean over the sites of a tensor that broadcasts against them, in a shape that does
-        so
+        mean: returns the mean over the sites of a tensor that broadcasts against them, in a shape that does so
             too: one number, or one for each step of a loop.
     """
-    largest = jnp.maximum(jnp.max(jnp.abs(a)), jnp.max(jnp.abs(w)))
-    scale = jnp.where(largest > 0, largest, 1)
-    one, other = a * (1 / scale), w * (1 / scale)
-    # Once: XLA would add them up for every site.
-    rows, columns = lax.optimization_barrier((product.lhs_inner(one, one), product.rhs_inner(other, other)))
-    root = mean(jnp.sqrt(rows + columns) * scale)
-    over = jnp.where(root > 0, scale / jnp.where(root > 0, root, 1), 0)
-    return Norms(rows, columns, over * over, root)
+
+    def over(scale: Array | float) -> tuple[Array, Array, Array]:
+        one, other = a * scale, w * scale
+        # Once: XLA would add them up for every site.
+        rows, columns = lax.optimization_barrier(
+            (product.lhs_inner(one, one), product.rhs_inner(other, other))
+        )
+        return rows, columns, usual(mean(jnp.sqrt(rows)), mean(jnp.sqrt(columns)))
+
+    def as_they_are(found: tuple[Array, Array, Array]) -> Norms:
+        return _of(*found, jnp.ones((), a.dtype))
+
+    def rescaled(_: tuple[Array, Array, Array]) -> Norms:
+        largest = jnp.maximum(jnp.max(jnp.abs(a)), jnp.max(jnp.abs(w)))
+        scale = jnp.where(largest > 0, largest, 1)
+        return _of(*over(1 / scale), scale)
+
+    found = over(1)
+    low, high = RANGE[jnp.finfo(a.dtype).bits]
+    usable = jnp.all((found[2] > low) & (found[2] < high))
+    return Norms(*lax.cond(usable, as_they_are, rescaled, found))
 
 
-def site_norm(a: Array, b: Array, rank: int) -> Array:
-    """Return the norms ``sqrt(|a|^2 + |b|^2)`` of sites that are counted by the first ``rank`` axes."""
-    return jnp.sqrt(jnp.sum(a * a + b * b, axis=tuple(range(rank, a.ndim))))
+def _of(rows: Array, columns: Array, root: Array, scale: Array) -> Norms:
+    """Return the norms of which the scale was taken."""
+    over = jnp.where(root > 0, 1 / jnp.where(root > 0, root, 1), 0)
+    return Norms(rows, columns, over * over, scale * root)
+
+
+def usual(one: Array, other: Array) -> Array:
+    """Return n, from the means over the sites of the norms of both operands' copies."""
+    return jnp.sqrt(one * one + other * other)
+
+
+def copies_norm(copies: Array, rank: int) -> Array:
+    """Return the norms of copies at sites that are counted by the first ``rank`` axes."""
+    return jnp.sqrt(jnp.sum(copies * copies, axis=tuple(range(rank, copies.ndim))))
 
 
 def multipliers(norms: Norms, value: Array, demand: Array, weight: float) -> Multipliers:
@@ -134,77 +156,93 @@ def multipliers(norms: Norms, value: Array, demand: Array, weight: float) -> Mul
         weight: c, the weight of values relative to the mean square norm of a site.
     """
     moving = norms.root > 0
-    # A product, not a quotient: XLA would divide by the square of the root, which may vanish.
     over = jnp.where(moving, 1 / jnp.where(moving, norms.root, 1), 0)
-    scaled = Relative(
-        jnp.broadcast_to(weight * norms.inverse * (norms.lhs + norms.rhs), demand.shape),
-        weight * ((jnp.where(jnp.abs(value) < jnp.inf, value, 0) * over) * over),
-        weight * ((demand * over) * over),
+    farthest = weight * jnp.max(jnp.abs(demand)) * jnp.max(over) * jnp.max(over)
+    sigma = lax.cond(
+        farthest > SMALL[jnp.finfo(demand.dtype).bits],
+        partial(_by_search, weight=weight),
+        partial(_by_series, weight=weight),
+        *(norms, value, demand),
     )
-    wanted = jnp.where(moving, (1 + weight) * demand, 0)
-    t, share = _solved(scaled)
-    return Multipliers(wanted * share, t)
+    # t from S = t / (1 - t^2), which XLA would otherwise find twice.
+    s = (weight / (1 + weight)) * ((sigma * over) * over)
+    t = 2 * s / (1 + jnp.sqrt(1 + 4 * s * s))
+    return Multipliers(sigma, _apart(sigma * t))
+
+
+def _apart(value: Array) -> Array:
+    """Return the value, made by itself: joined to sums and what reads those, XLA is slower at all of it."""
+    return lax.optimization_barrier(value)
 
 
 def lhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array:
     """Return the sum of the responses of all copies of a, times the gain."""
-    return a * product.lhs_sum(m.rho, a) + product.lhs_back(m.sigma, w, a)
+    return a * _apart(product.lhs_sum(m.rho, a)) + product.lhs_back(m.sigma, w, a)
 
 
 def rhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array:
     """Return the sum of the responses of all copies of w, times the gain."""
-    return w * product.rhs_sum(m.rho, w) + product.rhs_back(m.sigma, a, w)
+    return w * _apart(product.rhs_sum(m.rho, w)) + product.rhs_back(m.sigma, a, w)
 
 
-def _near(scaled: Relative) -> Array:
-    """Return t where demands are small: Newton's method, with a series for one over the slope.
+def _relative(norms: Norms, value: Array, demand: Array, weight: float) -> Relative:
+    """Return what the multipliers depend on; nothing is demanded where n = 0."""
+    moving = norms.root > 0
+    # A product, not a quotient: XLA would divide by the square of the root, which may vanish.
+    over = jnp.where(moving, 1 / jnp.where(moving, norms.root, 1), 0)
+    finite = jnp.where(jnp.abs(value) < jnp.inf, value, 0)
+    return Relative(
+        weight * norms.inverse * (norms.lhs + norms.rhs),
+        weight * ((finite * over) * over),
+        weight * ((demand * over) * over),
+        jnp.where(moving, (1 + weight) * demand, 0),
+    )
 
-    All but the first step is made of sums and products, which XLA does in one pass.
+
+def _by_series(norms: Norms, value: Array, demand: Array, weight: float) -> Array:
+    """Return sigma where demands are small.
+
+    With ``x = u d / (1 + u q)`` t is the root of ``t (1 + P t + Q t^2 + 5/3 P t^3 + 3/2 Q t^4 ..) = x``.
     """
-    q, p, d = scaled
-    inverse = 1 / (1 + q)
-    t = d * inverse
-    for _ in range(STEPS[jnp.finfo(t.dtype).bits]):
-        square = t * t
-        m = 1 - square
-        excess = t * (q + t * (3 - square) * p) + (t - d) * (m * m)
-        steeper = inverse * t * (6 * p + 4 * (d - t) - 2 * t)
-        t = t - excess * inverse * (1 - steeper * (1 - steeper))
-    return t
+    scaled = _relative(norms, value, demand, weight)
+    share = 1 / (1 + scaled.q)
+    x = scaled.d * share
+    p, q = 3 * scaled.p * share, 2 * scaled.q * share
+    square = p * p
+    second = 2 * square - q
+    third = p * (5 * (square - q) + 5 / 3)
+    fourth = square * (14 * square - 21 * q + 10) + q * (3 * q - 1.5)
+    t_over_x = 1 - x * (p - x * (second - x * (third - x * fourth)))
+    t = x * t_over_x
+    return scaled.asked * share * t_over_x * (1 + t * t * (1 + t * t))
 
 
-def _far(scaled: Relative) -> Array:
-    """Return ``w = |t| / (1 - |t|)`` where a demand is not small, digit by digit; 0 if all are.
+def _by_search(norms: Norms, value: Array, demand: Array, weight: float) -> Array:
+    """Return sigma for demands of any size.
 
-    The sign of the equation times ``(1 + 2 w)^2 (1 + w)``, a polynomial, says whether a digit is too much.
+    ``w = |t| / (1 - |t|)`` is where a function that rises vanishes: if some demand is far, digits are kept as
+    long as it is not positive. Newton's method goes on from there, where w is at most 1.
     """
-    p = jnp.sign(scaled.d) * scaled.p
-    plus, minus = larger(scaled.q + 2 * p, 0) / 4, larger(scaled.q - 2 * p, 0) / 4
-    r = smaller(jnp.abs(scaled.d), FAR)
-    digits = DIGITS[jnp.finfo(r.dtype).bits]
+    digits = DIGITS[jnp.finfo(demand.dtype).bits]
 
     def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        # All of this here: beside the loop XLA would keep it in memory.
         step, digit, w = carry
-        more = w + digit
-        one, two = 1 + more, 1 + 2 * more
-        rest = more * (plus * (2 + more)) - r
-        reached = (rest * one + more) * (two * two) + minus * (more * (2 + 3 * more)) * one
-        return step + 1, digit / 2, jnp.where(reached <= 0, more, w)
+        scaled = _relative(norms, value, demand, weight)
+        p = jnp.sign(scaled.d) * scaled.p
+        plus, minus = larger(scaled.q + 2 * p, 0) / 4, larger(scaled.q - 2 * p, 0) / 4
+        r = smaller(jnp.abs(scaled.d), FAR)
+        trying = step < digits
+        x = jnp.where(trying, w + digit, w)
+        one, two = 1 / (1 + x), 1 / (1 + 2 * x)
+        excess = x * (plus * (2 + x) + one + minus * (2 + 3 * x) * (two * two)) - r
+        slope = 2 * plus * (1 + x) + one * one + 2 * minus * (1 + x) * (two * two * two)
+        nearer = jnp.where(x <= 1, jnp.clip(x - excess / slope, 0, 1), x)
+        return step + 1, digit / 2, jnp.where(trying, jnp.where(excess <= 0, x, w), nearer)
 
-    last = jnp.where(jnp.max(r) > SMALL, digits, 0)
-    start = jnp.zeros((), jnp.int32), jnp.asarray(LARGEST, r.dtype), jnp.zeros_like(r)
-    return lax.while_loop(lambda carry: carry[0] < last, advance, start)[2]
-
-
-def _solved(scaled: Relative) -> tuple[Array, Array]:
-    """Return t, and sigma over ``(1 + c) d``."""
-    q, p, d = scaled
-    w = _far(scaled)
-    small = jnp.abs(d) <= SMALL
-    t = jnp.where(small, _near(scaled), jnp.sign(d) * (w / (1 + w)))
-    t = lax.optimization_barrier(t)
-    square = t * t
-    m = 1 - square
-    # Near 1 the terms of the second cancel.
-    steep = w * (1 + w) / ((1 + 2 * w) * larger(jnp.abs(d), SMALL))
-    return t, jnp.where(small, m / (m * m + q + t * (3 - square) * p), steep)
+    far = jnp.max(jnp.abs(_relative(norms, value, demand, weight).d)) > MEDIUM
+    first = jnp.where(far, 0, digits), jnp.asarray(LARGEST, demand.dtype), jnp.zeros_like(demand)
+    _, _, w = lax.while_loop(lambda carry: carry[0] < digits + STEPS, advance, first)
+    scaled = _relative(norms, value, demand, weight)
+    d = larger(jnp.abs(scaled.d), jnp.finfo(w.dtype).tiny)
+    return scaled.asked * (w * (1 + w) / ((1 + 2 * w) * d))

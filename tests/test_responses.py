@@ -589,7 +589,6 @@ def test_compressed_responses_are_sums_over_all_copies(name: str, size: float) -
         np.testing.assert_allclose(jnp.sum(rows * columns, axis=-1), z, atol=1e-12)
         # At the edge of an image a site has all of w, though it multiplies zeros.
         full = jnp.broadcast_to(product.rhs_inner(w, w), z.shape) if whole_w else jnp.sum(columns**2, axis=-1)
-        q = jnp.sum(rows**2, axis=-1) + full
         u = c / (jnp.mean(jnp.sqrt(jnp.sum(rows**2, axis=-1))) ** 2 + jnp.mean(jnp.sqrt(full)) ** 2)
         if whole_w:  # the part of w that meets zeros lengthens the site, and moves by t^2 R w
             beyond = full - jnp.sum(columns**2, axis=-1)

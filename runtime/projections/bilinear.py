@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pjc.runtime.projections.sums import column_sums, row_sums
+
 
 class Bilinear(Protocol):
     """What the compressed projections ask of a bilinear map."""
@@ -73,11 +75,11 @@ class MatrixProduct:
 
     def lhs_sum(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return _gathered(_row_sums(r), (*a.shape[:-1], 1))
+        return _gathered(row_sums(r), (*a.shape[:-1], 1))
 
     def rhs_sum(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return _gathered(_column_sums(r), (*w.shape[:-2], 1, w.shape[-1]))
+        return _gathered(column_sums(r), (*w.shape[:-2], 1, w.shape[-1]))
 
     def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
@@ -110,23 +112,6 @@ class MatrixProduct:
         return s.size // (prod(w.shape[:-2]) * w.shape[-1])
 
 
-def _row_sums(r: Array) -> Array:
-    """Return the sums along the last axis, with length 1 in its place.
-
-    Of a matrix as a product with ones: what reads a sum XLA would join to it, and be slower at both.
-    """
-    if r.ndim != 2:
-        return jnp.sum(r, axis=-1, keepdims=True)
-    return jnp.matmul(r, jnp.ones((r.shape[1], 1), r.dtype))
-
-
-def _column_sums(r: Array) -> Array:
-    """Return the sums along the axis before the last, with length 1 in its place; as :func:`_row_sums`."""
-    if r.ndim != 2:
-        return jnp.sum(r, axis=-2, keepdims=True)
-    return jnp.matmul(jnp.ones((1, r.shape[0]), r.dtype), r)
-
-
 MATRIX = MatrixProduct()
 Pair = tuple[int, int]
 
@@ -155,7 +140,7 @@ class Convolution:
     def lhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[batch, P, Q, 1]``."""
         padding = [(0, 0), *zip(self.low, self.high, strict=True), (0, 0)]
-        return self._box(jnp.sum(one * other, axis=-1, keepdims=True), self.strides, padding)
+        return self._box(row_sums(one * other), self.strides, padding)
 
     def rhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[M]``."""
@@ -164,12 +149,12 @@ class Convolution:
     def lhs_sum(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`; shape ``[batch, height, width, 1]``."""
         config = [(0, 0, 0), *(self._spread_out(axis, r.shape[axis + 1]) for axis in range(2)), (0, 0, 0)]
-        summed = lax.pad(jnp.sum(r, axis=-1, keepdims=True), jnp.zeros((), r.dtype), config)
+        summed = lax.pad(row_sums(r), jnp.zeros((), r.dtype), config)
         return self._box(summed, (1, 1), "VALID")
 
     def rhs_sum(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`; shape ``[M]``."""
-        return jnp.sum(r, axis=(0, 1, 2))
+        return column_sums(r.reshape(-1, r.shape[-1]))[0]
 
     def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""

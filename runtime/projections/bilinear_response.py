@@ -3,22 +3,23 @@
 Set: as in dot.py, for all sites of ``z = a * w`` at once (bilinear.py). At rest every site holds the same
 ``a`` and ``w``, and ``p = a * w`` is its value.
 
-Response: to a demand d with the weight ``u = c / n^2``, where c is the relative weight and ``n^2`` the sum of the
-squares of the mean over the sites of ``|a|`` and of that of ``|w|``. The multiplier t of a site (dot.py) is the
-root in (-1, 1) of
+Response: to a demand d with the weight ``u = c / n^2``, where c is the relative weight and ``n^2`` the sum of
+the squares of the mean over the sites of ``|a|`` and of that of ``|w|``. The multiplier t of a site (dot.py)
+is the root in (-1, 1) of
 
     (t q + t^2 (3 - t^2) p) / (1 - t^2)^2 + t / u = d,      q = |a|^2 + |w|^2.
 
 Solution: with ``R = 1 / (1 - t^2)``, ``S = t R``, the copies of a site move by ``t^2 R a + S w`` and ``t^2 R
-w + S a``. Times the gain ``s = (1 + c) n^2 / c``, that is with ``sigma = s S`` and ``rho = s t^2 R = t sigma``,
-summed over copies,
+w + S a``. Times the gain ``s = (1 + c) n^2 / c``, that is with ``sigma = s S`` and ``rho = s t^2 R = t
+sigma``, summed over copies,
 
     r_A = A rowsum(rho) + sigma W',        r_W = W colsum(rho) + A' sigma:
 
-the products of backpropagation. Only ``u q``, ``u p`` and ``u d`` enter: the scale of the data does not matter.
-Where demands are small beside ``1 / u``, as they usually are, S is a series in ``u d``, times d so that d keeps
-its digits even where ``u d`` vanishes. A batch with larger ones, up to :data:`MEDIUM`, takes some steps of
-Newton's method for ``w = t / (1 - t)`` there; in one with demands beyond, w is found digit by digit first.
+the products of backpropagation. Only ``u q``, ``u p`` and ``u d`` enter: the scale of the data does not
+matter. Where demands are small beside ``1 / u``, as they usually are, S is a series in ``u d``, times d so
+that d keeps its digits even where ``u d`` vanishes. A batch with larger ones, up to :data:`MEDIUM`, takes
+some steps of Newton's method for ``w = t / (1 - t)`` there; in one with demands beyond, w is found digit by
+digit first.
 
 Ties: where ``n = 0`` nothing moves. Where ``a_k = -w_m`` and the demand is far, as in dot_shared.py: the
 multiplier ends near 1, at a large bound for w.
@@ -28,8 +29,7 @@ Source: dot.py, in the metric in which values weigh u; the series is its inversi
 Shapes: a and w as the map takes them; all else of z's shape.
 
 Exact: to rounding, relative to the demand; where a demand is large, w is found to 2^-25 in float32, to
-2^-54 in float64. Norms are those of a and w over their largest entry, so that squares neither overflow nor
-vanish.
+2^-54 in float64. Where squares might overflow or vanish, norms are those of a and w over their largest entry.
 
 Cost: the products, about 40 operations for each site, and where a demand is large 30 more for each digit.
 """
@@ -46,7 +46,7 @@ from jax import Array, lax
 from pjc.runtime.projections.bilinear import Bilinear
 from pjc.runtime.projections.select import larger, smaller
 
-SMALL = {32: 0.015, 64: 2e-4}
+SMALL = {32: 0.05, 64: 1e-3}
 """The largest ``u |d|`` for which the series has all digits, by the bits of a float."""
 
 RANGE = {32: (1e-12, 1e15), 64: (1e-130, 1e140)}
@@ -56,7 +56,7 @@ MEDIUM = 0.25
 """The largest ``u |d|`` for which Newton's method alone finds w."""
 
 STEPS = 6
-"""Steps of Newton's method."""
+"""Steps of Newton's method, after digits and for demands up to :data:`MEDIUM`."""
 
 LARGEST = 2.0**20
 """The first digit of w that is tried beyond; twice that is the bound where there is no root."""
@@ -76,7 +76,7 @@ class Multipliers(NamedTuple):
 
 
 class Norms(NamedTuple):
-    """The squared norms of what sites multiply, over the square of a scale, and what they are on average.
+    """The squared norms of what sites multiply, over the square of a scale, and what they usually are.
 
     ``lhs`` and ``rhs`` are those of both operands, ``inverse`` is ``1 / n^2``: all over the square of the
     scale. ``root`` is n itself. Each broadcasts against the sites.
@@ -104,9 +104,11 @@ def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array])
         product: the map.
         a: its left operand.
         w: its right operand.
-        mean: returns the mean over the sites of a tensor that broadcasts against them, in a shape that does so
-            too: one number, or one for each step of a loop.
+        mean: returns the mean over the sites of a tensor that broadcasts against them, in a shape that
+            does so too: one number, or one for each step of a loop.
     """
+    dtype = jnp.result_type(a, w)
+    a, w = a.astype(dtype), w.astype(dtype)
 
     def over(scale: Array | float) -> tuple[Array, Array, Array]:
         one, other = a * scale, w * scale
@@ -240,9 +242,16 @@ def _by_search(norms: Norms, value: Array, demand: Array, weight: float) -> Arra
         nearer = jnp.where(x <= 1, jnp.clip(x - excess / slope, 0, 1), x)
         return step + 1, digit / 2, jnp.where(trying, jnp.where(excess <= 0, x, w), nearer)
 
-    far = jnp.max(jnp.abs(_relative(norms, value, demand, weight).d)) > MEDIUM
-    first = jnp.where(far, 0, digits), jnp.asarray(LARGEST, demand.dtype), jnp.zeros_like(demand)
-    _, _, w = lax.while_loop(lambda carry: carry[0] < digits + STEPS, advance, first)
     scaled = _relative(norms, value, demand, weight)
+    farthest, share = jnp.max(jnp.abs(scaled.d)), 1 / (1 + scaled.q)
+    x = jnp.abs(scaled.d) * share
+    near = x * (1 - jnp.sign(scaled.d) * 3 * scaled.p * share * x)
+    far = farthest > MEDIUM
+    start = (
+        jnp.where(far, 0, digits),
+        jnp.asarray(LARGEST, demand.dtype),
+        jnp.where(far, 0, jnp.clip(near, 0, 1)),
+    )
+    _, _, w = lax.while_loop(lambda carry: carry[0] < digits + STEPS, advance, start)
     d = larger(jnp.abs(scaled.d), jnp.finfo(w.dtype).tiny)
     return scaled.asked * (w * (1 + w) / ((1 + 2 * w) * d))

@@ -31,7 +31,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax import Array
 
-from pjc.runtime.projections.max import meeting_level
+from pjc.runtime.projections.max import mean_of_all, meeting_level
 from pjc.runtime.projections.operator import Loss
 
 
@@ -59,7 +59,8 @@ class ClassMargin(Loss):
         own = jnp.sum(jnp.where(right, scaled, 0), axis=-1)
         # The right logit takes no part in the sum: at its own height it never exceeds the level.
         others = jnp.where(right, own[..., None], scaled + margin[..., None])
-        level = meeting_level((others,), own, (-1,), (own + jnp.max(others, axis=-1)) / 2)
+        start = mean_of_all((others,), own, (-1,), (own + jnp.max(others, axis=-1)) / 2)
+        level = meeting_level((others,), own, (-1,), start)
         ceiling = (level - margin) * scale
         return (jnp.where(right, (level * scale)[..., None], jnp.minimum(logits, ceiling[..., None])),)
 
@@ -71,5 +72,6 @@ class ClassMargin(Loss):
         own = jnp.sum(jnp.where(right, scaled, 0), axis=-1, keepdims=True)
         above = jnp.where(right, 0, scaled - own + self.margin / scale)
         nothing = jnp.zeros(logits.shape[:-1], logits.dtype)
-        level = meeting_level((above,), nothing, (-1,), jnp.max(above, axis=-1) / 2)[..., None]
+        start = mean_of_all((above,), nothing, (-1,), jnp.max(above, axis=-1) / 2)
+        level = meeting_level((above,), nothing, (-1,), start)[..., None]
         return (scale * jnp.where(right, level, jnp.minimum(level - above, 0)),)

@@ -4,15 +4,21 @@ Set: none; the loss is a convex function F of the logits of a site, given its ri
 
 Projection: its prox, argmin over ``l'`` of ``|l' - l|^2 / 2 + F(l')``.
 
-Solution: ``l' = c - L softmax(l')`` with ``c = l + L onehot``. With ``v = logsumexp(l')`` the entries of ``w
-= L softmax(l')`` solve ``w_i + log w_i = log L + c_i - v``, so ``w_i = omega(log L + c_i - v)`` with
-Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's method takes v and all ``y_i
-= log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q = 1 / (1 + e)``, v goes up
-by ``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``; one exponential for each entry and
-step. It starts from ``v = logsumexp(c) - L max softmax(c)``, which the root is above, since ``logsumexp(c -
-w)`` is at least ``logsumexp(c)`` less the mean of w under softmax(c), and from ``y = u - e / (1 + e)``, ``e
-= exp(u)``, for ``u = log L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The
-largest c is made 0 first. The last step is the one that is so small that its square is rounding.
+Solution: ``l' = c - w`` with ``c = l + L onehot`` and ``w = L softmax(c - w)``. For L up to :data:`MILD`
+Newton's method on that, from w = 0: its matrix is a diagonal less a product of two vectors, and a step gives
+``w = L h (w + mu)`` with ``h = e / (sum e + L e)``, ``e = exp(c - w)`` and mu such that w adds up to L.
+Entries stay positive, and each keeps its digits. Relative to L the error is below ``0.03 L^1.5`` after the
+first step, and each further one makes less than ``0.2 L`` times its square of it (measured, for 2 to 65
+classes, spreads of 0.1 to 30 and right classes of all ranks), so that the number of steps is known.
+
+For larger L the entries of w solve ``w_i + log w_i = log L + c_i - v`` with ``v = logsumexp(l')``, so ``w_i =
+omega(log L + c_i - v)`` with Wright's omega; v is the root of ``sum_i omega(log L + c_i - v) = L``. Newton's
+method takes v and all ``y_i = log w_i`` at once: with ``e = exp(y)``, ``g = y + e - (log L + c - v)`` and ``q
+= 1 / (1 + e)``, v goes up by ``(sum e - L - sum e g q) / sum e q``, and y by ``-(g + that) q``. It starts
+from ``v = logsumexp(c) - L max softmax(c)``, which the root is above, since ``logsumexp(c - w)`` is at least
+``logsumexp(c)`` less the mean of w under softmax(c), and from ``y = u - e / (1 + e)``, ``e = exp(u)``, for
+``u = log L + c - v`` below 1, ``log u`` else, to the right of ``y + exp(y) = u``. The last step is the one
+that is so small that its square is rounding. The largest c is made 0 first.
 
 Demand: ``-w_i`` for wrong classes, for the right one the sum of theirs, which is L less its own w without the
 difference: so a demand keeps its digits where softmax is nearly right.
@@ -26,8 +32,8 @@ Shapes: logits ``[*sites, C]``, targets integers ``[*sites]`` from 0 to C - 1.
 
 Exact: to rounding, relative to the larger of L and the spread of the logits.
 
-Cost: O(C) a step; measured 1 to 17 steps in float32 (1 to 4 for L = 1) for L from 1e-3 to 1e3, spreads of
-1e-3 to 1e6, 2 to 1000 classes.
+Cost: O(C) a step, of one exponential for each entry; 3 steps in float32 for L = 1, measured up to 17 for L up
+to 1e3, spreads of 1e-3 to 1e6, 2 to 1000 classes.
 """
 
 from __future__ import annotations
@@ -40,6 +46,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.operator import Loss
+from pjc.runtime.projections.sums import row_sums
+
+MILD = 3.0
+"""The largest strength for which the number of steps is known."""
 
 MAX_STEPS = 100
 SETTLED = 8
@@ -71,13 +81,33 @@ class CrossEntropy(Loss):
         (logits,) = inputs
         right = jnp.arange(logits.shape[-1]) == target[..., None]
         wrong = jnp.where(right, 0, self._shares(logits, right))
-        return (jnp.where(right, jnp.sum(wrong, axis=-1, keepdims=True), -wrong),)
+        return (jnp.where(right, row_sums(wrong), -wrong),)
 
     def _shares(self, logits: Array, right: Array) -> Array:
         """Return the w_i, which add up to the strength: how it is shared among the classes."""
-        strength = jnp.asarray(self.strength, logits.dtype)
-        c = logits + jnp.where(right, strength, 0)
+        c = logits + jnp.where(right, jnp.asarray(self.strength, logits.dtype), 0)
         c = c - jnp.max(c, axis=-1, keepdims=True)
+        return self._mild(c) if self.strength <= MILD else self._strong(c)
+
+    def _mild(self, c: Array) -> Array:
+        """Return the w_i where the strength is at most :data:`MILD`."""
+        w = jnp.zeros_like(c)
+        for _ in range(self._steps(float(jnp.finfo(c.dtype).eps))):
+            e = jnp.exp(c - w)
+            h = e / (row_sums(e) + self.strength * e)
+            w = self.strength * h * (w + (1 - row_sums(h * w)) / row_sums(h))
+        return w
+
+    def _steps(self, eps: float) -> int:
+        """Return after how many steps the error is rounding."""
+        error, steps = 0.03 * self.strength**1.5, 1
+        while error > eps:
+            error, steps = 0.2 * self.strength * error * error, steps + 1
+        return steps
+
+    def _strong(self, c: Array) -> Array:
+        """Return the w_i for any strength."""
+        strength = jnp.asarray(self.strength, c.dtype)
         u = c + log(self.strength)
         eps = float(jnp.finfo(u.dtype).eps)
         close = sqrt(eps) / 4 / (1 + self.strength)

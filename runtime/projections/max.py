@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -56,7 +57,8 @@ class Max(Operator):
         scale = site_scale(inputs, z, self.axes)
         scaled = tuple(x / self._wide(scale) for x in inputs)
         top = self._largest(inputs)
-        level = meeting_level(scaled, z / scale, self.axes, (z / scale + top / scale) / 2) * scale
+        start = mean_of_all(scaled, z / scale, self.axes, (z / scale + top / scale) / 2)
+        level = meeting_level(scaled, z / scale, self.axes, start) * scale
         above = z >= top
         halfway = top + (z - top) / 2
         level = jnp.where(above, halfway, jnp.minimum(level, top))
@@ -77,8 +79,10 @@ class Max(Operator):
         unit = jnp.where(falling, -demand, 1)
         # Terms that are lower by |d| or more stay, however far below they are.
         below = tuple(jnp.maximum((x - top) / self._wide(unit), -1) for x in inputs)
-        share = jnp.broadcast_to(jnp.asarray(weight / (1 + weight), demand.dtype), demand.shape)
-        level = meeting_level(below, -jnp.ones_like(demand), self.axes, -share, weight)
+        one = jnp.ones_like(demand)
+        # As meeting_level itself finds it where nothing but the largest is above, which then ends at once.
+        share = weight * one / (weight * one + 1)
+        level = meeting_level(below, -one, self.axes, -share, weight)
         raised = self._wide(jnp.where(falling, 0, demand * share))
         return tuple(
             jnp.where(
@@ -104,28 +108,38 @@ class Max(Operator):
     def _first_largest(self, inputs: tuple[Array, ...], top: Array) -> list[Array]:
         """Return where the first of the largest terms stands: by its place along the axes, then by input."""
         shape = inputs[0].shape
-        places = jnp.zeros((), jnp.int32)
+        count = prod(shape[axis] for axis in self.axes) * len(inputs)
+        # Floats where they count so far: XLA for CPUs looks for the least of them twenty times as fast.
+        dtype = jnp.float32 if count < 2**24 else jnp.int32
+        places = jnp.zeros((), dtype)
         for axis in self.axes:
-            places = places * shape[axis] + lax.broadcasted_iota(jnp.int32, shape, axis)
+            places = places * shape[axis] + lax.broadcasted_iota(dtype, shape, axis)
         numbers = [places * len(inputs) + index for index in range(len(inputs))]
-        last = jnp.iinfo(jnp.int32).max
+        last = jnp.asarray(count, dtype)
         found = [jnp.where(x == top, n, last) for x, n in zip(inputs, numbers, strict=True)]
         least = functools.reduce(jnp.minimum, (jnp.min(each, axis=self.axes) for each in found))
         return [jnp.broadcast_to(n, shape) == self._wide(least) for n in numbers]
 
 
+def mean_of_all(inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], bound: Array) -> Array:
+    """Return the mean of z and all terms, or the bound where that is more: both are at most the level."""
+    total = z + sum(jnp.sum(x, axis=axes) for x in inputs)
+    terms = len(inputs) * prod(inputs[0].shape[axis] for axis in axes)
+    return jnp.maximum(total / (1 + terms), bound)
+
+
 def meeting_level(
-    inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], bound: Array, weight: Array | float = 1.0
+    inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], start: Array, weight: Array | float = 1.0
 ) -> Array:
     """Return the root m of ``weight (m - z) - sum max(0, x - m)``, over all inputs and along the axes.
 
-    ``bound`` is at most m.
+    ``start`` is at most m.
     """
 
-    def mean_above(m: Array | None) -> Array:
+    def mean_above(m: Array) -> Array:
         total, count = weight * z, weight * jnp.ones_like(z)
         for x in inputs:
-            more = jnp.ones_like(x) if m is None else (x > jnp.expand_dims(m, axes)).astype(x.dtype)
+            more = (x > jnp.expand_dims(m, axes)).astype(x.dtype)
             total = total + jnp.sum(more * x, axis=axes)
             count = count + jnp.sum(more, axis=axes)
         return total / count
@@ -135,5 +149,4 @@ def meeting_level(
         following = mean_above(m)
         return jnp.maximum(m, following), following > m
 
-    start = jnp.maximum(mean_above(None), bound)
     return lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))[0]

@@ -239,14 +239,31 @@ class Compilation:
         """Raise DiagnosticError if the source only says what to train towards when it is asked to."""
         self.source.check_training(self.options)
 
-    def caution(self) -> str | None:
+    def cautions(self) -> list[str]:
         """Return what to expect of training with the solver that was chosen, if it is not for such a network.
 
         Not told of a source that starts behind the problem.
         """
         if self.source.stage == "proj":
+            return []
+        problem = only(self.at("feas"), feas.ProblemOp)
+        method = self.options.method
+        found = [method.caution(levels(problem)), self._imprecise(problem) if method.outer else None]
+        return [each for each in found if each is not None]
+
+    @staticmethod
+    def _imprecise(problem: feas.ProblemOp) -> str | None:
+        """Return what to expect of operators of one's own without a response, if there are any."""
+        from pjc.runtime.projections import operator
+
+        own = {each.operator for each in problem.walk() if isinstance(each, ops.ApplyOp)}
+        named = ", ".join(sorted(name for name in own if not operator(name).precise))
+        if not named:
             return None
-        return self.options.method.caution(levels(only(self.at("feas"), feas.ProblemOp)))
+        return (
+            f"{named} answers a sweep by its projection, as pjc.operator was given no respond: what is asked "
+            "of it and is small beside its value is lost in rounding, and layers behind it may learn little"
+        )
 
     def explain(self) -> list[Explanation]:
         """Return, for each dot, the form of its copies, why, and what that costs.

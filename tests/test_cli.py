@@ -110,8 +110,8 @@ class FakeCompilation:
     def require_loss(self) -> None:
         pass
 
-    def caution(self) -> str | None:
-        return self.options.method.caution(4)
+    def cautions(self) -> list[str]:
+        return [each for each in [self.options.method.caution(4)] if each is not None]
 
     def fingerprint(self) -> str:
         return Path(self.path).read_text()

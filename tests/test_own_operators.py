@@ -320,6 +320,21 @@ def test_responses_and_gains_are_for_one_site() -> None:
     assert bridged.bridged() is bridged
 
 
+@pytest.mark.parametrize(("respond", "solver"), [(None, "sweep"), (answers, "sweep"), (None, "dr")])
+def test_training_is_warned_of_operators_without_a_response(respond: Callable | None, solver: str) -> None:
+    pjc.operator("half", "[] -> []", function=halve, projection=halved, respond=respond)
+    text = """
+input x: f32[batch, 3]
+target y: f32[batch, 2]
+param w: f32[3, 2] = he_normal
+output z = half(x @ w)
+require squared_error(z, y)
+"""
+    said = compile_text(text, Options(solver=solver, batch=4)).cautions()
+    assert len(said) == (respond is None and solver == "sweep")
+    assert all("half answers" in each and "respond" in each for each in said)
+
+
 def test_without_a_response_the_projection_answers() -> None:
     pjc.operator("half", "[] -> []", function=halve, projection=halved)
     one, x, d = REGISTERED["half"](), jnp.array([3.0]), jnp.array([1.0])

@@ -171,8 +171,7 @@ def _train_program(
         save_program(program, outputs.program)
     say_sizes(console, parts, program)
     say_uneven(console, given.data.normalize, parts.train)
-    expected = compilation.caution()
-    if expected is not None:
+    for expected in compilation.cautions():
         say(console, f"warning: {expected}", "yellow")
     if share.processes > 1:
         say(console, distributed.describe())

@@ -169,22 +169,18 @@ def multipliers(norms: Norms, value: Array, demand: Array, weight: float) -> Mul
     # t from S = t / (1 - t^2), which XLA would otherwise find twice.
     s = (weight / (1 + weight)) * ((sigma * over) * over)
     t = 2 * s / (1 + jnp.sqrt(1 + 4 * s * s))
-    return Multipliers(sigma, _apart(sigma * t))
-
-
-def _apart(value: Array) -> Array:
-    """Return the value, made by itself: joined to sums and what reads those, XLA is slower at all of it."""
-    return lax.optimization_barrier(value)
+    # By itself: joined to the sums over it XLA is slower at both.
+    return Multipliers(sigma, *lax.optimization_barrier((sigma * t,)))
 
 
 def lhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array:
     """Return the sum of the responses of all copies of a, times the gain."""
-    return a * _apart(product.lhs_sum(m.rho, a)) + product.lhs_back(m.sigma, w, a)
+    return a * product.lhs_sum(m.rho, a) + product.lhs_back(m.sigma, w, a)
 
 
 def rhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array:
     """Return the sum of the responses of all copies of w, times the gain."""
-    return w * _apart(product.rhs_sum(m.rho, w)) + product.rhs_back(m.sigma, a, w)
+    return w * product.rhs_sum(m.rho, w) + product.rhs_back(m.sigma, a, w)
 
 
 def _relative(norms: Norms, value: Array, demand: Array, weight: float) -> Relative:
@@ -253,5 +249,5 @@ def _by_search(norms: Norms, value: Array, demand: Array, weight: float) -> Arra
         jnp.where(far, 0, jnp.clip(near, 0, 1)),
     )
     _, _, w = lax.while_loop(lambda carry: carry[0] < digits + STEPS, advance, start)
-    d = larger(jnp.abs(scaled.d), jnp.finfo(w.dtype).tiny)
+    d = larger(jnp.abs(scaled.d), float(jnp.finfo(w.dtype).tiny))
     return scaled.asked * (w * (1 + w) / ((1 + 2 * w) * d))

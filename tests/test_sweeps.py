@@ -117,8 +117,20 @@ def test_the_program_of_a_sweep_is_a_source(name: str) -> None:
     assert str(again) == text
 
 
-def test_samples_that_weigh_nothing_are_not_there() -> None:
-    program, smaller = (compiled(NETWORKS["skips"], batch=size) for size in (6, 4))
+HEADS = """
+input x: f32[batch, 6, 3]
+target y: class[batch, 3]
+param w: f32[6, 3, 4] = he_normal
+param v: f32[6, 4, 3] = he_normal
+h = clip(reshape(x, (batch, 6, 1, 3)) @ w, 0, 2)
+output logits = mean(h @ v, axis = (1, 2))
+require cross_entropy(logits, y)
+"""
+
+
+@pytest.mark.parametrize("text", [NETWORKS["skips"], NETWORKS["convolution"], HEADS])
+def test_samples_that_weigh_nothing_are_not_there(text: str) -> None:
+    program, smaller = (compiled(text, batch=size) for size in (6, 4))
     params, (x, y) = program.init(0), batch_of(program)
     found, _ = program.displacement(params, x, y, sample_weight=np.array([1, 0, 1, 1, 0, 1.0]))
     expected, _ = smaller.displacement(params, x[[0, 2, 3, 5]], y[[0, 2, 3, 5]])

@@ -65,11 +65,11 @@ class Weighing:
     def mean(self, rows: Rows | None, steps: int) -> Callable[[Array], Array]:
         """Return what takes the mean of a tensor over its sites at each step, ``[steps, 1, ..]``.
 
+        The tensor has the axes of the sites; one of length 1 stands for entries that are all the same.
         Samples count as much as they weigh.
         """
 
         def of(value: Array) -> Array:
-            # An axis of one entry for all samples has the same of each.
             if rows is not None and self.weights is not None and value.shape[rows.axis] > 1:
                 weights = jnp.broadcast_to(self.of_rows(rows, value.shape), value.shape).astype(value.dtype)
                 over = self.total(_at_steps(weights, steps))

@@ -104,8 +104,9 @@ def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array])
         product: the map.
         a: its left operand.
         w: its right operand.
-        mean: returns the mean over the sites of a tensor that broadcasts against them, in a shape that
-            does so too: one number, or one for each step of a loop.
+        mean: returns the mean over the sites of a tensor that has their axes, with length 1 where it is the
+            same along one, in a shape that broadcasts against them: one number, or one for each step of a
+            loop.
     """
     dtype = jnp.result_type(a, w)
     a, w = a.astype(dtype), w.astype(dtype)
@@ -116,7 +117,10 @@ def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array])
         rows, columns = lax.optimization_barrier(
             (product.lhs_inner(one, one), product.rhs_inner(other, other))
         )
-        return rows, columns, usual(mean(jnp.sqrt(rows)), mean(jnp.sqrt(columns)))
+        # With an axis for each of the sites', by which mean tells samples and steps.
+        rank = max(rows.ndim, columns.ndim)
+        apart = (each.reshape((1,) * (rank - each.ndim) + each.shape) for each in (rows, columns))
+        return rows, columns, usual(*(mean(jnp.sqrt(each)) for each in apart))
 
     def as_they_are(found: tuple[Array, Array, Array]) -> Norms:
         return _of(*found, jnp.ones((), a.dtype))
@@ -134,8 +138,14 @@ def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array])
 
 def _of(rows: Array, columns: Array, root: Array, scale: Array) -> Norms:
     """Return the norms of which the scale was taken."""
-    over = jnp.where(root > 0, 1 / jnp.where(root > 0, root, 1), 0)
+    over = _inverse(root)
     return Norms(rows, columns, over * over, scale * root)
+
+
+def _inverse(root: Array) -> Array:
+    """Return 1 / n, 0 where n = 0, to multiply with: in a quotient XLA would square n, which may vanish."""
+    moving = root > 0
+    return jnp.where(moving, 1 / jnp.where(moving, root, 1), 0)
 
 
 def usual(one: Array, other: Array) -> Array:
@@ -157,8 +167,7 @@ def multipliers(norms: Norms, value: Array, demand: Array, weight: float) -> Mul
         demand: what is demanded of it, of its shape.
         weight: c, the weight of values relative to the mean square norm of a site.
     """
-    moving = norms.root > 0
-    over = jnp.where(moving, 1 / jnp.where(moving, norms.root, 1), 0)
+    over = _inverse(norms.root)
     farthest = weight * jnp.max(jnp.abs(demand)) * jnp.max(over) * jnp.max(over)
     sigma = lax.cond(
         farthest > SMALL[jnp.finfo(demand.dtype).bits],
@@ -185,15 +194,13 @@ def rhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array
 
 def _relative(norms: Norms, value: Array, demand: Array, weight: float) -> Relative:
     """Return what the multipliers depend on; nothing is demanded where n = 0."""
-    moving = norms.root > 0
-    # A product, not a quotient: XLA would divide by the square of the root, which may vanish.
-    over = jnp.where(moving, 1 / jnp.where(moving, norms.root, 1), 0)
+    over = _inverse(norms.root)
     finite = jnp.where(jnp.abs(value) < jnp.inf, value, 0)
     return Relative(
         weight * norms.inverse * (norms.lhs + norms.rhs),
         weight * ((finite * over) * over),
         weight * ((demand * over) * over),
-        jnp.where(moving, (1 + weight) * demand, 0),
+        jnp.where(norms.root > 0, (1 + weight) * demand, 0),
     )
 
 

@@ -55,6 +55,17 @@ def _excerpt(line: str, span: Span) -> list[str]:
     return ["    " + shown, "    " + caret]
 
 
+def printable(text: str) -> str:
+    """Return a text with its control characters as escapes, but for line ends and tabs.
+
+    Names and texts come from others' files; raw, they could move the cursor, or rename the window.
+    """
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 class PjcError(Exception):
     """A mistake of whoever calls pjc; its text is a sentence that says what was found and what to do.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pjc.diagnostics import CommandError
 from pjc.fields import Number, Switch, Text, nearest, option
 from pjc.interrupts import interrupts_wait
-from pjc.runtime.data.errors import reason
+from pjc.reading import reason
 
 if TYPE_CHECKING:
     from rich.console import Console

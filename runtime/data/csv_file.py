@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.reading import reason
+
 from .dataset import MAX_BYTES, Dataset, from_arrays
-from .errors import DataError, reason, require_file
+from .errors import DataError, require_file
 
 _MAX_TEXT = MAX_BYTES // 4
 """The longest file read, in bytes: text such as "0," grows fourfold in memory."""

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.reading import reason
+
 from .dataset import Dataset, check_size, from_arrays
-from .errors import DataError, reason, require_file
+from .errors import DataError, require_file
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _DEFLATE_RATIO = 1100

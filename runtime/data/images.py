@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.reading import reason
+
 from .dataset import Dataset, check_size
-from .errors import DataError, reason
+from .errors import DataError
 from .rows import mapped
 
 if TYPE_CHECKING:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.reading import reason
+
 from .dataset import Dataset, check_size, from_arrays, require_finite
-from .errors import DataError, reason, require_file
+from .errors import DataError, require_file
 from .npz import read_header
 from .rows import Rows, mapped
 

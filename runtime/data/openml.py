@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from pjc.reading import reason
+
 from .csv_file import typed_targets
 from .dataset import Dataset, from_arrays
-from .errors import DataError, reason
+from .errors import DataError
 
 
 def load_openml(spec: str, target: str | None = None) -> Dataset:

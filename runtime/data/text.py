@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.reading import reason
+
 from .dataset import MAX_BYTES, Dataset
-from .errors import DataError, reason, require_file
+from .errors import DataError, require_file
 from .fitting import Spec, element_type, is_integer
 from .rows import Rows
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
-from pjc.runtime.data.errors import reason
+from pjc.reading import reason
 from pjc.runtime.data.parts import STANDARD
 
 if TYPE_CHECKING:

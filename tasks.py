@@ -40,6 +40,7 @@ TASKS = {
         "write the generated pages anew, and check all pages",
         ("docs/reference.py", "docs/dumps.py", "tests/onnx_nodes.py", "-m pytest tests/test_docs.py"),
     ),
+    "fuzz": Task("give pjc mutants of every format that it reads (--help: which)", ("tests/fuzz_files.py",)),
     "benchmark": Task("time an iteration (--help: of what)", ("benchmarks/iterations.py",)),
 }
 

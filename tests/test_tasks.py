@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
-NAMES = ("test", "test-all", "lint", "types", "docs", "benchmark")
+NAMES = ("test", "test-all", "lint", "types", "docs", "fuzz", "benchmark")
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def _train_program(
             params = share.local(share.everywhere(params))
         score = shown(evaluate(program, params, parts.test, share), measures.metric)
         say(console, f"test {measures.metric}: {score}", "bold")
-    return 130 if stopped else 0
+    return interrupt.code if stopped else 0
 
 
 def _require_same(given: Arguments, compilation: Compilation, settings: Settings) -> None:
@@ -242,6 +242,7 @@ class _Listener(Listener):
             self.files.save(result)
 
     def should_stop(self) -> bool:
+        self.stopper.begin()
         return self.stopper()
 
     def revise(self, result: Result) -> Revision | None:

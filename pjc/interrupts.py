@@ -8,8 +8,10 @@ KeyboardInterrupt, and ends the process itself where that has not helped soon.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +24,8 @@ REPEAT = 0.5
 """Seconds within which a second signal is the first one again: ``timeout`` sends its signal twice."""
 STOPPING = "\nstopping after this batch; Ctrl-C again aborts\n"
 """What is said of the first signal while a network trains."""
-_NUDGES = 3
-"""How often the main thread is made to raise KeyboardInterrupt before the process is ended without it."""
-_PATIENCE = 1.0
-"""Seconds that it has each time."""
+_PATIENCE = (0.3, 0.7, 1.5)
+"""Seconds that the main thread has each time that it is made to raise Interrupted; then the process ends."""
 
 Ask = Callable[[int], bool]
 """Takes a signal: returns whether it did, so that the command goes on."""
@@ -44,13 +44,18 @@ class Watch:
     def __init__(self) -> None:
         self.ending: int | None = None
         self.takers: list[Ask] = []
+        self._taken: float | None = None
         self.temporary: set[str] = set()
 
     def decide(self, number: int) -> bool:
         """Return whether a signal ends the command: unless what runs now takes it."""
         if self.ending is None:
+            now = time.monotonic()
+            if self._taken is not None and now - self._taken < REPEAT:
+                return False
             with suppress(IndexError):
                 if self.takers[-1](number):
+                    self._taken = now
                     return False
             self.ending = number
         return True
@@ -83,6 +88,9 @@ class _ProcessWatch(Watch):
 
     def begin(self) -> None:
         signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        # The first to be registered is the last to run: then the interpreter forgets its handlers.
+        atexit.register(_ignore)
+        sys.unraisablehook = _unraisable(sys.unraisablehook)
         threading.Thread(target=self._listen, daemon=True, name="signals").start()
 
     def handle(self, number: int, _: FrameType | None) -> None:
@@ -99,10 +107,10 @@ class _ProcessWatch(Watch):
             pass
         if self.done.is_set():
             self._end()
-        for _ in range(_NUDGES):
+        for seconds in _PATIENCE:
             # To this thread, whatever it waits for; a signal of the process may reach another one.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            if self.done.wait(_PATIENCE):
+            if self.done.wait(seconds):
                 return
         self._end()
 
@@ -173,23 +181,24 @@ def temporary(path: str) -> Iterator[None]:
         files.discard(path)
 
 
-class Repeats:
-    """Tells the signals of a person who asks once more from those that are one signal sent twice."""
-
-    def __init__(self) -> None:
-        self._first: float | None = None
-
-    def __call__(self) -> bool:
-        """Return whether a signal that has come now is another one than the first."""
-        if self._first is None:
-            self._first = time.monotonic()
-            return False
-        return time.monotonic() - self._first >= REPEAT
-
-
 def exit_code(number: int) -> int:
     """Return the exit code of what a signal ended, as shells have it."""
     return 128 + int(number)
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _unraisable(before: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return a hook that says nothing of an Interrupted that a finalizer lost: it is raised again."""
+
+    def hook(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Interrupted):
+            before(unraisable)
+
+    return hook
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:

@@ -25,7 +25,7 @@ from pjc.commands.training.arguments import Arguments, DataArguments, check_argu
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
 from pjc.commands.training.hold import Holder, holding
 from pjc.commands.training.view import Interrupt, Stopper, View, say_end, say_sizes, say_uneven, shown
-from pjc.diagnostics import CommandError
+from pjc.diagnostics import CommandError, PjcError
 from pjc.runtime.data.sources import help_lines
 from pjc.runtime.listener import Listener, Revision
 
@@ -86,7 +86,7 @@ def _run_worker(given: Arguments) -> int:
     from pjc.runtime import supervisor
 
     supervisor.ignore_signals()
-    with supervisor.Orders() as orders:
+    with supervisor.Orders(begun=False) as orders:
         from pjc.runtime import distributed
 
         try:
@@ -119,11 +119,12 @@ def _worker_failed(error: Exception, heartbeat: int) -> int:
     """Say what went wrong in one of several processes, unless another one is gone; return the exit code."""
     from pjc.runtime import distributed, supervisor
 
-    if distributed.is_lost_peer(error):
-        # JAX's runtime ends this process, and tells which one is gone, once that has missed its heartbeats.
+    lost = distributed.is_lost_peer(error)
+    if lost or not isinstance(error, PjcError):
+        # JAX's runtime ends this process, and tells which one is gone, once that has missed its heartbeats;
+        # so it is no mistake in pjc, whatever the loss made of itself.
         time.sleep(heartbeat + 10)
-        return supervisor.LOST_PEER
-    return report(error)
+    return supervisor.LOST_PEER if lost else report(error)
 
 
 def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = None) -> int:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from pjc.commands.shared import say
-from pjc.interrupts import STOPPING, Repeats, exit_code, taking
+from pjc.interrupts import STOPPING, exit_code, taking
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,7 +139,6 @@ class Interrupt:
         self.asked = False
         self.code = exit_code(signal.SIGINT)
         self.begun = False
-        self._another = Repeats()
         self._taking = taking(self._take)
 
     def begin(self) -> None:
@@ -157,10 +156,9 @@ class Interrupt:
         self._taking.__exit__(None, None, None)
 
     def _take(self, number: int) -> bool:
-        if not self.begun or self._another():
+        if not self.begun or self.asked:
             return False
-        if not self.asked:
-            self.asked = True
-            self.code = exit_code(number)
-            sys.stderr.write(STOPPING)
+        self.asked = True
+        self.code = exit_code(number)
+        sys.stderr.write(STOPPING)
         return True

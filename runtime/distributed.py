@@ -24,32 +24,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib._jax
 import numpy as np
 from jax._src import xla_bridge
 from jax._src.distributed import global_state
+from jax._src.lib import _jax  # type: ignore[attr-defined]
 from jax.experimental import multihost_utils
 from jax.extend.backend import register_backend_factory
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
-from pjc.diagnostics import PjcError
 from pjc.dialects.axes import MESH_AXES, SAMPLE
 from pjc.runtime import rendezvous
 from pjc.runtime.mesh import make_mesh
+from pjc.runtime.rendezvous import DistributedError as DistributedError
 
 HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as dead."""
-_START_TIMEOUT = 25
-"""Seconds that processes wait for each other which were started by hand, with an address."""
 _CLUSTER_TIMEOUT = 300
 """Seconds that they wait where a cluster starts them, perhaps one after another."""
 _STOP_TIMEOUT = 60
-
-
-class DistributedError(PjcError):
-    """Processes that cannot work together; the text says why and what to do."""
 
 
 def start(
@@ -70,7 +64,7 @@ def start(
     Raises:
         DistributedError: if no cluster is known and nothing is given, or the others cannot be reached.
     """
-    deadline = time.monotonic() + _START_TIMEOUT
+    deadline = time.monotonic() + rendezvous.START_TIMEOUT
     if coordinator is not None:
         rendezvous.check(coordinator, process == 0, deadline)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -96,19 +90,9 @@ def start(
             "give --coordinator HOST:PORT, --processes N and --process I"
         ) from None
     except RuntimeError as error:
-        raise DistributedError(_not_found(coordinator, processes, error)) from None
+        text = " ".join(str(error).split())[:200]
+        raise DistributedError(f"{rendezvous.not_found(coordinator, processes)} ({text})") from None
     _quiet()
-
-
-def _not_found(coordinator: str | None, processes: int | None, error: RuntimeError) -> str:
-    """Return what is said where not all processes came together."""
-    if coordinator is None or processes is None:
-        return f"the processes did not find each other: {' '.join(str(error).split())[:200]}"
-    return (
-        f"the {processes} processes did not find each other at {coordinator} within {_START_TIMEOUT} s: "
-        f"each is started once, --process 0 to {processes - 1}, at about the same time, with the same "
-        "--coordinator and --processes"
-    )
 
 
 def _stay_on_loopback() -> None:
@@ -118,7 +102,7 @@ def _stay_on_loopback() -> None:
 
     def make() -> Any:
         # JAX has no option for where Gloo listens: by itself it takes the address of the host's name.
-        collectives = jaxlib._jax.make_gloo_tcp_collectives(client, hostname="127.0.0.1")
+        collectives = _jax.make_gloo_tcp_collectives(client, hostname="127.0.0.1")
         return xla_bridge.make_cpu_client(collectives)
 
     register_backend_factory("cpu", make, priority=0, fail_quietly=False)
@@ -129,7 +113,8 @@ def _require_count(deadline: float) -> None:
 
     Those that came are as many as process 0 was told, but a process may have been told of more.
     """
-    told, client = global_state, global_state.client
+    told = global_state
+    client: Any = told.client
     client.key_value_set(f"pjc/processes/{told.process_id}", str(told.num_processes))
     for other in range(told.num_processes):
         theirs = client.blocking_key_value_get(f"pjc/processes/{other}", 1000 * rendezvous.left(deadline))

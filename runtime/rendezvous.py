@@ -17,12 +17,16 @@ _PAUSE = 0.2
 """Seconds from one try to connect to the next."""
 
 
-class RendezvousError(PjcError):
-    """An address at which processes cannot meet; the text names it and says why."""
+START_TIMEOUT = 15
+"""Seconds that processes wait for each other which were started by hand, with an address."""
+
+
+class DistributedError(PjcError):
+    """Processes that cannot work together; the text says why and what to do."""
 
 
 def check(coordinator: str, listens: bool, deadline: float) -> None:
-    """Raise RendezvousError if processes cannot meet at ``coordinator``, as ``HOST:PORT``.
+    """Raise DistributedError if processes cannot meet at ``coordinator``, as ``HOST:PORT``.
 
     Args:
         coordinator: the address of process 0.
@@ -35,7 +39,7 @@ def check(coordinator: str, listens: bool, deadline: float) -> None:
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise RendezvousError(
+        raise DistributedError(
             f"--coordinator {coordinator}: {host} is no known host: {reason(error)}"
         ) from None
     if not listens:
@@ -46,6 +50,17 @@ def split(coordinator: str) -> tuple[str, int]:
     """Return the host and the port of an address."""
     host, _, port = coordinator.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def not_found(coordinator: str | None, processes: int | None) -> str:
+    """Return what is said where not all processes came together."""
+    if coordinator is None or processes is None:
+        return "the processes of the cluster did not find each other"
+    return (
+        f"the {processes} processes did not find each other at {coordinator} within {START_TIMEOUT} s: each "
+        f"is started once, with --process 0 to {processes - 1}, at about the same time, all with the same "
+        "--coordinator and --processes"
+    )
 
 
 def loopback(coordinator: str | None) -> str | None:
@@ -64,7 +79,7 @@ def left(deadline: float) -> int:
 
 
 def _require_free(coordinator: str, local: bool) -> None:
-    """Raise RendezvousError if process 0 cannot listen at its port."""
+    """Raise DistributedError if process 0 cannot listen at its port."""
     host, port = split(coordinator)
     every = "::" if socket.has_dualstack_ipv6() else ""
     where = host if local else every
@@ -76,14 +91,14 @@ def _require_free(coordinator: str, local: bool) -> None:
             tried.bind((where, port))
             tried.listen(1)
         except OSError as error:
-            raise RendezvousError(
+            raise DistributedError(
                 f"process 0 cannot listen at {coordinator}: {reason(error)}; "
                 "name another port with --coordinator, in all processes"
             ) from None
 
 
 def _wait_for(coordinator: str, deadline: float) -> None:
-    """Wait until process 0 listens; raise RendezvousError if it has not at the deadline."""
+    """Wait until process 0 listens; raise DistributedError if it has not at the deadline."""
     began = time.monotonic()
     why = ""
     while (rest := deadline - time.monotonic()) > 0:
@@ -93,7 +108,7 @@ def _wait_for(coordinator: str, deadline: float) -> None:
         except OSError as error:
             why = reason(error)
         time.sleep(_PAUSE)
-    raise RendezvousError(
+    raise DistributedError(
         f"no process 0 answers at {coordinator} within {time.monotonic() - began:.0f} s ({why}); start it, "
         "and see that --coordinator names its host and port"
     )

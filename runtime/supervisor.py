@@ -103,44 +103,49 @@ def end_worker(code: int) -> NoReturn:
     os._exit(code)
 
 
-def supervise(command: Sequence[str], resume: str, stderr: TextIO | None = None) -> int:
+def supervise(command: Sequence[str], resume: str, missing: str = "", stderr: TextIO | None = None) -> int:
     """Run a worker and return its exit code; ``resume`` says how to go on after a failure.
+
+    ``missing`` is said where JAX's runtime ends the worker before the processes have found each other.
 
     ``command`` is that of the worker, with the arguments of this process.
     """
     out = sys.stderr if stderr is None else stderr
-    worker = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, _WORKER: str(os.getpid())},
-        start_new_session=True,
-    )
-    assert worker.stdin is not None and worker.stderr is not None
-    orders = worker.stdin.fileno()
+    given, orders = os.pipe()
     asked: list[int] = []
+    workers: list[subprocess.Popen[bytes]] = []
 
     def ask(number: int) -> bool:
         asked.append(number)
         if len(asked) == 1:
             # Not through files of Python's, which a signal may find in use.
             os.write(2, interrupts.STOPPING.encode())
-        else:
-            _kill_later(worker)
+        elif workers:
+            _kill_later(workers[0])
         with suppress(OSError):  # it has ended
             os.write(orders, _STOP)
         return True
 
     said = Speech(out)
-    with interrupts.taking(ask):
-        for line in worker.stderr:
-            said.hear(line.decode(errors="replace"))
+    with interrupts.taking(ask):  # before there is a worker: what is asked early waits in the pipe
+        worker = subprocess.Popen(
+            command,
+            stdin=given,
+            stderr=subprocess.PIPE,
+            env={**os.environ, _WORKER: str(os.getpid())},
+            start_new_session=True,
+        )
+        workers.append(worker)
+        os.close(given)
+        assert worker.stderr is not None
+        with worker.stderr as heard:
+            for line in heard:
+                said.hear(line.decode(errors="replace"))
         code = worker.wait()
-    worker.stdin.close()
-    worker.stderr.close()
+    os.close(orders)
     if asked and code in (STOPPED, -signal.SIGKILL):
         return interrupts.exit_code(asked[0])
-    return said.verdict(code, resume)
+    return said.verdict(code, resume, missing)
 
 
 def _kill_later(worker: subprocess.Popen[bytes]) -> None:
@@ -173,12 +178,15 @@ class Speech:
         self.out.write(label + line)
         self.out.flush()
 
-    def verdict(self, code: int, resume: str) -> int:
+    def verdict(self, code: int, resume: str, missing: str = "") -> int:
         """Say what the worker died of, if it did, and return the exit code for the supervisor."""
         lost = code == LOST_PEER or (code == -signal.SIGABRT and bool(self.kept))
         if not lost:
             for line in self.kept:
                 self._pass(line)
+        if lost and missing and self.index is None:
+            self._say(missing)
+            return 1
         if lost:
             of = "" if self.count is None else f" of {self.count}"
             lost_one = self.lost_process()

@@ -72,11 +72,14 @@ def main(arguments: Sequence[str]) -> int:
     if not given.several.distributed:
         return run(given)
     if not supervisor.is_worker():
+        from pjc.runtime.rendezvous import not_found
+
         # The worker finds modules as this process does: in the current directory only if this one does.
         here = [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
         return supervisor.supervise(
             [sys.executable, *here, "-m", "pjc.cli", "train", *arguments],
             "start all processes again, with --resume once there is a checkpoint, to go on from it",
+            not_found(given.several.coordinator, given.several.processes),
         )
     return _run_worker(given)
 

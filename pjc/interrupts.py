@@ -16,8 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False  # typing's own takes longer to import than all of this
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 REPEAT = 0.5
@@ -83,6 +86,7 @@ class _ProcessWatch(Watch):
     def __init__(self) -> None:
         super().__init__()
         self.done = threading.Event()
+        self._due = False
         self._out, self._in = os.pipe()
         os.set_blocking(self._in, False)
 
@@ -95,7 +99,8 @@ class _ProcessWatch(Watch):
 
     def handle(self, number: int, _: FrameType | None) -> None:
         """Raise, in the main thread, what the thread has decided."""
-        if self.ending is not None and not self.done.is_set():
+        due, self._due = self._due, False
+        if due and not self.done.is_set():
             raise Interrupted
 
     def finish(self) -> None:
@@ -108,6 +113,7 @@ class _ProcessWatch(Watch):
         if self.done.is_set():
             self._end()
         for seconds in _PATIENCE:
+            self._due = True
             # To this thread, whatever it waits for; a signal of the process may reach another one.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             if self.done.wait(seconds):

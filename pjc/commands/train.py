@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _TRAIN_EXAMPLES = """
 The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
-the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
+the batch and writes what there is (exit code 130; SIGTERM: 143); a second one aborts. --resume goes on from
 there, or from the last checkpoint of a run that was killed, to the same numbers as a run that was
 never stopped. --distributed is explained in docs/parallel.md.
 

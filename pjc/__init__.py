@@ -4,11 +4,13 @@
 reads one back. Names are imported when first used, so that ``import pjc`` costs nothing.
 """
 
+import os
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing's own takes longer to import than the command line to hear of signals
 if TYPE_CHECKING:
+    from typing import Any
+
     from pjc.api import compile, load
     from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError
     from pjc.driver import compile_file
@@ -43,12 +45,15 @@ _HOMES = {
 }
 
 # In a checkout the sibling packages stand beside this folder, in a wheel inside it.
-_root = Path(__file__).resolve().parent.parent
-if not (Path(__file__).parent / "dialects").is_dir() and (_root / "pyproject.toml").is_file():
-    __path__.append(str(_root))
+_here = os.path.dirname(os.path.realpath(__file__))
+_root = os.path.dirname(_here)
+if not os.path.isdir(os.path.join(_here, "dialects")) and os.path.isfile(
+    os.path.join(_root, "pyproject.toml")
+):
+    __path__.append(_root)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'pjc' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

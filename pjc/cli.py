@@ -1,6 +1,7 @@
 """The command line: ``pjc MODEL``, ``pjc train``, ``pjc export``, ``pjc opt``, ``pjc check-operator``.
 
-Nothing heavy is imported until a command needs it, so that ``pjc --help`` answers at once.
+Nothing heavy is imported until a command needs it, so that ``pjc --help`` answers at once; and nothing but
+what handles signals before they are handled, so that Ctrl-C is heard from the first moment.
 """
 
 from __future__ import annotations
@@ -8,33 +9,64 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
+from contextlib import suppress
 
-from pjc.commands import COMMANDS
-from pjc.commands.failures import fail, report
-from pjc.diagnostics import CommandError
-from pjc.fields import nearest
+from pjc.interrupts import Watch, watched
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``pjc`` with the arguments ``argv`` (by default the process's) and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run ``pjc`` with the arguments ``argv`` (by default the process's) and return its exit code.
+
+    Without ``argv`` the process is taken to do nothing else: see :func:`pjc.interrupts.watched`.
+    """
+    watch = Watch()
+    try:
+        with watched(process=argv is None) as watch:
+            code = _run(list(sys.argv[1:] if argv is None else argv), watch)
+    except KeyboardInterrupt:  # so early or late that it came between the two
+        code = _interrupted(watch)
+    if argv is None and watch.ending is not None:
+        # Nothing is left to be done, and libraries may wait at exit for what was interrupted.
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: list[str], watch: Watch) -> int:
+    """Run a command and report what becomes of it."""
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
-        return code
+        # Whoever caught the exception of an interrupt, the command was interrupted.
+        return code if watch.ending is None else _interrupted(watch)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        return fail("interrupted", 130)
+        return _interrupted(watch)
     except Exception as error:
+        if watch.ending is not None:  # it was raised in a callback of others, who made this of it
+            return _interrupted(watch)
+        from pjc.commands.failures import report
+
         return report(error)
 
 
+def _interrupted(watch: Watch) -> int:
+    """Say that the command was interrupted, and return the exit code."""
+    watch.finish()
+    from pjc.commands.failures import fail
+
+    return fail(watch.sentence(), watch.code())
+
+
 def _dispatch(arguments: list[str]) -> int:
+    from importlib import import_module
+
+    from pjc.commands import COMMANDS
+
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     if command is None and arguments and not arguments[0].startswith("-"):
         _refuse_misspelt_command(arguments[0])
@@ -44,6 +76,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _refuse_misspelt_command(word: str) -> None:
     """Raise CommandError if ``word`` is no file and close to the name of a command."""
+    from pathlib import Path
+
+    from pjc.commands import COMMANDS
+    from pjc.diagnostics import CommandError
+    from pjc.fields import nearest
+
     near = nearest(word, COMMANDS)
     if near and not Path(word).exists():
         raise CommandError(f"there is no file {word!r}; did you mean the command {near!r}?")

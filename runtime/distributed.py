@@ -11,10 +11,11 @@ What happens when a process dies is the business of :mod:`pjc.runtime.supervisor
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
+import re
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,23 +25,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src import xla_bridge
+from jax._src.distributed import global_state
+from jax._src.lib import _jax  # type: ignore[attr-defined]
 from jax.experimental import multihost_utils
+from jax.extend.backend import register_backend_factory
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
-from pjc.diagnostics import PjcError
 from pjc.dialects.axes import MESH_AXES, SAMPLE
+from pjc.runtime import rendezvous
 from pjc.runtime.mesh import make_mesh
+from pjc.runtime.rendezvous import DistributedError as DistributedError
 
 HEARTBEAT = 30
 """Seconds without a sign of life after which a process counts as dead."""
-_START_TIMEOUT = 300
+_CLUSTER_TIMEOUT = 300
+"""Seconds that they wait where a cluster starts them, perhaps one after another."""
 _STOP_TIMEOUT = 60
-
-
-class DistributedError(PjcError):
-    """Processes that cannot work together; the text says why and what to do."""
 
 
 def start(
@@ -61,6 +64,9 @@ def start(
     Raises:
         DistributedError: if no cluster is known and nothing is given, or the others cannot be reached.
     """
+    deadline = time.monotonic() + rendezvous.START_TIMEOUT
+    if coordinator is not None:
+        rendezvous.check(coordinator, process == 0, deadline)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # It would take SIGTERM for itself, which is ours to stop with.
     jax.config.update("jax_enable_preemption_service", False)
@@ -69,21 +75,55 @@ def start(
             coordinator,
             processes,
             process,
-            coordinator_bind_address=_loopback(coordinator),
-            initialization_timeout=_START_TIMEOUT,
+            coordinator_bind_address=rendezvous.loopback(coordinator),
+            initialization_timeout=_CLUSTER_TIMEOUT if coordinator is None else rendezvous.left(deadline),
             heartbeat_timeout_seconds=heartbeat,
             shutdown_timeout_seconds=_STOP_TIMEOUT,
         )
+        if rendezvous.loopback(global_state.coordinator_address):
+            _stay_on_loopback()
+        if coordinator is not None:
+            _require_count(deadline)
     except (ValueError, TypeError) as error:
         raise DistributedError(
             f"no cluster was found that says how many processes there are ({str(error).rstrip('.')}); "
             "give --coordinator HOST:PORT, --processes N and --process I"
         ) from None
     except RuntimeError as error:
-        where = f" at {coordinator}" if coordinator else ""
         text = " ".join(str(error).split())[:200]
-        raise DistributedError(f"the processes did not find each other{where}: {text}") from None
+        raise DistributedError(f"{rendezvous.not_found(coordinator, processes)} ({text})") from None
     _quiet()
+
+
+def _stay_on_loopback() -> None:
+    """Let collectives listen on the loopback interface alone, as the coordinator does."""
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+    client = global_state.client
+
+    def make() -> Any:
+        # JAX has no option for where Gloo listens: by itself it takes the address of the host's name.
+        collectives = _jax.make_gloo_tcp_collectives(client, hostname="127.0.0.1")
+        return xla_bridge.make_cpu_client(collectives)
+
+    register_backend_factory("cpu", make, priority=0, fail_quietly=False)
+
+
+def _require_count(deadline: float) -> None:
+    """Raise DistributedError unless all processes were told the same number of them.
+
+    Those that came are as many as process 0 was told, but a process may have been told of more.
+    """
+    told = global_state
+    client: Any = told.client
+    client.key_value_set(f"pjc/processes/{told.process_id}", str(told.num_processes))
+    for other in range(told.num_processes):
+        theirs = client.blocking_key_value_get(f"pjc/processes/{other}", 1000 * rendezvous.left(deadline))
+        if int(theirs) != told.num_processes:
+            raise DistributedError(
+                f"process {other} was started with --processes {theirs} and process {told.process_id} with "
+                f"--processes {told.num_processes}, both with --coordinator {told.coordinator_address}; "
+                "all take the same number"
+            )
 
 
 def stop() -> None:
@@ -106,12 +146,22 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
+_LOST = re.compile(
+    r"gloo|nccl|coordination.?service|PollForError|heartbeat|barrier|socket closed"
+    r"|connection (reset|refused|closed)|broken pipe|\b(UNAVAILABLE|DEADLINE_EXCEEDED)\b",
+    re.IGNORECASE,
+)
+"""What JAX's runtime, Gloo, NCCL and gRPC say where a process is gone."""
+
+
 def is_lost_peer(error: BaseException) -> bool:
-    """Return whether an error of JAX's tells that a collective failed because a process is gone."""
-    text = str(error)
-    return isinstance(error, jax.errors.JaxRuntimeError) and any(
-        word in text for word in ("Gloo", "gloo", "NCCL", "coordination service", "PollForError")
-    )
+    """Return whether an error tells that a process is gone: itself, or one that it was made of."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        current = current.__cause__ or current.__context__
+    return any(_LOST.search(str(each)) for each in seen if not isinstance(each, DistributedError))
 
 
 def sample_mesh() -> Mesh:
@@ -248,16 +298,6 @@ class MeshShare(Share):
 
 
 ALONE = Share()
-
-
-def _loopback(coordinator: str | None) -> str | None:
-    """Return where process 0 listens: only on the loopback interface if that is all that is asked for."""
-    host = (coordinator or "").rpartition(":")[0].strip("[]")
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return None
-    return coordinator if local else None
 
 
 def _quiet() -> None:

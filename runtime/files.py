@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from pjc import interrupts
 from pjc.diagnostics import PjcError
 
 
@@ -44,7 +45,8 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        write(temporary)
+        with interrupts.temporary(name):
+            write(temporary)
         _flush(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)

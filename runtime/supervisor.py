@@ -24,12 +24,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
 
+from pjc import interrupts
+
 _WORKER = "PJC_WORKER"
 """The environment variable that tells a worker from a supervisor."""
 _IDENTITY = "\x1epjc worker "
 """What the line on stderr begins with by which the worker says which process it is."""
 _STOP = b"s"
 STOPPED = 130
+_PATIENCE = 3.0
+"""Seconds that a worker has to end after it was told to give up."""
 LOST_PEER = 75
 """The exit code of a worker whose collective failed, and that was not told which process is gone."""
 
@@ -53,11 +57,17 @@ class Orders:
     """What the supervisor tells the worker: calling it says whether to stop.
 
     ``on_stop`` is called once, at the first order. At the second one, and where the supervisor is gone, the
-    process ends at once.
+    process ends at once; at the first one already until training has ``begun``.
     """
 
     on_stop: Callable[[], None] = lambda: None
     asked: bool = False
+    begun: bool = True
+    code = STOPPED
+
+    def begin(self) -> None:
+        """From now on there is something to keep."""
+        self.begun = True
 
     def __call__(self) -> bool:
         return self.asked
@@ -72,7 +82,8 @@ class Orders:
     def _listen(self) -> None:
         # Not through sys.stdin, for whose lock Python would wait at its end.
         while os.read(0, 1):
-            if self.asked:
+            if self.asked or not self.begun:
+                self.asked = True
                 break
             self.asked = True
             self.on_stop()
@@ -92,44 +103,56 @@ def end_worker(code: int) -> NoReturn:
     os._exit(code)
 
 
-def supervise(command: Sequence[str], resume: str, stderr: TextIO | None = None) -> int:
+def supervise(command: Sequence[str], resume: str, missing: str = "", stderr: TextIO | None = None) -> int:
     """Run a worker and return its exit code; ``resume`` says how to go on after a failure.
+
+    ``missing`` is said where JAX's runtime ends the worker before the processes have found each other.
 
     ``command`` is that of the worker, with the arguments of this process.
     """
     out = sys.stderr if stderr is None else stderr
-    worker = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, _WORKER: str(os.getpid())},
-        start_new_session=True,
-    )
-    assert worker.stdin is not None and worker.stderr is not None
-    orders = worker.stdin.fileno()
-    asked = 0
+    given, orders = os.pipe()
+    asked: list[int] = []
+    workers: list[subprocess.Popen[bytes]] = []
 
-    def ask(*_: object) -> None:
-        # Not through files of Python's, which a signal may find in use.
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            os.write(2, b"\nstopping after this batch; Ctrl-C again aborts\n")
+    def ask(number: int) -> bool:
+        asked.append(number)
+        if len(asked) == 1:
+            # Not through files of Python's, which a signal may find in use.
+            os.write(2, interrupts.STOPPING.encode())
+        elif workers:
+            _kill_later(workers[0])
         with suppress(OSError):  # it has ended
             os.write(orders, _STOP)
+        return True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     said = Speech(out)
-    try:
-        for line in worker.stderr:
-            said.hear(line.decode(errors="replace"))
+    with interrupts.taking(ask):  # before there is a worker: what is asked early waits in the pipe
+        worker = subprocess.Popen(
+            command,
+            stdin=given,
+            stderr=subprocess.PIPE,
+            env={**os.environ, _WORKER: str(os.getpid())},
+            start_new_session=True,
+        )
+        workers.append(worker)
+        os.close(given)
+        assert worker.stderr is not None
+        with worker.stderr as heard:
+            for line in heard:
+                said.hear(line.decode(errors="replace"))
         code = worker.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        worker.stdin.close()
-        worker.stderr.close()
-    return said.verdict(code, resume)
+    os.close(orders)
+    if asked and code in (STOPPED, -signal.SIGKILL):
+        return interrupts.exit_code(asked[0])
+    return said.verdict(code, resume, missing)
+
+
+def _kill_later(worker: subprocess.Popen[bytes]) -> None:
+    """Kill a worker that does not end by itself, for its threads may not get to run."""
+    timer = threading.Timer(_PATIENCE, worker.kill)
+    timer.daemon = True
+    timer.start()
 
 
 @dataclass
@@ -155,12 +178,15 @@ class Speech:
         self.out.write(label + line)
         self.out.flush()
 
-    def verdict(self, code: int, resume: str) -> int:
+    def verdict(self, code: int, resume: str, missing: str = "") -> int:
         """Say what the worker died of, if it did, and return the exit code for the supervisor."""
         lost = code == LOST_PEER or (code == -signal.SIGABRT and bool(self.kept))
         if not lost:
             for line in self.kept:
                 self._pass(line)
+        if lost and missing and self.index is None:
+            self._say(missing)
+            return 1
         if lost:
             of = "" if self.count is None else f" of {self.count}"
             lost_one = self.lost_process()

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from test_train import Means, parts, same
 
 from pjc import cli
+from pjc.runtime import rendezvous
 from pjc.runtime.distributed import DistributedError, MeshShare, is_lost_peer, sample_mesh
 from pjc.runtime.files import remove_leftovers, replace_file
 from pjc.runtime.history import Checkpoint, Result, read_checkpoint, write_checkpoint
@@ -111,7 +112,7 @@ class Processes:
         for each in self.processes:
             each.kill()
         for each in self.processes:
-            each.wait(10)
+            each.wait(LIMIT)
 
     def said(self) -> str:
         return "\n".join(log.read_text() for log in self.logs)
@@ -175,7 +176,7 @@ def test_a_dead_process_ends_the_other_with_a_sentence(tmp_path: Path, victim: i
         (worker,) = Path(f"/proc/{supervisor_id}/task/{supervisor_id}/children").read_text().split()
         os.kill(int(worker), signal.SIGSTOP)
     try:
-        assert run.processes[1 - victim].wait(60) == 1
+        assert run.processes[1 - victim].wait(LIMIT) == 1
     finally:
         run.kill()
         if how == "frozen":
@@ -419,9 +420,10 @@ def test_what_a_worker_says_is_passed_on() -> None:
 
 
 WORKER = """
-import sys, time
+import signal, sys, time
 from pjc.runtime import supervisor
 if not supervisor.is_worker():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what comes once the worker has ended
     sys.exit(supervisor.supervise([sys.executable, *sys.argv], "go on"))
 supervisor.ignore_signals()
 with supervisor.Orders() as stop:
@@ -433,13 +435,13 @@ with supervisor.Orders() as stop:
 """
 
 
-@pytest.mark.parametrize(("kind", "signals", "code"), [("willing", 1, 0), ("stubborn", 2, 130)])
+@pytest.mark.parametrize(("kind", "signals", "code"), [("willing", 1, 0), ("stubborn", 2, 143)])
 def test_orders_reach_the_worker(tmp_path: Path, kind: str, signals: int, code: int) -> None:
     process = _started(tmp_path, kind)
-    for _ in range(signals):
+    process.send_signal(signal.SIGTERM)
+    while signals > 1 and process.poll() is None:  # the first again, until it counts as another one
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=LIMIT)
     assert process.returncode == code and err.count("stopping after this batch") == 1
     assert ("wrote" in out) == (kind == "willing")
 
@@ -447,7 +449,7 @@ def test_orders_reach_the_worker(tmp_path: Path, kind: str, signals: int, code: 
 def test_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
     process = _started(tmp_path, "stubborn")
     process.kill()
-    assert process.communicate(timeout=30)[0] == ""  # until the worker has closed it, too
+    assert process.communicate(timeout=LIMIT)[0] == ""  # until the worker has closed it, too
 
 
 def _started(folder: Path, kind: str) -> subprocess.Popen[str]:
@@ -467,7 +469,133 @@ def _started(folder: Path, kind: str) -> subprocess.Popen[str]:
 def test_errors_of_a_lost_peer() -> None:
     assert is_lost_peer(jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection closed"))
     assert not is_lost_peer(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"))
-    assert not is_lost_peer(ValueError("Gloo"))
+    assert not is_lost_peer(ValueError("the gap is nan"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INTERNAL: Gloo context initialization failed: connection closed by peer",
+        "NCCL operation ncclAllReduce failed: unhandled system error",
+        "UNAVAILABLE: Socket closed",
+        "Barrier timed out. Id: sync_global_devices:start::0",
+        "[Errno 104] Connection reset by peer",
+    ],
+)
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, OSError, jax.errors.JaxRuntimeError])
+def test_a_lost_peer_is_known_whatever_carries_it(kind: type[Exception], text: str) -> None:
+    assert is_lost_peer(kind(text))
+    try:
+        try:
+            raise kind(text)
+        except kind as error:
+            raise TrainError("training failed") from error
+    except TrainError as outer:
+        assert is_lost_peer(outer)
+
+
+def test_what_processes_that_do_not_meet_are_told_is_no_lost_peer() -> None:
+    assert not is_lost_peer(DistributedError("no process 0 answers at a:1 (Connection refused)"))
+
+
+# --- where processes meet -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+def test_a_port_in_use_is_named(host: str) -> None:
+    with socket.socket() as other:
+        other.bind((host, 0))
+        other.listen()
+        address = f"{host}:{other.getsockname()[1]}"
+        with pytest.raises(DistributedError, match=f"process 0 cannot listen at {address}: Address already"):
+            rendezvous.check(address, True, time.monotonic())
+        rendezvous.check(address, False, time.monotonic() + LIMIT)  # where the others find somebody
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "x" * 70])
+def test_a_host_that_is_none_is_named(host: str) -> None:
+    with pytest.raises(DistributedError, match=rf"--coordinator {host}:5: {host} is no known host"):
+        rendezvous.check(f"{host}:5", False, time.monotonic())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.3"])
+def test_an_address_where_nobody_listens_is_named(host: str) -> None:
+    with socket.socket() as bound:  # but does not listen, and nobody else can
+        bound.bind((host, 0))
+        address = f"{host}:{bound.getsockname()[1]}"
+        with pytest.raises(DistributedError, match=rf"no process 0 answers at {address} .*refused"):
+            rendezvous.check(address, False, time.monotonic() + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1:1", True), ("localhost:1", True), ("[::1]:1", True), ("10.0.0.1:1", False), ("a:1", False)],
+)
+def test_loopback_addresses(address: str, local: bool) -> None:
+    assert rendezvous.loopback(address) == (address if local else None)
+
+
+def test_a_worker_that_ends_before_processes_met_says_where() -> None:
+    out = io.StringIO()
+    speech = Speech(out)
+    for line in _DEAD_LEADER.splitlines(keepends=True):
+        speech.hear(line)
+    text = rendezvous.not_found("10.0.0.1:9", 3)
+    assert speech.verdict(-signal.SIGABRT, "go on", text) == 1
+    assert out.getvalue() == f"pjc: error: {text}\n" and "at 10.0.0.1:9 within" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("counts", "ids"), [((2, 3), (0, 1)), ((3, 2), (0, 1)), ((2, 3), (0, 2)), ((2,), (0,))]
+)
+def test_processes_that_are_not_as_many_as_they_were_told(
+    tmp_path: Path, counts: tuple[int, ...], ids: tuple[int, ...]
+) -> None:
+    (tmp_path / "net.pjn").write_text(MODEL)
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "pjc.cli", "train", "net.pjn", "--data", "digits", "--distributed"]
+    started = [
+        subprocess.Popen(
+            [*command, "--coordinator", address, "--processes", str(count), "--process", str(index)],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for count, index in zip(counts, ids, strict=True)
+    ]
+    for process in started:
+        _, err = process.communicate(timeout=LIMIT)
+        assert process.returncode == 1 and address in err and "--processes" in err, err
+        assert "internal error" not in err and "Traceback" not in err
+
+
+def listeners(pid: int) -> set[str]:
+    """Return the addresses, as /proc has them, at which a process listens."""
+    links = [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+    mine = {str(link)[len("socket:[") : -1] for link in links if str(link).startswith("socket:[")}
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+    ]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in mine}
+
+
+@pytest.mark.slow
+def test_with_a_loopback_coordinator_all_listen_on_loopback(tmp_path: Path) -> None:
+    run = Processes(tmp_path, "--epochs", 1000, "--checkpoint-every", 1)
+    run.wait_for("net.params.safetensors")
+    found: list[set[str]] = []
+    for each in run.processes:
+        (worker,) = Path(f"/proc/{each.pid}/task/{each.pid}/children").read_text().split()
+        found.append(listeners(int(worker)))
+    run.processes[0].send_signal(signal.SIGTERM)
+    assert run.wait() == [143, 130], run.said()
+    assert all(found), "nobody listens"
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert set.union(*found) <= loopback
 
 
 @pytest.mark.parametrize(
@@ -500,7 +628,7 @@ def test_no_cluster(tmp_path: Path) -> None:
         env={**clean, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
     )
     assert found.returncode == 1 and not found.stdout
     assert found.stderr.startswith("pjc: error: no cluster was found")

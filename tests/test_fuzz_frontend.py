@@ -130,12 +130,12 @@ def test_mutated_programs() -> None:
     counts = {"module": 0, "diagnostic": 0}
     for _ in range(2000):
         text = mutate(rng.choice(PROGRAMS), rng)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             counts[outcome(text)] += 1
         except Exception as error:
             raise AssertionError(f"{error!r} on:\n{text}") from error
-        assert time.monotonic() - start < 5, text
+        assert time.process_time() - start < 5, text
     assert min(counts.values()) > 200, counts
 
 
@@ -178,6 +178,6 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_end_soon(name: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert outcome(HOSTILE[name]) == ("module" if name == "long sum" else "diagnostic")
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10

@@ -1,14 +1,20 @@
-"""Ctrl-C waits while libraries are loaded."""
+"""Signals: they wait while libraries are loaded, and end a command whatever it does."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pjc.interrupts import interrupts_wait
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +57,122 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+LIMIT = 240
+"""Seconds after which a test gives up on a process."""
+BEGIN = """
+import signal, sys, threading
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+import pjc.cli, pjc.commands
+"""
+PYTHON = "def main(arguments):\n    print('ready', flush=True)\n    while True: pass\n"
+WAITING = "def main(arguments):\n    print('ready', flush=True)\n    threading.Event().wait()\n"
+FINALIZER = """
+class Noisy:
+    def __del__(self):
+        print('ready', flush=True)
+        while True: pass
+def main(arguments):
+    Noisy()
+    while True: pass
+"""
+SWALLOWED = """
+def main(arguments):
+    try:
+        print('ready', flush=True)
+        while True: pass
+    except KeyboardInterrupt:
+        return 0
+"""
+WRAPPED = """
+def main(arguments):
+    try:
+        print('ready', flush=True)
+        while True: pass
+    except KeyboardInterrupt as error:
+        raise RuntimeError("INTERNAL: a callback failed") from error
+"""
+DEAF = """
+import ctypes
+def main(arguments):
+    sleep = ctypes.CDLL(None).sleep
+    print('ready', flush=True)
+    while True:
+        try:
+            sleep(1000)
+        except KeyboardInterrupt:
+            pass
+"""
+BUSY = {
+    "python": PYTHON,
+    "waiting": WAITING,
+    "swallowed": SWALLOWED,
+    "finalizer": FINALIZER,
+    "wrapped": WRAPPED,
+    "deaf": DEAF,
+}
+SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "interrupted by SIGTERM"}
+
+
+@pytest.mark.parametrize("number", SAID)
+@pytest.mark.parametrize("kind", BUSY)
+def test_a_signal_ends_a_command_whatever_it_does(kind: str, number: signal.Signals) -> None:
+    code = f"{BEGIN}{BUSY[kind]}\nimport pjc.commands.compile as place\nplace.main = main\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}sys.argv[1:] = ['--version']\nsys.exit(pjc.cli.main())"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    process.send_signal(number)  # as `timeout` does
+    _, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, err) == (128 + number, f"pjc: error: {SAID[number]}\n")
+
+
+MODEL = """\
+input x: f32[batch, 64]
+target y: class[batch, 10]
+param w: f32[64, 10] = he_normal
+output logits = x @ w
+require margin(logits, y)
+"""
+TRAIN = ("train", "net.pjn", "--data", "digits", "--epochs", "100000", "--batch", "32")
+MOMENTS = [
+    (TRAIN, "net.pjx", False),
+    (TRAIN, "net.params.safetensors", True),
+    (TRAIN, "net.history.csv", True),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SAID)
+@pytest.mark.parametrize(("command", "event", "begun"), MOMENTS)
+def test_training_ends_at_every_event(
+    tmp_path: Path, command: tuple[str, ...], event: str, begun: bool, number: signal.Signals
+) -> None:
+    (tmp_path / "net.pjn").write_text(MODEL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pjc.cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    while not (tmp_path / event).exists():
+        assert process.poll() is None
+    process.send_signal(number)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 128 + number and "Traceback" not in err
+    kept = "stopping after this batch" in err
+    assert kept or err == f"pjc: error: {SAID[number]}\n"
+    assert kept >= begun and kept == ("--resume goes on from here" in out)
+    assert (tmp_path / "net.params.safetensors").exists() == kept

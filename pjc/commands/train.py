@@ -25,7 +25,7 @@ from pjc.commands.training.arguments import Arguments, DataArguments, check_argu
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
 from pjc.commands.training.hold import Holder, holding
 from pjc.commands.training.view import Interrupt, Stopper, View, say_end, say_sizes, say_uneven, shown
-from pjc.diagnostics import CommandError
+from pjc.diagnostics import CommandError, PjcError
 from pjc.runtime.data.sources import help_lines
 from pjc.runtime.listener import Listener, Revision
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _TRAIN_EXAMPLES = """
 The test part and the validation part are the same in every run, whatever the seed. Ctrl-C finishes
-the batch and writes what there is (exit code 130); a second Ctrl-C aborts. --resume goes on from
+the batch and writes what there is (exit code 130; SIGTERM: 143); a second one aborts. --resume goes on from
 there, or from the last checkpoint of a run that was killed, to the same numbers as a run that was
 never stopped. --distributed is explained in docs/parallel.md.
 
@@ -72,11 +72,14 @@ def main(arguments: Sequence[str]) -> int:
     if not given.several.distributed:
         return run(given)
     if not supervisor.is_worker():
+        from pjc.runtime.rendezvous import not_found
+
         # The worker finds modules as this process does: in the current directory only if this one does.
         here = [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
         return supervisor.supervise(
             [sys.executable, *here, "-m", "pjc.cli", "train", *arguments],
             "start all processes again, with --resume once there is a checkpoint, to go on from it",
+            not_found(given.several.coordinator, given.several.processes),
         )
     return _run_worker(given)
 
@@ -86,7 +89,7 @@ def _run_worker(given: Arguments) -> int:
     from pjc.runtime import supervisor
 
     supervisor.ignore_signals()
-    with supervisor.Orders() as orders:
+    with supervisor.Orders(begun=False) as orders:
         from pjc.runtime import distributed
 
         try:
@@ -119,11 +122,12 @@ def _worker_failed(error: Exception, heartbeat: int) -> int:
     """Say what went wrong in one of several processes, unless another one is gone; return the exit code."""
     from pjc.runtime import distributed, supervisor
 
-    if distributed.is_lost_peer(error):
-        # JAX's runtime ends this process, and tells which one is gone, once that has missed its heartbeats.
+    lost = distributed.is_lost_peer(error)
+    if lost or not isinstance(error, PjcError):
+        # JAX's runtime ends this process, and tells which one is gone, once that has missed its heartbeats;
+        # so it is no mistake in pjc, whatever the loss made of itself.
         time.sleep(heartbeat + 10)
-        return supervisor.LOST_PEER
-    return report(error)
+    return supervisor.LOST_PEER if lost else report(error)
 
 
 def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = None) -> int:
@@ -194,7 +198,7 @@ def _train_program(
             params = share.local(share.everywhere(params))
         score = shown(evaluate(program, params, parts.test, share), measures.metric)
         say(console, f"test {measures.metric}: {score}", "bold")
-    return 130 if stopped else 0
+    return interrupt.code if stopped else 0
 
 
 def _require_same(given: Arguments, compilation: Compilation, settings: Settings) -> None:
@@ -242,6 +246,7 @@ class _Listener(Listener):
             self.files.save(result)
 
     def should_stop(self) -> bool:
+        self.stopper.begin()
         return self.stopper()
 
     def revise(self, result: Result) -> Revision | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pjc.commands.shared import say
+from pjc.interrupts import STOPPING, exit_code, taking
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,33 +119,46 @@ def say_end(
 
 
 class Stopper(Protocol):
-    """Within it, calling it says whether training was asked to stop."""
+    """Within it, calling it says whether training was asked to stop, and ``code`` how that ends the command.
 
+    Until ``begin`` there is nothing to keep, and whoever asks ends the command at once.
+    """
+
+    @property
+    def code(self) -> int: ...
+    def begin(self) -> None: ...
     def __call__(self) -> bool: ...
     def __enter__(self) -> Stopper: ...
     def __exit__(self, *_: object) -> None: ...
 
 
 class Interrupt:
-    """Within it the first Ctrl-C only asks to stop, which calling it tells; the second aborts."""
+    """Within it the first Ctrl-C or SIGTERM only asks to stop, which calling it tells; the second aborts."""
 
     def __init__(self) -> None:
         self.asked = False
-        self.before: Any = None
+        self.code = exit_code(signal.SIGINT)
+        self.begun = False
+        self._taking = taking(self._take)
+
+    def begin(self) -> None:
+        """From now on there is something to keep."""
+        self.begun = True
 
     def __call__(self) -> bool:
         return self.asked
 
     def __enter__(self) -> Interrupt:
-        with suppress(ValueError):  # only the main thread may set handlers
-            self.before = signal.signal(signal.SIGINT, self._ask)
+        self._taking.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
+        self._taking.__exit__(None, None, None)
 
-    def _ask(self, *_: object) -> None:
+    def _take(self, number: int) -> bool:
+        if not self.begun or self.asked:
+            return False
         self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.stderr.write("\nstopping after this batch; Ctrl-C again aborts\n")
+        self.code = exit_code(number)
+        sys.stderr.write(STOPPING)
+        return True

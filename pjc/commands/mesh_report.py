@@ -72,10 +72,10 @@ def shardings(program: proj.ProgramOp) -> Table:
             shape = shape_of(op.sharded_type())
             split = "" if op.sharding is None else op.sharding.show()
             table.add_row(
-                "" if index else node,
-                name,
+                "" if index else cell(node),
+                cell(name),
                 "x".join(map(str, shape)) or "1",
-                escape(split),
+                cell(split),
                 shown_bytes(element_bytes(op.sharded_type()) * prod(shape) // _pieces(program, op)),
             )
     return table

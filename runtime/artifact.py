@@ -52,6 +52,8 @@ ENTRIES = frozenset(
     ("init", "apply", "update", "gap", "finish", DISPLACEMENT, DISPLACEMENT + WEIGHTED, KEEP, START, STEP)
 ) | {STEP + WEIGHTED}
 """The entry points that a file may have."""
+REQUIRED = frozenset(("init", "apply"))
+"""Those that each has."""
 
 
 class ArtifactError(ProgramError):
@@ -231,7 +233,7 @@ def _require_entries(signature: Signature, exported: Mapping[str, jax_export.Exp
     trains = DISPLACEMENT in exported or {"update", "gap"} <= exported.keys()
     both = DISPLACEMENT in exported and "update" in exported
     wrong = exported.keys() - ENTRIES
-    if wrong or both or not {"init", "apply"} <= exported.keys() or trains != signature.trainable:
+    if wrong or both or not exported.keys() >= REQUIRED or trains != signature.trainable:
         listed = ", ".join(sorted(exported)) or "none"
         raise ModuleError(f"its entry points, {listed}, are not those of a program of its signature")
     for entry, each in exported.items():

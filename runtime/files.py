@@ -111,6 +111,8 @@ def _held(path: Path) -> Iterator[None]:
     except ImportError:  # a system without such locks
         yield
         return
+    if _is_loop(path):
+        raise WriteError(path, "it is a link to itself")
     target = path.resolve()
     lock = target.with_name(f".{target.name}.lock")
     try:

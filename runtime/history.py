@@ -22,7 +22,7 @@ from pjc.reading import reading
 
 from .data.errors import DataError, require_file
 from .files import replace_file
-from .units import Units
+from .units import Units, UnitsError
 
 _FORMAT = "pjc-training-2"
 _OLDER = ("pjc-training-1",)
@@ -214,7 +214,10 @@ def _units(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Units]:
     for name, value in _under(_UNITS, arrays).items():
         target, _, which = name.rpartition("/")
         found.setdefault(target, {})[which] = value
-    return {target: Units.from_record(each) for target, each in found.items()}
+    try:
+        return {target: Units.from_record(each) for target, each in found.items()}
+    except UnitsError as error:  # which names no file
+        raise ValueError(str(error)) from error
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -287,7 +287,7 @@ class Program:
         count = _count(self.iterations if iterations is None else iterations)
         after, info = self._functions["update"](taken, named, count)
         self._tell("update", after, info)
-        return self._like(params, self.finish(after) if finish else after), dict(info)
+        return self._like(params, self._finished(after) if finish else after), dict(info)
 
     def finish(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters projected onto the sets that they are required to be in.
@@ -295,9 +295,10 @@ class Program:
         The sets are taken in the order of the text: of several on one parameter the last holds exactly.
         """
         taken = self._taken(params)
-        if "finish" not in self._functions:
-            return dict(params)
-        return self._like(params, self._functions["finish"](taken))
+        return self._like(params, self._finished(taken)) if "finish" in self._functions else dict(params)
+
+    def _finished(self, taken: Tensors) -> Tensors:
+        return dict(self._functions["finish"](taken)) if "finish" in self._functions else taken
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.

@@ -92,10 +92,10 @@ def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str,
                 f"the parameters are of another network: {name!r} is {found}, in this network it is "
                 f"{wanted}; give parameters that were trained with this network"
             )
-    found = {name: jnp.asarray(params[name], expected[name].dtype) for name in expected}
-    for name in not_finite(found):
+    typed = {name: jnp.asarray(params[name], expected[name].dtype) for name in expected}
+    for name in not_finite(typed):
         raise TrainError(
             f"parameter {name!r} has numbers that are not finite, so nothing can go on from it; start from "
             "parameters of a run that did not diverge"
         )
-    return found
+    return typed

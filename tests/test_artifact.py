@@ -217,7 +217,7 @@ def test_parameters_that_are_not_finite_are_refused(value: float) -> None:
             call()
 
 
-@pytest.mark.parametrize("value", [3e38, np.inf, np.nan])
+@pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
 def test_what_trains_says_when_it_returns_what_is_not_finite(value: float) -> None:
     text = "input x: f32[batch, 2]\ntarget y: f32[batch, 1]\nparam w: f32[2, 1] = zeros\n"
     text += "output z = x @ w\nrequire squared_error(z, y)\n"

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
@@ -24,18 +26,34 @@ import numpy as np
 import safetensors.numpy
 from jax import export as jax_export
 
+from pjc.reading import measured, reading
+from pjc.runtime.exported import PLATFORMS, ModuleError, require_fits, require_plain
 from pjc.runtime.files import replace_file
-from pjc.runtime.outer_settings import DISPLACEMENT, Outer
+from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED, Outer
 from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
 from pjc.runtime.units import Units
 
 FORMAT = 2
 """The version of the layout and of the texts in it; a reader refuses others."""
-PLATFORMS = ("cpu", "cuda", "tpu")
 MANIFEST = "manifest.json"
 INITIAL = "initial.safetensors"
-MAX_MEMBER_BYTES = 2**30
+MAX_MANIFEST_BYTES = 2**24
+MAX_MANIFEST_VALUES = 2**18
+"""How many values a manifest may hold; a short text can hold millions, each of which takes memory."""
+MAX_EXPANDED = 2**27
+"""How many bytes the members may have in all, beyond ``MAX_RATIO`` times those of the file."""
+MAX_RATIO = 16
 MAX_MEMBERS = 64
+MAX_RANK = 64
+MAX_ENTRIES = 2**44
+"""How many numbers all arrays of a signature may have in all."""
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64", "uint8", "int8", "bool")
+ENTRIES = frozenset(
+    ("init", "apply", "update", "gap", "finish", DISPLACEMENT, DISPLACEMENT + WEIGHTED, KEEP, START, STEP)
+) | {STEP + WEIGHTED}
+"""The entry points that a file may have."""
+REQUIRED = frozenset(("init", "apply"))
+"""Those that each has."""
 
 
 class ArtifactError(ProgramError):
@@ -47,15 +65,20 @@ def save(program: Program, path: Path, source: dict[str, object], without: Colle
 
     Raises:
         OSError: if the file cannot be written.
+        ArtifactError: if an entry point calls what no file may hold, as an operator of the user's own can.
     """
     members = {f"ir/{stage}.mlir": program.ir(stage).encode() for stage in program.stages()}
     for entry in (each for each in program.entries() if each not in without):
         exported = jax_export.export(program.jitted(entry), platforms=PLATFORMS)(
             *program.abstract_arguments(entry)
         )
+        try:
+            require_plain(entry, exported)
+        except ModuleError as error:
+            raise ArtifactError(f"{path} cannot be written: {error}") from error
         members[f"stablehlo/{entry}.bin"] = bytes(exported.serialize())
     if program.initial:
-        arrays = {name: np.ascontiguousarray(value) for name, value in program.initial.items()}
+        arrays = {name: np.asarray(value, order="C") for name, value in program.initial.items()}
         members[INITIAL] = safetensors.numpy.save(arrays)
     manifest = {
         "format": FORMAT,
@@ -73,10 +96,14 @@ def save(program: Program, path: Path, source: dict[str, object], without: Colle
 
 
 def _write(path: Path, members: dict[str, bytes]) -> None:
-    """Write the archive; equal members give equal files."""
+    """Write the archive; equal members give equal files.
+
+    Numbers are not compressed: a reader holds the size of what it takes to that of the file.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+            how = zipfile.ZIP_STORED if name == INITIAL else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name), data, how)
 
 
 def load(
@@ -99,19 +126,14 @@ def load(
         ArtifactError: if the file is missing, truncated, altered, or of another format.
     """
     path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = _read(path, archive)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
-        raise _damaged(path, str(error)) from error
-    signature, functions, texts, source, initial = found
+    size = measured(path, error=ArtifactError)
+    with reading(path, "a whole .pjx file", _again), zipfile.ZipFile(path) as archive:
+        found = _read(path, archive, size)
+    signature, functions, texts, source, initial, data = found
     if outer is not None:
         functions = _with_outer(path, signature, functions, outer(source))
     again = None if recompile is None else (lambda size: recompile(source, size))
     exporter = None if export is None else (lambda params, units, to: export(source, params, units, to))
-    data = path.read_bytes()
 
     def saver(program: Program, other: Path) -> None:
         if program.signature == signature:
@@ -133,6 +155,10 @@ def _with_outer(path: Path, signature: Signature, functions: dict[str, Any], out
     return {**functions, **step_entries(outer, signature.members, functions)}
 
 
+def _again(why: str) -> ArtifactError:
+    return ArtifactError(f"{why}; compile the network again")
+
+
 def _damaged(path: Path, why: str) -> ArtifactError:
     return ArtifactError(f"{path} is no whole .pjx file: {why}; compile the network again")
 
@@ -145,41 +171,108 @@ class _Found(NamedTuple):
     texts: dict[str, str]
     source: dict[str, Any]
     initial: dict[str, Any]
+    data: bytes
 
 
-def _read(path: Path, archive: zipfile.ZipFile) -> _Found:
+def _read(path: Path, archive: zipfile.ZipFile, size: int) -> _Found:
+    _require_total(path, archive, size)
     manifest = _manifest(path, archive)
+    for key in ("signature", "source", "stages"):
+        if key not in manifest:
+            raise _damaged(path, f"its manifest has no {key}")
     members = _members(path, archive, manifest)
+    signature = _signature(manifest["signature"])
+    source = manifest["source"]
+    if not isinstance(source, dict):
+        raise _damaged(path, "its manifest names no source")
+    initial: dict[str, Any] = safetensors.numpy.load(members[INITIAL]) if INITIAL in members else {}
+    _require_initial(path, signature, initial)
+    texts = {str(stage): members[f"ir/{stage}.mlir"].decode() for stage in manifest["stages"]}
+    entries = [name for name in members if name.startswith("stablehlo/")]
+    exported = {
+        name.removeprefix("stablehlo/").removesuffix(".bin"): jax_export.deserialize(bytearray(members[name]))
+        for name in entries
+    }
+    expected = {MANIFEST, INITIAL, *(f"ir/{stage}.mlir" for stage in texts)}
+    expected |= {f"stablehlo/{entry}.bin" for entry in exported}
+    unlisted = set(archive.namelist()) - {MANIFEST, *members} or members.keys() - expected
+    if unlisted:
+        raise _damaged(path, f"it holds {sorted(unlisted)[0]!r}, of which its manifest says nothing")
     try:
-        signature = _signature(manifest["signature"])
-        source = manifest["source"]
-        initial: dict[str, Any] = safetensors.numpy.load(members[INITIAL]) if INITIAL in members else {}
-        texts = {stage: members[f"ir/{stage}.mlir"].decode() for stage in manifest["stages"]}
-        functions = {
-            name.removeprefix("stablehlo/").removesuffix(".bin"): jax_export.deserialize(bytearray(data)).call
-            for name, data in members.items()
-            if name.startswith("stablehlo/")
-        }
-    except ArtifactError:
-        raise
-    except Exception as error:  # jax.export names no exception for bytes that it cannot read
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    return _Found(signature, functions, texts, source, initial)
+        _require_entries(signature, exported)
+    except ModuleError as error:
+        raise _damaged(path, str(error)) from error
+    functions = {entry: each.call for entry, each in exported.items()}
+    return _Found(signature, functions, texts, source, initial, path.read_bytes())
+
+
+def _require_total(path: Path, archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ArtifactError where the members of an archive would take much more memory than the file."""
+    names = archive.namelist()
+    if len(names) > MAX_MEMBERS + 1 or len(set(names)) < len(names):
+        raise _damaged(path, f"it holds {len(names)} members, more than {MAX_MEMBERS}, or one of them twice")
+    total, most = sum(info.file_size for info in archive.infolist()), MAX_EXPANDED + MAX_RATIO * size
+    if total > most:
+        raise _damaged(path, f"its members claim {total} bytes, and a file of {size} may have {most}")
+
+
+def _require_initial(path: Path, signature: Signature, initial: Mapping[str, Any]) -> None:
+    """Raise ArtifactError unless initial parameters are finite ones of the signature."""
+    shapes = {spec.name: spec.shape for spec in signature.parameters}
+    for name, array in initial.items():
+        if shapes.get(name) != array.shape:
+            raise _damaged(
+                path, f"it starts from {name!r} of shape {array.shape}, which is no parameter of it"
+            )
+        if not np.isfinite(np.asarray(array, np.float64)).all():
+            raise _damaged(path, f"parameter {name!r} starts from numbers that are not finite")
+
+
+def _require_entries(signature: Signature, exported: Mapping[str, jax_export.Exported]) -> None:
+    """Raise ModuleError unless entry points are those of a program of this signature, and compute alone."""
+    trains = DISPLACEMENT in exported or {"update", "gap"} <= exported.keys()
+    both = DISPLACEMENT in exported and "update" in exported
+    wrong = exported.keys() - ENTRIES
+    if wrong or both or not exported.keys() >= REQUIRED or trains != signature.trainable:
+        listed = ", ".join(sorted(exported)) or "none"
+        raise ModuleError(f"its entry points, {listed}, are not those of a program of its signature")
+    for entry, each in exported.items():
+        require_plain(entry, each)
+    program = Program(signature, {entry: each.call for entry, each in exported.items()}, {})
+    (params, *_) = program.abstract_arguments("finish")
+    outputs = {spec.name: spec.abstract() for spec in signature.outputs}
+    moved = ("init", "finish", KEEP, "update", DISPLACEMENT, DISPLACEMENT + WEIGHTED, STEP, STEP + WEIGHTED)
+    results = {"apply": outputs, **dict.fromkeys(moved, params)}
+    for entry, each in sorted(
+        exported.items(), key=lambda pair: pair[0] != START
+    ):  # steps take what it gives
+        require_fits(entry, each, program.abstract_arguments(entry), results)
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if MANIFEST not in archive.namelist():
         raise _damaged(path, f"it holds no {MANIFEST}")
+    if archive.getinfo(MANIFEST).file_size > MAX_MANIFEST_BYTES:
+        raise _damaged(path, f"its manifest has more than {MAX_MANIFEST_BYTES} bytes")
+    text = archive.read(MANIFEST)
+    if len(re.findall(rb"[\[{,]", _STRING.sub(b"", text))) > MAX_MANIFEST_VALUES:
+        raise _damaged(path, f"its manifest has more than {MAX_MANIFEST_VALUES} values")
     try:
-        manifest = json.loads(_member(path, archive, MANIFEST))
+        manifest = json.loads(text)
         version = manifest["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, f"its manifest cannot be read ({error})") from error
     if version != FORMAT:
         older = isinstance(version, int) and version < FORMAT
         advice = "compile the network again" if older else "upgrade pjc"
-        raise ArtifactError(f"{path} has format {version}, this pjc reads format {FORMAT}; {advice}")
+        raise ArtifactError(
+            f"{path} has format {str(version)[:40]}, this pjc reads format {FORMAT}; {advice}"
+        )
     return dict(manifest)
+
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)?', re.DOTALL)
+"""A string of JSON; what is in it is no value of its own."""
 
 
 def _members(path: Path, archive: zipfile.ZipFile, manifest: dict[str, Any]) -> dict[str, bytes]:
@@ -191,51 +284,77 @@ def _members(path: Path, archive: zipfile.ZipFile, manifest: dict[str, Any]) -> 
     for name, record in listed.items():
         if name not in archive.namelist():
             raise _damaged(path, f"member {name} is missing")
-        data = _member(path, archive, name)
-        if hashlib.sha256(data).hexdigest() != record.get("sha256"):
+        data = archive.read(name)
+        if not isinstance(record, dict) or hashlib.sha256(data).hexdigest() != record.get("sha256"):
             raise _damaged(path, f"member {name} was altered")
         found[name] = data
     return found
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    info = archive.getinfo(name)
-    if info.file_size > MAX_MEMBER_BYTES:
-        raise _damaged(path, f"member {name} claims {info.file_size} bytes")
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
-        raise _damaged(path, str(error)) from error
-    except Exception as error:  # zlib.error, which zipfile passes on as it is
-        raise _damaged(path, f"member {name}: {error}") from error
-
-
 def _signature(record: dict[str, Any]) -> Signature:
-    def specs(key: str) -> tuple[TensorSpec, ...]:
-        return tuple(
-            TensorSpec(
-                str(each["name"]),
-                tuple(int(size) for size in each["shape"]),
-                str(each["dtype"]),
-                each["classes"],
-                each["threshold"],
-                each.get("output"),
-                None if each.get("units") is None else Units.from_record(each["units"]),
-            )
-            for each in record[key]
-        )
-
-    return Signature(
-        name=str(record["name"]),
-        inputs=specs("inputs"),
-        targets=specs("targets"),
-        outputs=specs("outputs"),
-        parameters=specs("parameters"),
-        batch=record["batch"],
-        iterations=int(record["iterations"]),
-        trainable=bool(record["trainable"]),
-        solver=record["solver"],
-        frozen=tuple(map(str, record.get("frozen", ()))),
-        others=tuple(map(str, record.get("others", ()))),
-        families={str(name): tuple(map(str, of)) for name, of in record["families"].items()},
+    """Return the signature of a manifest's record; raise an error of any type for a record of others."""
+    found = Signature(
+        name=_word(record["name"]),
+        inputs=_specs(record["inputs"]),
+        targets=_specs(record["targets"]),
+        outputs=_specs(record["outputs"]),
+        parameters=_specs(record["parameters"]),
+        batch=None if record["batch"] is None else _count(record["batch"]),
+        iterations=_count(record["iterations"]),
+        trainable=_of(bool, record["trainable"]),
+        solver=None if record["solver"] is None else _word(record["solver"]),
+        frozen=_words(record.get("frozen", [])),
+        others=_words(record.get("others", [])),
+        families={_word(name): _words(of) for name, of in _of(dict, record["families"]).items()},
     )
+    specs = (*found.inputs, *found.targets, *found.outputs, *found.parameters)
+    if sum(math.prod(spec.shape) for spec in specs) > MAX_ENTRIES:
+        raise ValueError("its arrays have more numbers than any computer holds")
+    names = [spec.name for spec in found.parameters]
+    members = [name for each in found.families.values() for name in each]
+    if not all(found.families.values()) or len(set(members)) < len(members) or not set(members) <= set(names):
+        raise ValueError("its families are not of its parameters")
+    return found
+
+
+def _specs(records: Any) -> tuple[TensorSpec, ...]:
+    found = tuple(_spec(each) for each in _of(list, records))
+    if len({spec.name for spec in found}) < len(found):
+        raise ValueError("its signature has a name twice")
+    return found
+
+
+def _spec(record: dict[str, Any]) -> TensorSpec:
+    shape, dtype = tuple(_count(size) for size in _of(list, record["shape"])), _word(record["dtype"])
+    if dtype not in DTYPES or len(shape) > MAX_RANK:
+        raise ValueError(f"an array of type {dtype[:40]} and {len(shape)} dimensions is none of a program")
+    threshold, output, units = record["threshold"], record.get("output"), record.get("units")
+    return TensorSpec(
+        _word(record["name"]),
+        shape,
+        dtype,
+        None if record["classes"] is None else _count(record["classes"]),
+        None if threshold is None else float(threshold),
+        None if output is None else _word(output),
+        None if units is None else Units.from_record(units),
+    )
+
+
+def _of(kind: type[Any], value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _word(value: Any) -> str:
+    return str(_of(str, value))
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return tuple(_word(each) for each in _of(list, value))
+
+
+def _count(value: Any) -> int:
+    if not 0 <= _of(int, value) < 2**48:
+        raise ValueError(f"expected a count, found {value}")
+    return int(value)

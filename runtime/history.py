@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.reading import reading
+
 from .data.errors import DataError, require_file
 from .files import replace_file
-from .units import Units
+from .units import Units, UnitsError
 
 _FORMAT = "pjc-training-2"
 _OLDER = ("pjc-training-1",)
@@ -129,27 +132,73 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     if metadata.get("format") != _FORMAT:
         raise DataError(f"{path} holds parameters, but not the state of a training run by this pjc")
-    try:
-        state = json.loads(metadata["state"])
-        state["history"] = tuple(Row(**row) for row in state["history"])
-        state["held"] = tuple(state.get("held", ()))
-        result = Result(_parameters(arrays), latent=_under(_LATENT, arrays), **state)
-        return Checkpoint(result, json.loads(metadata["settings"]), _units(arrays))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged: its training state cannot be read ({error})") from None
+    with reading(path, "a checkpoint", _damaged(path)):
+        result = _result(arrays, json.loads(metadata["state"]))
+        settings = _of(dict, json.loads(metadata["settings"]))
+        if not all(isinstance(each, str | int | float) for each in settings.values()):
+            raise ValueError("its settings are no words and numbers")
+        return Checkpoint(result, settings, _units(arrays))
+
+
+def _damaged(path: Path) -> Callable[[str], DataError]:
+    return lambda why: DataError(f"{path} is damaged: {why}")
+
+
+def _result(arrays: Mapping[str, NDArray[Any]], state: dict[str, Any]) -> Result:
+    """Return the result that a record tells of; raise an error of any type for the record of none."""
+    history = tuple(_row(row) for row in _of(list, state["history"]))
+    epoch, batch = _count(state["epoch"]), _count(state["batch"])
+    if [row.epoch for row in history] != list(range(1, epoch + 1)):
+        raise ValueError(f"its history is not of the {epoch} epochs that it says it had")
+    return Result(
+        _parameters(arrays),
+        history,
+        epoch,
+        batch,
+        gap_sum=_number(state["gap_sum"]),
+        seconds=_number(state["seconds"]),
+        multipliers={str(name): _number(each) for name, each in _of(dict, state["multipliers"]).items()},
+        held=tuple(str(_of(str, each)) for each in _of(list, state.get("held", []))),
+        latent=_under(_LATENT, arrays),
+        violation_sum=_number(state.get("violation_sum", 0.0)),
+    )
+
+
+def _row(row: dict[str, Any]) -> Row:
+    told = {
+        name: None if row.get(name) is None else float(row[name]) for name in ("validation", "t", "violation")
+    }
+    return Row(_count(row["epoch"]), _number(row["seconds"]), _number(row["gap"]), **told)
+
+
+def _of(kind: type[Any], value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not 0 <= _of(int, value) < 2**48:
+        raise ValueError(f"expected a count, found {value}")
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"expected a finite number from 0, found {str(value)[:40]}")
+    return float(value)
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the parameters in a safetensors file by name; raise DataError."""
+    """Return the parameters in a safetensors file by name; raise DataError, also where one is not finite."""
     return _parameters(_read(path)[0])
 
 
 def read_units(path: Path) -> dict[str, Units]:
     """Return the units that the parameters in a file were trained in, by target; raise DataError."""
-    try:
-        return _units(_read(path)[0])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged: its units cannot be read ({error})") from None
+    arrays = _read(path)[0]
+    with reading(path, "a file of parameters with units", _damaged(path)):
+        return _units(arrays)
 
 
 def _parameters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -165,16 +214,27 @@ def _units(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Units]:
     for name, value in _under(_UNITS, arrays).items():
         target, _, which = name.rpartition("/")
         found.setdefault(target, {})[which] = value
-    return {target: Units.from_record(each) for target, each in found.items()}
+    try:
+        return {target: Units.from_record(each) for target, each in found.items()}
+    except UnitsError as error:  # which names no file
+        raise ValueError(str(error)) from error
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     require_file(path)
-    try:
+    with reading(
+        path, "a file of parameters", lambda why: DataError(f"{path} is not a whole safetensors file: {why}")
+    ):
         with safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a whole safetensors file: {error}") from None
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+                raise DataError(f"{path}: {name!r} holds {array.dtype}, which are no numbers of a parameter")
+            if not np.isfinite(array.astype(np.float64) if array.dtype.name == "bfloat16" else array).all():
+                raise DataError(
+                    f"{path}: {name!r} has numbers that are not finite; take the file of another run"
+                )
+    return arrays, metadata

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from pjc.diagnostics import PjcError
+from pjc.runtime.finite import not_finite
 from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED
 from pjc.runtime.outer_state import State, require_state
 from pjc.runtime.units import Units, giving, require_units, taking, told
@@ -273,16 +275,19 @@ class Program:
             parts disagree, and for each factored dot the largest coefficient of its rank-one terms, at rest
             the largest multiplier |t|: the form is only good while that is well below 1. With sets also
             ``"violation": {label: ...}``, the root mean square distance of the parameters to each set before
-            they were projected onto it.
+            they were projected onto it. Where any of it is not finite, a RuntimeWarning says so, unless the
+            call is traced.
 
         Raises:
-            ProgramError: if the network requires nothing, or the arguments do not fit it.
+            ProgramError: if the network requires nothing, or the arguments do not fit it or are parameters
+                that are not finite.
         """
         self._require(not self.sweeps, "update")
         taken, named = self._training_data(params, data)
         count = _count(self.iterations if iterations is None else iterations)
         after, info = self._functions["update"](taken, named, count)
-        return self._like(params, self.finish(after) if finish else after), dict(info)
+        self._tell("update", after, info)
+        return self._like(params, self._finished(after) if finish else after), dict(info)
 
     def finish(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters projected onto the sets that they are required to be in.
@@ -290,9 +295,10 @@ class Program:
         The sets are taken in the order of the text: of several on one parameter the last holds exactly.
         """
         taken = self._taken(params)
-        if "finish" not in self._functions:
-            return dict(params)
-        return self._like(params, self._functions["finish"](taken))
+        return self._like(params, self._finished(taken)) if "finish" in self._functions else dict(params)
+
+    def _finished(self, taken: Tensors) -> Tensors:
+        return dict(self._functions["finish"](taken)) if "finish" in self._functions else taken
 
     def gap(self, params: Tensors, *data: Array, iterations: Array | int = 1) -> dict[str, Any]:
         """Return how far the parts are from agreeing in the last of some iterations on a batch.
@@ -330,7 +336,8 @@ class Program:
 
         Returns:
             The displacement, by parameter, and ``{"demand": ..., "requirements": {label: ...}}``: the root
-            mean square of what the losses ask of their inputs, over all of them and of each.
+            mean square of what the losses ask of their inputs, over all of them and of each. Warns as
+            :meth:`update`.
 
         Raises:
             ProgramError: if the solver iterates, the network requires nothing, or the arguments do not fit.
@@ -339,6 +346,7 @@ class Program:
         taken, named = self._training_data(params, data)
         entry, weights = self._weighted(DISPLACEMENT, sample_weight)
         asked, info = self.jitted(entry)(taken, named, *weights)
+        self._tell("displacement", asked, info)
         return self._like(params, asked), dict(info)
 
     def start(self, key: Array | int | Tensors, steps: int | None = None) -> State:
@@ -380,6 +388,7 @@ class Program:
         taken, named = self._training_data(params, data)
         entry, weights = self._weighted(STEP, sample_weight)
         after, remembered, info = self.jitted(entry)(taken, optimizer, steps, named, *weights)
+        self._tell("step", after, info, remembered)
         return State(self._like(params, after), dict(remembered), steps), dict(info)
 
     def _state(self, given: Any) -> State:
@@ -396,6 +405,20 @@ class Program:
             params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
             self._remembered = dict(jax.eval_shape(self._functions[START], params))
         return self._remembered
+
+    def _tell(self, method: str, *results: Any) -> None:
+        """Warn where a method returns what is not finite."""
+        leaves, _ = jax.tree_util.tree_flatten_with_path(results)
+        named = {jax.tree_util.keystr(path[1:], simple=True, separator="."): leaf for path, leaf in leaves}
+        wrong = list(not_finite(named))
+        if wrong:
+            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            warnings.warn(
+                f"{method} of network '{self.name}' returns numbers that are not finite, in "
+                f"{', '.join(wrong[:3])}{more}: training diverges, or the data is too large",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _weighted(self, entry: str, given: Any) -> tuple[str, tuple[Array, ...]]:
         """Return the entry point that takes the weights of samples, if there are any, and those.
@@ -567,6 +590,10 @@ class Program:
             found = _shape(f"parameter '{name}'", params[name])
             if found != shape:
                 raise ProgramError(f"parameter '{name}' has shape {found}, expected {shape}")
+        for name in not_finite(params):
+            raise ProgramError(
+                f"parameter '{name}' has numbers that are not finite; go on from parameters before they were"
+            )
         return self.stacked(params)
 
     def _is_stacked(self, params: Tensors) -> bool:

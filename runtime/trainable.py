@@ -12,6 +12,7 @@ import numpy as np
 from pjc.diagnostics import PjcError
 
 from .data.fitting import Spec
+from .finite import not_finite
 from .outer_state import State
 
 
@@ -77,7 +78,11 @@ def batch_size(program: Trainable) -> int:
 
 
 def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``params`` in the program's types; raise TrainError unless names and shapes agree."""
+    """Return ``params`` in the program's types.
+
+    Raises:
+        TrainError: unless names and shapes agree, and all numbers are finite.
+    """
     expected = jax.eval_shape(program.init, jax.random.key(0))
     for name in sorted(expected.keys() | params.keys()):
         found = f"of shape {list(np.shape(params[name]))}" if name in params else "missing"
@@ -87,4 +92,10 @@ def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str,
                 f"the parameters are of another network: {name!r} is {found}, in this network it is "
                 f"{wanted}; give parameters that were trained with this network"
             )
-    return {name: jnp.asarray(params[name], expected[name].dtype) for name in expected}
+    typed = {name: jnp.asarray(params[name], expected[name].dtype) for name in expected}
+    for name in not_finite(typed):
+        raise TrainError(
+            f"parameter {name!r} has numbers that are not finite, so nothing can go on from it; start from "
+            "parameters of a run that did not diverge"
+        )
+    return typed

@@ -278,12 +278,12 @@ def rewritten(saved: Path, target: Path, change: Callable[[dict], None]) -> Path
         (lambda m: m.update(format=1), "has format 1, this pjc reads format 2; compile the network again"),
         (lambda m: m.update(format="new"), "has format new"),
         (lambda m: m.pop("format"), "its manifest cannot be read"),
-        (lambda m: m.pop("signature"), "KeyError: 'signature'"),
-        (lambda m: m["signature"].pop("inputs"), "KeyError: 'inputs'"),
+        (lambda m: m.pop("signature"), "its manifest has no signature"),
+        (lambda m: m["signature"].pop("inputs"), "read: 'inputs'"),
         (lambda m: m.update(members=3), "lists no members"),
         (lambda m: m["members"].update({"other.bin": {}}), "member other.bin is missing"),
         (lambda m: m["members"]["ir/net.mlir"].update(sha256="0"), "member ir/net.mlir was altered"),
-        (lambda m: m["members"].pop("ir/net.mlir"), "KeyError: 'ir/net.mlir'"),
+        (lambda m: m["members"].pop("ir/net.mlir"), "read: 'ir/net.mlir'|says nothing"),
     ],
 )
 def test_a_wrong_manifest_is_named(
@@ -294,13 +294,13 @@ def test_a_wrong_manifest_is_named(
 
 
 def test_other_files_are_no_pjx(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"cannot read .*: No such file"):
+    with pytest.raises(ArtifactError, match=r"there is no file .*missing\.pjx"):
         pjc.load(tmp_path / "missing.pjx")
-    with pytest.raises(ArtifactError, match="cannot read"):
+    with pytest.raises(ArtifactError, match="is a directory"):
         pjc.load(tmp_path)
     path = tmp_path / "other.pjx"
     path.write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"no whole \.pjx file"):
+    with pytest.raises(ArtifactError, match=r"not a whole \.pjx file"):
         pjc.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("hello", "world")

@@ -12,6 +12,7 @@ from pjc.commands.arguments import Usage, parse, show_help
 from pjc.commands.shared import (
     DumpOptions,
     Session,
+    cell,
     console_of_stdout,
     open_model,
     precision,
@@ -20,7 +21,7 @@ from pjc.commands.shared import (
     say,
     shown_bytes,
 )
-from pjc.diagnostics import CommandError
+from pjc.diagnostics import CommandError, printable
 from pjc.fields import Choice, Switch, Text, differing, option, options_of, part, required
 from pjc.options import Options
 from pjc.stage_names import EMITTED
@@ -98,6 +99,8 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         show_help(Arguments, USAGE)
         return 2
+    from pjc.runtime.files import held
+
     given = parse(Arguments, USAGE, arguments)
     if given.emit and given.explain:
         raise CommandError("--emit prints a stage, and --explain the forms of copies; give one of them")
@@ -124,7 +127,8 @@ def main(arguments: Sequence[str]) -> int:
                 return 0
         program = compilation.program()
         dumps.check()
-        save_program(program, output)
+        with held([output]):
+            save_program(program, output)
         summary = compilation.summary()
     console = console_of_stdout()
     if not given.explain:
@@ -148,11 +152,12 @@ def require_used(options: Options, stage: str, asked: str) -> None:
 
 
 def _write_text(text: str, output: str | None) -> None:
-    from pjc.runtime.files import replace_file
+    from pjc.runtime.files import held, replace_file
 
     if output is None:
-        sys.stdout.write(text)
-    else:
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+        return
+    with held([Path(output)]):
         replace_file(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -186,7 +191,7 @@ def _constraints(summary: Summary) -> Table:
         table.add_column(f"part {each}" if each else "count", justify="right")
     for kind in kinds:
         counts = [summary.constraints.get((kind, each), 0) for each in parts]
-        table.add_row(kind, *(str(count) if count else "-" for count in counts))
+        table.add_row(cell(kind), *(str(count) if count else "-" for count in counts))
     return table
 
 
@@ -200,10 +205,10 @@ def _print_explanations(console: Console, explained: Sequence[Explanation]) -> N
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
     for each in explained:
         table.add_row(
-            each.label,
-            each.part,
-            each.size,
-            each.choice.form,
+            cell(each.label),
+            cell(each.part),
+            cell(each.size),
+            cell(each.choice.form),
             shown_bytes(each.cost.bytes),
             shown_bytes(each.exact.bytes),
             f"{each.cost.operations / 1e6:.1f}",

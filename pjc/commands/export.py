@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     import jax.numpy as jnp
 
     import pjc
+    from pjc.runtime.files import held
     from pjc.runtime.history import read_parameters, read_units
 
     model, params = Path(given.model), Path(given.params)
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         raise CommandError(f"-o {output} would overwrite what is read; name another file")
     program = pjc.load(model) if model.suffix == ".pjx" else pjc.compile(model)
     arrays = {name: jnp.asarray(array) for name, array in read_parameters(params).items()}
-    program.rescaled(read_units(params)).to_onnx(arrays, output)
+    with held([output]):
+        program.rescaled(read_units(params)).to_onnx(arrays, output)
     say(console_of_stdout(), f"wrote {output}")
     return 0

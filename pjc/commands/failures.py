@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from pjc.diagnostics import DiagnosticError, PjcError
+from pjc.diagnostics import DiagnosticError, PjcError, printable
 
 
 def report(error: Exception) -> int:
     """Print what went wrong, in a sentence, and return the exit code."""
     if isinstance(error, DiagnosticError):
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     if isinstance(error, PjcError):
         return fail(str(error))
@@ -31,5 +31,5 @@ def report(error: Exception) -> int:
 
 def fail(message: str, code: int = 1) -> int:
     """Print a sentence about what went wrong; return the exit code."""
-    print(f"pjc: error: {message}", file=sys.stderr)
+    print(printable(f"pjc: error: {message}"), file=sys.stderr)
     return code

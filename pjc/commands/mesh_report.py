@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from pjc.commands.shared import say, shown_bytes
+from pjc.commands.shared import cell, say, shown_bytes
 from pjc.dialects import proj
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.mesh import show as show_mesh
@@ -57,7 +57,6 @@ def show(console: Console, compilation: Compilation) -> None:
 
 def shardings(program: proj.ProgramOp) -> Table:
     """Return a table of what each node gives and holds: its shape, sharding, and bytes on one device."""
-    from rich.markup import escape
 
     table = _table(("constraint", "tensor", "shape", "split by", "a device"), right=("a device",))
     nodes: dict[str, list[proj.GatherOp | proj.VariableOp]] = {}
@@ -72,10 +71,10 @@ def shardings(program: proj.ProgramOp) -> Table:
             shape = shape_of(op.sharded_type())
             split = "" if op.sharding is None else op.sharding.show()
             table.add_row(
-                "" if index else node,
-                name,
+                "" if index else cell(node),
+                cell(name),
                 "x".join(map(str, shape)) or "1",
-                escape(split),
+                cell(split),
                 shown_bytes(element_bytes(op.sharded_type()) * prod(shape) // _pieces(program, op)),
             )
     return table
@@ -117,13 +116,10 @@ def _pieces(program: proj.ProgramOp, op: proj.GatherOp | proj.VariableOp) -> int
 
 def collectives(found: Sequence[Collective]) -> Table:
     """Return a table of the collectives of an iteration."""
-    from rich.markup import escape
 
     table = _table(("collective", "bytes", "gives", "runs in", "for"), right=("bytes",))
     for each in found:
-        table.add_row(
-            each.kind, f"{each.bytes:,}", escape(each.shapes), TIMES[each.when], escape(each.source)
-        )
+        table.add_row(each.kind, f"{each.bytes:,}", cell(each.shapes), TIMES[each.when], cell(each.source))
     return table
 
 

@@ -22,7 +22,7 @@ from xdsl.utils.exceptions import (
 )
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from pjc.diagnostics import DiagnosticError, mistake
+from pjc.diagnostics import DiagnosticError, mistake, printable
 from pjc.options import Options
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
@@ -106,13 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         PjcOptMain(description="Run passes on net, feas and proj IR.", args=argv).run()
     except DiagnosticError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     except (ParseError, VerifyException, PassFailedException, DiagnosticException) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
         return 1
     except UnicodeDecodeError as error:
         print(f"error: the input is not UTF-8 text: {error}", file=sys.stderr)
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("PJC_TRACEBACK"):
             raise
         print(
-            f"error: the input is no IR that its passes can take: {type(error).__name__}: {error}",
+            printable(f"error: the input is no IR that its passes can take: {type(error).__name__}: {error}"),
             file=sys.stderr,
         )
         return 1

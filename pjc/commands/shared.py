@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pjc.diagnostics import CommandError
+from pjc.diagnostics import CommandError, printable
 from pjc.fields import Number, Switch, Text, nearest, option
 from pjc.interrupts import interrupts_wait
 from pjc.reading import reason
@@ -102,7 +102,7 @@ class Dumps:
     def __call__(self, name: str, module: object) -> None:
         self.seen.append(name)
         if self.options.print_ir_after_all or name in self.options.print_ir_after:
-            print(f"// ----- after {name} -----\n{module!s}", file=sys.stderr)
+            print(printable(f"// ----- after {name} -----\n{module!s}"), file=sys.stderr)
 
     def check(self) -> None:
         """Raise CommandError if a pass that was asked for did not run."""
@@ -180,8 +180,9 @@ def _names_in(folder: Path) -> list[str]:
 
 def save_program(program: Program, path: Path) -> None:
     """Write the compiled program; a directory, device or pipe is left alone, with CommandError."""
-    from pjc.runtime.files import replace_file
+    from pjc.runtime.files import replace_file, require_writable
 
+    require_writable(path)
     if path.exists() and not path.is_file():
         raise CommandError(f"{path} cannot be written: it is no regular file")
     replace_file(path, program.save)
@@ -195,8 +196,15 @@ def console_of_stdout() -> Console:
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print a line as it is, however long."""
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    """Print a line, however long; its markup is text, and control characters are escapes."""
+    console.print(printable(text), style=style, markup=False, soft_wrap=True)
+
+
+def cell(text: object) -> str:
+    """Return what a table shows of a text from a file: no markup, no control characters."""
+    from rich.markup import escape
+
+    return escape(printable(str(text)))
 
 
 def shown_bytes(count: int) -> str:

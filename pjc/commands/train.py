@@ -134,7 +134,14 @@ def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = 
     """Compile and train, as this process's ``share`` of a run if there are several."""
     model = Path(given.model)
     require_source(model)
-    outputs = Outputs.at(given.run.output, model, writes=share is None or share.process == 0)
+    writes = share is None or share.process == 0
+    outputs = Outputs.at(given.run.output, model, writes)
+    with outputs.held(writes):
+        return _run_held(given, outputs, share, stopper)
+
+
+def _run_held(given: Arguments, outputs: Outputs, share: Share | None, stopper: Stopper | None) -> int:
+    """Compile and train, while no other run writes these files."""
     compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
     compilation.require_loss()
     with precision(compilation.dtype):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,10 @@ class Outputs:
 
     @staticmethod
     def at(where: str, model: Path, writes: bool) -> Outputs:
-        """Return the files for ``-o where``, whose directory, where this process ``writes``, is made."""
+        """Return the files for ``-o where``, whose directory, where this process ``writes``, is made.
+
+        Raises CommandError and WriteError where that cannot be, or they cannot be written.
+        """
         folder = Path(where)
         is_folder = folder.is_dir() or where.endswith(("/", os.sep))
         prefix = folder / model.stem if is_folder else folder
@@ -53,8 +56,8 @@ class Outputs:
         return outputs
 
     def _require_folder(self, folder: Path) -> None:
-        """Make the folder that takes the files, without what a killed run left half written there."""
-        from pjc.runtime.files import remove_leftovers
+        """Make the folder that takes the files."""
+        from pjc.runtime.files import require_writable
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +65,25 @@ class Outputs:
             raise CommandError(f"{folder} cannot be made a directory: {reason(error)}") from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise CommandError(f"{folder} cannot be written to; choose another with -o")
-        for path in (self.params, self.history, self.program, self.best):
-            remove_leftovers(path)
+        for path in self.all():
+            require_writable(path)
+
+    def all(self) -> tuple[Path, ...]:
+        """Return the files."""
+        return self.params, self.history, self.program, self.best
+
+    @contextmanager
+    def held(self, writes: bool) -> Iterator[None]:
+        """Keep other runs from these files, where this process ``writes`` them.
+
+        What a killed run left half written beside them is removed; another run's is not touched.
+        """
+        from pjc.runtime.files import held, remove_leftovers
+
+        with held(self.all() if writes else ()):
+            for path in self.all() if writes else ():
+                remove_leftovers(path)
+            yield
 
 
 Settings = Mapping[str, str | int | float]

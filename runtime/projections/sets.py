@@ -293,5 +293,5 @@ def _unit(x: Array, axes: int | tuple[int, int]) -> Array:
 
 
 def _norm(scaled: Array) -> Array:
-    """Return the norm of each row whose largest magnitude is near 1; no less than 1e-30, for rows of zeros."""
+    """Return the norm of each row whose largest magnitude is near 1; 1e-30 at least, for rows of zeros."""
     return jnp.maximum(jnp.sqrt(jnp.sum(scaled**2, axis=1, keepdims=True)), 1e-30)

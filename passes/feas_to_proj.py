@@ -234,7 +234,11 @@ class _Lowering:
     def loss_projection(self, node: ops.LossOp) -> list[Operation]:
         """Return the projection (or prox) of a loss on its copies."""
         target_op = node.operands[1].owner
-        assert isinstance(target_op, ops.TargetOp)
+        if not isinstance(target_op, ops.TargetOp):
+            raise PassFailedException(
+                f"loss '{node.called}' compares with a value that the network computes, and a projection "
+                "onto a loss needs a target that is data; train by sweeps, or declare it as op.target"
+            )
         read = proj.ReadOp(held_name(node, 0), held_type(node, 0))
         target = proj.DatumOp(target_op.label.data, target_op.result.type)
         project = proj.ProjectLossOp(node.operator, node.fields(), node.called, [read.result], target.result)

@@ -8,7 +8,9 @@ import networkx as nx
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
 
+from pjc.dialects import ops
 from pjc.passes.analysis.graph import node_graph, problems, set_parts, training_nodes
 
 
@@ -33,11 +35,24 @@ class LevelsPass(ModulePass):
             nodes = training_nodes(problem)
             if nodes and all(node.part is not None and _is_level(node.part.data) for node in nodes):
                 continue
-            generations = list(nx.topological_generations(node_graph(problem).reverse()))
+            graph = node_graph(problem)
+            _refuse_circles(graph, nodes)
+            generations = list(nx.topological_generations(graph.reverse()))
             part_of = {
                 nodes[index]: f"L{level}" for level, indices in enumerate(generations) for index in indices
             }
             set_parts(problem, [f"L{level}" for level in range(len(generations))], part_of)
+
+
+def _refuse_circles(graph: nx.DiGraph[int], nodes: list[ops.NodeOp]) -> None:
+    """Raise PassFailedException where nodes read each other in a circle, as those of a loop do."""
+    for circle in nx.strongly_connected_components(graph):
+        first = min(circle)
+        if len(circle) > 1 or graph.has_edge(first, first):
+            raise PassFailedException(
+                f"'{nodes[first].called}' reads in each iteration of a loop what the one before made, so "
+                "it has no level; run net-unroll before net-to-feas"
+            )
 
 
 def _is_level(part: str) -> bool:

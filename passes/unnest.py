@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -11,12 +12,9 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import net
-from pjc.dialects.loops import ForOp
+from pjc.dialects.loops import ForOp, loops_around
 from pjc.passes.rewriting.loop_parameters import lift_parameters
-from pjc.passes.unroll import unroll
-
-MAX_OPS = 50_000
-"""The most operations that are made of one loop."""
+from pjc.passes.unroll import MAX_OPS, unroll
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,27 @@ class UnnestPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
+            _require_few(network)
             lift_parameters(network)
             while (outer := _around_loops(network.body.block)) is not None:
                 _unnest(outer)
+
+
+def _require_few(network: net.NetworkOp) -> None:
+    """Raise PassFailedException if too many operations would be made, counted before any is.
+
+    Of the loops around an operation one stays, no longer than the longest of them.
+    """
+    total = 0
+    for op in network.walk():
+        counts = [loop.iterations for loop in loops_around(op)]
+        total += prod(counts) // max(counts, default=1)
+        if total > MAX_OPS:
+            label = loops_around(op)[0].label.data
+            raise PassFailedException(
+                f"loops in loops are unrolled, and loop '{label}' would become more than {MAX_OPS:,} "
+                "operations; write fewer iterations in the shorter loops"
+            )
 
 
 def _around_loops(block: Block) -> ForOp | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import net, ops, view
-from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.loops import AtOp, ForOp, YieldOp, loops_around
 from pjc.dialects.view import shape_of
 from pjc.passes.rewriting.loop_parameters import family, lift_parameters
+
+MAX_OPS = 50_000
+"""The most operations that a network may have once its loops are unrolled."""
 
 UNROLLED = "unrolled"
 """The attribute of a network whose loops were unrolled; its equal layers are not rolled up again."""
@@ -43,10 +48,28 @@ class UnrollPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
+            require_few(network)
             lift_parameters(network)
             for loop in reversed([each for each in network.walk() if isinstance(each, ForOp)]):
                 unroll(loop)
                 network.attributes[UNROLLED] = UnitAttr()
+
+
+def require_few(network: net.NetworkOp) -> None:
+    """Raise PassFailedException if a network without its loops has more than :data:`MAX_OPS` operations.
+
+    Counted before any is made: an operation in loops is made once for each iteration of them all.
+    """
+    total = 0
+    for op in network.walk():
+        total += prod(loop.iterations for loop in loops_around(op))
+        if total > MAX_OPS:
+            loops = loops_around(op)
+            raise PassFailedException(
+                f"loops are unrolled, and with loop '{loops[0].label.data if loops else ''}' the network "
+                f"would have more than {MAX_OPS:,} operations; write fewer iterations, or take a solver "
+                "that keeps loops"
+            )
 
 
 def unroll(loop: ForOp) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import struct
 from typing import TYPE_CHECKING
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
+from pjc.reading import reading
 from pjc.stage_names import STARTS
 
 if TYPE_CHECKING:
@@ -40,20 +40,19 @@ def parse_ir(text: str, file: str) -> ModuleOp:
 
     from pjc.universe import context
 
-    module: ModuleOp | None = None
-    try:
-        found = Parser(context(), text, file).parse_module()
-        module = found if isinstance(found, ModuleOp) else ModuleOp([found])
-        module.verify()
-    except ParseError as error:
-        place = error.span.get_location()
-        width = max(1, error.span.end - error.span.start)
-        span = Span(file, place.line, place.col, place.line, place.col + width)
-        raise DiagnosticError([Diagnostic(error.msg, span)], {file: text}) from error
-    except VerifyException as error:
-        raise mistake(f"{file}: {' '.join(str(error).split())}", _where(module)) from error
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError, struct.error) as error:
-        raise mistake(f"{file} cannot be read as IR: {error}") from error
+    with reading(file, "IR", mistake):
+        module: ModuleOp | None = None
+        try:
+            found = Parser(context(), text, file).parse_module()
+            module = found if isinstance(found, ModuleOp) else ModuleOp([found])
+            module.verify()
+        except ParseError as error:
+            place = error.span.get_location()
+            width = max(1, error.span.end - error.span.start)
+            span = Span(file, place.line, place.col, place.line, place.col + width)
+            raise DiagnosticError([Diagnostic(error.msg, span)], {file: text}) from error
+        except VerifyException as error:
+            raise mistake(f"{file}: {' '.join(str(error).split())}", _where(module)) from error
     for block in module.body.blocks:
         _require_order(block, set(), file)
     return module

@@ -159,17 +159,29 @@ class MeshPlan:
 
 
 def require_memory(program: proj.ProgramOp, memory: int, devices: int) -> None:
-    """Raise DiagnosticError if devices with so many bytes cannot hold the two states of an iteration.
+    """Raise DiagnosticError if devices with so many bytes cannot hold the states of an iteration.
 
     What each holds is at least its share, were every tensor split over all. ``memory`` is 0 if not known.
     """
-    needed = 2 * program.state_bytes() / devices
+    needed = _states(program) * program.state_bytes() / devices
     if 0 < memory < needed:
         raise mistake(
             f"the solver's states take at least {needed / 2**20:,.1f} MiB on each device, which has "
             f"{memory / 2**20:,.1f} MiB",
             "give a smaller --batch; --explain shows what holds them, and --copies or -O2 may hold less",
         )
+
+
+def _states(program: proj.ProgramOp) -> int:
+    """Return how many states an iteration holds at once: the one before, the one after, what lies between.
+
+    Between lie the first projection and the second, or what is combined of them; a sweep, which writes
+    anew what it holds, and solvers that project in place, have two.
+    """
+    iteration = program.iterate_op()
+    if iteration is None:
+        return 2
+    return 4 if any(isinstance(op, proj.CombineOp) for op in iteration.body.block.ops) else 2
 
 
 def _is_cut(program: proj.ProgramOp) -> bool:

@@ -293,15 +293,7 @@ class IrSource(Source):
 
     kind = "ir"
     what = "IR"
-    faults = (
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    )
+    faults = (Exception,)
 
     name: str
     file: str

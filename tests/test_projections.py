@@ -495,3 +495,68 @@ def test_lowers_for_every_platform_and_maps_over_sites(name: str) -> None:
 def test_mistakes_are_named(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+LARGE_POINTS = [
+    ([FLOAT32_MAX, -FLOAT32_MAX, 1.0], -FLOAT32_MAX),
+    ([3e38, 3e38, -3e38], 1e38),
+    ([-3e38, -FLOAT32_MAX, -1.0], FLOAT32_MAX),
+    ([1e38, 0.0, FLOAT32_MAX], -3e38),
+]
+
+
+@pytest.mark.parametrize("x, z", LARGE_POINTS)
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_extrema_of_the_largest_floats(name: str, x: list, z: float) -> None:
+    """What float32 makes of them is what float64 does, where nothing overflows and no reciprocal is lost."""
+    one = operator(name, axes=(0,))
+    point = np.array(x, np.float32), np.float32(z)
+    new, value = jax.jit(lambda a, b: one.project((a,), b))(*point)
+    moved = jax.jit(lambda a, b: one.respond((a,), b, 1.0))(*point)
+    with jax.enable_x64(True):
+        wide = tuple(np.asarray(each, float) for each in point)
+        exact, level = one.project((wide[0],), wide[1])
+        asked = one.respond((wide[0],), wide[1], 1.0)
+    for found, wanted in ((new[0], exact[0]), (value, level), (moved[0], asked[0])):
+        np.testing.assert_allclose(np.asarray(found, float), wanted, atol=2e-6 * FLOAT32_MAX)
+
+
+@pytest.mark.parametrize("x, _", LARGE_POINTS)
+@pytest.mark.parametrize("strength", [1.0, 10.0, 1e6])
+def test_cross_entropy_of_the_largest_floats(x: list, _: float, strength: float) -> None:
+    """Entries that lie 1e38 apart make softmax a step: the right class and the largest share the strength."""
+    logits = np.array(x, np.float32)
+    for right in range(3):
+        one = loss("cross_entropy", strength=strength)
+        new = jax.jit(one.project)((logits,), np.int32(right))[0]
+        (asked,) = jax.jit(one.demand)((logits,), np.int32(right))
+        assert np.all(np.isfinite(new))
+        with jax.enable_x64(True):
+            (exact,) = one.demand((logits.astype(float),), np.int32(right))
+        np.testing.assert_allclose(np.asarray(asked, float), exact, atol=1e-5 * strength)
+
+
+@pytest.mark.parametrize("x, right", [(FLOAT32_MAX, 0), (3e38, 1), (1e38, 2)])
+def test_class_margins_of_the_largest_floats(x: float, right: int) -> None:
+    logits = np.array([x, -x, x / 2], np.float32)
+    one = loss("class_margin", margin=1.0)
+    new = jax.jit(one.project)((logits,), np.int32(right))[0]
+    with jax.enable_x64(True):
+        (exact,) = one.project((logits.astype(float),), np.int32(right))
+    np.testing.assert_allclose(np.asarray(new, float), exact, atol=2e-6 * FLOAT32_MAX)
+
+
+@pytest.mark.parametrize(
+    "name, fields",
+    [
+        ("quantize", {"levels": (-1.0, 0.0, 1.0)}),
+        ("round", {}),
+        ("piecewise", {"edges": (-1.0, 1.0), "slopes": (0.0, 1.0, 0.0), "offsets": (-1.0, 0.0, 1.0)}),
+        ("sum_relu", {"axes": ()}),
+    ],
+)
+def test_nan_stays_nan_in_functions_of_an_entry(name: str, fields: dict) -> None:
+    x = np.array([np.nan, 0.75, np.nan], np.float32)
+    found = np.asarray(operator(name, **fields).forward(x))
+    assert np.isnan(found).tolist() == [True, False, True]

@@ -350,3 +350,53 @@ require multi_label(z, y, -1, 1)
     program = pjc.compile(text, batch=16, solver="dr", iterations=20)
     assert metric(program) == "accuracy" and program.targets[0].threshold == 0
     assert evaluate(program, train(program, data, Run(epochs=20)).params, data) > 0.9
+
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize("name", [*CASES, "rank"])
+@pytest.mark.parametrize("where", [[True] * 4, [False, True, False, False], [True, False, False, True]])
+def test_nan_stays_nan_in_every_set(name: str, where: list[bool]) -> None:
+    fields = {"rank": 1} if name == "rank" else CASES[name].fields
+    x = np.where([where, [False] * 4], np.nan, 0.25).astype(np.float32)
+    new = np.asarray(jax.jit(constraint_set(name, **fields).project)(x))
+    assert np.isnan(new[0])[np.array(where)].all()
+    assert name == "rank" or np.isfinite(new[1]).all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e38, LARGEST])
+@pytest.mark.parametrize(
+    "name, fields",
+    [
+        ("ball", {"radius": 1.0, "axes": (1,)}),
+        ("ball", {"radius": 3e38, "axes": (1,)}),
+        ("sphere", {"radius": 1.0, "axes": (1,)}),
+        ("sphere", {"radius": 3e38, "axes": (1,)}),
+        ("simplex", {"total": 1.0, "axes": (1,)}),
+        ("simplex", {"total": 3e38, "axes": (1,)}),
+        ("sparse", {"k": 2, "axes": (1,)}),
+        ("box", {"low": -1.0, "high": 3e38}),
+        ("levels", {"levels": (-3e38, 0.0, 3e38)}),
+    ],
+)
+def test_the_largest_numbers_are_projected_as_in_higher_precision(
+    name: str, fields: dict, size: float
+) -> None:
+    """At 3e38 norms and differences of float32 overflow, and those of float64 do not."""
+    shapes = [[1, 1, 1], [1, -1, 0.5], [-1, 1e-3, 1], [1, 0, 0], [-1, -1, -0.25]]
+    x = (size * np.array(shapes)).astype(np.float32)
+    new = np.asarray(jax.jit(constraint_set(name, **fields).project)(x), float)
+    with jax.enable_x64(True):
+        exact = np.asarray(constraint_set(name, **fields).project(x.astype(float)))
+    largest = np.maximum(np.abs(exact).max(axis=1, keepdims=True), 1e-30)
+    np.testing.assert_allclose(new / largest, exact / largest, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "x", [[[3e38, 3e38], [3e38, 3e38]], [[LARGEST, 0], [0, 1]], [[3e38, 1e38], [-1e38, 2e38]]]
+)
+def test_low_rank_of_the_largest_numbers(x: list) -> None:
+    new = np.asarray(jax.jit(constraint_set("rank", rank=1).project)(np.array(x, np.float32)), float)
+    left, values, right = np.linalg.svd(np.array(x))
+    np.testing.assert_allclose(new, values[0] * np.outer(left[:, 0], right[0]), atol=1e-6 * LARGEST)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -24,19 +23,9 @@ from xdsl.xdsl_opt_main import xDSLOptMain
 
 from pjc.diagnostics import DiagnosticError, mistake, printable
 from pjc.options import Options
+from pjc.reading import reason
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
-
-_MALFORMED = (
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What xDSL and passes raise for some malformed texts."""
 
 
 class PjcOptMain(xDSLOptMain):
@@ -117,11 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeDecodeError as error:
         print(f"error: the input is not UTF-8 text: {error}", file=sys.stderr)
         return 1
-    except _MALFORMED as error:
+    except Exception as error:  # whatever a text that was edited by hand makes of xDSL and of passes
         if os.environ.get("PJC_TRACEBACK"):
             raise
         print(
-            printable(f"error: the input is no IR that its passes can take: {type(error).__name__}: {error}"),
+            printable(
+                f"error: the input is no IR that its passes can take: {type(error).__name__}: {reason(error)}"
+            ),
             file=sys.stderr,
         )
         return 1

@@ -60,14 +60,15 @@ class Measures:
         for variable in self.variables.measured.values():
             sizes[variable.node.data] += self._size(variable)
         return {
-            node: jnp.sqrt(self.placement.total(None, square) / sizes[node])
+            node: jnp.sqrt(self.placement.total(None, square) / float(sizes[node]))
             for node, square in squares.items()
         }
 
     def total_gap(self, squares: Mapping[str, Array]) -> Array:
         """Return the root mean square over all variables."""
         size = sum(self._size(variable) for variable in self.variables.measured.values())
-        return jnp.sqrt(self.placement.total(None, jnp.asarray(sum(squares.values()))) / size)
+        total = self.placement.total(None, jnp.asarray(sum(squares.values())))
+        return jnp.sqrt(total / float(size))  # which may be more than 32 bits hold
 
     def multipliers(self, state: State) -> dict[str, Array]:
         """Return the largest |alpha| of each factored dot, by node: at rest it is |t| (dot_halfway.py).

@@ -94,7 +94,7 @@ class Weighing:
         found = found.reshape(()) if steps == 1 else found
         return jnp.minimum(found, jnp.finfo(value.dtype).max)
 
-    def entries(self, size: int, rows: Rows | None) -> Array | float:
+    def entries(self, size: float, rows: Rows | None) -> Array | float:
         """Return how many of a tensor's entries are of samples that count, over all devices."""
         if rows is None or self.weights is None:
             return float(size * self.pieces(rows))
@@ -102,7 +102,7 @@ class Weighing:
 
     def root_mean_square(self, value: Array, rows: Rows | None) -> Array:
         """Return the root mean square of a tensor's entries, over the samples that count, of all devices."""
-        entries = jnp.maximum(self.entries(value.size, rows), 1)
+        entries = jnp.maximum(self.entries(float(value.size), rows), 1.0)
         return jnp.sqrt(self.square(value, rows, 1) / entries)
 
 

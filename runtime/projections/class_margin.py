@@ -33,6 +33,7 @@ from jax import Array
 
 from pjc.runtime.projections.max import mean_of_all, meeting_level
 from pjc.runtime.projections.operator import Loss
+from pjc.runtime.projections.scale import bounded
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ClassMargin(Loss):
     def project(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
         (logits,) = inputs
         right = jnp.arange(logits.shape[-1]) == target[..., None]
-        scale = jnp.maximum(jnp.max(jnp.abs(logits), axis=-1), self.margin)
+        scale = bounded(jnp.maximum(jnp.max(jnp.abs(logits), axis=-1), self.margin))
         scaled, margin = logits / scale[..., None], self.margin / scale
         own = jnp.sum(jnp.where(right, scaled, 0), axis=-1)
         # The right logit takes no part in the sum: at its own height it never exceeds the level.
@@ -67,7 +68,7 @@ class ClassMargin(Loss):
     def demand(self, inputs: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
         (logits,) = inputs
         right = jnp.arange(logits.shape[-1]) == target[..., None]
-        scale = jnp.maximum(jnp.max(jnp.abs(logits), axis=-1, keepdims=True), self.margin)
+        scale = bounded(jnp.maximum(jnp.max(jnp.abs(logits), axis=-1, keepdims=True), self.margin))
         scaled = logits / scale
         own = jnp.sum(jnp.where(right, scaled, 0), axis=-1, keepdims=True)
         above = jnp.where(right, 0, scaled - own + self.margin / scale)

@@ -108,7 +108,9 @@ class CrossEntropy(Loss):
     def _strong(self, c: Array) -> Array:
         """Return the w_i for any strength."""
         strength = jnp.asarray(self.strength, c.dtype)
-        u = c + log(self.strength)
+        # Lower entries get nothing, as v is above -L; those at -inf would make NaN of their differences.
+        lowest = min(2 * self.strength + 1000, float(jnp.finfo(c.dtype).max) / 4)
+        u = jnp.maximum(c, -lowest) + log(self.strength)
         eps = float(jnp.finfo(u.dtype).eps)
         close = sqrt(eps) / 4 / (1 + self.strength)
 

@@ -39,7 +39,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.operator import Operator
-from pjc.runtime.projections.scale import site_scale
+from pjc.runtime.projections.scale import bounded, site_scale
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Max(Operator):
         start = mean_of_all(scaled, z / scale, self.axes, (z / scale + top / scale) / 2)
         level = meeting_level(scaled, z / scale, self.axes, start) * scale
         above = z >= top
-        halfway = top + (z - top) / 2
+        halfway = top / 2 + z / 2
         level = jnp.where(above, halfway, jnp.minimum(level, top))
         chosen = self._first_largest(inputs, self._wide(top))
         new = tuple(
@@ -76,13 +76,13 @@ class Max(Operator):
     def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
         top = self._wide(self._largest(inputs))
         falling = demand < 0
-        unit = jnp.where(falling, -demand, 1)
+        unit = jnp.where(falling, bounded(-demand), 1)
+        one = jnp.where(-demand > unit, -demand / unit, jnp.ones_like(demand))  # |d|, in its units
         # Terms that are lower by |d| or more stay, however far below they are.
-        below = tuple(jnp.maximum((x - top) / self._wide(unit), -1) for x in inputs)
-        one = jnp.ones_like(demand)
+        below = tuple(jnp.maximum((x - top) / self._wide(unit), -self._wide(one)) for x in inputs)
         # As meeting_level itself finds it where nothing but the largest is above, which then ends at once.
-        share = weight * one / (weight * one + 1)
-        level = meeting_level(below, -one, self.axes, -share, weight)
+        share = weight * jnp.ones_like(demand) / (weight * jnp.ones_like(demand) + 1)
+        level = meeting_level(below, -one, self.axes, -share * one, weight)
         raised = self._wide(jnp.where(falling, 0, demand * share))
         return tuple(
             jnp.where(

@@ -81,7 +81,7 @@ class Piecewise(Operator):
         value = self._line(0, x)
         for index, edge in enumerate(self.edges, 1):
             value = jnp.where(x > edge, self._line(index, x), value)
-        return value
+        return jnp.where(jnp.isnan(x), x, value)  # which a level piece would hide
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         (x,) = inputs

@@ -4,6 +4,10 @@ Each class states its set S. The projection of x is argmin over ``x'`` in S of `
 nearest point is not unique, one of them is chosen, always the same. Sets of vectors hold along ``axes``:
 all entries along them are one vector, in row-major order, and every other axis counts vectors.
 
+Degenerate: nothing is nearest to NaN, so NaN stays NaN in every set, where it stands. For every finite x the
+projection is finite: vectors and matrices are brought near 1 by a power of two first, which is exact. On
+processors that take numbers below the smallest normal one for 0, as XLA lets CPUs do, they count as 0.
+
 Sources: N. Parikh and S. Boyd, "Proximal Algorithms" (2014), section 6; for the simplex C. Michelot, "A
 finite algorithm for finding the projection of a point onto the canonical simplex" (1986); for low rank C.
 Eckart and G. Young (1936). V. Elser, "Learning without loss" (2021), uses most of them as constraints.
@@ -14,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import frexp, prod
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -29,9 +33,13 @@ class ConstraintSet(ABC):
 
     name: ClassVar[str]
 
-    @abstractmethod
     def project(self, x: Array) -> Array:
-        """Return the nearest point of the set, of x's shape and type; finite where x is."""
+        """Return the nearest point of the set, of x's shape and type; finite where x is, NaN where x is."""
+        return jnp.where(jnp.isnan(x), x, self.nearest(x))
+
+    @abstractmethod
+    def nearest(self, x: Array) -> Array:
+        """Return the nearest point of the set to x, which holds no NaN."""
 
     def demand(self, x: Array) -> Array:
         """Return what the set demands of x: how far the projection moves it."""
@@ -66,7 +74,7 @@ class Box(ConstraintSet):
     low: float
     high: float
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         return jnp.clip(x, self.low, self.high)
 
 
@@ -76,7 +84,7 @@ class Nonneg(ConstraintSet):
 
     name: ClassVar[str] = "nonneg"
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         return jnp.maximum(x, 0)
 
 
@@ -94,7 +102,7 @@ class Levels(ConstraintSet):
     levels: tuple[float, ...]
     rate: float = 100.0
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         return Quantize(self.levels).forward(x)
 
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
@@ -119,7 +127,7 @@ class Mask(ConstraintSet):
     entries: tuple[float, ...]
     shape: tuple[int, ...]
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         kept = jnp.asarray(self.entries, x.dtype).reshape(self.shape) != 0
         return jnp.where(kept, x, 0)
 
@@ -133,7 +141,7 @@ class Equal(ConstraintSet):
     entries: tuple[float, ...]
     shape: tuple[int, ...]
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         return jnp.broadcast_to(jnp.asarray(self.entries, x.dtype).reshape(self.shape), x.shape)
 
 
@@ -146,11 +154,12 @@ class Ball(ConstraintSet):
     radius: float
     axes: tuple[int, ...]
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         rows, back = vectors(x, self.axes)
-        scale, norm = _norm(rows)
-        outside = scale * norm > self.radius
-        return back(jnp.where(outside, rows / scale / norm * self.radius, rows))
+        unit = _unit(rows, 1)
+        scaled = rows * unit
+        norm = _norm(scaled)
+        return back(jnp.where(norm > self.radius * unit, scaled / norm * self.radius, rows))
 
 
 @dataclass(frozen=True)
@@ -162,12 +171,12 @@ class Sphere(ConstraintSet):
     radius: float
     axes: tuple[int, ...]
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         rows, back = vectors(x, self.axes)
         first = jnp.zeros_like(rows).at[:, 0].set(1)
         rows = jnp.where(jnp.any(rows != 0, axis=1, keepdims=True), rows, first)
-        scale, norm = _norm(rows)
-        return back(rows / scale / norm * self.radius)
+        scaled = rows * _unit(rows, 1)
+        return back(scaled / _norm(scaled) * self.radius)
 
 
 @dataclass(frozen=True)
@@ -184,15 +193,19 @@ class Simplex(ConstraintSet):
     total: float
     axes: tuple[int, ...]
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         rows, back = vectors(x, self.axes)
         # Only differences to the largest entry matter, and entries far below it end as zeros.
-        rows = rows - jnp.max(rows, axis=1, keepdims=True)
-        rows = jnp.maximum(rows, -2 * self.total)
+        # They are taken in a power of two near the total, so that the sum of many does not overflow.
+        unit = 2.0 ** min(max(frexp(self.total)[1], -120), 120)
+        total = self.total / unit
+        half = 0.5 if self.total > 1 else 1.0
+        rows = half * rows - half * jnp.max(rows, axis=1, keepdims=True)
+        rows = jnp.maximum(rows, -2 * half * self.total) * (1 / (half * unit))
 
         def threshold(above: Array) -> Array:
             count = jnp.sum(above, axis=1, keepdims=True)
-            return (jnp.sum(above * rows, axis=1, keepdims=True) - self.total) / jnp.maximum(count, 1)
+            return (jnp.sum(above * rows, axis=1, keepdims=True) - total) / jnp.maximum(count, 1)
 
         def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             t, _ = carry
@@ -201,7 +214,7 @@ class Simplex(ConstraintSet):
 
         start = threshold(jnp.ones_like(rows))
         t, _ = lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))
-        return back(jnp.maximum(rows - t, 0))
+        return back(jnp.maximum(rows - t, 0) * unit)
 
 
 @dataclass(frozen=True)
@@ -216,7 +229,7 @@ class Sparse(ConstraintSet):
     k: int
     axes: tuple[int, ...]
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         rows, back = vectors(x, self.axes)
         if self.k >= rows.shape[1]:
             return x
@@ -243,12 +256,16 @@ class Rank(ConstraintSet):
 
     rank: int
 
-    def project(self, x: Array) -> Array:
+    def nearest(self, x: Array) -> Array:
         if self.rank >= min(x.shape[-2:]):
             return x
-        left, values, right = jnp.linalg.svd(x, full_matrices=False)
+        unit = _unit(x, (-2, -1))
+        left, values, right = jnp.linalg.svd(x * unit, full_matrices=False)
         r = self.rank
-        return (left[..., :r] * values[..., None, :r]) @ right[..., :r, :]
+        found = (left[..., :r] * values[..., None, :r]) @ right[..., :r, :]
+        # Rounding alone, or a choice between equal singular values, makes an entry larger than all numbers.
+        most = float(jnp.finfo(x.dtype).max)
+        return jnp.clip(found, -most * unit, most * unit) / unit
 
     def keep(self, latent: Array) -> Array:
         return latent
@@ -265,8 +282,16 @@ def vectors(x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], A
     return rows, lambda new: jnp.moveaxis(new.reshape(moved.shape), last, axes)
 
 
-def _norm(rows: Array) -> tuple[Array, Array]:
-    """Return the largest magnitude of each row, 1 where all is zero, and the norm of the row over it."""
-    largest = jnp.max(jnp.abs(rows), axis=1, keepdims=True)
-    scale = jnp.where(largest > 0, largest, 1)
-    return scale, jnp.maximum(jnp.sqrt(jnp.sum((rows / scale) ** 2, axis=1, keepdims=True)), 1e-30)
+def _unit(x: Array, axes: int | tuple[int, int]) -> Array:
+    """Return the power of two that brings the largest magnitude along axes near 1, and 1 where all is 0.
+
+    It and its reciprocal are normal numbers, so that to multiply by it is exact.
+    """
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=axes, keepdims=True))
+    limit = jnp.finfo(x.dtype).maxexp - 2
+    return jnp.ldexp(jnp.ones((), x.dtype), jnp.clip(-exponent, -limit, limit))
+
+
+def _norm(scaled: Array) -> Array:
+    """Return the norm of each row whose largest magnitude is near 1; 1e-30 at least, for rows of zeros."""
+    return jnp.maximum(jnp.sqrt(jnp.sum(scaled**2, axis=1, keepdims=True)), 1e-30)

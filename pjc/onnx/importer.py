@@ -441,8 +441,8 @@ class _Importer:
             statics[str(proto.output[0])] = sizes
             return
         if foldable and node.op == "ConstantOfShape" and names[0] in statics and is_open(statics[names[0]]):
-            value = fold(proto, [np.ones(1, np.int64)], self.opset)[0]
-            graph.values[str(proto.output[0])] = graph.full(list(statics[names[0]]), float(value[0]))
+            one = fold(proto, [np.ones(1, np.int64)], self.opset)[0]
+            graph.values[str(proto.output[0])] = graph.full(list(statics[names[0]]), float(one[0]))
             return
         if self._folded(node, names):
             return

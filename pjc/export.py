@@ -44,7 +44,7 @@ def export(
     opened, batch = _with_open_batch(source, options)
     module = opened.clone()
     UnrollPass().apply(context(), module)
-    model = export_model(module, params, source.name, batch, units)
+    model = export_model(module, params, source.name, batch, units, source.names(options))
     replace_file(path, lambda temporary: temporary.write_bytes(model.SerializeToString()))
 
 

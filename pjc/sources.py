@@ -115,6 +115,10 @@ class Source(ABC):
         """Return the syntax tree of the text; None where there is none."""
         return None
 
+    def names(self, options: Options) -> Mapping[str, str]:
+        """Return what a model is to call inputs and outputs that the network calls otherwise."""
+        return {}
+
     def dtype(self, options: Options) -> str:
         """Return the type of the network's numbers."""
         return options.dtype
@@ -139,7 +143,8 @@ _TEXT_OPTIONS = frozenset({"batch", "defines", "dtype"})
 class PjnSource(Source):
     """A network in pjc's language.
 
-    ``file`` is what messages call it; ``libraries`` say where ``use`` looks, by default only among pjc's own.
+    ``file`` is what messages call it; ``libraries`` say where ``use`` looks, by default only among pjc's own;
+    ``renamed`` is what the model that the text was made of calls inputs and outputs.
     """
 
     kind = "pjn"
@@ -150,10 +155,11 @@ class PjnSource(Source):
     name: str = "network"
     file: str = "<string>"
     libraries: Libraries = field(default_factory=Libraries)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        return path.suffix == ".pjn"
+        return path.suffix.lower() == ".pjn"
 
     @classmethod
     def open(cls, path: Path) -> PjnSource:
@@ -162,11 +168,14 @@ class PjnSource(Source):
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> PjnSource:
         libraries = Libraries(recorded=record["libraries"])
-        return cls(record["text"], record["name"], record["file"], libraries)
+        renamed = {str(own): str(name) for own, name in record.get("names", {}).items()}
+        return cls(record["text"], record["name"], record["file"], libraries, renamed)
 
     def record(self, options: Options) -> dict[str, Any]:
-        libraries = self.libraries.texts()
-        return {"text": self.written, "name": self.name, "file": Path(self.file).name, "libraries": libraries}
+        return _text_record(self.written, self.name, self.file, self.libraries.texts(), self.renamed)
+
+    def names(self, options: Options) -> Mapping[str, str]:
+        return self.renamed
 
     def unused(self) -> frozenset[str]:
         return _ONNX_OPTIONS
@@ -181,6 +190,14 @@ class PjnSource(Source):
 
     def start(self, options: Options) -> Start:
         return _elaborated(self.tree(options), self.name, options, self.libraries)
+
+
+def _text_record(
+    text: str, name: str, file: str, libraries: Mapping[str, str], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a file keeps of a network's text; names only where a model calls something otherwise."""
+    found = {"text": text, "name": name, "file": Path(file).name, "libraries": dict(libraries)}
+    return {**found, "names": dict(names)} if names else found
 
 
 def _elaborated(
@@ -225,7 +242,7 @@ class OnnxSource(Source):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        return path.suffix == ".onnx"
+        return path.suffix.lower() == ".onnx"
 
     @classmethod
     def open(cls, path: Path) -> OnnxSource:
@@ -239,7 +256,11 @@ class OnnxSource(Source):
         return PjnSource.of_record(record)
 
     def record(self, options: Options) -> dict[str, Any]:
-        return {"text": self.text(options), "name": self.name, "file": Path(self.file).name, "libraries": {}}
+        return _text_record(self.text(options), self.name, self.file, {}, self.names(options))
+
+    def names(self, options: Options) -> Mapping[str, str]:
+        self.start(options)
+        return self.found[options.loss].names
 
     def check_training(self, options: Options) -> None:
         if options.loss is None:

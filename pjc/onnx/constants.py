@@ -10,7 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from pjc.onnx.reading import array_of
+from pjc.onnx.reading import array_of, dense
+from pjc.onnx.sizes import Open
 
 Static = NDArray[Any]
 
@@ -64,6 +65,8 @@ def fold(node: onnx.NodeProto, inputs: Sequence[Static | None], opset: int) -> l
     if node.op_type == "Constant":
         return [constant(node)]
     given = [each for each in inputs if each is not None]
+    if any(is_open(each) for each in given):
+        return fold_open(node, given, opset)
     try:
         if node.op_type in REPEATING:
             return [_repeated(node, given)]
@@ -84,12 +87,14 @@ def constant(node: onnx.NodeProto) -> Static:
     """Return the value of a Constant node."""
     for attribute in node.attribute:
         if attribute.name == "value":
-            return array_of(attribute.t, None)
+            return array_of(attribute.t, ())
+        if attribute.name == "sparse_value":
+            return dense(attribute.sparse_tensor, ())
         if attribute.name in ("value_float", "value_floats"):
             return np.asarray(onnx.helper.get_attribute_value(attribute), np.float32)
         if attribute.name in ("value_int", "value_ints"):
             return np.asarray(onnx.helper.get_attribute_value(attribute), np.int64)
-    raise FoldError("its value is no dense tensor of numbers")
+    raise FoldError("its value is no tensor of numbers")
 
 
 def _repeated(node: onnx.NodeProto, inputs: Sequence[Static]) -> Static:
@@ -107,7 +112,7 @@ def _repeated(node: onnx.NodeProto, inputs: Sequence[Static]) -> Static:
             raise TooLarge
         return np.broadcast_to(inputs[0], shape)
     shape = sizes
-    value = next((array_of(a.t, None) for a in node.attribute if a.name == "value"), np.zeros(1, np.float32))
+    value = next((array_of(a.t, ()) for a in node.attribute if a.name == "value"), np.zeros(1, np.float32))
     return np.broadcast_to(value.reshape(()), shape)
 
 
@@ -132,3 +137,105 @@ def uniform(array: Static) -> float | None:
         return float(array.flat[0])
     first = array.flat[0]
     return float(first) if array.size <= MAX_FOLDED and bool((array == first).all()) else None
+
+
+# Sizes that depend on open dimensions stand in arrays of objects
+
+MOVING = {"Identity": (0,), "Flatten": (0,), "Gather": (0,), "Reshape": (0,), "Slice": (0,), "Split": (0,),
+          "Squeeze": (0,), "Transpose": (0,), "Unsqueeze": (0,), "Where": (1, 2)}  # fmt: skip
+"""Nodes that move entries and compute nothing, with the inputs whose entries they move; Concat moves all."""
+WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+MAX_OPEN = 2**12
+"""The most sizes that a node computes with where some are open."""
+
+
+def as_static(sizes: Sequence[int]) -> Static:
+    """Return sizes as a value of the model."""
+    return _settled(np.array([*sizes], object))
+
+
+def is_open(array: Static) -> bool:
+    """Whether an array holds sizes that depend on open dimensions."""
+    return array.dtype == object
+
+
+def _settled(array: Static) -> Static:
+    """Return an array of numbers where no entry is open."""
+    return array if any(isinstance(each, Open) for each in array.flat) else array.astype(np.int64)
+
+
+def fold_open(node: onnx.NodeProto, inputs: Sequence[Static], opset: int) -> list[Static]:
+    """Return the results of a node that computes with sizes of open dimensions.
+
+    Raises:
+        FoldError: unless they are exact for every size that the dimensions may have.
+    """
+    op = node.op_type
+    if sum(each.size for each in inputs) > MAX_OPEN:
+        raise TooLarge
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    places = range(len(inputs)) if op == "Concat" else MOVING.get(op, ())
+    if places and not any(is_open(each) for at, each in enumerate(inputs) if at not in places):
+        return _moved(node, inputs, places, opset)
+    if op == "Cast" and attributes["to"] in WHOLE:
+        return [inputs[0]]
+    whole = [each.astype(object) for each in inputs if is_open(each) or each.dtype.kind in "iu"]
+    if len(whole) == len(inputs) and op in COMPUTED:
+        found = np.frompyfunc(COMPUTED[op], 2, 1)(*whole)
+        made = np.array(found, object)
+        return [made.astype(np.bool_) if op == "Equal" else _settled(made)]
+    if op == "ReduceProd":
+        axes = attributes.get("axes") or (inputs[1].tolist() if len(inputs) > 1 else None)
+        keep = bool(attributes.get("keepdims", 1))
+        found = np.prod(inputs[0], axis=tuple(axes) if axes else None, keepdims=keep)
+        return [_settled(np.array(found, object))]
+    raise FoldError(f"{OPEN}; give that dimension a fixed size")
+
+
+OPEN = "it computes with a size that depends on an open dimension"
+
+
+def _moved(node: onnx.NodeProto, inputs: Sequence[Static], places: Sequence[int], opset: int) -> list[Static]:
+    """Let the evaluator move the places of entries, and return the entries from there."""
+    entries: list[object] = []
+    given = list(inputs)
+    for at in places:
+        array = inputs[at].astype(object)
+        given[at] = np.arange(len(entries), len(entries) + array.size).reshape(array.shape)
+        entries += list(array.flat)
+    found = []
+    for places_of in fold(node, given, opset):
+        made = np.empty(places_of.shape, object)
+        for index, place in np.ndenumerate(places_of):
+            made[index] = entries[int(place)]
+        found.append(_settled(made))
+    return found
+
+
+def _divided(a: int, b: int) -> int:
+    """Return a quotient of whole numbers, cut towards 0."""
+    if not b:
+        raise FoldError("it divides by 0")
+    if isinstance(a, Open) or isinstance(b, Open):
+        return a // b
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def _equal(a: int, b: int) -> bool:
+    """Return whether sizes are equal, whatever the open dimensions are, which are at least 1."""
+    difference = a - b
+    if not isinstance(difference, Open):
+        return difference == 0
+    terms = difference.terms
+    if terms is not None and (min(terms.values()) > 0 or max(terms.values()) < 0):
+        return False
+    raise FoldError(f"{OPEN}; give that dimension a fixed size")
+
+
+COMPUTED = {
+    "Add": lambda a, b: a + b,
+    "Sub": lambda a, b: a - b,
+    "Mul": lambda a, b: a * b,
+    "Div": _divided,
+    "Equal": _equal,
+}

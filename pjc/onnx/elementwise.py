@@ -8,9 +8,9 @@ import numpy as np
 
 from pjc.dialects import shapes
 from pjc.dialects.ops import FUNCTIONS, ElementwiseOp, operator_of
-from pjc.onnx.constants import uniform
-from pjc.onnx.graph import Graph, Handler, Node, Unsupported, Value, handles
-from pjc.onnx.reading import FLOATS
+from pjc.onnx.constants import is_open, uniform
+from pjc.onnx.graph import Graph, Handler, Node, Unsupported, Value, handles, single
+from pjc.onnx.reading import FLOATS, SMALL_FLOATS
 from pjc.onnx.sizes import tuple_text
 
 TINY = 1e-30
@@ -19,8 +19,10 @@ TINY = 1e-30
 
 def number(value: float) -> str:
     """Return a number as the language writes it: one that float32 holds by the fewest digits that name it."""
-    single = np.float32(value)
-    return str(single).removesuffix(".0") if float(single) == value else f"{value:.9g}"
+    held = single(value)
+    if not np.isfinite(held):
+        raise Unsupported(f"it computes with {value:g}, which float32 does not hold as a finite number")
+    return str(np.float32(held)).removesuffix(".0") if held == value else f"{value:.9g}"
 
 
 def unary(graph: Graph, node: Node, text: str) -> Value:
@@ -74,6 +76,8 @@ def identity(graph: Graph, node: Node) -> Value:
 @handles("Cast")
 def cast(graph: Graph, node: Node) -> Value:
     x = graph.tensor(node.input(0))
+    if node.get("to") in SMALL_FLOATS:
+        raise Unsupported("it rounds to a type of few bits", "QuantizeLinear does that, to a scale")
     if node.get("to") not in FLOATS and not x.integer:
         raise Unsupported("it makes whole numbers of others", "round(x) is an operator of the language")
     if node.get("to") in FLOATS and x.integer:
@@ -198,9 +202,15 @@ def variadic(graph: Graph, node: Node) -> Value:
         return graph.tensor(names[0])
     if node.op == "Max" and len(names) == 2:
         for name, other in (names, names[::-1]):
-            x = None if graph.scalar(name) != 0 else graph.tensor(other)
-            if x is not None and graph.statics[name].ndim <= x.rank and not x.integer:
+            zero = graph.settled(name)
+            if zero is None or is_open(zero) or uniform(zero) != 0 or graph.is_known(other):
+                continue
+            x = graph.tensor(other)
+            if shapes.broadcast_sizes([zero.shape, x.shape]) == x.shape and not x.integer:
                 return graph.bind(f"relu({x.text})", x.shape, x.order)
+    if node.op != "Sum":
+        for name in names:
+            graph.constant(name)
     values, shape, order = graph.together(names)
     _numeric(*values)
     function = {"Sum": "add", "Max": "maximum", "Min": "minimum"}[node.op]

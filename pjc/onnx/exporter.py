@@ -60,6 +60,7 @@ def export_model(
     name: str,
     batch: int | None,
     units: Mapping[str, Affine],
+    names: Mapping[str, str],
 ) -> onnx.ModelProto:
     """Return the model of a network without loops.
 
@@ -68,6 +69,7 @@ def export_model(
         params: the parameters, by name.
         name: the model's name.
         batch: the size that stands for an open batch, and divides no other size; None if there is none.
+        names: what inputs and outputs are called in the model, where that is not their own name.
         units: what outputs are multiplied by, and what is added, in each column; by name.
 
     Raises:
@@ -75,7 +77,7 @@ def export_model(
     """
     network = only(module, net.NetworkOp)
     labels = {op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)}
-    exporter = _Exporter(params, batch, labels, units)
+    exporter = _Exporter(params, batch, labels, units, names)
     missing = sorted(
         {
             op.operator
@@ -107,10 +109,12 @@ class _Exporter:
         batch: int | None,
         outputs: set[str],
         units: Mapping[str, Affine],
+        renamed: Mapping[str, str],
     ) -> None:
-        self.params, self.batch, self.units = params, batch, units
+        self.params, self.batch, self.units, self.renamed = params, batch, units, renamed
+        self.ends = {renamed.get(each, each) for each in (*outputs, *renamed)}
         self.names: dict[SSAValue, str] = {}
-        self.taken: set[str] = {*params, *outputs}
+        self.taken: set[str] = {*params, *self.ends}
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.inputs: list[onnx.ValueInfoProto] = []
@@ -123,13 +127,15 @@ class _Exporter:
     def write(self, op: Operation) -> None:
         match op:
             case ops.InputOp():
-                self.names[op.result] = self._fresh(op.label.data, exact=True)
-                self.inputs.append(self._info(op.label.data, op.result))
+                label = self.renamed.get(op.label.data, op.label.data)
+                self.names[op.result] = self._fresh(label, exact=True)
+                self.inputs.append(self._info(label, op.result))
             case ops.ParameterOp():
-                self.names[op.result] = op.label.data
-                kind = NUMPY[str(element_of(op.result))]
-                array = np.ascontiguousarray(self.params[op.label.data], kind)
-                self.initializers[op.label.data] = numpy_helper.from_array(array, op.label.data)
+                label = op.label.data
+                own = self._fresh(label) if label in self.ends else label
+                self.names[op.result] = own
+                array = np.asarray(self.params[label], NUMPY[str(element_of(op.result))], order="C")
+                self.initializers[own] = numpy_helper.from_array(array, own)
             case ops.OutputOp():
                 self._output(op)
             case ops.TargetOp() | ops.LossOp() | ops.SetOp():
@@ -161,11 +167,12 @@ class _Exporter:
         return made
 
     def _output(self, op: ops.OutputOp) -> None:
-        made, label = self.names[op.value], op.label.data
-        if label in self.units:
+        made, own = self.names[op.value], op.label.data
+        label = self.renamed.get(own, own)
+        if own in self.units:
             self.hint = label
-            stretched = self.node("Mul", [made, self.array(self.units[label].scale, op.value)])
-            made = self.node("Add", [stretched, self.array(self.units[label].offset, op.value)])
+            stretched = self.node("Mul", [made, self.array(self.units[own].scale, op.value)])
+            made = self.node("Add", [stretched, self.array(self.units[own].offset, op.value)])
         if made != label:
             self.nodes.append(helper.make_node("Identity", [made], [label]))
         self.outputs.append(self._info(label, op.value))

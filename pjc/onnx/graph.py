@@ -17,7 +17,7 @@ from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.layout import STATEMENTS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.sets import SETS
-from pjc.onnx.constants import MAX_AXES, Static, uniform
+from pjc.onnx.constants import MAX_AXES, MAX_TOTAL, OPEN, Static, is_open, uniform
 from pjc.onnx.reading import printable
 from pjc.onnx.sizes import SizeError, Sizes, tuple_text
 
@@ -34,6 +34,7 @@ RESERVED = {
     "f32",
     "int",
 }
+FIX = "give that dimension a fixed size"
 MAX_LIST = 2**16
 """The longest list of axes, sizes or places that a node may read."""
 
@@ -130,6 +131,12 @@ class Graph:
     """ONNX's types of constants, which tell more of them than arrays do."""
     parameters: dict[str, Static] = field(default_factory=dict)
     """The first values of the text's parameters."""
+    recipes: dict[str, Callable[[], Static]] = field(default_factory=dict)
+    """What computes the first values of what is made of initializers alone, where a node must know them."""
+    made: int = 0
+    """How many numbers the parameters hold that are no initializers."""
+    batch: int | None = None
+    """The size of the batch, where the model has one."""
     taken: set[str] = field(default_factory=set)
     assumed: bool = False
     """Whether the model gives the batch a number, and does not say that it may have another."""
@@ -149,37 +156,60 @@ class Graph:
             array = self.statics[name]
             if array.size == 0:
                 raise Unsupported(f"'{name}' has no entries")
+            if is_open(array):
+                raise Unsupported(OPEN, FIX)
             number = uniform(array)
-            if self.has_open(array if number is None else np.asarray(number)):
-                raise Unsupported(f"it computes with '{name}', which depends on an open dimension")
             if number is None:
                 self.values[name] = self.parameter(name, array)
             else:
-                text = f"full({self.sizes.shape(array.shape)}, {number:.9g})"
-                self.values[name] = Value(text, array.shape)
+                self.values[name] = self.full(array.shape, number)
         else:
             raise Unsupported(f"it reads '{name}', which nothing makes")
         return self.values[name]
 
-    def has_open(self, array: Static) -> bool:
-        """Whether an array holds sizes of open dimensions."""
-        return (
-            bool(self.sizes.names) and array.dtype.kind in "iuf" and self.sizes.is_open(int(abs(array).max()))
-        )
+    def full(self, shape: Sequence[int], number: float) -> Value:
+        """Return a tensor that repeats a number."""
+        if not np.isfinite(single(number)):
+            raise Unsupported(f"it computes with {number:g}, which float32 does not hold as a finite number")
+        return Value(f"full({self.sizes.shape(shape)}, {number:.9g})", tuple(shape))
+
+    def is_known(self, name: str) -> bool:
+        """Whether a value depends on no input."""
+        return name in self.statics or name in self.initial or name in self.recipes
+
+    def settled(self, name: str) -> Static | None:
+        """Return a constant or the first value of an initializer, else None."""
+        return self.statics[name] if name in self.statics else self.initial.get(name)
+
+    def constant(self, name: str) -> None:
+        """Take an initializer of one number for a constant."""
+        if name in self.initial and self.initial[name].size == 1 and name not in self.values:
+            self.statics[name] = self.initial.pop(name)
 
     def static(self, name: str, what: str) -> Static:
         """Return a value that must be known when the model is read."""
-        if name in self.statics:
-            return self.statics[name]
-        if name in self.initial:
-            return self.initial[name]
+        found = self._static(name, what)
+        if is_open(found):
+            raise Unsupported(f"its {what} depends on an open dimension", FIX)
+        return found
+
+    def known(self, name: str) -> Static:
+        """Return a value that depends on no input (:meth:`is_known`)."""
+        found = self.settled(name)
+        return self.recipes[name]() if found is None else found
+
+    def _static(self, name: str, what: str) -> Static:
+        if self.is_known(name):
+            return self.known(name)
         raise Unsupported(f"its {what} depends on the inputs", "it must be a constant or an initializer")
 
     def integers(self, name: str, what: str) -> list[int]:
         """Return a list of integers that must be known."""
-        array = self.static(name, what)
+        array = self._static(name, what)
         if array.size > MAX_LIST:
             raise Unsupported(f"its {what} has {array.size:,} entries")
+        if is_open(array):
+            return list(array.reshape(-1))
         return [int(each) for each in array.reshape(-1)]
 
     def scalar(self, name: str) -> float | None:
@@ -256,12 +286,22 @@ class Graph:
         Where it is drawn afresh it starts from ``start``: by default a matrix from a normal distribution
         scaled by its inputs (all axes but the first, unless ``fan_in`` says otherwise), a vector from zeros.
         """
+        with np.errstate(over="ignore"):
+            first = np.asarray(array, np.float32)
+        if not np.isfinite(first).all():
+            raise Unsupported(
+                f"'{printable(name)}' holds a number that is not finite, or too large for float32"
+            )
+        if name not in self.initial:
+            self.made += array.size
+        if self.made > MAX_TOTAL:
+            raise Unsupported("the model makes too many numbers of constants")
         own = self.name(name)
         if start is None and array.ndim > 1:
             start = f"normal({sqrt(2 / (fan_in or max(1, prod(array.shape[1:])))):.4g})"
         start = start or "zeros"
         self.line(f"param {own}: f32{_dims(self.sizes, array.shape)} = {start}")
-        self.parameters[own] = np.asarray(array, np.float32)
+        self.parameters[own] = first
         return Value(own, tuple(array.shape))
 
     def reshaped(self, value: Value, shape: Sequence[int]) -> Value:
@@ -278,6 +318,12 @@ class Graph:
         except SizeError as error:
             raise Unsupported(str(error)) from error
         return self.bind(f"reshape({plain.text}, {text})", shape)
+
+
+def single(number: float) -> float:
+    """Return a number as float32 holds it; infinite where it is too large."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(number))
 
 
 def _dims(sizes: Sizes, shape: Sequence[int]) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 
 from pjc.onnx.constants import Static
 from pjc.onnx.elementwise import number, reduced
-from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
-from pjc.onnx.sizes import tuple_text
+from pjc.onnx.graph import FIX, Graph, Node, Unsupported, Value, handles
+from pjc.onnx.sizes import Open, tuple_text
 from pjc.onnx.views import edge_padded, zero_padded
 
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -68,6 +68,8 @@ def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[lis
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         around = []
         for n, k, s in zip(size, reach, strides, strict=True):
+            if isinstance(n, Open) and s > 1:
+                raise Unsupported("how far it pads depends on an open dimension", FIX)
             total = max((-(-n // s) - 1) * s + k - n, 0)
             small, large = total // 2, total - total // 2
             around.append((small, large) if auto == "SAME_UPPER" else (large, small))
@@ -132,8 +134,8 @@ def pool(graph: Graph, node: Node) -> Value:
     _check_positive(out)
     # What the last windows need behind the padding that was asked for; perhaps less than that.
     ends = [
-        max(0, (n - 1) * s + k - length - low)
-        for n, s, k, length, (low, _) in zip(out, strides, reach, size, around, strict=True)
+        high if isinstance(length, Open) else max(0, (n - 1) * s + k - length - low)
+        for n, s, k, length, (low, high) in zip(out, strides, reach, size, around, strict=True)
     ]
     filled = [(0, 0), *((low, end) for (low, _), end in zip(around, ends, strict=True)), (0, 0)]
     own = Value(x.text, x.own_shape())
@@ -182,6 +184,8 @@ def _positions(node: Node, size: int, around: tuple[int, int], reach: int, strid
     auto = node.get("auto_pad", "NOTSET")
     if not node.get("ceil_mode", 0) or auto in ("SAME_UPPER", "SAME_LOWER"):
         return whole
+    if isinstance(size, Open) and stride > 1:
+        raise Unsupported("the number of its windows depends on an open dimension", FIX)
     more = -(-(size + sum(around) - reach) // stride) + 1
     return more if (more - 1) * stride < size + around[0] else more - 1
 
@@ -202,6 +206,10 @@ def _counts(
     Raises:
         Unsupported: if a window has none.
     """
+    if isinstance(size, Open):
+        if around in ((0, 0), counted):
+            return []
+        raise Unsupported("it pads an axis that is open", FIX)
     reach = (windows - 1) * stride + (kernel - 1) * dilation + 1
     if around[0] == 0 and reach <= size:
         return []

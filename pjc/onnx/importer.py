@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,38 @@ from pjc.dialects.ops import LOSSES as LOSS_OPS
 from pjc.dialects.ops import operator_of
 from pjc.dialects.shapes import ShapeError
 from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
-from pjc.onnx.constants import MAX_TOTAL, REPEATING, FoldError, Static, TooLarge, can_fold, fold
+from pjc.onnx.constants import (
+    ELEMENTWISE,
+    MAX_TOTAL,
+    REPEATING,
+    FoldError,
+    Static,
+    TooLarge,
+    as_static,
+    can_fold,
+    fold,
+    is_open,
+)
 from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
 from pjc.onnx.images import folded_normalization
 from pjc.onnx.quantizers import dequantized
-from pjc.onnx.reading import FLOATS, INTEGERS, MAX_MESSAGE, NUMBERS, array_of, printable, read_model, refuse
-from pjc.onnx.sizes import SizeError, Sizes
+from pjc.onnx.reading import (
+    FLOATS,
+    INTEGERS,
+    MAX_MESSAGE,
+    NUMBERS,
+    SMALL_FLOATS,
+    array_of,
+    check_total,
+    dense,
+    folders_of,
+    narrowed,
+    printable,
+    read_model,
+    refuse,
+)
+from pjc.onnx.sizes import SizeError, Sizes, tuple_text
+from pjc.reading import reading
 
 ABSORBED = {"Softmax", "LogSoftmax"}
 """As the last node they are left to the loss: the network gives logits."""
@@ -35,6 +63,8 @@ class Imported:
     parameters: Mapping[str, Static]
     assumed: bool = False
     """Whether the model gives the batch a number, which the text lets be another."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the model calls inputs and outputs that the text calls otherwise, by their names in the text."""
 
 
 def import_file(path: Path, loss: str | None = None, *, assume: bool = True) -> Imported:
@@ -45,13 +75,14 @@ def import_file(path: Path, loss: str | None = None, *, assume: bool = True) -> 
     Raises:
         DiagnosticError: if the file is no valid model, or naming every node that is not supported.
     """
-    return import_model(read_model(path), path.name, path.parent, loss, assume=assume)
+    with reading(path, "an ONNX model", refuse):
+        return import_model(read_model(path), path.name, folders_of(path), loss, assume=assume)
 
 
 def import_model(
     model: onnx.ModelProto,
     name: str,
-    folder: Path | None = None,
+    folders: Sequence[Path] = (),
     loss: str | None = None,
     *,
     assume: bool = True,
@@ -59,7 +90,8 @@ def import_model(
     """Return the network of a model that :func:`pjc.onnx.reading.checked` has let pass.
 
     With ``assume``, a first dimension that is the same number in every input is taken for the batch, as long
-    as the model allows that; it can then be chosen when the network is compiled.
+    as the model allows that; it can then be chosen when the network is compiled. External data are read from
+    ``folders``.
 
     Raises:
         DiagnosticError: as :func:`import_file`.
@@ -67,10 +99,10 @@ def import_model(
     fixed = _fixed_batch(model.graph)
     if assume and fixed is not None:
         try:
-            return _Importer(model, name, folder, loss, fixed).run()
+            return _Importer(model, name, folders, loss, fixed).run()
         except DiagnosticError:
             pass
-    return _Importer(model, name, folder, loss, None).run()
+    return _Importer(model, name, folders, loss, None).run()
 
 
 def import_block(path: Path) -> Imported:
@@ -79,19 +111,25 @@ def import_block(path: Path) -> Imported:
     Raises:
         DiagnosticError: as :func:`import_file`.
     """
-    model = read_model(path)
-    fixed = _fixed_batch(model.graph)
-    if fixed is not None:
-        try:
-            return _Importer(model, path.name, path.parent, None, fixed, block=True).run()
-        except DiagnosticError:
-            pass
-    return _Importer(model, path.name, path.parent, None, None, block=True).run()
+    with reading(path, "an ONNX model", refuse):
+        model, folders = read_model(path), folders_of(path)
+        fixed = _fixed_batch(model.graph)
+        if fixed is not None:
+            try:
+                return _Importer(model, path.name, folders, None, fixed, block=True).run()
+            except DiagnosticError:
+                pass
+        return _Importer(model, path.name, folders, None, None, block=True).run()
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    known = {tensor.name for tensor in graph.initializer}
+    known = _initial_names(graph)
     return [each for each in graph.input if each.name not in known]
+
+
+def _initial_names(graph: onnx.GraphProto) -> set[str]:
+    sparse = {each.values.name for each in graph.sparse_initializer}
+    return {tensor.name for tensor in graph.initializer} | sparse
 
 
 def _fixed_batch(graph: onnx.GraphProto) -> int | None:
@@ -111,14 +149,14 @@ class _Importer:
         self,
         model: onnx.ModelProto,
         name: str,
-        folder: Path | None,
+        folders: Sequence[Path],
         loss: str | None,
         batch: int | None,
         *,
         block: bool = False,
     ) -> None:
         self.block = block
-        self.model, self.file, self.folder, self.loss, self.batch = model, name, folder, loss, batch
+        self.model, self.file, self.folders, self.loss, self.batch = model, name, folders, loss, batch
         self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
         self.graph = Graph(Sizes(), {}, assumed=batch is not None, indent="  " if block else "")
         self.indices = _indices(model.graph.node)
@@ -126,6 +164,10 @@ class _Importer:
         """How the text writes each open dimension of the model; the batch's name is empty."""
         self.batches: set[str] = set()
         """What the model calls the first dimensions of its inputs."""
+        self.softmax: dict[str, Node] = {}
+        """The nodes that are left to the loss, by the outputs that they make."""
+        self.names: dict[str, str] = {}
+        """What the model calls its inputs and outputs, by their names in the text."""
         self.mistakes: list[tuple[str, str, str | None]] = []
         """Where each is, what it is, and what could be done."""
         self.folded = 0
@@ -134,11 +176,13 @@ class _Importer:
         """Values that nodes which cannot be imported would make."""
 
     def run(self) -> Imported:
-        self._initializers()
         heads = self._inputs()
         nodes = [Node(node, index, self.opset) for index, node in enumerate(self.model.graph.node, 1)]
+        _name_directly(nodes, _initial_names(self.model.graph))
         outputs = self._outputs(nodes)
         needed = _needed(nodes, [name for _, name in outputs])
+        read = {name for node in nodes if node.index in needed for name in node.inputs}
+        self._initializers(read.union(name for _, name in outputs))
         self._fold_normalizations([node for node in nodes if node.index in needed])
         for node in nodes:
             if node.index in needed:
@@ -150,16 +194,25 @@ class _Importer:
             raise refuse(f"{self.file} needs more than {MAX_OPS:,} operations", "is a loop unrolled in it?")
         title = f"# From the ONNX model {printable(self.file, 200)}"
         text = "\n".join([title, "", *heads, *([] if self.block else [""]), *self.graph.lines, "", *tails])
-        return Imported(text + "\n", self.graph.parameters, self.batch is not None)
+        names = {own: name for own, name in self.names.items() if own != name}
+        return Imported(text + "\n", self.graph.parameters, self.batch is not None, names)
 
     # Heads: initializers and inputs
 
-    def _initializers(self) -> None:
-        for tensor in self.model.graph.initializer:
-            array = array_of(tensor, self.folder)
+    def _initializers(self, read: Set[str]) -> None:
+        """Read the initializers that are among ``read``; numbers without axes are constants."""
+        graph = self.model.graph
+        tensors = [each for each in graph.initializer if each.name in read]
+        sparse = [each for each in graph.sparse_initializer if each.values.name in read]
+        check_total(tensors, sparse, self.file, self.folders)
+        known = [(each, array_of(each, self.folders)) for each in tensors]
+        known += [(each.values, dense(each, self.folders)) for each in sparse]
+        for tensor, array in known:
             self.graph.kinds[tensor.name] = tensor.data_type
-            if tensor.data_type in FLOATS:
-                self.graph.initial[tensor.name] = array.astype(np.float32)
+            if tensor.data_type in FLOATS | SMALL_FLOATS:
+                array = narrowed(array, tensor.name, self.file)
+                held = self.graph.initial if array.ndim else self.graph.statics
+                held[tensor.name] = array
             else:
                 self.graph.statics[tensor.name] = array
 
@@ -193,13 +246,15 @@ class _Importer:
         integer = kind.elem_type in INTEGERS and given.name in self.indices
         dims = ", ".join(self.graph.sizes.show(size) for size in shape)
         self.graph.values[given.name] = Value(own, shape, None, integer)
+        self.names[own] = given.name
         return f"input {own}: {'int' if integer else 'f32'}[{dims}]"
 
     def _size(self, own: str, axis: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         fixed = dim.HasField("dim_value")
         if axis == 0 and (self.batch is not None or not fixed):
             self.batches.add(dim.dim_param)
-            return self._open("", own, axis)
+            self.graph.batch = self._open("", own, axis)
+            return self.graph.batch
         if not fixed:
             known = dim.dim_param in self.batches - {""}
             return self._open("" if known else dim.dim_param or f"{own}_{axis}", own, axis)
@@ -212,7 +267,7 @@ class _Importer:
         if name not in self.open:
             written = self.graph.name(name) if name and not self.block else "batch"
             self.open[name] = f"{own}.shape[{axis}]" if self.block else written
-        return self.graph.sizes.prime(self.open[name])
+        return self.graph.sizes.open(self.open[name])
 
     # Outputs
 
@@ -227,12 +282,14 @@ class _Importer:
         for output in self.model.graph.output:
             value = output.name
             while (node := made_by.get(value)) is not None and (
-                node.op in ABSORBED
+                (node.op in ABSORBED and output.name not in self.softmax)
                 or (
                     node.op in ("Identity", "Cast", "ZipMap", "Normalizer")
                     and _leads_to_softmax(node, made_by)
                 )
             ):
+                if node.op in ABSORBED:
+                    self.softmax[output.name] = node
                 value = node.input(0)
             kind = output.type.tensor_type.elem_type if output.type.HasField("tensor_type") else 0
             is_label = kind in INTEGERS or (kind not in FLOATS and value == output.name)
@@ -245,6 +302,7 @@ class _Importer:
         for label, name in outputs:
             self.graph.title = label
             try:
+                convolved = self.graph.tensor(name).order is not None
                 value = self.graph.plain(name)
             except (Unsupported, SizeError) as error:
                 self._mistake(f"output '{printable(label)}'", str(error), getattr(error, "hint", None))
@@ -253,6 +311,7 @@ class _Importer:
                 lines.append(value.text)
                 continue
             own = self.graph.name(label) if value.text != label else label
+            self.names[own] = label
             lines.append(f"output {own}" if own == value.text else f"output {own} = {value.text}")
             if self.loss is None:
                 continue
@@ -260,19 +319,47 @@ class _Importer:
                 shown = ", ".join(each for each, _ in outputs)
                 self._mistake("outputs", f"a loss needs one, and the model has {shown}")
                 return []
-            lines += self._required(value, own)
+            axis = self.softmax[label].get("axis", -1) if label in self.softmax else None
+            if axis is None and convolved and value.rank > 2 and self._by_class():
+                found = (
+                    f"it has the shape {list(value.shape)} and no Softmax that says which axis counts classes"
+                )
+                self._mistake(
+                    f"output '{printable(label)}'", found, "end the model with a Softmax over that axis"
+                )
+            else:
+                lines += self._required(value, own, -1 if axis is None else axis)
         return [f"  return {', '.join(lines)}", "}"] if self.block else lines
 
-    def _required(self, value: Value, output: str) -> list[str]:
+    def _by_class(self) -> bool:
+        """Whether the loss compares with classes."""
+        return not any(each.NUMERIC for each in LOSS_OPS if operator_of(each) == self.loss)
+
+    def _required(self, value: Value, output: str, axis: int) -> list[str]:
+        """Return the lines of the loss; with classes along an axis of the output's."""
         target = self.graph.name("y")
-        numeric = any(each.NUMERIC for each in LOSS_OPS if operator_of(each) == self.loss)
+        numeric = not self._by_class()
         if not numeric and value.rank < 2:
             found = f"{self.loss} needs an output of [batch, classes], found rank {value.rank}"
             self._mistake(f"output '{printable(output)}'", found)
             return []
         kind = "f32" if numeric else "class"
-        dims = ", ".join(self.graph.sizes.show(size) for size in value.shape)
-        return [f"target {target}: {kind}[{dims}]", f"require {self.loss}({output}, {target})"]
+        shape, scores = list(value.shape), output
+        axis = axis if axis < 0 else axis - value.rank
+        if not numeric and axis != -1:
+            if not -value.rank < axis < 0:
+                found = f"its Softmax is over axis {axis + value.rank}, which is not an axis of classes"
+                self._mistake(f"output '{printable(output)}'", found)
+                return []
+            own = axis + value.rank
+            rest = [each for each in range(value.rank) if each != own]
+            shape = [shape[each] for each in (*rest, own)]
+            scores = f"transpose({output}, {tuple_text([*rest, own])})"
+            if all(size == 1 for size in shape[1:-1]):
+                shape = [shape[0], shape[-1]]
+                scores = f"reshape({output}, {self.graph.sizes.shape(shape)})"
+        dims = ", ".join(self.graph.sizes.show(size) for size in shape)
+        return [f"target {target}: {kind}[{dims}]", f"require {self.loss}({scores}, {target})"]
 
     # Nodes
 
@@ -338,25 +425,27 @@ class _Importer:
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
             # Attributes of kinds and lengths that the operator does not have.
             self.failed.update(outputs)
-            found = f"it is not as {printable(node.op)} should be: {type(error).__name__}: {error}"
+            found = f"it is not as {printable(node.op)} should be: {error}"
             self._mistake(node.title, found)
 
     def _import(self, node: Node, names: Sequence[str]) -> None:
         graph, proto = self.graph, node.proto
         statics = graph.statics
         foldable = can_fold(proto) and not node.has_graph
-        if foldable and node.op == "Shape" and names and names[0] not in statics:
-            shape = graph.tensor(names[0]).shape
+        if foldable and node.op in ("Shape", "Size") and names and names[0] not in statics:
+            held = graph.initial.get(names[0])
+            shape = graph.tensor(names[0]).shape if held is None else held.shape
             start, end = node.get("start", 0), node.get("end", None)
-            statics[str(proto.output[0])] = np.asarray(shape[start:end], np.int64)
+            whole = node.op == "Size"
+            sizes = as_static([prod(shape)]).reshape(()) if whole else as_static(shape[start:end])
+            statics[str(proto.output[0])] = sizes
             return
-        if foldable and all(name in statics for name in names):
-            try:
-                self._fold(node)
-                return
-            except TooLarge:
-                if node.op not in HANDLERS or statics[names[0]].dtype.kind != "f":
-                    raise
+        if foldable and node.op == "ConstantOfShape" and names[0] in statics and is_open(statics[names[0]]):
+            one = fold(proto, [np.ones(1, np.int64)], self.opset)[0]
+            graph.values[str(proto.output[0])] = graph.full(list(statics[names[0]]), float(one[0]))
+            return
+        if self._folded(node, names):
+            return
         if node.op == "DequantizeLinear" and all(name in statics or name in graph.initial for name in names):
             self._dequantize(node)
             return
@@ -369,19 +458,46 @@ class _Importer:
         for name, value in zip(proto.output, values, strict=False):
             if name:
                 graph.values[str(name)] = value
+        if foldable and names and len(proto.output) == 1 and all(graph.is_known(name) for name in names):
+            graph.recipes[str(proto.output[0])] = partial(self._recipe, node)
 
-    def _fold(self, node: Node) -> None:
-        """Compute a node of constants."""
-        statics = self.graph.statics
-        inputs = [statics[name] if name else None for name in node.inputs]
+    def _folded(self, node: Node, names: Sequence[str]) -> bool:
+        """Compute a node of constants, or one that computes with initializers, if that can be done now."""
+        graph = self.graph
+        if not can_fold(node.proto) or node.has_graph or not all(graph.is_known(name) for name in names):
+            return False
+        constants = all(name in graph.statics for name in names)
+        if not constants and (node.op not in ELEMENTWISE or node.op == "Identity"):
+            return False
+        if node.op == "Expand" and is_open(graph.statics[names[-1]]):
+            return False
+        try:
+            self._fold(node)
+        except TooLarge:
+            if node.op not in HANDLERS or (constants and graph.statics[names[0]].dtype.kind != "f"):
+                raise
+            return False
+        return True
+
+    def _recipe(self, node: Node) -> Static:
+        """Return what a node of initializers gives at their first values."""
+        return self._computed(node)[0]
+
+    def _computed(self, node: Node) -> list[Static]:
+        inputs = [self.graph.known(name) if name else None for name in node.inputs]
         found = fold(node.proto, inputs, self.opset)
-        if isinstance(tensor := node.get("value"), onnx.TensorProto):
-            self.graph.kinds[str(node.proto.output[0])] = tensor.data_type
         if node.op not in REPEATING:
             self.folded += sum(each.size for each in found)
         if self.folded > MAX_TOTAL:
             raise FoldError("the model computes too much with constants")
-        statics.update(zip(map(str, node.proto.output), found, strict=False))
+        return found
+
+    def _fold(self, node: Node) -> None:
+        """Compute a node of constants."""
+        found = self._computed(node)
+        if isinstance(tensor := node.get("value"), onnx.TensorProto):
+            self.graph.kinds[str(node.proto.output[0])] = tensor.data_type
+        self.graph.statics.update(zip(map(str, node.proto.output), found, strict=False))
 
     def _dequantize(self, node: Node) -> None:
         """Weights that are stored as whole numbers become the numbers they mean."""
@@ -406,6 +522,15 @@ class _Importer:
             places = ", ".join(place for place, _, _ in more)
             shown.append(Diagnostic(f"{self.file}: and {len(more)} more, not supported either: {places}"))
         return shown
+
+
+def _name_directly(nodes: Sequence[Node], initial: Set[str]) -> None:
+    """Let nodes read initializers themselves where they stand behind Identity."""
+    source: dict[str, str] = {}
+    for node in nodes:
+        node.inputs = [source.get(name, name) for name in node.inputs]
+        if node.op == "Identity" and node.input(0) in initial:
+            source[str(node.proto.output[0])] = node.input(0)
 
 
 KEEPING_NUMBERS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice")

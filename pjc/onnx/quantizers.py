@@ -15,6 +15,7 @@ from pjc.onnx.constants import Static
 from pjc.onnx.elementwise import number, signed
 from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
 from pjc.onnx.reading import BITS, INTEGERS, SMALL_FLOATS
+from pjc.onnx.sizes import Open
 from pjc.onnx.views import MAX_PIECES, sliced
 
 Written = Callable[[str, float, float], str]
@@ -59,6 +60,8 @@ def _along(node: Node, shape: tuple[int, ...], array: Static) -> Static:
         return array.reshape(())
     axis, block = node.get("axis", 1) % len(shape), node.get("block_size", 0)
     if block > 0 and array.ndim == len(shape):
+        if isinstance(shape[axis], Open):
+            raise Unsupported("it has blocks along an open dimension", "give that dimension a fixed size")
         return np.repeat(array, min(block, shape[axis]), axis).take(range(shape[axis]), axis)
     if array.shape != shape[axis : axis + 1]:
         raise Unsupported(f"its scale or zero point {list(array.shape)} does not fit {list(shape)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.reading import measured, reading
 
 MAX_BYTES = 2**31 - 1
 """The most that protobuf reads, and so the largest model."""
@@ -21,6 +22,12 @@ MAX_DEPTH = 64
 """How deep functions may call others."""
 MAX_ELEMENTS = 2**29
 """The most numbers in one tensor of a model."""
+MAX_SPARSE = 2**24
+"""The most that sparse tensors may hold together, with their zeros."""
+MAX_SHARED = 4
+"""The most that tensors may take from external files, in multiples of what the files hold."""
+SLACK = 2**20
+"""Bytes that they may take beyond that."""
 MAX_MESSAGE = 1000
 OLDEST_OPSET = 13
 FLOATS = {
@@ -80,14 +87,9 @@ def read_model(path: Path) -> onnx.ModelProto:
     Raises:
         DiagnosticError: if the file cannot be read, is no valid model, or is of an older opset than 13.
     """
-    try:
-        size = path.stat().st_size
-        if path.is_dir() or size > MAX_BYTES:
-            what = "is a folder" if path.is_dir() else f"has {size:,} bytes, more than a model file can have"
-            raise refuse(f"{path} {what}, expected an .onnx file")
+    measured(path, MAX_BYTES, refuse)
+    with reading(path, "an ONNX model", refuse):
         data = path.read_bytes()
-    except OSError as error:
-        raise refuse(f"cannot read {path}: {error.strerror or error}") from error
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -215,8 +217,87 @@ def _listed(tensor: onnx.TensorProto) -> int:
     return max(len(each) for each in lists)
 
 
-def array_of(tensor: onnx.TensorProto, folder: Path | None) -> NDArray[np.generic]:
-    """Return a tensor's numbers; those outside the file are read from ``folder``.
+def folders_of(path: Path) -> list[Path]:
+    """Return where the external data of a model may lie: in its folder, or where a link to it leads."""
+    return list(dict.fromkeys([path.parent.resolve(), path.resolve().parent]))
+
+
+def check_total(
+    tensors: Sequence[onnx.TensorProto],
+    sparse: Sequence[onnx.SparseTensorProto],
+    name: str,
+    folders: Sequence[Path],
+) -> None:
+    """Raise DiagnosticError if tensors hold too much together, those counted twice that share their data.
+
+    Memory is taken for each; those that lie in other files may hold a few times what the files do.
+    """
+    filled = sum(prod(each.dims) for each in sparse)
+    total = filled + sum(prod(each.dims) for each in tensors)
+    if total > MAX_ELEMENTS:
+        raise refuse(f"the tensors of {name} hold {_shown(total)} numbers, more than {MAX_ELEMENTS:,}")
+    if filled > MAX_SPARSE:
+        raise refuse(f"the sparse tensors of {name} hold {_shown(filled)} numbers, more than {MAX_SPARSE:,}")
+    outside = [each for each in tensors if each.data_location == onnx.TensorProto.EXTERNAL]
+    outside = [each for each in outside if each.data_type in NUMBERS]
+    paths = {_external_path(each.name, _entries(each).get("location", ""), folders) for each in outside}
+    held = sum(measured(path, None, refuse) for path in paths)
+    wanted = sum(_bytes_of(each) for each in outside)
+    if wanted > MAX_SHARED * held + SLACK:
+        raise refuse(
+            f"the tensors of {name} take {_shown(wanted)} bytes from files that hold {_shown(held)}: "
+            f"more than {MAX_SHARED} of them share each"
+        )
+
+
+def narrowed(array: NDArray[np.generic], tensor: str, name: str) -> NDArray[np.generic]:
+    """Return an array as float32.
+
+    Raises:
+        DiagnosticError: if it holds a finite number that is too large for that.
+    """
+    with np.errstate(over="ignore"):
+        found = array.astype(np.float32)
+    if array.dtype.itemsize > found.itemsize:
+        over = np.isfinite(array.astype(np.float64)) & ~np.isfinite(found)
+        if over.any():
+            raise refuse(
+                f"tensor '{tensor}' of {name} holds {array[over][0]!s}, which is too large for float32"
+            )
+    return found
+
+
+def dense(sparse: onnx.SparseTensorProto, folders: Sequence[Path]) -> NDArray[np.generic]:
+    """Return the numbers of a sparse tensor, with the zeros between them.
+
+    Raises:
+        DiagnosticError: as :func:`array_of`; and if it is too large, or an index lies outside of it.
+    """
+    shape, name = tuple(sparse.dims), sparse.values.name
+    if any(size < 0 for size in shape) or prod(shape) > MAX_SPARSE:
+        raise refuse(f"the sparse tensor '{name}' of the model has the shape {list(shape)}")
+    values, indices = array_of(sparse.values, folders), array_of(sparse.indices, folders)
+    places = indices.astype(np.int64)
+    if places.ndim == 2:
+        inside = (
+            ((places >= 0) & (places < np.asarray(shape))).all() if places.shape[1] == len(shape) else False
+        )
+        places = np.ravel_multi_index(tuple(places.T), shape) if inside else np.array([-1])
+    if places.shape != values.shape or ((places < 0) | (places >= prod(shape))).any():
+        raise refuse(
+            f"the indices of the sparse tensor '{name}' of the model do not fit its shape {list(shape)}"
+        )
+    found = np.zeros(prod(shape), values.dtype)
+    found[places] = values
+    return found.reshape(shape)
+
+
+def _entries(tensor: onnx.TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def array_of(tensor: onnx.TensorProto, folders: Sequence[Path]) -> NDArray[np.generic]:
+    """Return a tensor's numbers; those outside the file are read from ``folders``.
 
     Types that numpy does not have become the next larger ones that it has: bfloat16 becomes float32.
 
@@ -229,14 +310,15 @@ def array_of(tensor: onnx.TensorProto, folder: Path | None) -> NDArray[np.generi
     check_tensor(tensor, "the model")
     if tensor.data_location != onnx.TensorProto.EXTERNAL:
         return _known(np.asarray(onnx.numpy_helper.to_array(tensor)))
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    path = _external_path(tensor.name, entries.get("location", ""), folder)
+    entries = _entries(tensor)
+    path = _external_path(tensor.name, entries.get("location", ""), folders)
     size = _bytes_of(tensor)
     try:
         offset = int(entries.get("offset") or 0)
         length = int(entries.get("length") or size)
         if offset < 0 or length != size:
             raise ValueError(f"{length} bytes from {offset}, expected {size} bytes")
+        measured(path, None, refuse)
         with path.open("rb") as file:
             file.seek(offset)
             data = file.read(size) if offset + size <= path.stat().st_size else b""
@@ -255,15 +337,18 @@ def _known(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array.astype(name.rstrip("24") + "8") if name.rstrip("24") in ("int", "uint") else array
 
 
-def _external_path(name: str, location: str, folder: Path | None) -> Path:
-    if folder is None:
+def _external_path(name: str, location: str, folders: Sequence[Path]) -> Path:
+    """Return the file of a tensor's data, in one of the folders or below."""
+    if not folders:
         raise refuse(f"tensor '{name}' keeps its data in another file, and the model comes from none")
-    path = folder / location
     inside = location and not Path(location).is_absolute() and "\0" not in location
-    if not inside or folder.resolve() not in path.resolve().parents:
+    paths = [folder / location for folder in folders] if inside else []
+    found = [path.resolve() for path in paths if path.exists()] or [path.resolve() for path in paths]
+    allowed = [path for path in found if any(folder in path.parents for folder in folders)]
+    if not allowed:
         raise refuse(f"tensor '{name}' names the external file '{location}', which is not beside the model")
-    if not path.is_file():
+    if not allowed[0].is_file():
         raise refuse(
-            f"the external file '{location}' of tensor '{name}' is missing", f"expected it in {folder}"
+            f"the external file '{location}' of tensor '{name}' is missing", f"expected it in {folders[0]}"
         )
-    return path
+    return allowed[0]

@@ -7,9 +7,11 @@ from math import prod
 
 from pjc.dialects import shapes
 from pjc.onnx.constants import uniform
-from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
-from pjc.onnx.sizes import tuple_text
+from pjc.onnx.graph import FIX, Graph, Node, Unsupported, Value, handles
+from pjc.onnx.sizes import is_multiple, tuple_text
 
+MAX_SIZE = 2**31 - 1
+"""Where exporters write that a slice has no end."""
 MAX_PIECES = 256
 """The most slices that one node may become."""
 
@@ -29,7 +31,19 @@ def reshape(graph: Graph, node: Node) -> Value:
         if rest == 0 or prod(x.shape) % rest:
             raise Unsupported(f"{list(x.shape)} cannot take the shape {wanted}")
         shape[shape.index(-1)] = prod(x.shape) // rest
+    _check_samples(graph, x, shape)
     return graph.reshaped(x, shape)
+
+
+def _check_samples(graph: Graph, x: Value, shape: Sequence[int]) -> None:
+    """Raise Unsupported where a batch that is only assumed to be open would not stay in front.
+
+    The model's own number for it stands among the sizes then.
+    """
+    if not graph.assumed or graph.batch is None or not x.rank or not is_multiple(x.shape[0], graph.batch):
+        return
+    if not shape or not is_multiple(shape[0], graph.batch):
+        raise Unsupported("it puts the samples of a batch into another axis")
 
 
 @handles("Flatten")
@@ -37,7 +51,9 @@ def flatten(graph: Graph, node: Node) -> Value:
     x = graph.tensor(node.input(0))
     axis = node.get("axis", 1)
     at = axis + x.rank if axis < 0 else axis
-    return graph.reshaped(x, (prod(x.shape[:at]), prod(x.shape[at:])))
+    shape = prod(x.shape[:at]), prod(x.shape[at:])
+    _check_samples(graph, x, shape)
+    return graph.reshaped(x, shape)
 
 
 @handles("Squeeze")
@@ -125,8 +141,8 @@ def sliced(graph: Graph, x: Value, axis: int, start: int, stop: int, step: int =
         return x
     _check_batch(graph, x, axis)
     shape = list(x.shape)
-    shape[axis] = len(range(start, stop, step))
-    if not shape[axis]:
+    shape[axis] = -((start - stop) // step)
+    if shape[axis] < 1:
         raise Unsupported("it gives a tensor without entries")
     return graph.bind(f"{x.text}{slice_text(graph, x, axis, start, stop, step)}", shape)
 
@@ -163,6 +179,12 @@ def slice_(graph: Graph, node: Node) -> Value:
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise Unsupported("its lists of starts, ends, axes and steps do not fit")
     for start, end, axis, step in zip(starts, ends, (a % x.rank for a in axes), steps, strict=True):
+        size, is_open = x.shape[axis], graph.sizes.is_open
+        if is_open(size) or is_open(start) or is_open(end) or is_open(step):
+            if not is_open(size) or is_open(step) or step < 0:
+                raise Unsupported("its places depend on an open dimension", FIX)
+            x = sliced(graph, x, axis, _within(start, size), _within(end, size), step)
+            continue
         places = range(x.shape[axis])[start:end:step]
         if step > 0:
             x = sliced(graph, x, axis, places.start, places.stop, step)
@@ -171,9 +193,20 @@ def slice_(graph: Graph, node: Node) -> Value:
     return x
 
 
+def _within(at: int, size: int) -> int:
+    """Return a place on an axis of open size; negative ones are counted from its end."""
+    if at >= MAX_SIZE or (at >= size):
+        return size
+    return at if at >= 0 else 0 if at <= -MAX_SIZE else size + at
+
+
 def picked(graph: Graph, x: Value, axis: int, places: Sequence[int]) -> Value:
     """Return the entries at the places along an axis, one after another."""
     _check_batch(graph, x, axis)
+    if graph.sizes.is_open(x.shape[axis]):
+        if len(places) != 1:
+            raise Unsupported("it takes entries of an axis that is open", FIX)
+        return sliced(graph, x, axis, places[0], places[0] + 1)
     runs = _runs(places)
     if not runs or len(runs) > MAX_PIECES:
         many = f"more than {MAX_PIECES} pieces" if runs else "no entries"
@@ -217,7 +250,7 @@ def gather(graph: Graph, node: Node) -> Value:
         return graph.bind(f"{x.text}{index}", (*x.shape[:axis], *x.shape[axis + 1 :]))
     if any(not -size <= place < size for place in places):
         raise Unsupported(f"an index is outside of an axis of size {size}")
-    found = picked(graph, x, axis, [place % size for place in places])
+    found = picked(graph, x, axis, [place + size if place < 0 else place for place in places])
     return graph.reshaped(found, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
@@ -259,7 +292,7 @@ def pad(graph: Graph, node: Node) -> Value:
         return zero_padded(graph, x, around)
     for axis, (low, high) in enumerate(around):
         blocks = [[*x.shape[:axis], width, *x.shape[axis + 1 :]] for width in (low, high)]
-        ends = [f"full({graph.sizes.shape(shape)}, {value:.9g})" if shape[axis] else "" for shape in blocks]
+        ends = [graph.full(shape, value).text if shape[axis] else "" for shape in blocks]
         x = _joined(graph, x, axis, ends[0], ends[1], low + high)
     return x
 

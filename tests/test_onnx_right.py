@@ -1,0 +1,444 @@
+"""ONNX models: sizes, axes, names and constants that are easily wrong in silence, and what is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+import pjc
+from pjc.diagnostics import DiagnosticError, PjcError
+from pjc.onnx.sizes import PRIMES, Open, SizeError, Sizes
+
+onnxruntime = pytest.importorskip("onnxruntime")
+Array = NDArray[Any]
+node = helper.make_node
+
+
+def drawn(*shape: int) -> Array:
+    return np.random.default_rng([0, *shape]).normal(size=shape).astype(np.float32)
+
+
+def saved(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    x: list[int | str],
+    *,
+    inputs: tuple[str, ...] = ("x",),
+    outputs: tuple[str, ...] = ("z",),
+    **initializers: Any,
+) -> Path:
+    """Write a model; return where it is."""
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in initializers.items()]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, x) for name in inputs],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in outputs],
+        tensors,
+    )
+    for each in graph.output:
+        each.type.tensor_type.ClearField("shape")
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+    for each in model.graph.output:
+        each.type.tensor_type.shape.SetInParent()
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def expected(path: Path, *inputs: Array) -> Array:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return np.asarray(session.run(None, dict(zip(names, inputs, strict=True)))[0])
+
+
+def check(path: Path, *inputs: Array, **options: Any) -> pjc.Program:
+    """Compare what a model gives with onnxruntime; return the program."""
+    program = pjc.compile(path, **options)
+    found = np.asarray(program.apply(program.init(0), *inputs))
+    wanted = expected(path, *inputs)
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    return program
+
+
+# Sizes that are open
+
+
+def test_sizes_know_where_they_come_from() -> None:
+    sizes = Sizes()
+    n, m = sizes.open("batch"), sizes.open("m")
+    assert sizes.show(12 * n // 4) == "3 * batch"
+    assert (n - n, n // n, 6 * n % 3, (n + 5) - n) == (0, 1, 0, 5)
+    assert all(isinstance(each, Open) for each in (n // 600, n % 2, n - m, 7 % n, -(-n // 2)))
+    assert n - m != PRIMES[0] - PRIMES[1]
+    for each in (n + 1, n // 2, n - m):
+        with pytest.raises(SizeError):
+            sizes.show(each)
+    shown = f"{[n, n // 2, n + 1]} {n:,} {n!s}"
+    assert shown == "[batch, ?, batch + 1] batch batch"
+
+
+def _from_size(*nodes: onnx.NodeProto) -> list[onnx.NodeProto]:
+    return [
+        node("Shape", ["x"], ["s"], start=0, end=1),
+        node("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
+        *nodes,
+        node("Mul", ["x", "q"], ["z"]),
+    ]
+
+
+LEAKS = {
+    "sqrt": _from_size(node("Sqrt", ["f"], ["q"])),
+    "reciprocal": _from_size(node("Reciprocal", ["f"], ["q"])),
+    "quotient": _from_size(node("Div", ["f", "big"], ["q"])),
+    "least": _from_size(node("Min", ["f", "big"], ["q"])),
+    "itself": _from_size(node("Identity", ["f"], ["q"])),
+    "equal": _from_size(node("Equal", ["s", "four"], ["e"]), node("Cast", ["e"], ["q"], to=1)),
+    "part": _from_size(node("Div", ["s", "four"], ["d"]), node("Cast", ["d"], ["q"], to=1)),
+    "remainder": _from_size(node("Mod", ["s", "four"], ["d"]), node("Cast", ["d"], ["q"], to=1)),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_open_sizes_are_no_numbers_and_fixed_ones_are(name: str, tmp_path: Path) -> None:
+    numbers = {"big": np.float32(600), "four": np.array([4])}
+    path = saved(tmp_path / "open.onnx", LEAKS[name], ["n", 3], **numbers)
+    with pytest.raises(DiagnosticError, match="depends on an open dimension") as caught:
+        pjc.compile(path)
+    assert not any(str(prime) in str(caught.value) for prime in PRIMES)
+    check(saved(tmp_path / "fixed.onnx", LEAKS[name], [4, 3], **numbers), drawn(4, 3))
+
+
+def test_what_is_exact_for_every_size_is_computed(tmp_path: Path) -> None:
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Equal", ["s", "minus"], ["e"]),
+        node("Where", ["e", "ones", "s"], ["w"]),
+        node("Gather", ["w", "zero"], ["n"]),
+        node("Mul", ["n", "three"], ["n3"]),
+        node("Div", ["n3", "three"], ["n1"]),
+        node("Concat", ["n1", "rest"], ["t"], axis=0),
+        node("Reshape", ["x", "t"], ["z"]),
+    ]
+    constants = {"minus": [-1, -1, -1], "ones": [1, 1, 1], "zero": [0], "three": [3], "rest": [-1]}
+    given = {name: np.array(each, np.int64) for name, each in constants.items()}
+    check(saved(tmp_path / "m.onnx", nodes, ["n", 3, 2], **given), drawn(5, 3, 2), batch=5)
+
+
+def test_slices_of_open_axes_count_from_their_ends(tmp_path: Path) -> None:
+    nodes = [
+        node("Shape", ["x"], ["s"], start=1, end=2),
+        node("Sub", ["s", "one"], ["e"]),
+        node("Slice", ["x", "one", "e", "one"], ["z"]),
+    ]
+    path = saved(tmp_path / "m.onnx", nodes, ["n", "t", 2], one=np.array([1]))
+    check(path, drawn(2, 6, 2), batch=2, defines={"t": 6})
+
+
+@pytest.mark.parametrize("sizes", [[2, -1], [1, -1], [4, -1]])
+def test_a_batch_that_leaves_the_front_is_the_models_own(sizes: list[int], tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.onnx", [node("Reshape", ["x", "t"], ["z"])], [4, 6], t=np.array(sizes))
+    program = check(path, drawn(4, 6))
+    assert (program.batch is None) == (sizes[0] != 4) or sizes[0] == 4
+
+
+# The axis of a softmax at the end
+
+SOFTMAXES = {
+    "segmentation": ([2, 3, 4, 5], 1, (2, 4, 5), 3),
+    "pooled": ([2, 5, 1, 1], 1, (2,), 5),
+    "negative": ([2, 3, 4], -2, (2, 4), 3),
+    "last": ([2, 3, 4], 2, (2, 3), 4),
+}
+
+
+@pytest.mark.parametrize("name", SOFTMAXES)
+def test_classes_are_along_the_axis_of_the_softmax(name: str, tmp_path: Path) -> None:
+    shape, axis, target, classes = SOFTMAXES[name]
+    nodes = [node("Mul", ["x", "w"], ["a"]), node("Softmax", ["a"], ["z"], axis=axis)]
+    path = saved(tmp_path / "m.onnx", nodes, ["n", *shape[1:]], w=drawn(*shape[1:]))
+    program = pjc.compile(path, loss="cross_entropy", batch=2)
+    assert (program.targets[0].shape, program.targets[0].classes) == (target, classes)
+    assert np.shape(program.apply(program.init(0), drawn(*shape))) == tuple(shape)
+
+
+def test_axes_that_count_no_classes_are_refused(tmp_path: Path) -> None:
+    nodes = [node("Mul", ["x", "w"], ["a"]), node("Softmax", ["a"], ["z"], axis=0)]
+    path = saved(tmp_path / "m.onnx", nodes, ["n", 3], w=drawn(3))
+    with pytest.raises(DiagnosticError, match="axis 0"):
+        pjc.compile(path, loss="cross_entropy")
+    conv = saved(tmp_path / "c.onnx", [node("Conv", ["x", "w"], ["z"])], ["n", 2, 4, 4], w=drawn(3, 2, 2, 2))
+    with pytest.raises(DiagnosticError, match="no Softmax that says which axis"):
+        pjc.compile(conv, loss="cross_entropy")
+
+
+def test_one_softmax_is_left_to_the_loss(tmp_path: Path) -> None:
+    nodes = [node("LogSoftmax", ["x"], ["a"]), node("Softmax", ["a"], ["b"]), node("Softmax", ["b"], ["z"])]
+    with pytest.raises(DiagnosticError, match="Softmax is not supported"):
+        pjc.compile(saved(tmp_path / "m.onnx", nodes, ["n", 3]))
+
+
+# Names
+
+NAMES = [
+    ("input", "output"),
+    ("x.1", "1234"),
+    ("in/put:0", "StatefulPartitionedCall:0"),
+    ("x", "y"),
+    ("w", "x_2"),
+]
+
+
+@pytest.mark.parametrize(("given", "made"), NAMES)
+def test_inputs_and_outputs_keep_their_names(given: str, made: str, tmp_path: Path) -> None:
+    nodes = [node("Conv", [given, "v"], [made])]
+    path = saved(
+        tmp_path / "m.onnx", nodes, ["n", 2, 4, 4], inputs=(given,), outputs=(made,), v=drawn(3, 2, 2, 2)
+    )
+    program = pjc.compile(path, batch=2)
+    program.save(tmp_path / "m.pjx")
+    for each in (program, pjc.load(tmp_path / "m.pjx")):
+        each.to_onnx(each.init(0), tmp_path / "out.onnx")
+        graph = onnx.load(tmp_path / "out.onnx").graph
+        assert [v.name for v in graph.input] == [given] and [v.name for v in graph.output] == [made]
+        x = drawn(2, 2, 4, 4)
+        np.testing.assert_allclose(
+            expected(tmp_path / "out.onnx", x), expected(path, x), rtol=1e-4, atol=1e-5
+        )
+
+
+# Numbers without axes
+
+
+@pytest.mark.parametrize("kind", ["Mul", "Add", "Sub", "Div", "Max", "Min"])
+def test_numbers_without_axes_are_constants(kind: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.onnx", [node(kind, ["x", "c"], ["z"])], ["n", 3], c=np.float32(0.5))
+    assert check(path, drawn(4, 3)).parameters == ()
+
+
+@pytest.mark.parametrize("zero", [np.float32(0), np.zeros(1, np.float32), np.zeros(3, np.float32)])
+def test_the_zero_of_a_relu_is_not_trained(zero: Array, tmp_path: Path) -> None:
+    for names in (["x", "c"], ["c", "x"]):
+        path = saved(tmp_path / "m.onnx", [node("Max", names, ["z"])], ["n", 3], c=zero)
+        assert check(path, drawn(4, 3)).parameters == ()
+
+
+def test_tensors_without_axes_stay_such(tmp_path: Path) -> None:
+    nodes = [node("ReduceSum", ["x"], ["s"], keepdims=0), node("Mul", ["s", "c"], ["z"])]
+    program = check(saved(tmp_path / "m.onnx", nodes, [2, 3], c=np.float32(2)), drawn(2, 3))
+    program.to_onnx(program.init(0), tmp_path / "out.onnx")
+    assert expected(tmp_path / "out.onnx", drawn(2, 3)).shape == ()
+    network = "param c: f32[] = zeros\ninput x: f32[batch, 3]\nz = x * c\noutput z\n"
+    own = pjc.compile(network, batch=2)
+    params = {"c": np.float32(3)}
+    own.to_onnx(params, tmp_path / "own.onnx")
+    (tensor,) = onnx.load(tmp_path / "own.onnx").graph.initializer
+    assert list(tensor.dims) == []
+    np.testing.assert_allclose(expected(tmp_path / "own.onnx", drawn(2, 3)), 3 * drawn(2, 3))
+
+
+# Initializers
+
+FOLDED: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
+    "deviation": (
+        [node("Add", ["v", "e"], ["a"]), node("Sqrt", ["a"], ["b"]), node("Div", ["x", "b"], ["z"])],
+        {"v": np.array([0.5, 1, 2], np.float32), "e": np.float32(1e-3)},
+    ),
+    "a view": (
+        [
+            node("Unsqueeze", ["v", "axes"], ["u"]),
+            node("Sqrt", ["u"], ["a"]),
+            node("Reciprocal", ["a"], ["b"]),
+            node("Mul", ["x", "b"], ["z"]),
+        ],
+        {"v": np.array([0.5, 1, 2], np.float32), "axes": np.array([0])},
+    ),
+    "a divisor": (
+        [node("Identity", ["v"], ["i"]), node("Identity", ["i"], ["j"]), node("Div", ["x", "j"], ["z"])],
+        {"v": np.array([0.5, 1, 2], np.float32)},
+    ),
+    "normalization": (
+        [
+            node("Identity", ["v"], ["i"]),
+            node("Mul", ["v", "v"], ["q"]),
+            node("Squeeze", ["m", "axes"], ["n"]),
+            node("BatchNormalization", ["x", "i", "v", "n", "q"], ["z"]),
+        ],
+        {"v": np.array([0.5, 1, 2], np.float32), "m": drawn(1, 3), "axes": np.array([0])},
+    ),
+    "shared weights": (
+        [
+            node("Identity", ["w"], ["i"]),
+            node("MatMul", ["x", "i"], ["a"]),
+            node("MatMul", ["a", "w"], ["z"]),
+        ],
+        {"w": drawn(3, 3)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_what_is_computed_with_initializers_is_known(name: str, tmp_path: Path) -> None:
+    nodes, initializers = FOLDED[name]
+    program = check(saved(tmp_path / "m.onnx", nodes, ["n", 3], **initializers), drawn(4, 3))
+    if name == "shared weights":
+        assert [each.name for each in program.parameters] == ["w"]
+
+
+def _edited(path: Path, edit: Callable[[onnx.ModelProto], None]) -> Path:
+    model = onnx.load(path, load_external_data=False)
+    edit(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_initializers_that_nothing_needs_are_not_read(tmp_path: Path) -> None:
+    nodes = [node("MatMul", ["x", "w"], ["z"]), node("Identity", ["names"], ["unused"])]
+    path = saved(tmp_path / "m.onnx", nodes, ["n", 3], w=drawn(3, 2))
+
+    def edit(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(helper.make_tensor("names", TensorProto.STRING, [2], [b"a", b"b"]))
+        missing = helper.make_tensor("more", TensorProto.FLOAT, [1], [0.0])
+        missing.ClearField("float_data")
+        missing.data_location = TensorProto.EXTERNAL
+        missing.external_data.add(key="location", value="none.bin")
+        model.graph.initializer.append(missing)
+        nan = numpy_helper.from_array(np.array([np.nan], np.float32), "nan")
+        model.graph.initializer.append(nan)
+
+    program = pjc.compile(_edited(path, edit), batch=4)
+    np.testing.assert_allclose(
+        program.apply(program.init(0), drawn(4, 3)), drawn(4, 3) @ drawn(3, 2), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_sparse_initializers(flat: bool, tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.onnx", [node("MatMul", ["x", "w"], ["z"])], ["n", 3], w=drawn(3, 2))
+    places = np.array([1, 4]) if flat else np.array([[0, 1], [2, 0]])
+
+    def sparse(model: onnx.ModelProto, indices: Array = places, dims: tuple[int, int] = (3, 2)) -> None:
+        model.graph.ClearField("initializer")
+        values = numpy_helper.from_array(np.array([2.0, 5.0], np.float32), "w")
+        tensor = helper.make_sparse_tensor(values, numpy_helper.from_array(indices, "i"), dims)
+        model.graph.ClearField("sparse_initializer")
+        model.graph.sparse_initializer.append(tensor)
+
+    program = pjc.compile(_edited(path, sparse), batch=4)
+    whole = np.array([[0, 2], [0, 0], [5, 0]], np.float32)
+    np.testing.assert_allclose(program.apply(program.init(0), drawn(4, 3)), drawn(4, 3) @ whole, rtol=1e-5)
+    for broken in (lambda m: sparse(m, places + 9), lambda m: sparse(m, dims=(2**20, 2**9))):
+        with pytest.raises(DiagnosticError, match=r"m\.onnx|sparse"):
+            pjc.compile(_edited(path, broken))
+
+
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E5M2", "FLOAT8E4M3FNUZ"])
+def test_parameters_of_eight_bits(kind: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.onnx", [node("Cast", ["w"], ["v"], to=1), node("MatMul", ["x", "v"], ["z"])],
+                 ["n", 2], w=drawn(2, 2))  # fmt: skip
+
+    def edit(model: onnx.ModelProto) -> None:
+        model.graph.ClearField("initializer")
+        values = [0.5, -1.0, 2.0, 0.25]
+        model.graph.initializer.append(helper.make_tensor("w", getattr(TensorProto, kind), [2, 2], values))
+
+    program = pjc.compile(_edited(path, edit), batch=4)
+    assert [each.name for each in program.parameters] == ["w"]
+    np.testing.assert_array_equal(program.init(0)["w"], [[0.5, -1.0], [2.0, 0.25]])
+
+
+# Numbers that are none
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (3, 3)])
+def test_numbers_that_are_not_finite_are_refused(
+    value: float, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    kind = "MatMul" if len(shape) == 2 else "Mul"
+    nodes = [node("Cast", ["w"], ["v"], to=1), node(kind, ["x", "v"], ["z"])]
+    held = np.full(shape, value, np.float64)
+    with pytest.raises(DiagnosticError, match=r"not finite|too large for float32|as a finite number"):
+        pjc.compile(saved(tmp_path / "m.onnx", nodes, ["n", 3], w=held))
+
+
+def test_bounds_may_be_infinite(tmp_path: Path) -> None:
+    nodes = [node("Clip", ["x", "low", "high"], ["z"])]
+    check(
+        saved(tmp_path / "m.onnx", nodes, ["n", 3], low=np.float32(-np.inf), high=np.float32(0.5)),
+        drawn(4, 3),
+    )
+
+
+# Files
+
+
+def _outside(path: Path, count: int, size: int) -> Path:
+    """Write a model whose weights all are the same bytes of another file."""
+    nodes = [node("Add", ["x" if not i else f"a{i}", f"w{i}"], [f"a{i + 1}"]) for i in range(count)]
+    weights = {f"w{i}": np.zeros(1, np.float32) for i in range(count)}
+    saved(path, nodes, ["n", size], outputs=(f"a{count}",), **weights)
+
+    def edit(model: onnx.ModelProto) -> None:
+        for tensor in model.graph.initializer:
+            tensor.ClearField("raw_data")
+            tensor.ClearField("dims")
+            tensor.dims.append(size)
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="data.bin")
+
+    (path.parent / "data.bin").write_bytes(np.arange(size, dtype=np.float32).tobytes())
+    return _edited(path, edit)
+
+
+def test_shared_data_are_counted_each_time(tmp_path: Path) -> None:
+    assert len(pjc.compile(_outside(tmp_path / "few.onnx", 3, 8), batch=2).parameters) == 3
+    with pytest.raises(DiagnosticError, match="more than 4 of them share each"):
+        pjc.compile(_outside(tmp_path / "many.onnx", 40, 2**16), batch=2)
+
+
+def test_models_and_data_may_stand_behind_links(tmp_path: Path) -> None:
+    blobs, shown = tmp_path / "blobs", tmp_path / "shown"
+    blobs.mkdir()
+    shown.mkdir()
+    _outside(blobs / "m.onnx", 1, 8)
+    (shown / "m.onnx").symlink_to(blobs / "m.onnx")
+    assert pjc.compile(shown / "m.onnx", batch=2).init(0)["w0"][3] == 3
+    (blobs / "data.bin").rename(blobs / "aa")
+    (shown / "data.bin").symlink_to(blobs / "aa")
+    assert pjc.compile(shown / "m.onnx", batch=2).init(0)["w0"][3] == 3
+    (tmp_path / "link").symlink_to(shown)
+    assert pjc.compile(tmp_path / "link" / "m.onnx", batch=2).init(0)["w0"][3] == 3
+    (blobs / "aa").rename(tmp_path / "aa")
+    (shown / "data.bin").unlink()
+    (shown / "data.bin").symlink_to(tmp_path / "aa")
+    with pytest.raises(DiagnosticError, match="not beside the model"):
+        pjc.compile(shown / "m.onnx", batch=2)
+
+
+@pytest.mark.parametrize("ending", [".ONNX", ".Onnx", ".onnx"])
+def test_suffixes_of_any_case(ending: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / f"m{ending}", [node("Relu", ["x"], ["z"])], ["n", 3])
+    check(path, drawn(4, 3))
+
+
+def test_whatever_a_file_causes_is_a_sentence_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "m.onnx", [node("Relu", ["x"], ["z"])], ["n", 3])
+    for failure in (KeyError("odd"), AssertionError("no"), RecursionError("deep"), MemoryError()):
+
+        def fail(*_: Any, failure: Exception = failure, **__: Any) -> None:
+            raise failure
+
+        monkeypatch.setattr("pjc.onnx.importer.import_model", fail)
+        with pytest.raises(PjcError, match=r"m\.onnx"):
+            pjc.compile(path)

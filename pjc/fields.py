@@ -2,7 +2,7 @@
 
 ``step: float = option(1.0, kind=Number(above=0, high=2), help="..")`` in a dataclass is all that the command
 line, the checks of the Python API, the reference page and the record of a file need: they go through
-:func:`options_of`. Imports nothing of pjc but its errors.
+:func:`options_of`. Imports nothing of pjc but its errors and how numbers are read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pjc.diagnostics import DiagnosticError, mistake
+from pjc.numerals import decimal, whole
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Number(Kind):
         return words + (f", other than {self.but:g}" if self.but is not None else "")
 
     def read(self, text: str) -> float:
-        return self.check(int(text) if self.whole else float(text))
+        return self.check(whole(text) if self.whole else decimal(text))
 
     def check(self, value: Any) -> float:
         kind = numbers.Integral if self.whole else numbers.Real

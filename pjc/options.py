@@ -16,6 +16,7 @@ from pjc.diagnostics import mistake
 from pjc.dialects.forms import FORMS
 from pjc.fields import MAX_NUMBER, Choice, Kind, Number, Switch, option, options_of, plain
 from pjc.mesh import parse_mesh
+from pjc.numerals import decimal, whole
 from pjc.outer_options import OuterOptions
 from pjc.passes.solvers import Solver, of_kind
 from pjc.runtime.outer_settings import RATED, outer_of
@@ -41,7 +42,7 @@ class Bytes(Kind):
 
     def read(self, text: str) -> int:
         unit = _UNITS.get(text[-1:].upper())
-        size = float(text) if unit is None else float(text[:-1]) * unit
+        size = decimal(text) if unit is None else decimal(text[:-1]) * unit
         if not math.isfinite(size):
             raise ValueError
         return self.check(int(size))
@@ -120,7 +121,7 @@ def parse_define(text: str) -> tuple[str, int | float]:
     found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=\s*([-+.\w]+)\s*", text, re.ASCII)
     value: int | float | None = None
     if found is not None and len(found[2]) < 40:
-        for kind in (int, float):
+        for kind in (whole, decimal):
             try:
                 value = kind(found[2])
                 break

@@ -9,6 +9,7 @@ from typing import Any
 
 from pjc.diagnostics import mistake
 from pjc.fields import Choice, Kind, Number, Text, option
+from pjc.numerals import decimal
 from pjc.passes.solvers import Solver, SolverOptions, of_kind
 from pjc.runtime.outer_settings import (
     CUSTOM,
@@ -69,7 +70,7 @@ class Rates(Kind):
         for pattern in given:
             if given.count(pattern) > 1:
                 raise mistake(f"rate is given twice for {_shown(pattern)}", "give one of them")
-        return self.check({pattern: float(pair[2]) for pattern, pair in zip(given, pairs, strict=True)})
+        return self.check({pattern: decimal(pair[2]) for pattern, pair in zip(given, pairs, strict=True)})
 
     def check(self, value: Any) -> dict[str, float]:
         if isinstance(value, numbers.Real):
@@ -99,7 +100,7 @@ class Warmup(Kind):
         return "a part of the run from 0 to below 1, or a whole number of steps"
 
     def read(self, text: str) -> float:
-        return self.check(float(text))
+        return self.check(decimal(text))
 
     def check(self, value: Any) -> float:
         found = Number(low=0).check(value)

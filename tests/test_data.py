@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -13,8 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pjc.diagnostics import PjcError
+from pjc.fields import Number, Option
+from pjc.options import parse_define
 from pjc.runtime import data as sources
 from pjc.runtime.data import DataError, Dataset, dataset, fit, load, match, split
+from pjc.runtime.data.prepare import Request, prepare
+from pjc.runtime.data.rows import mapped
 
 
 @dataclass(frozen=True)
@@ -165,8 +171,8 @@ def npy(shape: str, payload: bytes, dtype: str = "<f8", version: bytes = b"\1\0"
         (npy("(1,)", b"\0" * 64), "needs 8 bytes, found 64"),
         (npy("(-1, 2)", b"\0" * 8), "limit|damaged|negative"),
         (npy("(1,)", b"\0" * 8, version=b"\3\0"), r"version \(3, 0\)"),
-        (b"not npy at all", "cannot be read"),
-        (b"", "cannot be read"),
+        (b"not npy at all", "not a whole"),
+        (b"", "not a whole"),
     ],
 )
 def test_npz_header_that_lies(tmp_path: Path, member: bytes, message: str) -> None:
@@ -437,3 +443,128 @@ def test_split_that_leaves_a_part_empty(fraction: float) -> None:
 
 def test_public_names_exist() -> None:
     assert all(hasattr(sources, name) for name in sources.__all__)
+
+
+# --- right or refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "axes"),
+    [
+        ((4, 6, 3), (3, 4, 6), (0, 3, 1, 2)),
+        ((5, 5, 2), (2, 5, 5), (0, 3, 1, 2)),
+        ((7, 5, 1), (1, 7, 5), (0, 3, 1, 2)),
+        ((3, 4, 6), (4, 6, 3), (0, 2, 3, 1)),
+        ((2, 3, 4, 5), (5, 2, 3, 4), (0, 4, 1, 2, 3)),
+        ((3, 3, 3), (3, 3, 3), (0, 1, 2, 3)),
+    ],
+)
+def test_channels_go_where_the_network_has_them(found: Any, expected: Any, axes: Any) -> None:
+    x = np.arange(2 * np.prod(found), dtype=np.float32).reshape(2, *found)
+    data = sources.from_arrays(x, np.zeros(2, int), "a")
+    for given in (data, Dataset(mapped(x), data.y, 1, "a")):
+        fitted = fit(given, Wanted((5, *expected)), Wanted((5,), 1, "y"))
+        np.testing.assert_array_equal(fitted.x[:], x.transpose(axes))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"), [((4, 6), (6, 4)), ((4, 6, 3), (3, 6, 4)), ((2, 3, 4, 5), (2, 5, 3, 4))]
+)
+def test_axes_in_no_layout_are_refused(found: Any, expected: Any) -> None:
+    data = sources.from_arrays(np.zeros((2, *found)), np.zeros(2, int), "a")
+    with refused("in another order; transpose"):
+        fit(data, Wanted((5, *expected)), Wanted((5,), 1, "y"))
+
+
+@pytest.mark.parametrize("values", [[0, 255, 255], [7, 1, 128], range(256)])
+def test_bytes_are_tokens_where_integers_are_taken(tmp_path: Path, values: Any) -> None:
+    x = np.array([values], np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.zeros(1, int))
+    wanted = Wanted((1, x.shape[1]), 256, "t", "int32"), Wanted((1,), 1, "y")
+    for spec in (save_npz(tmp_path / "a.npz", x=x, y=np.zeros(1, int)), f"npy:{tmp_path}"):
+        fitted = fit(fit(load(spec), *wanted), *wanted)
+        assert fitted.x.dtype == np.int32 and fitted.x[:].tolist() == [list(values)]
+
+
+@pytest.mark.parametrize("text", ["1_000", "\u0661", "\uff12", "1__0", "0x10"])
+def test_numbers_in_text_are_ascii_decimals(tmp_path: Path, text: str) -> None:
+    with refused(":2: column 'a' holds .* not a number"):
+        load(write(tmp_path / "a.csv", f"a,t\n{text},0\n"), "t")
+    assert load(write(tmp_path / "b.csv", f"a,t\n1,{text}\n"), "t").class_names == (text,)
+    with pytest.raises(PjcError):
+        parse_define(f"hidden={text}")
+    with pytest.raises(PjcError):
+        Option("a", None, Number(), "", "", (), None, None, True, None, None, False).read(text)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e39, 3.5e38])
+def test_numbers_that_overflow_are_refused_in_every_format(tmp_path: Path, value: float) -> None:
+    x, y = np.array([[1.0], [value]]), np.array([0, 1])
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    for data in (
+        load(save_npz(tmp_path / "a.npz", x=x, y=y)),
+        load(f"npy:{tmp_path}"),
+        load(write(tmp_path / "a.csv", f"a,t\n1,0\n{value},1\n"), "t"),
+    ):
+        with refused("in sample 1 .* too large for float32"):
+            fit(data, Wanted((2, 1)), Wanted((2,), 2, "y"))
+        assert fit(data, Wanted((2, 1), dtype="float64"), Wanted((2,), 2, "y")).x[:].tolist() == x.tolist()
+    with refused("the targets of a hold .* too large"):
+        fit(Dataset(np.zeros((2, 1)), x, None, "a"), Wanted((2, 1)), Wanted((2, 1), None, "y"))
+
+
+def test_labels_of_bytes_are_utf8(tmp_path: Path) -> None:
+    for names in (["caf\u00e9", "tea"], ["a", "b"], ["\u6570", "\u5b57"]):
+        y = np.array([name.encode() for name in names])
+        read = load(save_npz(tmp_path / "a.npz", x=np.zeros((2, 1)), y=y))
+        assert read.class_names == tuple(sorted(names))
+    with refused("not UTF-8"):
+        load(save_npz(tmp_path / "a.npz", x=np.zeros((2, 1)), y=np.array([b"caf\xe9", b"a"])))
+
+
+def test_members_without_a_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in (("x", np.array([[2.0], [3.0]])), ("y", np.array([1, 0]))):
+            stream = io.BytesIO()
+            np.save(stream, array)
+            archive.writestr(name, stream.getvalue())
+    assert load(str(path)).x.tolist() == [[2], [3]]
+
+
+def test_a_header_of_booleans_or_of_many_axes(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(npy_header("(True, 4)") + bytes(32))
+    np.save(tmp_path / "y.npy", np.zeros(1, int))
+    with refused("x.npy"):
+        load(f"npy:{tmp_path}")
+    (tmp_path / "x.npy").write_bytes(npy_header("(1, 4)").replace(b"(1, 4)", b"(1'+4)") + bytes(32))
+    with refused("x.npy is not a whole .npy file"):
+        load(f"npy:{tmp_path}")
+    (tmp_path / "i").write_bytes(struct.pack(">HBB65I", 0, 8, 65, *[1] * 65) + b"\0")
+    with refused("i is not an IDX file"):
+        load(f"{tmp_path / 'i'},{tmp_path / 'i'}")
+
+
+def npy_header(shape: str) -> bytes:
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize("header", [",a,t", "a,,t", "a,t,"])
+def test_a_column_without_a_name(tmp_path: Path, header: str) -> None:
+    with refused(":1: column [123] has no name"):
+        load(write(tmp_path / "a.csv", header + "\n0,1,2\n"), "t")
+
+
+@pytest.mark.parametrize("spec", ["{}", "npy:{},{}", "text:{}", "{}.csv", "{}.npz"])
+def test_pipes_are_refused(tmp_path: Path, spec: str) -> None:
+    for suffix in ("", ".csv", ".npz"):
+        os.mkfifo(f"{tmp_path / 'p'}{suffix}")
+    with refused("pipe or a device"):
+        prepare(
+            Request(spec.format(tmp_path / "p", tmp_path / "p"), target="t" if "csv" in spec else None),
+            Wanted((2, 4), 3, "x", "int32"),
+            Wanted((2,), 3, "y", "int32"),
+        )

@@ -71,6 +71,22 @@ def test_channels_are_those_of_the_network(
     np.testing.assert_allclose(found[0], (gray if channels == 1 else COLOR) / 255, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 3), (1, 2, 3), (2, 3, 3)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_channels_first_and_orientation(tmp_path: Path, shape: tuple[int, ...], turned: bool) -> None:
+    """Turned: the camera was held upright, and says so in orientation 6, a quarter to the right."""
+    pixels = np.rot90(COLOR) if turned else COLOR
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    for name in ("a/1.png", "b/2.png"):
+        save(tmp_path, name, np.ascontiguousarray(pixels), exif=exif)
+    request = Request(f"images:{tmp_path}", test=0, validation=0)
+    found = prepare(request, Wanted("x", (2, *shape)), Wanted("y", (2,), "int32", 2)).train.x[:][0]
+    last = found if shape[2] == 3 and shape[0] == 2 else found.transpose(1, 2, 0)
+    gray = np.asarray(Image.fromarray(COLOR).convert("L"))[..., None]
+    np.testing.assert_allclose(last, (gray if shape[0] == 1 else COLOR) / 255, rtol=1e-6)
+
+
 def test_parts_of_images_in_the_networks_shape(tmp_path: Path) -> None:
     for index in range(20):
         save(tmp_path, f"{'ab'[index % 2]}/{index}.png", np.full((4, 6), 10 * index, np.uint8))
@@ -91,10 +107,10 @@ def test_images_that_are_wrong(tmp_path: Path) -> None:
     other = tmp_path / "a" / "2.png"
     for text, message in [
         (b"not an image", r"2\.png is no image of the formats PNG"),
-        (b"", r"2\.png is no image"),
+        (b"", r"2\.png is empty"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 3 2\n", r"2\.png is no image"),
-        (content[:-36], r"2\.png (is damaged|cannot be read)"),
-        (content[:45], r"2\.png (is damaged|cannot be read)"),
+        (content[:-36], r"2\.png (is not a whole image|cannot be read)"),
+        (content[:45], r"2\.png (is not a whole image|cannot be read)"),
     ]:
         other.write_bytes(text)
         with refused(message):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pjc.numerals import decimal, whole
 from pjc.reading import reason
 
 from .dataset import MAX_BYTES, Dataset, from_arrays
@@ -49,27 +50,34 @@ def _read(reader: Any, path: Path, target: str | None) -> Dataset:
     """Return the dataset that a csv.reader yields."""
     header = [name.strip() for name in next(reader, [])]
     chosen = _target_columns(header, path, target)
-    names = [name for index, name in enumerate(header) if index not in chosen]
-    features, targets = array("d"), list[list[str]]()
+    apart = set(chosen)
+    names = [name for index, name in enumerate(header) if index not in apart]
+    # A number for each target: its text stands once, however many lines have it.
+    features, numeric, codes, known = array("d"), array("d"), array("q"), dict[str, int]()
+    several = len(chosen) > 1
     for row in reader:
         if not row:
             continue
         where = f"{path}:{reader.line_num}"
         if len(row) != len(header):
             raise DataError(f"{where}: {len(row)} columns, expected {len(header)} as in line 1")
-        targets.append([row[index].strip() for index in chosen])
-        for index, text in zip(chosen, targets[-1], strict=True):
+        texts = [row[index].strip() for index in chosen]
+        for index, text in zip(chosen, texts, strict=True):
             if not text or "\0" in text:
                 wrong = "holds a NUL byte" if text else "is empty"
                 raise DataError(f"{where}: the target {header[index]!r} {wrong}")
-        if len(chosen) > 1:
-            _numbers(targets[-1], [header[index] for index in chosen], where)
-        rest = [text for index, text in enumerate(row) if index not in chosen]
+        if several:
+            numeric.extend(_numbers(texts, [header[index] for index in chosen], where))
+        codes.append(0 if several else known.setdefault(texts[0], len(known)))
+        rest = [text for index, text in enumerate(row) if index not in apart]
         features.extend(_numbers(rest, names, where))
-    if not targets:
+    if not codes:
         raise DataError(f"{path} has column names but no samples")
-    x = np.frombuffer(features, np.float64).reshape(len(targets), -1)
-    y = np.array(targets, np.float64) if len(chosen) > 1 else typed_targets([row[0] for row in targets])
+    x = np.frombuffer(features, np.float64).reshape(len(codes), -1)
+    if several:
+        y = np.frombuffer(numeric, np.float64).reshape(len(codes), -1)
+    else:
+        y = typed_targets(list(known))[np.frombuffer(codes, np.int64)]
     return replace(from_arrays(x, y, str(path)), columns=tuple(names))
 
 
@@ -77,9 +85,16 @@ def _target_columns(header: list[str], path: Path, target: str | None) -> list[i
     """Return the indices of the target columns."""
     if not any(header):
         raise DataError(f"{path}:1: the first line must name the columns")
-    for name in header:
-        if header.count(name) > 1:
+    seen = set[str]()
+    for place, name in enumerate(header):
+        if not name:
+            raise DataError(
+                f"{path}:1: column {place + 1} has no name; name it, or remove it (pandas writes its index "
+                "so, unless it gets index=False)"
+            )
+        if name in seen:
             raise DataError(f"{path}:1: two columns are called {name!r}; give each its own name")
+        seen.add(name)
     shown = ", ".join(header[:12]) + (", ..." if len(header) > 12 else "")
     if target is None:
         raise DataError(
@@ -101,12 +116,12 @@ def _target_columns(header: list[str], path: Path, target: str | None) -> list[i
 def _numbers(row: list[str], names: list[str], where: str) -> list[float]:
     """Return the entries of ``row`` as numbers, or raise DataError for the first that is none."""
     try:
-        return list(map(float, row))
+        return list(map(decimal, row))
     except ValueError:
         pass
     for name, text in zip(names, row, strict=True):
         try:
-            float(text)
+            decimal(text)
         except ValueError:
             raise DataError(f"{where}: column {name!r} holds {text[:40]!r}, which is not a number") from None
     raise AssertionError("one of them is no number")
@@ -114,7 +129,7 @@ def _numbers(row: list[str], names: list[str], where: str) -> list[float]:
 
 def typed_targets(texts: list[str]) -> NDArray[Any]:
     """Return class numbers, numbers or strings, the first that fits all the targets."""
-    for kind, dtype in ((int, np.int64), (float, np.float64)):
+    for kind, dtype in ((whole, np.int64), (decimal, np.float64)):
         try:
             return np.array([kind(text) for text in texts], dtype)
         except (ValueError, OverflowError):

@@ -26,7 +26,8 @@ class Dataset:
     Either may be Rows, which are made batch by batch. ``x`` is floating and finite, or holds tokens.
     ``y`` holds class numbers 0..classes-1 as integers, or finite floats; then ``classes`` is None.
     ``class_names`` gives the label that each class number had in the source, where labels were strings;
-    ``columns`` names the features, where the source does.
+    ``columns`` names the features, where the source does. With ``from_bytes`` the samples were bytes, and are
+    now intensities, 255 as 1: a network on tokens takes the bytes.
 
     Raises DataError when the arrays are empty, differ in their number of samples, or hold anything
     that is not finite or is a negative class number.
@@ -38,6 +39,7 @@ class Dataset:
     name: str
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    from_bytes: bool = False
 
     def __post_init__(self) -> None:
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) == 0:
@@ -99,7 +101,8 @@ def from_arrays(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:
     Integers and booleans in ``y`` are class numbers, strings are classes in sorted order, floats are
     numeric targets. Raises DataError for any other type and for what Dataset refuses.
     """
-    if x.dtype == np.uint8:
+    from_bytes = x.dtype == np.uint8
+    if from_bytes:
         check_size(x.shape, 4, f"the samples of {name}")
         samples = x.astype(np.float32)
         samples /= 255
@@ -112,14 +115,26 @@ def from_arrays(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:
         raise DataError(f"the samples of {name} are of type {x.dtype}; numbers are needed")
     if y.dtype.kind in "biu":
         labels = y.astype(np.int64)
-        return Dataset(samples, labels, int(labels.max(initial=0)) + 1, name)
+        return Dataset(samples, labels, int(labels.max(initial=0)) + 1, name, from_bytes=from_bytes)
     if y.dtype.kind in "US":
-        return _from_strings(samples, y.astype(np.str_), name)
+        return replace(_from_strings(samples, _text(y, name), name), from_bytes=from_bytes)
     if y.dtype.kind == "f":
-        return Dataset(samples, y, None, name)
+        return Dataset(samples, y, None, name, from_bytes=from_bytes)
     raise DataError(
         f"the targets of {name} are of type {y.dtype}; class numbers, strings or floats are needed"
     )
+
+
+def _text(y: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return labels as text; those of bytes are UTF-8, or refused."""
+    if y.dtype.kind == "U":
+        return y
+    try:
+        return np.char.decode(y, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the targets of {name} hold {bytes(error.object)[:40]!r}, which is not UTF-8; decode them first"
+        ) from None
 
 
 def _from_strings(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:

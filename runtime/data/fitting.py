@@ -33,21 +33,26 @@ class Spec(Protocol):
 def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
     """Return ``data`` with ``x`` and ``y`` as the network declares them, sample by sample.
 
-    A sample is reshaped where its number of entries agrees. ``x`` gets the input's element type,
+    A sample is reshaped where its number of entries agrees, and transposed where it has its channels last and
+    the input first, or the other way. ``x`` gets the input's element type,
     class targets int32. Where ``target`` is ``source`` the samples are their own targets. Raises DataError
     when entries, kind, indices or labels do not fit.
     """
     x = _cast(data.x, source, None, f"a sample of {data.name}")
+    if data.from_bytes and is_integer(source):
+        x = _bytes(x)
+    data = replace(data, from_bytes=False) if is_integer(source) else data
     # Rows of integers are those of a text, which were counted, or have been here before.
     if is_integer(source) and not (isinstance(x, Rows) and x.dtype.kind in "iu"):
         for _, block in blocks(x):
             _check_indices(block, source, data.name)
-    x = _cast(x, source, element_type(source), "")
+    x = _narrowed(x, source, f"the samples of {data.name}")
     if target is source:
         return replace(data, x=x, y=x, classes=None, class_names=())
     what = f"a target of {data.name}"
     if target.classes is None:
-        return replace(data, x=x, y=_cast(data.y, target, element_type(target), what), classes=None)
+        numbers = _narrowed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")
+        return replace(data, x=x, y=numbers, classes=None)
     y = _cast(data.y, target, None, what)
     if isinstance(y, Rows):  # only of a text, whose classes were counted
         return replace(data, x=x, y=y, classes=target.classes)
@@ -125,12 +130,60 @@ def _cast(
             f"network takes {_show(expected)}, {math.prod(expected)} entries"
         )
 
+    axes = _axes(found, expected, what, spec)
+
     def cast(rows: NDArray[Any]) -> NDArray[Any]:
-        return rows.reshape(len(rows), *expected).astype(dtype, copy=False)
+        moved = rows if axes is None else rows.transpose(0, *(axis + 1 for axis in axes))
+        return moved.reshape(len(rows), *expected).astype(dtype, copy=False)
 
     if not isinstance(array, Rows):
         return cast(array)
     return array if (found, array.dtype) == (expected, dtype) else array.map(cast, expected, dtype)
+
+
+def _axes(found: tuple[int, ...], expected: tuple[int, ...], what: str, spec: Spec) -> tuple[int, ...] | None:
+    """Return the order of a sample's axes that brings its channels where the network has them, or None.
+
+    Reshaping to the same sizes in another order would scramble the entries: it is done only where axes of
+    size 1 alone change places.
+    """
+    rank = len(found)
+    plain = [[size for size in shape if size > 1] for shape in (found, expected)]
+    if rank < 2 or rank != len(expected) or plain[0] == plain[1] or sorted(plain[0]) != sorted(plain[1]):
+        return None
+    for order in ((rank - 1, *range(rank - 1)), (*range(1, rank), 0)):
+        if rank > 2 and tuple(found[axis] for axis in order) == expected:
+            return order
+    raise DataError(
+        f"{what} has shape {_show(found)}, the axes of {_show(expected)}, which {spec.name!r} of the network "
+        "takes, in another order; transpose the data"
+    )
+
+
+def _bytes(x: NDArray[Any] | Rows) -> NDArray[Any] | Rows:
+    """Return the bytes that intensities were."""
+
+    def back(block: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = np.rint(block * 255).astype(np.int32)
+        return found
+
+    return x.map(back, x.shape[1:], np.int32) if isinstance(x, Rows) else back(x)
+
+
+def _narrowed(array: NDArray[Any] | Rows, spec: Spec, what: str) -> NDArray[Any] | Rows:
+    """Return ``array`` in the spec's type; raise DataError for a number that is too large for it."""
+    dtype = element_type(spec)
+    if array.dtype.kind == "f" and dtype.kind == "f" and array.dtype.itemsize > dtype.itemsize:
+        largest = np.finfo(dtype).max
+        for start, block in blocks(array):
+            over = np.abs(block) > largest
+            if over.any():
+                at = tuple(np.argwhere(over)[0])
+                raise DataError(
+                    f"{what} hold {block[at]:g} in sample {start + int(at[0])} (counted from 0), which is "
+                    f"too large for {dtype}; bring them to a smaller scale"
+                )
+    return _cast(array, spec, dtype, "")
 
 
 def _show(shape: tuple[int, ...]) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import gzip
 import io
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.reading import reason
+from pjc.reading import reading
 
 from .dataset import Dataset, check_size, from_arrays
 from .errors import DataError, require_file
@@ -40,9 +39,10 @@ def load_idx(images: Path, labels: Path | None = None) -> Dataset:
 def looks_like_idx(path: Path) -> bool:
     """Return whether there is a file whose first bytes (unzipped) are those of an IDX file."""
     try:
-        with _open(path) as stream:
+        require_file(path)  # a pipe would never end
+        with reading(path, "an IDX file", DataError), _open(path) as stream:
             magic = stream.read(4)
-    except (OSError, ValueError, EOFError, zlib.error):
+    except DataError:
         return False
     return len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _TYPES and 0 < magic[3] < 9
 
@@ -54,14 +54,9 @@ def read_idx(path: Path) -> NDArray[Any]:
     is unzipped than the header claims. Raises DataError.
     """
     size = require_file(path)
-    try:
-        with _open(path) as stream:
-            zipped = isinstance(stream, gzip.GzipFile)
-            return _read(stream, path, size * _DEFLATE_RATIO if zipped else size)
-    except EOFError:
-        raise DataError(f"{path} is cut off: the gzip stream has no end") from None
-    except (OSError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
+    with reading(path, "an IDX file", DataError), _open(path) as stream:
+        zipped = isinstance(stream, gzip.GzipFile)
+        return _read(stream, path, size * _DEFLATE_RATIO if zipped else size)
 
 
 def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:

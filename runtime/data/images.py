@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.reading import reason
+from pjc.reading import reading, reason
 
 from .dataset import Dataset, check_size
-from .errors import DataError
+from .errors import DataError, require_file
 from .rows import mapped
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """The formats that are read; others that Pillow knows run programs or are rare."""
 _MAX_PIXELS = 1 << 26
 """The largest image decoded, in pixels."""
+_CHANNELS = (1, 3)
+_ROTATED = range(5, 9)
+"""The EXIF orientations by which width and height change places."""
 _EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -72,14 +75,17 @@ def _files(folder: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
 def _target(first: Path, sample: tuple[int, ...] | None, resize: bool) -> tuple[int, int, int]:
     """Return (height, width, channels) of the images that are made."""
     if sample is not None and len(sample) in (2, 3):
+        if len(sample) == 3 and _channels_first(first, sample):  # fitting transposes
+            return sample[1], sample[2], sample[0]
         channels = sample[2] if len(sample) == 3 else 1
-        if channels not in (1, 3):
+        if channels not in _CHANNELS:
             raise DataError(
-                f"the network takes images of {channels} channels; 1 (gray) or 3 (RGB) can be made"
+                f"the network takes images of {channels} channels (or {sample[0]}, channels first); 1 (gray) "
+                "or 3 (RGB) can be made"
             )
         return sample[0], sample[1], channels
     with _open(first) as image:
-        width, height = image.size
+        width, height = _size(first, image)
         gray = image.mode in ("1", "L", "LA")
     if sample is None:
         return height, width, 1 if gray else 3
@@ -102,16 +108,18 @@ def _open(path: Path) -> Image:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise DataError("images are read with Pillow; install it with pip install 'pjc[images]'") from None
+    require_file(path)
     try:
-        with warnings.catch_warnings():
+        with reading(path, "a whole image", DataError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked below
             image = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise DataError(f"{path} is no image of the formats {', '.join(FORMATS)}; remove it") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path} is too large: {error}") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
+    except DataError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            formats = ", ".join(FORMATS)
+            raise DataError(f"{path} is no image of the formats {formats}; remove it") from None
+        if isinstance(error.__cause__, Image.DecompressionBombError):
+            raise DataError(f"{path} is too large: {error.__cause__}") from None
+        raise
     if math.prod(image.size) > _MAX_PIXELS:
         image.close()
         raise DataError(
@@ -125,21 +133,39 @@ def _open(path: Path) -> Image:
     return image
 
 
+def _channels_first(path: Path, sample: tuple[int, ...]) -> bool:
+    """Return whether a sample is [channels, height, width]; where it may be both, an image's size tells."""
+    if sample[0] not in _CHANNELS or sample[2] not in _CHANNELS:
+        return sample[0] in _CHANNELS
+    with _open(path) as image:
+        width, height = _size(path, image)
+    return (height, width) == sample[1:] and (height, width) != sample[:2]
+
+
+def _size(path: Path, image: Image) -> tuple[int, int]:
+    """Return (width, height) as the image is to be seen: cameras note how they were held."""
+    with reading(path, "a whole image", DataError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata
+        rotated = image.getexif().get(0x0112) in _ROTATED
+    return (image.height, image.width) if rotated else (image.width, image.height)
+
+
 def _read(path: Path, shape: tuple[int, int, int], resize: bool) -> NDArray[Any]:
     """Return an image as uint8 of ``shape``; it is decoded only if it may have that."""
     height, width, channels = shape
     with _open(path) as image:
-        if image.size != (width, height) and not resize:
+        found = _size(path, image)
+        if found != (width, height) and not resize:
             raise DataError(
-                f"{path} has {image.size[0]} x {image.size[1]} pixels, expected {width} x {height}; "
+                f"{path} has {found[0]} x {found[1]} pixels, expected {width} x {height}; "
                 "--resize brings all images to the network's size"
             )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of transparency, which is dropped, and odd metadata
-                converted = image.convert("L" if channels == 1 else "RGB")
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise DataError(f"{path} is damaged: {reason(error)}") from None
+        from PIL import ImageOps
+
+        with reading(path, "a whole image", DataError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of transparency, which is dropped, and odd metadata
+            upright = ImageOps.exif_transpose(image)
+            converted = upright.convert("L" if channels == 1 else "RGB")
     if converted.size != (width, height):
         converted = converted.resize((width, height), 2)  # bilinear
     return np.asarray(converted, np.uint8).reshape(shape)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.reading import reason
+from pjc.reading import reading
 
 from .dataset import Dataset, check_size, from_arrays, require_finite
 from .errors import DataError, require_file
@@ -66,7 +66,7 @@ def _rows(array: NDArray[Any]) -> Rows:
 def _map(path: Path) -> NDArray[Any]:
     """Return the array in a .npy file, mapped, after its header agrees with the file's size."""
     size = require_file(path)
-    try:
+    with reading(path, "a whole .npy file", DataError):
         with path.open("rb") as stream:
             shape, dtype, header = read_header(stream, str(path))
         if dtype.hasobject:
@@ -80,8 +80,4 @@ def _map(path: Path) -> NDArray[Any]:
                 f"found {size - header}"
             )
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OverflowError) as error:
-        raise DataError(f"{path} is not a whole .npy file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
     return array

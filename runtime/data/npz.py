@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from pjc.reading import reading
 
 from .dataset import Dataset, check_size, from_arrays
 from .errors import DataError, require_file
@@ -26,21 +27,21 @@ def load_npz(path: Path) -> Dataset:
     before memory is taken. Raises DataError for a file that is damaged, too large or lacks an array.
     """
     size = require_file(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-            for wanted in ("x", "y"):
-                if wanted not in names:
-                    raise DataError(
-                        f"{path} has no array {wanted!r}, only {_listed(names)}; "
-                        "save it with numpy.savez(path, x=samples, y=targets)"
-                    )
-            x, y = (_read(archive, f"{wanted}.npy", size, path) for wanted in ("x", "y"))
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a whole .npz file: {error}") from None
-    except (OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    with reading(path, "a whole .npz file", DataError), zipfile.ZipFile(path) as archive:
+        names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+        for wanted in ("x", "y"):
+            if wanted not in names:
+                raise DataError(
+                    f"{path} has no array {wanted!r}, only {_listed(names)}; "
+                    "save it with numpy.savez(path, x=samples, y=targets)"
+                )
+        x, y = (_read(archive, _member(archive, wanted), size, path) for wanted in ("x", "y"))
     return from_arrays(x, y, str(path))
+
+
+def _member(archive: zipfile.ZipFile, wanted: str) -> str:
+    """Return the name of an array's member: NumPy writes it with .npy, and reads it without too."""
+    return f"{wanted}.npy" if f"{wanted}.npy" in archive.namelist() else wanted
 
 
 def _listed(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.reading import reason
+from pjc.reading import reading
 
 from .dataset import MAX_BYTES, Dataset
 from .errors import DataError, require_file
@@ -51,14 +51,13 @@ def load_text(path: Path) -> Text:
     """Return the text of a UTF-8 file; raises DataError, with the line, where it is no such text."""
     if require_file(path) > _MAX_TEXT:
         raise DataError(f"{path} is larger than {_MAX_TEXT >> 20} MiB; train on a part of it")
-    try:
+    with reading(path, "a text", DataError):
         content = path.read_bytes()
+    try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: not UTF-8 text (byte {error.start}); convert it") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
     if not text:
         raise DataError(f"{path} holds no characters")
     return Text(np.frombuffer(text.encode("utf-32-le"), np.uint32), str(path))

@@ -8,6 +8,7 @@ from typing import Any
 from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
+from pjc.numerals import decimal
 from pjc.options import Options
 from pjc.runtime.data.parts import NORMALIZATIONS, STANDARD, TARGETS, Request
 
@@ -22,7 +23,7 @@ class Split(Kind):
         return "three fractions that add up to 1, as in 0.8,0.1,0.1"
 
     def read(self, text: str) -> tuple[float, float, float]:
-        return self.check(tuple(float(each) for each in text.split(",")))
+        return self.check(tuple(decimal(each) for each in text.split(",")))
 
     def check(self, value: Any) -> tuple[float, float, float]:
         if len(value) != 3 or not (value[0] > 0 and min(value) >= 0 and abs(sum(value) - 1) < 1e-6):
@@ -41,7 +42,7 @@ class Address(Kind):
 
     def check(self, value: Any) -> str:
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 2**16:
             raise ValueError
         return str(value)
 

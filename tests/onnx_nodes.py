@@ -183,13 +183,13 @@ def counts() -> Counter[str]:
         known = outcome.result if outcome.result in ("passed", "wrong") else "refused"
         found[known] += 1
         if known == "wrong":
-            print(outcome.name, outcome.operator)
+            sys.stdout.write(f"{outcome.name} {outcome.operator}\n")
     return found
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["every"]:
-        print(dict(counts()))
+        sys.stdout.write(f"{dict(counts())}\n")
         sys.exit()
     text = DOC.read_text(encoding="utf-8")
     DOC.write_text(text.replace(written(), table()), encoding="utf-8")

@@ -177,7 +177,7 @@ def written() -> str:
 
 
 def counts() -> Counter[str]:
-    """Return how many tests of one node the package has: passed, refused, wrong; print those that are wrong."""
+    """Return how many tests of one node there are: passed, refused, wrong; print those that are wrong."""
     found: Counter[str] = Counter()
     for outcome in outcomes(every=True):
         known = outcome.result if outcome.result in ("passed", "wrong") else "refused"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,14 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def not_finite(arrays: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of arrays that have an infinity, or what is no number.
+def not_finite(arrays: Mapping[str, Any]) -> list[str]:
+    """Return the names of arrays that have an infinity, or what is no number.
 
-    Traced ones cannot be looked at, nor those of which other processes hold a part.
+    Traced ones cannot be looked at, nor those of which other processes hold a part. All are looked at in one
+    call of the device, for there is one after every step.
     """
-    for name, array in arrays.items():
-        if isinstance(array, jax.core.Tracer) or not getattr(array, "is_fully_addressable", True):
-            continue
-        library: Any = jnp if isinstance(array, jax.Array) else np
-        if not bool(library.isfinite(library.asarray(array)).all()):
-            yield name
+    seen = {
+        name: array
+        for name, array in arrays.items()
+        if not isinstance(array, jax.core.Tracer) and getattr(array, "is_fully_addressable", True)
+    }
+    if any(isinstance(array, jax.Array) for array in seen.values()):
+        finite = np.asarray(_finite(list(seen.values())))
+    else:
+        finite = np.array([np.isfinite(np.asarray(array)).all() for array in seen.values()], bool)
+    return [name for name, whole in zip(seen, finite, strict=True) if not whole]
+
+
+@jax.jit
+def _finite(arrays: list[Any]) -> jax.Array:
+    return jnp.stack([jnp.isfinite(array).all() for array in arrays])

@@ -361,10 +361,11 @@ class Program:
             The state, in which the parameters of equal layers are stacked; :meth:`finish` gives those to use.
 
         Raises:
-            ProgramError: if the solver iterates, or the arguments do not fit.
+            ProgramError: if the solver iterates, the arguments do not fit, or parameters are not finite.
         """
         self._require_step("start")
         params = self._taken(key if isinstance(key, Mapping) else self.init(key))
+        self._require_finite(params)
         whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool) and 0 < steps < 2**31
         if steps is not None and not whole:
             raise ProgramError(f"steps: expected a whole number from 1, or None, found {steps!r}")
@@ -410,7 +411,7 @@ class Program:
         """Warn where a method returns what is not finite."""
         leaves, _ = jax.tree_util.tree_flatten_with_path(results)
         named = {jax.tree_util.keystr(path[1:], simple=True, separator="."): leaf for path, leaf in leaves}
-        wrong = list(not_finite(named))
+        wrong = not_finite(named)
         if wrong:
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             warnings.warn(
@@ -541,11 +542,12 @@ class Program:
         Outputs are those of :meth:`apply`; an open batch stays open. Needs ``pip install 'pjc[onnx]'``.
 
         Raises:
-            ProgramError: if the parameters do not fit the network.
+            ProgramError: if the parameters do not fit the network, or are not finite.
             DiagnosticError: if the network calls operators of the user's own, or the package is missing.
             OSError: if the file cannot be written.
         """
         separate = self.separate(self._taken(params))
+        self._require_finite(separate)
         if self._exporter is None:
             raise ProgramError("this program cannot be exported; compile the network again")
         self._exporter(separate, _units_of(self.outputs), _path(path))
@@ -590,11 +592,14 @@ class Program:
             found = _shape(f"parameter '{name}'", params[name])
             if found != shape:
                 raise ProgramError(f"parameter '{name}' has shape {found}, expected {shape}")
+        return self.stacked(params)
+
+    def _require_finite(self, params: Tensors) -> None:
+        """Raise ProgramError for parameters that nothing should go on from."""
         for name in not_finite(params):
             raise ProgramError(
                 f"parameter '{name}' has numbers that are not finite; go on from parameters before they were"
             )
-        return self.stacked(params)
 
     def _is_stacked(self, params: Tensors) -> bool:
         return any(label in params for label in self.signature.families)

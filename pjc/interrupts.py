@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
 import sys
 import threading
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-REPEAT = 0.5
-"""Seconds within which a second signal is the first one again: ``timeout`` sends its signal twice."""
+REPEAT = 0.05
+"""Seconds within which a second signal is the first one again: ``timeout`` sends its signal twice.
+
+They are over before anything is said of the first, so that who answers what is said is heard.
+"""
 STOPPING = "\nstopping after this batch; Ctrl-C again aborts\n"
 """What is said of the first signal while a network trains."""
 _PATIENCE = (0.3, 0.7, 1.5)
@@ -47,18 +51,13 @@ class Watch:
     def __init__(self) -> None:
         self.ending: int | None = None
         self.takers: list[Ask] = []
-        self._taken: float | None = None
         self.temporary: set[str] = set()
 
     def decide(self, number: int) -> bool:
         """Return whether a signal ends the command: unless what runs now takes it."""
         if self.ending is None:
-            now = time.monotonic()
-            if self._taken is not None and now - self._taken < REPEAT:
-                return False
             with suppress(IndexError):
                 if self.takers[-1](number):
-                    self._taken = now
                     return False
             self.ending = number
         return True
@@ -121,7 +120,12 @@ class _ProcessWatch(Watch):
         self._end()
 
     def _hear(self, number: int) -> bool:
-        return number in SIGNALS and self.decide(number)
+        if number not in SIGNALS:
+            return False
+        time.sleep(REPEAT)
+        while select.select([self._out], [], [], 0)[0]:
+            os.read(self._out, 1)
+        return self.decide(number)
 
     def _end(self) -> None:
         for path in list(self.temporary):

@@ -448,7 +448,6 @@ def test_ctrl_c_keeps_what_there_is_and_resume_goes_on_exactly(
 def test_second_ctrl_c_aborts_and_leaves_the_last_checkpoint(
     monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]
 ) -> None:
-    monkeypatch.setattr("pjc.interrupts.REPEAT", 0)
     interrupt_after(monkeypatch, 60, times=2)
     code, out, err = pjc_run(*TRAIN, "--epochs", 3)
     assert code == 130 and err.endswith("pjc: error: interrupted\n") and "test acc" not in out

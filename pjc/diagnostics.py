@@ -29,7 +29,7 @@ class Diagnostic:
     hint: str | None = None
 
     def render(self, source: str | None = None) -> str:
-        """Return ``file:line:column: error: message``, the line, a caret and the hint.
+        """Return ``file:line:column: error: message``, the line, a caret and the hint, all printable.
 
         ``source`` is the text of the span's file; without it the line is left out.
         """
@@ -38,19 +38,23 @@ class Diagnostic:
         else:
             span = self.span
             lines = [f"{span.file}:{span.line}:{span.column}: error: {self.message}"]
-            text = [] if source is None else source.splitlines()
+            text = [] if source is None else source.split("\n")
             if span.line <= len(text):
                 lines += _excerpt(text[span.line - 1], span)
         if self.hint is not None:
             lines.append(f"hint: {self.hint}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def _excerpt(line: str, span: Span) -> list[str]:
-    """Return the source line with a caret under the span, cut to a readable width."""
+    """Return the source line with a caret under the span, cut to a readable width.
+
+    What cannot be printed is one character there, so that the caret stays under the span.
+    """
+    line = line.removesuffix("\r").replace("\t", " ")
     width = (span.end_column if span.end_line == span.line else len(line) + 1) - span.column
     start = max(0, span.column - 60)
-    shown = line[start : start + 100].replace("\t", " ")
+    shown = "".join(each if each.isprintable() else "\ufffd" for each in line[start : start + 100])
     caret = " " * (span.column - 1 - start) + "^" + "~" * (min(width, 100 - span.column + start) - 1)
     return ["    " + shown, "    " + caret]
 
@@ -69,8 +73,12 @@ def printable(text: str) -> str:
 class PjcError(Exception):
     """A mistake of whoever calls pjc; its text is a sentence that says what was found and what to do.
 
-    The command line prints the text of every such error, and takes any other for a mistake in pjc.
+    The command line prints the text of every such error, and takes any other for a mistake in pjc. Its text
+    is printable, wherever the names and words in it come from.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class CommandError(PjcError):

@@ -6,16 +6,30 @@ import re
 from typing import TYPE_CHECKING
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
-from pjc.reading import reading
+from pjc.reading import reading, reason
 from pjc.stage_names import STARTS
 
 if TYPE_CHECKING:
+    from xdsl.context import Context
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.ir import Block, Operation, SSAValue
 
 _ROOTS = dict(zip(("net.network", "feas.problem", "proj.program"), STARTS, strict=True))
 """The stage of each operation that a module may hold."""
 _OPENINGS = ("builtin.module", "module", *_ROOTS)
+
+_LEXEME = re.compile(
+    r"""//[^\n]*
+    | "(?:[^"\\\n\v\f]++ | \\(?:["nt\\] | [0-9A-Fa-f]{2}))*+  # a string, without the quote that closes it
+    | [%#!^][\w$.-]+ | @?[A-Za-z_][\w$.]*
+    | (?P<hex>(?:-\s?)?0x[0-9A-Fa-f]++) | (?P<float>[0-9]++\.[0-9]*(?:[eE][+-]?[0-9]+)?)
+    | (?P<int>(?:-\s?)?[0-9]++)
+    | (?P<raw>[\x00-\x08\v\f\x0e-\x1f\x7f]|[^\x00-\x7f])""",
+    re.VERBOSE | re.ASCII,
+)
+"""What a text in MLIR's syntax is made of, as far as it can be wrong; anything else is passed over."""
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_INTEGERS = range(-(2**63), 2**63)
 
 
 def looks_like_ir(text: str) -> bool:
@@ -34,23 +48,14 @@ def parse_ir(text: str, file: str) -> ModuleOp:
         DiagnosticError: if it cannot be parsed, breaks a rule of its dialects, or uses a value before it is
             defined.
     """
-    from xdsl.dialects.builtin import ModuleOp
-    from xdsl.parser import Parser
-    from xdsl.utils.exceptions import ParseError, VerifyException
+    from xdsl.utils.exceptions import VerifyException
 
     from pjc.universe import context
 
     with reading(file, "IR", mistake):
-        module: ModuleOp | None = None
+        module = parse_module(context(), text, file)
         try:
-            found = Parser(context(), text, file).parse_module()
-            module = found if isinstance(found, ModuleOp) else ModuleOp([found])
             module.verify()
-        except ParseError as error:
-            place = error.span.get_location()
-            width = max(1, error.span.end - error.span.start)
-            span = Span(file, place.line, place.col, place.line, place.col + width)
-            raise DiagnosticError([Diagnostic(error.msg, span)], {file: text}) from error
         except VerifyException as error:
             raise mistake(f"{file}: {' '.join(str(error).split())}", _where(module)) from error
     for block in module.body.blocks:
@@ -58,11 +63,96 @@ def parse_ir(text: str, file: str) -> ModuleOp:
     return module
 
 
-def _where(module: ModuleOp | None) -> str | None:
+def parse_module(ctx: Context, text: str, file: str, implicit: bool = True) -> ModuleOp:
+    """Return the module of a text in MLIR's syntax, not verified.
+
+    Args:
+        ctx: the dialects that are known.
+        text: the text.
+        file: its name in messages.
+        implicit: whether the text may leave the module out and hold what is in it.
+
+    Raises:
+        DiagnosticError: if it cannot be parsed, with the place.
+    """
+    from xdsl.parser import Parser
+    from xdsl.utils.exceptions import ParseError, VerifyException
+
+    found = _wrong_lexeme(text, file)
+    if found is not None:
+        raise DiagnosticError([found], {file: text})
+    parser = Parser(ctx, text, file)
+    try:
+        return parser.parse_module(implicit)
+    except ParseError as error:
+        place, message = error.span, error.msg
+    except (RecursionError, MemoryError):
+        raise
+    except VerifyException as error:
+        place, message = parser._current_token.span, reason(error)
+    except Exception as error:  # what xDSL makes of a value that its type cannot hold, among others
+        place, message = parser._current_token.span, f"what stands before this is no IR: {reason(error)}"
+    raise DiagnosticError([Diagnostic(message, _span(text, file, place.start, place.end))], {file: text})
+
+
+def _wrong_lexeme(text: str, file: str) -> Diagnostic | None:
+    """Return what is wrong with the first lexeme that xDSL's lexer would take badly, None if all are right.
+
+    It looks for the end of a string in time that is exponential in the text where there is none, takes digits
+    of other alphabets for numbers, and leaves it to whoever packs an integer to find it too large.
+    """
+    at = 0
+    while (found := _LEXEME.search(text, at)) is not None:
+        at = found.end()
+        message, start, end = None, found.start(), at
+        word = found.group()
+        if word[0] == '"':
+            if text[at : at + 1] != '"':
+                message, start, end = _wrong_string(text, start, at)
+            elif (raw := _CONTROL.search(word)) is not None:
+                start = found.start() + raw.start()
+                message, end = _unexpected(raw.group()), start + 1
+            at += 1
+        elif word.startswith("//"):
+            pass
+        elif found["raw"] is not None:
+            message = _unexpected(word)
+        elif (found["int"] or found["hex"]) is not None and not _fits(word):
+            shown = word if len(word) <= 40 else f"{word[:37]}..."
+            message = f"the integer {shown} does not fit into 64 bits"
+        if message is not None:
+            return Diagnostic(message, _span(text, file, start, end))
+    return None
+
+
+def _wrong_string(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """Say why a string that begins at ``start`` is not closed at ``end``, and where."""
+    if text[end : end + 1] == "\\":
+        return 'this is no escape; there are \\" \\n \\t \\\\ and two hexadecimal digits', end, end + 2
+    return "this string is not closed on its line", start, start + 1
+
+
+def _unexpected(character: str) -> str:
+    """Say that a character cannot stand where it does."""
+    return f"the character U+{ord(character):04X} cannot stand here; in a string an escape can stand for it"
+
+
+def _fits(word: str) -> bool:
+    """Return whether the text of an integer, decimal or hexadecimal, is one of 64 bits."""
+    return len(word) <= 80 and int("".join(word.split()), 16 if "x" in word else 10) in _INTEGERS
+
+
+def _span(text: str, file: str, start: int, end: int) -> Span:
+    """Return the place of a range of a text, which is taken to be on one line."""
+    line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    return Span(file, line, column, line, column + max(1, end - start))
+
+
+def _where(module: ModuleOp) -> str | None:
     """Return a hint with the first operation that breaks a rule; None if it is not known."""
     from xdsl.utils.exceptions import VerifyException
 
-    for op in () if module is None else module.walk():
+    for op in module.walk():
         try:
             op.verify(verify_nested_ops=False)
         except VerifyException:

@@ -22,8 +22,9 @@ from xdsl.utils.exceptions import (
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from pjc.diagnostics import DiagnosticError, mistake, printable
+from pjc.ir_text import parse_module
 from pjc.options import Options
-from pjc.reading import reason
+from pjc.reading import reading, reason
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
 
@@ -33,6 +34,8 @@ class PjcOptMain(xDSLOptMain):
 
     A pass may be named without its dialect where that is clear: ``-p fuse,bipartition``.
     """
+
+    lines_before = 0
 
     def register_all_dialects(self) -> None:
         super().register_all_dialects()
@@ -75,6 +78,7 @@ class PjcOptMain(xDSLOptMain):
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
+        self.available_frontends["mlir"] = self.parse_text
         self.available_frontends["pjn"] = self.available_frontends["onnx"] = self.parse_source
 
     def get_input_stream(self) -> tuple[IO[bytes], str]:
@@ -83,6 +87,24 @@ class PjcOptMain(xDSLOptMain):
         if extension not in self.available_frontends and IrSource.recognises(Path(self.get_input_name())):
             extension = "mlir"
         return stream, extension
+
+    def parse_chunk(self, chunk: IO[bytes], file_extension: str, start_offset: int = 0) -> ModuleOp | None:
+        """Return the module of a part of the input that begins after so many lines."""
+        self.lines_before = start_offset
+        try:
+            return super().parse_chunk(chunk, file_extension, start_offset)
+        except DiagnosticError as error:
+            if not (self.args.parsing_diagnostics or self.args.verify_diagnostics):
+                raise
+            print(error)
+            return None
+
+    def parse_text(self, stream: IO[bytes]) -> ModuleOp:
+        """Return the module of a text in MLIR's syntax."""
+        file = self.get_input_name()
+        with reading(file, "IR", mistake):
+            text = "\n" * self.lines_before + stream.read().decode("utf-8-sig")
+            return parse_module(self.ctx, text, file, not self.args.no_implicit_module)
 
     def parse_source(self, stream: IO[bytes]) -> ModuleOp:
         """Return the net module of a ``.pjn`` or ``.onnx`` file, as it is written."""

@@ -1,0 +1,108 @@
+"""Texts in MLIR's syntax that xDSL's lexer would take badly, and what the terminal is told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pjc.commands import opt
+from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError, Span, printable
+from pjc.ir_text import parse_ir
+
+LONG = "n" * 50_000
+"""Long enough that a search which is exponential in it, or square, does not end."""
+
+
+BEFORE = "net.network @n dims {} attributes {a = "
+
+
+def network(attribute: str) -> str:
+    """Return a network whose second line holds an attribute after BEFORE."""
+    return f'// a comment with a " in it\n{BEFORE}{attribute}}} {{\n^bb0:\n}}\n'
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(DiagnosticError) as error:
+        parse_ir(text, "n.mlir")
+    return str(error.value)
+
+
+WRONG = [
+    ('"' + LONG, 0, "this string is not closed on its line"),
+    ('"a\\22' + LONG, 0, "this string is not closed on its line"),
+    ('@"' + LONG, 1, "this string is not closed on its line"),
+    ('"a\\q"', 2, "this is no escape"),
+    ('"a\\é"', 2, "this is no escape"),
+    ('"a\\1"', 2, "this is no escape"),
+    ("99999999999999999999 : i64", 0, "the integer 99999999999999999999 does not fit"),
+    ("array<i64: 1, -9223372036854775809>", 14, "the integer -9223372036854775809 does not fit"),
+    ("0xfffffffffffffffff : i64", 0, "the integer 0xfffffffffffffffff does not fit"),
+    ("9" * 5000, 0, "the integer 9999"),
+    ("٣ : i64", 0, "the character U+0663 cannot stand here"),
+    ("²", 0, "the character U+00B2 cannot stand here"),
+    ('"a\x1b[2J"', 2, "the character U+001B cannot stand here"),
+    ('"\x9b2J"', 1, "the character U+009B cannot stand here"),
+    ("\0", 0, "the character U+0000 cannot stand here"),
+]
+
+
+@pytest.mark.parametrize(("attribute", "at", "said"), WRONG)
+def test_a_lexeme_that_is_wrong_is_refused_at_its_place(attribute: str, at: int, said: str) -> None:
+    found = refusal(network(attribute))
+    assert found.startswith(f"n.mlir:2:{len(BEFORE) + at + 1}: error: {said}")
+    assert printable(found) == found
+
+
+@pytest.mark.parametrize(("attribute", "at", "said"), WRONG)
+def test_pjc_opt_refuses_the_same(
+    attribute: str, at: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "n.mlir"
+    path.write_text("builtin.module {}\n// -----\n" + network(attribute))
+    assert opt.main([str(path), "--split-input-file"]) == 1
+    found = capsys.readouterr().err
+    assert f"n.mlir:4:{len(BEFORE) + at + 1}: error: {said}" in found
+    assert printable(found) == found
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        '"a \\22 // é \\\\"',
+        '"\\1B[2J"',
+        "9223372036854775807 : i64",
+        "-9223372036854775808 : i64",
+        "0.12345678901234567890123 : f64",
+        "dense<[1, 2]> : tensor<2xi64>",
+        '@"99999999999999999999"',
+    ],
+)
+def test_lexemes_that_are_right_pass(
+    attribute: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "n.mlir"
+    path.write_text(
+        f'"test.op"() {{a = {attribute}}} : () -> () // é "\n%99999999999999999999 = "test.op"() : () -> i1\n'
+    )
+    assert opt.main([str(path), "--allow-unregistered-dialect"]) == 0
+    assert attribute.split()[0].strip('@"')[:1] in capsys.readouterr().out
+
+
+def test_a_value_that_its_type_cannot_hold_is_refused_at_its_line() -> None:
+    assert refusal(network("array<i8: 300>")).startswith("n.mlir:2:")
+
+
+@pytest.mark.parametrize("raw", ["\x1b[2J", "\x9b", "\x07\0", "\u202e"])
+def test_what_a_diagnostic_prints_holds_no_control_character(raw: str) -> None:
+    line = f"a{raw}b"
+    text = Diagnostic(f"no {raw}", Span("f", 1, len(line), 1, len(line) + 1), f"a {raw}").render(line)
+    assert printable(text) == text
+    shown, caret = text.splitlines()[1:3]
+    assert shown[caret.index("^")] == "b"
+    assert printable(str(PjcError(f"no file {raw}"))) == str(PjcError(f"no file {raw}"))
+
+
+def test_the_line_that_is_shown_is_the_one_of_the_line_number() -> None:
+    text = Diagnostic("no", Span("f", 2, 1, 2, 2)).render("a\u2028b\x0cc\r\nd\r\n")
+    assert text.splitlines()[1:] == ["    d", "    ^"]

@@ -27,7 +27,7 @@ import safetensors.numpy
 from jax import export as jax_export
 
 from pjc.reading import measured, reading
-from pjc.runtime.exported import PLATFORMS, ModuleError, require_fits, require_plain
+from pjc.runtime.exported import PLATFORMS, ModuleError, require_fits, require_plain, require_readable
 from pjc.runtime.files import replace_file
 from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED, Outer
 from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
@@ -236,6 +236,7 @@ def _require_entries(signature: Signature, exported: Mapping[str, jax_export.Exp
     if wrong or both or not exported.keys() >= REQUIRED or trains != signature.trainable:
         listed = ", ".join(sorted(exported)) or "none"
         raise ModuleError(f"its entry points, {listed}, are not those of a program of its signature")
+    require_readable(exported)
     for entry, each in exported.items():
         require_plain(entry, each)
     program = Program(signature, {entry: each.call for entry, each in exported.items()}, {})

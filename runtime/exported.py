@@ -7,7 +7,10 @@ emits; :func:`require_plain` holds files that are written and files that are rea
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -44,6 +47,41 @@ _TYPES = {
 
 class ModuleError(PjcError, ValueError):
     """An entry point that is none of a file of pjc's; the text says what it holds."""
+
+
+_READER = """
+import sys
+from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import stablehlo
+while size := sys.stdin.buffer.read(8):
+    with ir.Context() as context:
+        stablehlo.register_dialect(context)
+        try:
+            str(stablehlo.deserialize_portable_artifact(context, sys.stdin.buffer.read(int.from_bytes(size))))
+        except Exception:
+            pass
+"""
+_SECONDS = 60.0
+
+
+def require_readable(exported: Mapping[str, Exported]) -> None:
+    """Raise ModuleError where reading an entry point ends the process, as another process finds out.
+
+    MLIR's reader of bytecode looks after most damage, and crashes at some. What it can read, or refuses in
+    order, is left to this process. Takes 0.2 s. Where no other Python can be started nothing is raised.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        return
+    modules = [each.mlir_module_serialized for each in exported.values()]
+    given = b"".join(len(module).to_bytes(8) + module for module in modules)
+    command = [sys.executable, "-I", "-c", _READER]
+    with suppress(OSError):
+        try:
+            done = subprocess.run(command, input=given, capture_output=True, timeout=_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise ModuleError(f"its entry points are not read in {_SECONDS:.0f} s") from None
+        if done.returncode < 0:
+            raise ModuleError("its entry points are damaged in a way that MLIR's reader does not survive")
 
 
 def require_plain(entry: str, exported: Exported) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -224,6 +225,16 @@ def test_what_trains_says_when_it_returns_what_is_not_finite(value: float) -> No
         sweeping.displacement(sweeping.init(0), x, y)
     with pytest.warns(RuntimeWarning, match="step of network .* not finite"):
         sweeping.step(sweeping.start(0), x, y)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+def test_what_the_reader_of_modules_does_not_survive_is_refused(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    crash = f"import os, sys; sys.stdin.buffer.read(); os.kill(os.getpid(), {int(number)})"
+    monkeypatch.setattr("pjc.runtime.exported._READER", crash)
+    with pytest.raises(ArtifactError, match="that MLIR's reader does not survive"):
+        pjc.load(saved)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 0)])

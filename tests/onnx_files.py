@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import onnx
 import onnxruntime
@@ -144,6 +145,7 @@ def _compared(model: onnx.ModelProto, inputs: list[Any] | None, outputs: list[An
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         path.write_bytes(model.SerializeToString())
+        jax.config.update("jax_enable_x64", _is_double(model))
         try:
             program = pjc.compile(path, dtype="f64" if _is_double(model) else "f32")
             if inputs is None:

@@ -182,7 +182,7 @@ class Compilation:
         """Within it, what only a wrong source can be the cause of is a mistake in it."""
         try:
             yield
-        except PjcError:
+        except (PjcError, PassFailedException):  # those say what is wrong themselves
             raise
         except self.source.faults as error:
             if os.environ.get("PJC_TRACEBACK"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, ops, proj, view
 from pjc.dialects.forms import HALFWAY
@@ -25,12 +27,34 @@ def forward_pass(problem: feas.ProblemOp) -> tuple[Block, Values]:
         loop = inside.get(op)
         if loop is not None:
             if op is loop.ops[-1]:
+                made = loop.made()
+                for each in loop.ops:
+                    above = [operand for operand in each.operands if operand not in made]
+                    _require_made(each, above, values, inside)
                 loop.add(block, values)
             continue
+        _require_made(op, op.operands, values, inside)
         new = _evaluated(op, values)
         if new is not None:
             _put(block, new, op, values)
     return block, values
+
+
+def _require_made(
+    op: Operation, operands: Iterable[SSAValue], values: Values, inside: Mapping[Operation, _Loop]
+) -> None:
+    """Raise PassFailedException where an op reads what a loop has not made before it.
+
+    A loop is evaluated whole, at its last op; IR that was edited can read it from another loop, or sooner.
+    """
+    for operand in operands:
+        loop = inside.get(operand.owner) if isinstance(operand.owner, Operation) else None
+        if loop is not None and operand not in values:
+            name = f"'{op.called}'" if isinstance(op, ops.NodeOp) else f"'{op.name}'"
+            raise PassFailedException(
+                f"{name} reads a value of loop '{loop.label}' before all {loop.count} iterations of it are "
+                "made; all ops of a loop have one label and one count, and what reads it comes after it"
+            )
 
 
 def _put(block: Block, new: Operation, old: Operation, values: Values) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import networkx as nx
 from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp, is_inside
@@ -155,8 +156,15 @@ class Lifting:
 
 
 def raised(op: Operation, operands: Sequence[SSAValue], count: int) -> Operation:
-    """Return the op on operands that have one more axis, the first, which counts iterations."""
-    assert isinstance(op, ops.NodeOp)
+    """Return the op on operands that have one more axis, the first, which counts iterations.
+
+    Raises:
+        PassFailedException: for what is no node: a loop in a loop.
+    """
+    if isinstance(op, ForOp):
+        raise PassFailedException(f"loop '{op.label.data}' is inside another loop; run net-unnest first")
+    if not isinstance(op, ops.NodeOp):
+        raise PassFailedException(f"'{op.name}' in a loop has no counterpart for all iterations at once")
     return type(op).create(
         operands=operands,
         properties={**op.properties, **op.lifted_properties(1)},

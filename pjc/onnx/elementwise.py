@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from onnx import TensorProto
 
 from pjc.dialects import shapes
 from pjc.dialects.ops import FUNCTIONS, ElementwiseOp, operator_of
@@ -13,6 +14,8 @@ from pjc.onnx.graph import Graph, Handler, Node, Unsupported, Value, handles, si
 from pjc.onnx.reading import FLOATS, SMALL_FLOATS
 from pjc.onnx.sizes import tuple_text
 
+ROWS = {TensorProto.INT32, TensorProto.INT64}
+"""Types that hold the number of every row."""
 TINY = 1e-30
 """sign is 0 from minus this to this."""
 
@@ -76,12 +79,18 @@ def identity(graph: Graph, node: Node) -> Value:
 @handles("Cast")
 def cast(graph: Graph, node: Node) -> Value:
     x = graph.tensor(node.input(0))
+    if node.get("to") == graph.kinds.get(node.input(0)):
+        return x
+    if node.get("to") == TensorProto.BFLOAT16:
+        raise Unsupported("it rounds to bfloat16, which holds three digits", "leave the numbers as they are")
     if node.get("to") in SMALL_FLOATS:
         raise Unsupported("it rounds to a type of few bits", "QuantizeLinear does that, to a scale")
     if node.get("to") not in FLOATS and not x.integer:
         raise Unsupported("it makes whole numbers of others", "round(x) is an operator of the language")
     if node.get("to") in FLOATS and x.integer:
         raise Unsupported("it makes numbers of the rows that an input names")
+    if x.integer and node.get("to") not in ROWS:
+        raise Unsupported("it makes numbers of another range of the rows that an input names")
     return x
 
 

@@ -128,7 +128,7 @@ class Graph:
     values: dict[str, Value] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
-    """ONNX's types of constants, which tell more of them than arrays do."""
+    """ONNX's types of values, where they are known; of constants they tell more than arrays do."""
     parameters: dict[str, Static] = field(default_factory=dict)
     """The first values of the text's parameters."""
     recipes: dict[str, Callable[[], Static]] = field(default_factory=dict)

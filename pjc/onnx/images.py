@@ -46,6 +46,8 @@ def image(graph: Graph, name: str, *, volumes: bool = False) -> tuple[Value, boo
 
 MAX_WINDOW = 2**12
 """The largest kernel, stride, dilation or padding along an axis."""
+MAX_ENTRIES = 2**10
+"""The most entries of a window over height and width: the compiler takes them one by one."""
 MAX_COUNTED = 2**14
 """The most windows along an axis that are looked at one by one."""
 
@@ -62,6 +64,8 @@ def windows(node: Node, kernel: Sequence[int], size: Sequence[int]) -> tuple[lis
     numbers = [*kernel, *both("strides", 1), *both("dilations", 1), *(node.get("pads") or [])]
     if max(numbers) > MAX_WINDOW or min(numbers) < 0 or 0 in numbers[: 3 * len(kernel)]:
         raise Unsupported(f"its window has the numbers {numbers}")
+    if prod(kernel[-2:]) > MAX_ENTRIES:
+        raise Unsupported(f"its window has {prod(kernel[-2:]):,} entries, more than {MAX_ENTRIES:,}")
     strides, dilations = both("strides", 1), both("dilations", 1)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     auto = node.get("auto_pad", "NOTSET")

@@ -48,6 +48,7 @@ from pjc.onnx.reading import (
     refuse,
 )
 from pjc.onnx.sizes import SizeError, Sizes, tuple_text
+from pjc.onnx.types import check_whole_numbers, type_of_result
 from pjc.reading import reading
 
 ABSORBED = {"Softmax", "LogSoftmax"}
@@ -246,6 +247,7 @@ class _Importer:
         integer = kind.elem_type in INTEGERS and given.name in self.indices
         dims = ", ".join(self.graph.sizes.show(size) for size in shape)
         self.graph.values[given.name] = Value(own, shape, None, integer)
+        self.graph.kinds[given.name] = kind.elem_type
         self.names[own] = given.name
         return f"input {own}: {'int' if integer else 'f32'}[{dims}]"
 
@@ -453,11 +455,13 @@ class _Importer:
         handler = HANDLERS.get(kind)
         if handler is None:
             raise Unsupported(f"operator {kind} is not supported", _advice(node.op))
+        check_whole_numbers(graph, node)
         made = handler(graph, node)
         values = [made] if isinstance(made, Value) else list(made)
         for name, value in zip(proto.output, values, strict=False):
             if name:
                 graph.values[str(name)] = value
+                graph.kinds[str(name)] = type_of_result(graph, node)
         if foldable and names and len(proto.output) == 1 and all(graph.is_known(name) for name in names):
             graph.recipes[str(proto.output[0])] = partial(self._recipe, node)
 

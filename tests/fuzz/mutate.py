@@ -9,6 +9,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 Mutate: TypeAlias = Callable[[bytes, random.Random], bytes]
@@ -233,14 +234,16 @@ def _mutate_message(message: Any, rng: random.Random) -> None:
         elif field.message_type is not None:
             value.append(value[at])
         else:
-            value[at] = _scalar(value[at], rng)
+            with suppress(ValueError):  # a number that the field's enumeration does not have
+                value[at] = _scalar(value[at], rng)
     elif field.message_type is not None:
         if rng.random() < 0.1:
             message.ClearField(field.name)
         else:
             _mutate_message(value, rng)
     else:
-        setattr(message, field.name, _scalar(value, rng))
+        with suppress(ValueError):
+            setattr(message, field.name, _scalar(value, rng))
 
 
 def _scalar(value: Any, rng: random.Random) -> Any:

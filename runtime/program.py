@@ -691,8 +691,11 @@ def _path(given: Any) -> Path:
 
 
 def _check_numbers(spec: TensorSpec, array: Array) -> None:
-    """Raise if class or row numbers are out of range; traced ones cannot be looked at."""
-    if spec.classes is None or isinstance(array, jax.core.Tracer):
+    """Raise if numbers are out of range, of classes, rows or the type; traced ones cannot be looked at."""
+    if isinstance(array, jax.core.Tracer):
+        return
+    if spec.classes is None:
+        _check_range(spec, array)
         return
     found = np.asarray(array)
     if found.dtype.kind == "f" and np.any(found != np.floor(found)):
@@ -701,4 +704,17 @@ def _check_numbers(spec: TensorSpec, array: Array) -> None:
         raise ProgramError(
             f"'{spec.name}' holds numbers from {found.min()} to {found.max()}, but they must be "
             f"from 0 to {spec.classes - 1}"
+        )
+
+
+def _check_range(spec: TensorSpec, array: Array) -> None:
+    """Raise ProgramError if finite numbers of a wider type would be infinite in the tensor's."""
+    held, given = np.dtype(spec.dtype), array if isinstance(array, jax.Array) else np.asarray(array)
+    if (given.dtype.kind, held.kind) != ("f", "f") or given.dtype.itemsize <= held.itemsize:
+        return
+    wide = np.asarray(given)
+    over = np.isfinite(wide) & (np.abs(wide) > np.finfo(held).max)
+    if over.any():
+        raise ProgramError(
+            f"'{spec.name}' holds {wide[over][0]:g}, too large for {held}; give dtype f64, or scale it"
         )

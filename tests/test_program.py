@@ -372,3 +372,14 @@ def test_products_are_exact_unless_bfloat16_is_asked_for(tmp_path: Path) -> None
     for wrong in ({"products": "f16"}, {"products": "bf16", "dtype": "f64"}):
         with pytest.raises(DiagnosticError, match="products"):
             pjc.compile(text, **wrong)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e223, 1e39])
+def test_inputs_that_the_type_does_not_hold_are_refused(value: float, program: Program) -> None:
+    x = np.zeros((6, 4))
+    x[1, 2] = value
+    for given in (x, x.tolist()):
+        with pytest.raises(ProgramError, match=r"'x' holds .* too large for float32"):
+            program.apply(program.init(0), given)
+    x[1, 2] = 3e38
+    assert program.apply(program.init(0), x)["logits"].shape == (6, 3)

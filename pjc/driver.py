@@ -235,6 +235,21 @@ class Compilation:
         program = only(self.at("proj"), proj.ProgramOp)
         require_memory(program, self.memory, self.mesh_plan.devices)
 
+    def require_estimate(self, program: Program) -> None:
+        """Raise DiagnosticError if XLA's estimate for a step of training exceeds the memory that was given.
+
+        Only where ``--memory`` gives it: a device refuses by itself what it cannot hold.
+        """
+        if self.options.memory is None or self.memory == 0:
+            return
+        needed = program.memory(program.main_entry)
+        if needed > self.memory:
+            raise mistake(
+                f"a step of training takes about {needed / 2**20:,.1f} MiB on each device by XLA's estimate, "
+                f"and --memory gives {self.memory / 2**20:,.1f} MiB",
+                "give a smaller --batch; --explain shows what holds memory; --copies or -O2 may hold less",
+            )
+
     def require_loss(self) -> None:
         """Raise DiagnosticError if the source only says what to train towards when it is asked to."""
         self.source.check_training(self.options)

@@ -487,6 +487,17 @@ class Program:
         """Return JAX's lowering of an entry point, to compile, print or analyze."""
         return self.jitted(entry).lower(*self.abstract_arguments(entry))
 
+    def memory(self, entry: str) -> int:
+        """Return the bytes that XLA says a call of an entry point takes on a device; 0 if it does not say.
+
+        It is compiled for that, and JAX keeps what it compiles: a call does not compile it again.
+        """
+        found = self.lowered(entry).compile().memory_analysis()
+        if found is None:
+            return 0
+        held = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
+        return int(held - found.alias_size_in_bytes)
+
     def trace(self) -> None:
         """Let JAX go through every entry point, which raises what is wrong in a program."""
         for entry in self.entries():

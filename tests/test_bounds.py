@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pjc import cli
 from pjc.diagnostics import DiagnosticError
+from pjc.dialects import proj
 from pjc.driver import compile_text
 from pjc.ir_text import parse_ir
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 
 NETWORK = (
     "input x: f32[batch, 4]\ntarget y: class[batch, 4]\nh = x\n%s\noutput h\nrequire cross_entropy(h, y)\n"
@@ -102,3 +105,25 @@ def test_all_states_of_an_iteration_are_counted(hidden: int) -> None:
     require_memory(program, 4 * program.state_bytes(), 1)
     with pytest.raises(DiagnosticError, match="states take at least"):
         require_memory(program, 4 * program.state_bytes() - 1, 1)
+
+
+WIDE = """\
+input x: f32[batch, 64]
+target y: class[batch, 10]
+param w: f32[64, 500] = zeros
+param v: f32[500, 10] = zeros
+output z = relu(x @ w) @ v
+require cross_entropy(z, y)
+"""
+
+
+@pytest.mark.parametrize("solver", ["sweep", "dr", "rrr"])
+def test_what_xla_says_does_not_fit_is_refused_before_training(solver: str) -> None:
+    options: dict[str, Any] = {"batch": 64, "solver": solver, "level": 0}
+    found = compile_text(WIDE, Options(**options))
+    program = found.program()
+    needed = program.memory(program.main_entry)
+    assert needed > only(found.at("proj"), proj.ProgramOp).state_bytes()
+    compile_text(WIDE, Options(memory=needed, **options)).require_estimate(program)
+    with pytest.raises(DiagnosticError, match="by XLA's estimate, and --memory gives"):
+        compile_text(WIDE, Options(memory=needed - 1, **options)).require_estimate(program)

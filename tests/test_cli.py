@@ -106,6 +106,9 @@ class FakeCompilation:
     def require_memory(self) -> None:
         pass
 
+    def require_estimate(self, program: Any) -> None:
+        pass
+
     def require_loss(self) -> None:
         pass
 

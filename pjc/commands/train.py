@@ -151,6 +151,7 @@ def _run_held(given: Arguments, outputs: Outputs, share: Share | None, stopper: 
         dumps.check()
         program.require_trainable()
         compilation.require_memory()
+        compilation.require_estimate(program)
         return _train_program(given, compilation, program, outputs, share or ALONE, stopper)
 
 

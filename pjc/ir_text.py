@@ -17,6 +17,9 @@ _ROOTS = dict(zip(("net.network", "feas.problem", "proj.program"), STARTS, stric
 """The stage of each operation that a module may hold."""
 _OPENINGS = ("builtin.module", "module", *_ROOTS)
 
+_APART = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|[^\x00-\x7f]')
+"""Strings and comments, which may hold any character, and characters that are not ASCII."""
+
 
 def looks_like_ir(text: str) -> bool:
     """Return whether a text holds IR: its first words that are no comment are an operation's."""
@@ -41,6 +44,7 @@ def parse_ir(text: str, file: str) -> ModuleOp:
     from pjc.universe import context
 
     with reading(file, "IR", mistake):
+        _require_plain_digits(text, file)
         module: ModuleOp | None = None
         try:
             found = Parser(context(), text, file).parse_module()
@@ -56,6 +60,17 @@ def parse_ir(text: str, file: str) -> ModuleOp:
     for block in module.body.blocks:
         _require_order(block, set(), file)
     return module
+
+
+def _require_plain_digits(text: str, file: str) -> None:
+    """Raise DiagnosticError at a digit that is not ASCII: the parser takes some for numbers."""
+    for found in _APART.finditer(text):
+        if found[0].isnumeric():
+            line = text.count("\n", 0, found.start()) + 1
+            column = found.start() - text.rfind("\n", 0, found.start())
+            span = Span(file, line, column, line, column + 1)
+            message = f"unexpected character {found[0]!r}: numbers are ASCII decimals"
+            raise DiagnosticError([Diagnostic(message, span)], {file: text})
 
 
 def _where(module: ModuleOp | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pjc.numerals import is_whole
 from pjc.reading import reason
 
 from .csv_file import typed_targets
@@ -23,7 +24,7 @@ def load_openml(spec: str, target: str | None = None) -> Dataset:
     without a network, for an unknown name, and for missing values.
     """
     name, _, version = spec.partition(":")
-    if not name or (version and not (version.isascii() and version.isdecimal())):
+    if not name or (version and not is_whole(version)):
         raise DataError(f"openml:{spec} names no data set: expected openml:NAME or openml:NAME:VERSION")
     table = _fetch(name, int(version) if version else "active", target or "default-target")
     if table.target is None or np.ndim(table.target) != 1:

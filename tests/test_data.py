@@ -595,3 +595,13 @@ def test_idx_labels_beside_names_in_capitals(tmp_path: Path, images: str, labels
         (tmp_path / name).write_bytes(gzip.compress(raw) if name.lower().endswith(".gz") else raw)
     read = load(str(tmp_path / images))
     assert read.y.tolist() == LABELS.tolist() and read.x.shape == IMAGES.shape
+
+
+def test_npz_arrays_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each array stays below the limit; that of the two together is found before either is read."""
+    monkeypatch.setattr("pjc.runtime.data.npz.MAX_BYTES", 1000)
+    for sides in ((100, 30), (30, 100), (60, 70)):
+        x, y = (np.zeros((10, side // 10)) for side in sides)
+        with refused("arrays in .*a.npz would take .* GiB together"):
+            load(save_npz(tmp_path / "a.npz", x=x, y=y))
+    assert len(load(save_npz(tmp_path / "a.npz", x=np.zeros((10, 6)), y=np.zeros((10, 6))))) == 10

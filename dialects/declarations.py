@@ -9,6 +9,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects.nodes import IndexOp, InputOp, OutputOp, SourceOp, TargetOp, operator_of
 from pjc.dialects.view import shape_of, unknown
+from pjc.numerals import is_whole
 
 
 def verify_dims(dims: DictionaryAttr) -> None:
@@ -50,7 +51,7 @@ def _verify_sizes(dims: DictionaryAttr, source: SourceOp) -> None:
     for name, size in zip(names, shape, strict=False):
         known = dims.data.get(name)
         said = known.value.data if isinstance(known, IntegerAttr) else None
-        if name.isdecimal():
+        if is_whole(name):
             said = int(name)
         if said is None:
             raise VerifyException(f"'{source.label.data}' has a dimension '{name}', which has no size")

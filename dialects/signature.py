@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pjc.dialects.shapes import Shape, ShapeError, show
+from pjc.numerals import is_whole
 
 Dimension = int | str
 
@@ -71,7 +72,7 @@ class Signature:
 
 def _dimensions(text: str) -> tuple[Dimension, ...]:
     words = re.findall(r"\w+", text)
-    return tuple(int(word) if word.isdecimal() else word for word in words)
+    return tuple(int(word) if is_whole(word) else word for word in words)
 
 
 def _shown(shape: Sequence[Dimension]) -> str:

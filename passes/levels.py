@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import ops
+from pjc.numerals import is_whole
 from pjc.passes.analysis.graph import node_graph, problems, set_parts, training_nodes
 
 
@@ -56,4 +57,4 @@ def _refuse_circles(graph: nx.DiGraph[int], nodes: list[ops.NodeOp]) -> None:
 
 
 def _is_level(part: str) -> bool:
-    return part.startswith("L") and part[1:].isdecimal()
+    return part.startswith("L") and is_whole(part[1:])

@@ -16,6 +16,7 @@ from pjc.dialects.ops import BilinearOp, operation_of
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
+from pjc.numerals import is_whole
 from pjc.passes.analysis.samples import Mixed, Samples
 from pjc.passes.solvers import AlternatingProjections, DouglasRachford
 
@@ -67,7 +68,7 @@ class PartitionPass(ModulePass):
 
     def _device(self, word: str) -> tuple[str, IntegerAttr[IntegerType]]:
         label, _, device = word.rpartition("=")
-        if not (label and device.isdigit() and int(device) < self.stack):
+        if not (label and is_whole(device) and int(device) < self.stack):
             raise PassFailedException(f"expected LABEL=N with N below {self.stack}, found '{word}'")
         return label, IntegerAttr(int(device), i64)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pjc.diagnostics import mistake
 from pjc.dialects.forms import HALFWAY, TREATMENTS
 from pjc.fields import Choice, Kind, Number, check_fields, option, options_of
+from pjc.numerals import decimal
 
 if TYPE_CHECKING:
     from xdsl.ir import SSAValue
@@ -376,7 +377,7 @@ def _number_or_word(name: str, value: str, text: str) -> float | str:
     if isinstance(kinds.get(name), Choice):
         return value
     try:
-        return float(value)
+        return decimal(value)
     except ValueError:
         raise mistake(f"'{name}={value}' in '{text}' is no number=value") from None
 

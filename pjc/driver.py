@@ -21,6 +21,7 @@ from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.diagnostics import PjcError, mistake
 from pjc.dialects import feas, ops, proj
+from pjc.dialects.narrow import wrong_number
 from pjc.dialects.view import shape_of
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries
@@ -140,6 +141,7 @@ class Compilation:
         with self._timed(self.source.stage):
             found = self.source.start(self.options)
             _verified(found.module, "the network")
+            _require_numbers(found.module, self.dtype == "f32")
             return found
 
     def at(self, name: str) -> ModuleOp:
@@ -478,6 +480,13 @@ def _verified(op: Operation, where: str) -> None:
         op.verify()
     except VerifyException as error:
         raise mistake(f"{where}: {error}") from error
+
+
+def _require_numbers(module: ModuleOp, f32: bool) -> None:
+    """Raise DiagnosticError for a number that is not finite, or becomes infinite in ``f32``."""
+    for op in module.walk():
+        if wrong := wrong_number(op, f32):
+            raise mistake(f"{op.name}: {wrong}")
 
 
 def _check_precision(dtype: str) -> None:

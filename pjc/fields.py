@@ -26,6 +26,8 @@ _PART = "pjc part"
 LARGEST = 2**31 - 1
 MAX_NUMBER = 2**62
 """The largest number of the language, by magnitude: sizes are 64-bit integers."""
+LARGEST_F32 = (2 - 2**-23) * 2.0**127
+"""The largest number of type f32: what is larger becomes infinite in it."""
 
 
 class Kind:
@@ -60,7 +62,8 @@ class Kind:
 
     def refusal(self, name: str, value: Any) -> tuple[str, str | None]:
         """Return what is wrong with a value, as it follows ``name: ``, and a hint."""
-        return f"expected {self.wanted}, found {value!r}", None
+        why = ", which is too large for f32" if _overflows(value) else ""
+        return f"expected {self.wanted}, found {value!r}{why}", None
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Number(Kind):
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError
         found = int(value) if isinstance(value, numbers.Integral) and self.whole else float(value)
-        if not math.isfinite(found) or not self._fits(found):
+        if not math.isfinite(found) or abs(found) > LARGEST_F32 or not self._fits(found):
             raise ValueError
         return found
 
@@ -117,6 +120,17 @@ class Number(Kind):
             and (self.below is None or value < self.below)
             and value != self.but
         )
+
+
+def _overflows(value: Any) -> bool:
+    """Return whether a value, or what a text says, has a finite number that f32 cannot hold."""
+    if isinstance(value, Mapping | list | tuple):
+        return any(map(_overflows, value.values() if isinstance(value, Mapping) else value))
+    try:
+        number = decimal(value.rpartition("=")[2]) if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return LARGEST_F32 < abs(number) < math.inf
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from math import prod
 
 from pjc.diagnostics import mistake
 from pjc.dialects.axes import MESH_AXES
+from pjc.numerals import is_whole
 
 AUTO = "auto"
 EXAMPLE = "a mesh is written as in sample=4,feature=2,stack=2, or auto"
@@ -43,7 +44,7 @@ def _words(text: str) -> list[tuple[str, object]]:
         axis, equals, size = (each.strip() for each in word.partition("="))
         if not equals:
             raise mistake(f"'{word.strip()}' is no axis of a mesh", EXAMPLE)
-        found.append((axis, int(size) if size.isascii() and size.isdigit() else size))
+        found.append((axis, int(size) if is_whole(size) else size))
     return found
 
 

@@ -16,6 +16,11 @@ def decimal(text: str) -> float:
     return float(_plain(text))
 
 
+def is_whole(text: str) -> bool:
+    """Return whether a text is a whole number from 0: digits alone."""
+    return text.isascii() and text.isdecimal()
+
+
 def _plain(text: str) -> str:
     if not text.isascii() or "_" in text:
         raise ValueError(f"{text[:40]!r} is no decimal number")

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pjc.diagnostics import DiagnosticError, mistake
+from pjc.diagnostics import DiagnosticError, PjcError, mistake
 from pjc.fields import differing, options_of
 from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
 from pjc.ir_text import looks_like_ir, parse_ir, stage_of
 from pjc.onnx import needs_onnx
 from pjc.options import LOSSES, Options
+from pjc.reading import measured
 from pjc.stage_names import STARTS
 
 if TYPE_CHECKING:
@@ -325,9 +326,10 @@ class IrSource(Source):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         try:
+            measured(path)  # a pipe would never end
             with path.open("rb") as file:
                 return looks_like_ir(file.read(2**16).decode("utf-8-sig", "replace"))
-        except OSError:
+        except (OSError, PjcError):
             return False
 
     @classmethod

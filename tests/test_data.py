@@ -568,3 +568,40 @@ def test_pipes_are_refused(tmp_path: Path, spec: str) -> None:
             Wanted((2, 4), 3, "x", "int32"),
             Wanted((2,), 3, "y", "int32"),
         )
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_labels_of_numbers_that_are_no_characters(tmp_path: Path, code: int, order: str) -> None:
+    codes = np.array([[97, 0], [98, code]], f"{order}u4")
+    y = codes.view(f"{order}U2").reshape(2)
+    path = save_npz(tmp_path / "a.npz", x=np.zeros((2, 1)), y=y)
+    with refused(f"targets of .*a.npz hold {code:#x} as a character, which is none"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("TRAIN-IMAGES-IDX3-UBYTE", "TRAIN-LABELS-IDX1-UBYTE"),
+        ("train-images-idx3-ubyte.GZ", "train-labels-idx1-ubyte"),
+        ("train-images-idx3-ubyte", "train-labels-idx1-ubyte.GZ"),
+        ("A-IMAGES.IDX3.GZ", "A-LABELS.IDX1.gz"),
+    ],
+)
+def test_idx_labels_beside_names_in_capitals(tmp_path: Path, images: str, labels: str) -> None:
+    for name, array in ((images, IMAGES), (labels, LABELS)):
+        raw = idx(array)
+        (tmp_path / name).write_bytes(gzip.compress(raw) if name.lower().endswith(".gz") else raw)
+    read = load(str(tmp_path / images))
+    assert read.y.tolist() == LABELS.tolist() and read.x.shape == IMAGES.shape
+
+
+def test_npz_arrays_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each array stays below the limit; that of the two together is found before either is read."""
+    monkeypatch.setattr("pjc.runtime.data.npz.MAX_BYTES", 1000)
+    for sides in ((100, 30), (30, 100), (60, 70)):
+        x, y = (np.zeros((10, side // 10)) for side in sides)
+        with refused("arrays in .*a.npz would take .* GiB together"):
+            load(save_npz(tmp_path / "a.npz", x=x, y=y))
+    assert len(load(save_npz(tmp_path / "a.npz", x=np.zeros((10, 6)), y=np.zeros((10, 6))))) == 10

@@ -129,7 +129,7 @@ def test_images_that_are_wrong(tmp_path: Path) -> None:
         load(f"images:{tmp_path}")
     with refused("a holds no folders"):
         load(f"images:{tmp_path / 'a'}")
-    with refused("none cannot be read as a folder"):
+    with refused("none cannot be read: No such file"):
         load(f"images:{tmp_path / 'none'}")
 
 

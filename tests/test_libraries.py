@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,24 @@ def test_attention_trains_alike_at_every_level(solver: str) -> None:
         for name, value in found[0].items():
             np.testing.assert_allclose(found[1][name], value, rtol=0, atol=1e-11, err_msg=name)
             assert np.abs(value - weights[name]).max() > 1e-8, name
+
+
+def test_pipes_are_no_sources(tmp_path: Path) -> None:
+    for name in ("net", "beside"):
+        os.mkfifo(tmp_path / f"{name}.pjn")
+    with pytest.raises(DiagnosticError, match=r"net.pjn is no file but a pipe"):
+        pjc.compile(tmp_path / "net.pjn")
+    user = tmp_path / "user.pjn"
+    user.write_text("use beside\ninput x: f32[batch, 2]\noutput z = x\n")
+    with pytest.raises(DiagnosticError, match=r"beside.pjn is no file but a pipe"):
+        pjc.compile(user)
+
+
+def test_libraries_with_endings_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "beside.PJN").write_text("const width = 2\n")
+    user = tmp_path / "USER.PJN"
+    user.write_text("use beside\ninput x: f32[batch, beside.width]\noutput z = x\n")
+    assert pjc.compile(user, batch=3).inputs[0].shape == (3, 2)
+    user.write_text("use besides\ninput x: f32[batch, 2]\noutput z = x\n")
+    with pytest.raises(DiagnosticError, match="did you mean 'beside'"):
+        pjc.compile(user)

@@ -13,6 +13,7 @@ from pjc.builder.values import Names, Target, Tensor
 from pjc.dialects import ops, shapes
 from pjc.dialects.ops import INITIALIZERS, InitAttr
 from pjc.dialects.shapes import ShapeError
+from pjc.numerals import decimal
 
 MAX_CLASSES = 2**31 - 1
 
@@ -108,8 +109,8 @@ def initializer(written: str) -> InitAttr:
     try:
         if found is None:
             raise ValueError
-        numbers = [float(each) for each in found[3].split(",")] if found[3] else []
-        scale = float(found[1]) if found[1] else 1.0
+        numbers = [decimal(each) for each in found[3].split(",")] if found[3] else []
+        scale = decimal(found[1]) if found[1] else 1.0
     except ValueError:
         known = ", ".join(INITIALIZERS)
         hint = f"like 'he_normal' or '0.5 * normal(0.1)'; known are {known}"

@@ -14,6 +14,7 @@ from pjc.builder.unread import drop_unread
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
 from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp
+from pjc.dialects.narrow import wrong_number
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.view import element_of
 
@@ -54,6 +55,8 @@ class Emitter:
         is too large.
         """
         _check_indices(op)
+        if wrong := wrong_number(op, self.element == f32):
+            raise ShapeError(wrong)
         if self.count == MAX_OPS:
             message = f"the network has more than {MAX_OPS:,} operations"
             hint = "do blocks call blocks many times over?"

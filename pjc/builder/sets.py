@@ -28,11 +28,11 @@ def _converted(argument: Argument, value: Any) -> Any:
     try:
         match argument.kind:
             case Kind.NUMBER | Kind.POSITIVE:
-                return float(value)
+                return _number(value)
             case Kind.COUNT if not isinstance(value, int):
                 raise TypeError
             case Kind.LEVELS:
-                return [float(each) for each in value]
+                return [_number(each) for each in value]
             case Kind.AXES:
                 return None if value is None else several(value)
             case Kind.ENTRIES:
@@ -42,13 +42,20 @@ def _converted(argument: Argument, value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> float:
+    """Return a number as a float; raises TypeError for texts, of which float would take some."""
+    if isinstance(value, str | bytes | bool):
+        raise TypeError
+    return float(value)
+
+
 def _entries(value: Any) -> tuple[list[float], list[int]]:
     """Return the numbers in nested sequences, and their shape; raises TypeError or ValueError."""
     shape: list[int] = []
     rows = [value.tolist() if hasattr(value, "tolist") else value]  # an array
-    while rows and isinstance(rows[0], Sequence):
+    while rows and isinstance(rows[0], Sequence) and not isinstance(rows[0], str | bytes):
         if len({len(row) for row in rows}) > 1:
             raise ValueError
         shape.append(len(rows[0]))
         rows = [each for row in rows for each in row]
-    return [float(row) for row in rows], shape
+    return [_number(row) for row in rows], shape

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(given.output) if given.output else model.with_suffix(".onnx")
     if any(output.exists() and output.samefile(each) for each in (model, params) if each.exists()):
         raise CommandError(f"-o {output} would overwrite what is read; name another file")
-    program = pjc.load(model) if model.suffix == ".pjx" else pjc.compile(model)
+    program = pjc.load(model) if model.suffix.lower() == ".pjx" else pjc.compile(model)
     arrays = {name: jnp.asarray(array) for name, array in read_parameters(params).items()}
     with held([output]):
         program.rescaled(read_units(params)).to_onnx(arrays, output)

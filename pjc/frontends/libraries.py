@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, mistake
+from pjc.reading import measured
 
 STANDARD = Path(__file__).resolve().parent.parent / "library"
 """The folder of the libraries that come with pjc."""
@@ -76,15 +77,17 @@ class Libraries:
         if standard_only or self.folder is None:
             return None
         for ending, read in self.readers.items():
-            if (path := self.folder / f"{name}{ending}").exists():
-                return read(path)
+            for spelling in (ending, ending.upper()):
+                if (path := self.folder / f"{name}{spelling}").exists():
+                    return read(path)
         return None
 
     def names(self) -> list[str]:
         """Return the names that could be used."""
         folders = [STANDARD] if self.folder is None else [STANDARD, self.folder]
-        beside = (path.stem for each in folders for path in each.iterdir() if path.suffix in self.readers)
-        return sorted({*self.recorded, *beside})
+        beside = (path for each in folders for path in each.iterdir())
+        found = {path.stem for path in beside if path.suffix.lower() in self.readers}
+        return sorted(found | {*self.recorded})
 
     def texts(self) -> dict[str, str]:
         """Return the texts of the libraries in use, which :attr:`recorded` takes again."""
@@ -93,9 +96,10 @@ class Libraries:
 
 def read_source(path: Path) -> str:
     """Return the text of a source file, or raise DiagnosticError saying why it is none."""
+    if path.is_dir():
+        raise mistake(f"{path} is a folder, expected a .pjn file")
+    measured(path, error=mistake)  # a pipe would never end
     try:
-        if path.is_dir():
-            raise mistake(f"{path} is a folder, expected a .pjn file")
         with path.open("rb") as file:
             data = file.read(MAX_SOURCE_BYTES + 1)
     except OSError as error:

@@ -12,6 +12,7 @@ from lark.visitors import Transformer_NonRecursive, v_args
 from pjc.diagnostics import Diagnostic, Span
 from pjc.frontends import ast
 from pjc.frontends.layout import span_of
+from pjc.numerals import is_whole
 
 MAX_DIGITS = 18
 """Longer integers are refused: sizes are 64-bit."""
@@ -40,7 +41,7 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
 
     def number(self, meta: Meta, children: Children) -> ast.Node:
         text, span = str(children[0]), self._span(meta)
-        whole = text.isdigit()
+        whole = is_whole(text)
         if whole and len(text.lstrip("0")) > MAX_DIGITS:
             message = f"this number has {len(text)} digits, at most {MAX_DIGITS} are allowed"
             self.errors.append(Diagnostic(message, span))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pjc.numerals import decimal, whole
-from pjc.reading import reason
+from pjc.reading import reading
 
 from .dataset import MAX_BYTES, Dataset, from_arrays
 from .errors import DataError, require_file
@@ -34,16 +34,17 @@ def load_csv(path: Path, target: str | None) -> Dataset:
     if require_file(path) > _MAX_TEXT:
         raise DataError(f"{path} is larger than {_MAX_TEXT >> 30} GiB; save it as .npz instead")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with reading(path, "a CSV file", DataError), path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             try:
                 return _read(reader, path, target)
             except csv.Error as error:
                 raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); convert it") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
+    except DataError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            where = error.__cause__.start
+            raise DataError(f"{path} is not UTF-8 text (byte {where}); convert it") from None
+        raise
 
 
 def _read(reader: Any, path: Path, target: str | None) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -126,8 +127,15 @@ def from_arrays(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:
 
 
 def _text(y: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return labels as text; those of bytes are UTF-8, or refused."""
+    """Return labels as text; those of bytes are UTF-8, and all are characters, or refused."""
     if y.dtype.kind == "U":
+        codes = np.ascontiguousarray(y, y.dtype.newbyteorder("=")).view(np.uint32)
+        wrong = (codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))
+        if wrong.any():
+            raise DataError(
+                f"the targets of {name} hold {int(codes[wrong][0]):#x} as a character, which is none; is the "
+                "file damaged?"
+            )
         return y
     try:
         return np.char.decode(y, "utf-8")

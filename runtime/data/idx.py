@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .errors import DataError, require_file
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _DEFLATE_RATIO = 1100
 _BLOCK = 1 << 20
+_ALIKE = re.compile("images|idx3", re.IGNORECASE)
 
 
 def load_idx(images: Path, labels: Path | None = None) -> Dataset:
@@ -93,11 +95,17 @@ def _read(stream: gzip.GzipFile | io.BufferedReader, path: Path, available: int)
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
+def _of_labels(found: re.Match[str]) -> str:
+    """Return what files of labels are called where those of images say a word, in capitals or not."""
+    word = {"images": "labels", "idx3": "idx1"}[found[0].lower()]
+    return word.upper() if found[0].isupper() else word
+
+
 def _labels_beside(images: Path) -> Path:
     """Return the labels file that belongs to ``images`` by its name."""
-    name = images.name.replace("images", "labels").replace("idx3", "idx1")
-    plain = name.removesuffix(".gz")
-    for candidate in (name, plain, plain + ".gz"):
+    name = _ALIKE.sub(_of_labels, images.name)
+    plain = re.sub(r"\.gz$", "", name, flags=re.IGNORECASE)
+    for candidate in (name, plain, f"{plain}.gz", f"{plain}.GZ"):
         path = images.with_name(candidate)
         if candidate != images.name and path.is_file():
             return path

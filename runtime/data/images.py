@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.reading import reading, reason
+from pjc.reading import reading
 
 from .dataset import Dataset, check_size
 from .errors import DataError, require_file
@@ -58,11 +58,9 @@ def load_images(folder: Path, sample: tuple[int, ...] | None = None, resize: boo
 
 def _files(folder: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
     """Return the files with the numbers of their classes, and the names of the classes."""
-    try:
+    with reading(folder, "a folder", DataError):
         folders = [each for each in sorted(folder.iterdir()) if each.is_dir() and each.name[0] != "."]
         inside = [[each for each in sorted(one.iterdir()) if each.name[0] != "."] for one in folders]
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read as a folder: {reason(error)}") from None
     if not folders:
         raise DataError(f"{folder} holds no folders; images are expected in a folder for each class")
     for one, files in zip(folders, inside, strict=True):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pjc.reading import reading
 
-from .dataset import Dataset, check_size, from_arrays
+from .dataset import MAX_BYTES, Dataset, check_size, from_arrays
 from .errors import DataError, require_file
 
 _DEFLATE_RATIO = 1100
@@ -35,7 +35,14 @@ def load_npz(path: Path) -> Dataset:
                     f"{path} has no array {wanted!r}, only {_listed(names)}; "
                     "save it with numpy.savez(path, x=samples, y=targets)"
                 )
-        x, y = (_read(archive, _member(archive, wanted), size, path) for wanted in ("x", "y"))
+        members = [_member(archive, wanted) for wanted in ("x", "y")]
+        total = sum(_checked(archive, member, size, path) for member in members)
+        if total > MAX_BYTES:
+            raise DataError(
+                f"the arrays in {path} would take {total / 2**30:.1f} GiB together; the limit is "
+                f"{MAX_BYTES / 2**30:.0f} GiB, so use a part of the data, or npy:X.npy,Y.npy"
+            )
+        x, y = (_read(archive, member) for member in members)
     return from_arrays(x, y, str(path))
 
 
@@ -48,8 +55,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
 
 
-def _read(archive: zipfile.ZipFile, member: str, file_size: int, path: Path) -> NDArray[Any]:
-    """Return one array after its header agrees with the archive."""
+def _checked(archive: zipfile.ZipFile, member: str, file_size: int, path: Path) -> int:
+    """Return the bytes that an array takes, after its header agrees with the archive."""
     info = archive.getinfo(member)
     if info.compress_size > file_size or info.file_size > _DEFLATE_RATIO * (info.compress_size + 1):
         raise DataError(f"{path} is damaged: {member} claims {info.file_size} bytes")
@@ -63,7 +70,12 @@ def _read(archive: zipfile.ZipFile, member: str, file_size: int, path: Path) -> 
             f"{path} is damaged: {member} of shape {shape} and type {dtype} needs {expected} bytes, "
             f"found {info.file_size - header}"
         )
-    with archive.open(info) as stream:
+    return expected
+
+
+def _read(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+    """Return an array that was checked."""
+    with archive.open(member) as stream:
         array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
     return array
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pjc.reading import reason
+from pjc.numerals import is_whole
+from pjc.reading import reading, reason
 
 from .csv_file import typed_targets
 from .dataset import Dataset, from_arrays
@@ -23,9 +24,15 @@ def load_openml(spec: str, target: str | None = None) -> Dataset:
     without a network, for an unknown name, and for missing values.
     """
     name, _, version = spec.partition(":")
-    if not name or (version and not (version.isascii() and version.isdecimal())):
+    if not name or (version and not is_whole(version)):
         raise DataError(f"openml:{spec} names no data set: expected openml:NAME or openml:NAME:VERSION")
-    table = _fetch(name, int(version) if version else "active", target or "default-target")
+    with reading(f"openml:{spec}", "a table of OpenML", DataError):
+        table = _fetch(name, int(version) if version else "active", target or "default-target")
+        return _dataset(table, spec)
+
+
+def _dataset(table: Any, spec: str) -> Dataset:
+    """Return what a table of scikit-learn's holds."""
     if table.target is None or np.ndim(table.target) != 1:
         raise DataError(f"openml:{spec} has no single target; name its column with --target")
     if hasattr(table.data, "toarray"):

@@ -237,7 +237,13 @@ def pictures() -> list[bytes]:
         made = io.BytesIO()
         image.save(made, kind)
         found.append(made.getvalue())
-    return found
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored on its side
+    pages, photo, deep = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    image.save(pages, "TIFF", save_all=True, append_images=[image, image])
+    image.transpose(Image.Transpose.ROTATE_90).save(photo, "JPEG", exif=turned)
+    Image.fromarray((np.arange(24).reshape(4, 6) * 1000).astype(np.uint16)).save(deep, "PNG")
+    return [*found, *(made.getvalue() for made in (pages, photo, deep))]
 
 
 def prepared(spec: str, net: str = NET, **more: Any) -> tuple[int, str]:

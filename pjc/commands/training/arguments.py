@@ -8,7 +8,7 @@ from typing import Any
 from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
-from pjc.numerals import decimal
+from pjc.numerals import decimal, is_whole
 from pjc.options import Options
 from pjc.runtime.data.parts import NORMALIZATIONS, STANDARD, TARGETS, Request
 
@@ -42,7 +42,7 @@ class Address(Kind):
 
     def check(self, value: Any) -> str:
         host, _, port = str(value).rpartition(":")
-        if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 2**16:
+        if not host or not is_whole(port) or not 0 < int(port) < 2**16:
             raise ValueError
         return str(value)
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -439,9 +440,19 @@ with supervisor.Orders() as stop:
 def test_orders_reach_the_worker(tmp_path: Path, kind: str, signals: int, code: int) -> None:
     process = _started(tmp_path, kind)
     process.send_signal(signal.SIGTERM)
-    while signals > 1 and process.poll() is None:  # the first again, until it counts as another one
-        process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=LIMIT)
+    err = ""
+    if signals > 1:
+        assert process.stderr is not None
+        while "stopping" not in err:  # then the first is answered, and another one counts
+            err += process.stderr.readline()
+        ended = False
+        while not ended:  # a person who is not answered asks again
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+                ended = True
+    out, more = process.communicate(timeout=LIMIT)
+    err += more
     assert process.returncode == code and err.count("stopping after this batch") == 1
     assert ("wrote" in out) == (kind == "willing")
 

@@ -29,6 +29,7 @@ from jax import export as jax_export
 from pjc.reading import measured, reading
 from pjc.runtime.exported import PLATFORMS, ModuleError, require_fits, require_plain, require_readable
 from pjc.runtime.files import replace_file
+from pjc.runtime.finite import not_finite
 from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED, Outer
 from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
 from pjc.runtime.units import Units
@@ -224,8 +225,8 @@ def _require_initial(path: Path, signature: Signature, initial: Mapping[str, Any
             raise _damaged(
                 path, f"it starts from {name!r} of shape {array.shape}, which is no parameter of it"
             )
-        if not np.isfinite(np.asarray(array, np.float64)).all():
-            raise _damaged(path, f"parameter {name!r} starts from numbers that are not finite")
+    for name in not_finite(initial):
+        raise _damaged(path, f"parameter {name!r} starts from numbers that are not finite")
 
 
 def _require_entries(signature: Signature, exported: Mapping[str, jax_export.Exported]) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import jax
+import numpy as np
 from jax.export import Exported
 from jax.interpreters import mlir
 from jaxlib.mlir import ir
@@ -35,14 +36,6 @@ _TALKING = tuple(
     )
 )
 """What exchanges data with others than the caller; programs in files are for one device."""
-_TYPES = {
-    "bool": "i1",
-    "bfloat16": "bf16",
-    **{f"float{bits}": f"f{bits}" for bits in (16, 32, 64)},
-    **{f"int{bits}": f"i{bits}" for bits in (8, 16, 32, 64)},
-    **{f"uint{bits}": f"ui{bits}" for bits in (8, 16, 32, 64)},
-}
-"""MLIR's names of element types."""
 
 
 class ModuleError(PjcError, ValueError):
@@ -200,12 +193,10 @@ def _require_main(entry: str, module: Any, exported: Exported) -> None:
     ):
         raise ModuleError(f"entry point {entry} has no main function that it could be called by")
     kind = ir.FunctionType(ir.TypeAttr(mains[0].attributes["function_type"]).value)
-    inputs = [
-        "tensor<i32>",
-        *(_type(exported.in_avals[at]) for at in kept),
-    ]  # the first: which platform it is
+    # The first argument is the platform's number.
+    inputs = [ir.Type.parse("tensor<i32>"), *(_type(exported.in_avals[at]) for at in kept)]
     outputs = [_type(each) for each in exported.out_avals]
-    if [str(each) for each in kind.inputs] != inputs or [str(each) for each in kind.results] != outputs:
+    if list(kind.inputs) != inputs or list(kind.results) != outputs:
         raise ModuleError(f"entry point {entry} says that it takes or gives other arrays than it does")
 
 
@@ -213,5 +204,6 @@ def _is_main(op: Any) -> bool:
     return _text(op, "sym_name") == "main"
 
 
-def _type(aval: Any) -> str:
-    return f"tensor<{'x'.join([*map(str, aval.shape), _TYPES.get(str(aval.dtype), '?')])}>"
+def _type(aval: Any) -> ir.Type:
+    kind = mlir.dtype_to_ir_type(np.dtype(aval.dtype))
+    return ir.RankedTensorType.get(aval.shape, kind, loc=ir.Location.unknown())

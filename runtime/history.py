@@ -22,6 +22,7 @@ from pjc.reading import reading
 
 from .data.errors import DataError, require_file
 from .files import replace_file
+from .finite import not_finite
 from .units import Units, UnitsError
 
 _FORMAT = "pjc-training-2"
@@ -233,8 +234,6 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         for name, array in arrays.items():
             if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
                 raise DataError(f"{path}: {name!r} holds {array.dtype}, which are no numbers of a parameter")
-            if not np.isfinite(array.astype(np.float64) if array.dtype.name == "bfloat16" else array).all():
-                raise DataError(
-                    f"{path}: {name!r} has numbers that are not finite; take the file of another run"
-                )
+        for name in not_finite(arrays):
+            raise DataError(f"{path}: {name!r} has numbers that are not finite; take the file of another run")
     return arrays, metadata

@@ -279,8 +279,7 @@ class Program:
             call is traced.
 
         Raises:
-            ProgramError: if the network requires nothing, or the arguments do not fit it or are parameters
-                that are not finite.
+            ProgramError: if the network requires nothing, or the arguments do not fit it.
         """
         self._require(not self.sweeps, "update")
         taken, named = self._training_data(params, data)

@@ -31,7 +31,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper, version_converter
 from onnx.reference import ReferenceEvaluator
-from onnx_nodes import DOC, KNOWN
+from onnx_nodes import DOC, KNOWN, array_of
 
 import pjc
 from pjc.diagnostics import PjcError
@@ -87,7 +87,7 @@ def files() -> Iterator[File]:
 def _of_test(group: str, name: str, case: Any) -> File:
     if case.model_dir is not None:
         return _of_path(group, Path(case.model_dir) / "model.onnx")
-    inputs, outputs = ([_array(each) for each in part] for part in case.data_sets[0])
+    inputs, outputs = ([array_of(each) for each in part] for part in case.data_sets[0])
     return File(group, name, case.model, inputs, outputs)
 
 
@@ -102,16 +102,7 @@ def _of_path(group: str, path: Path) -> File:
 
 
 def _read(path: Path) -> Any:
-    return _array(onnx.TensorProto.FromString(path.read_bytes()))
-
-
-def _array(value: Any) -> Any:
-    if not isinstance(value, onnx.TensorProto):
-        return value
-    try:
-        return numpy_helper.to_array(value)
-    except Exception:  # sequences and optional values
-        return None
+    return array_of(onnx.TensorProto.FromString(path.read_bytes()))
 
 
 def outcome(file: File) -> tuple[str, str]:

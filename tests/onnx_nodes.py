@@ -90,15 +90,16 @@ def _loaded(case: Any) -> tuple[onnx.ModelProto | None, list[Any], list[Any]]:
     if len(model.graph.node) != 1:
         return None, [], []
     if folder is None:
-        return model, *([_array(each) for each in part] for part in case.data_sets[0])
+        return model, *([array_of(each) for each in part] for part in case.data_sets[0])
     found = []
     for kind, declared in (("input", model.graph.input), ("output", model.graph.output)):
         paths = [folder / "test_data_set_0" / f"{kind}_{index}.pb" for index in range(len(declared))]
-        found.append([_array(onnx.TensorProto.FromString(path.read_bytes())) for path in paths])
+        found.append([array_of(onnx.TensorProto.FromString(path.read_bytes())) for path in paths])
     return model, found[0], found[1]
 
 
-def _array(value: Any) -> Any:
+def array_of(value: Any) -> Any:
+    """Return a tensor of a test as an array; None for what has none."""
     if not isinstance(value, onnx.TensorProto):
         return value
     try:

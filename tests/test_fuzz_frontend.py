@@ -7,6 +7,7 @@ import re
 import time
 
 import pytest
+from fuzz.mutate import edit
 
 from pjc.diagnostics import DiagnosticError
 from pjc.frontends import ast
@@ -90,16 +91,8 @@ def mutate(text: str, rng: random.Random) -> str:
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         i, j = rng.randrange(len(pieces)), rng.randrange(len(pieces))
         match rng.randrange(8):
-            case 0:
-                pieces[i] = ""
-            case 1:
-                pieces.insert(i, pieces[j])
-            case 2:
-                pieces[i], pieces[j] = pieces[j], pieces[i]
-            case 3:
-                pieces.insert(i, rng.choice(WORDS + NUMBERS))
-            case 4:
-                pieces[i] = rng.choice(WORDS + NUMBERS)
+            case 0 | 1 | 2 | 3 | 4 as kind:
+                edit(pieces, kind, (i, j), WORDS + NUMBERS, rng)
             case 5:
                 number = rng.choice(NUMBERS)
                 pieces = [number if piece.isdigit() and rng.random() < 0.1 else piece for piece in pieces]

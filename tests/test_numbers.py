@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fuzz.formats import NET as LINEAR
 
 from pjc.builder import Network
 from pjc.diagnostics import DiagnosticError, PjcError
@@ -16,14 +17,7 @@ from pjc.driver import Compilation, compile_text
 from pjc.options import Options
 from pjc.sources import open_source
 
-NET = """\
-input x: f32[batch, 6]
-target y: class[batch, 3]
-param w: f32[6, 3] = normal(0.4)
-output z = x @ w
-require cross_entropy(z, y)
-require w in ball(0.5)
-"""
+NET = f"{LINEAR}require w in ball(0.5)\n"
 LARGEST = float(np.finfo(np.float32).max)
 
 PLACES = {

@@ -11,7 +11,7 @@ from pjc.diagnostics import DiagnosticError, PjcError, printable
 def report(error: Exception) -> int:
     """Print what went wrong, in a sentence, and return the exit code."""
     if isinstance(error, DiagnosticError):
-        print(printable(str(error)), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     if isinstance(error, PjcError):
         return fail(str(error))

@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         PjcOptMain(description="Run passes on net, feas and proj IR.", args=argv).run()
     except DiagnosticError as error:
-        print(printable(str(error)), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     except (ParseError, VerifyException, PassFailedException, DiagnosticException) as error:
         print(printable(f"error: {error}"), file=sys.stderr)

@@ -8,7 +8,7 @@ import json
 import random
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -81,6 +81,22 @@ def of_bytes(data: bytes, rng: random.Random) -> bytes:
     return bytes(made)
 
 
+def edit(pieces: list[str], kind: int, at: tuple[int, int], words: Sequence[str], rng: random.Random) -> None:
+    """Leave out, double, exchange, insert or replace (kinds 0 to 4) a token, at the first of two places."""
+    i, j = at
+    match kind:
+        case 0:
+            pieces[i] = ""
+        case 1:
+            pieces.insert(i, pieces[j])
+        case 2:
+            pieces[i], pieces[j] = pieces[j], pieces[i]
+        case 3:
+            pieces.insert(i, rng.choice(words))
+        case 4:
+            pieces[i] = rng.choice(words)
+
+
 def of_text(data: bytes, rng: random.Random) -> bytes:
     """Return the text after edits of its tokens, or of its bytes."""
     if rng.random() < 0.15:
@@ -91,16 +107,8 @@ def of_text(data: bytes, rng: random.Random) -> bytes:
             break
         i, j = rng.randrange(len(pieces)), rng.randrange(len(pieces))
         match rng.randrange(7):
-            case 0:
-                pieces[i] = ""
-            case 1:
-                pieces.insert(i, pieces[j])
-            case 2:
-                pieces[i], pieces[j] = pieces[j], pieces[i]
-            case 3:
-                pieces.insert(i, rng.choice(WORDS))
-            case 4:
-                pieces[i] = rng.choice(WORDS)
+            case 0 | 1 | 2 | 3 | 4 as kind:
+                edit(pieces, kind, (i, j), WORDS, rng)
             case 5:
                 numbers = [k for k, piece in enumerate(pieces) if piece[0:1].isdigit()]
                 if numbers:

@@ -225,9 +225,7 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     from safetensors import safe_open
 
     require_file(path)
-    with reading(
-        path, "a file of parameters", lambda why: DataError(f"{path} is not a whole safetensors file: {why}")
-    ):
+    with reading(path, "a whole safetensors file", DataError):
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}

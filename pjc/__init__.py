@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # typing's own takes longer to import than the command li
 if TYPE_CHECKING:
     from typing import Any
 
-    from pjc.api import compile, load
+    from pjc.api import compile, load, trace
     from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError
     from pjc.driver import compile_file
     from pjc.operators import operator
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from pjc.runtime.program import Program
 
 __version__ = "0.1.0"
+
+LOSSES = ("class_margin", "cross_entropy", "hinge", "margin", "multi_label", "squared_error")
+SETS = ("ball", "box", "equal", "levels", "mask", "nonneg", "rank", "simplex", "sparse", "sphere")
+VOCABULARY = ("quantize", "require", "round", "sign", "step", "sum_relu")
+TYPES = ("f32", "f64", "i32")
 
 __all__ = [
     "Diagnostic",
@@ -30,6 +35,11 @@ __all__ = [
     "compile_file",
     "load",
     "operator",
+    "trace",
+    *LOSSES,
+    *SETS,
+    *VOCABULARY,
+    *TYPES,
 ]
 
 _HOMES = {
@@ -42,6 +52,10 @@ _HOMES = {
     "compile_file": "pjc.driver",
     "load": "pjc.api",
     "operator": "pjc.operators",
+    "trace": "pjc.api",
+    **dict.fromkeys((*LOSSES, *SETS), "pjc.tracing.asks"),
+    **dict.fromkeys(VOCABULARY, "pjc.tracing.vocabulary"),
+    **dict.fromkeys(TYPES, "pjc.tracing.specs"),
 }
 
 # In a checkout the sibling packages stand beside this folder, in a wheel inside it.

@@ -1,4 +1,4 @@
-"""The way in for Python programs: ``pjc.compile`` and ``pjc.load``."""
+"""The way in for Python programs: ``pjc.compile``, ``pjc.trace`` and ``pjc.load``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -16,10 +16,11 @@ from pjc.fields import options_of, require_known
 from pjc.options import Options
 from pjc.runtime.outer_settings import is_transformation, outer_of
 from pjc.runtime.program import Program
-from pjc.sources import Source, source_of
+from pjc.sources import PjnSource, Source, source_of
 
 if TYPE_CHECKING:
     from pjc.builder import Network
+    from pjc.tracing.program import TracedProgram
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,6 +86,44 @@ def compile(source: Given, options: Options) -> Program:
         DiagnosticError: for every mistake in the source, each with its place; and for wrong options.
     """
     return Compilation(source_of(source), options).program()
+
+
+def trace(
+    fn: Callable[..., Any],
+    params: Any,
+    *inputs: Any,
+    loss: Any = None,
+    sets: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    **options: Any,
+) -> TracedProgram:
+    """Return the compiled solver of a function of ``jax.numpy``, which is read, not run.
+
+    Args:
+        fn: called as ``fn(params, *inputs)`` by JAX, once, on shapes; it returns an array or a tree of them.
+        params: any tree of arrays, or of ``jax.ShapeDtypeStruct``; training starts from the arrays. Numbers
+            with fractions are parameters, whole numbers and keys are left as they are.
+        inputs: for each input ``pjc.f32["batch", 784]``, a ``jax.ShapeDtypeStruct`` (its sizes may be
+            symbolic), or an array like those to come, whose first size is taken for the batch.
+        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list, or a
+            dict by name. ``pjc.require(value, loss)`` inside of the function asks for others.
+        sets: sets of parameters by path, as ``{"layers[0].weight": pjc.levels(-1, 0, 1)}``; ``*`` stands for
+            anything.
+        name: what the network is called; by default what the function is.
+        options: the fields of :class:`Options`, as keywords.
+
+    Raises:
+        DiagnosticError: that names every equation without a projection, with its line; and for wrong arguments.
+    """
+    from pjc.tracing.program import TracedProgram
+    from pjc.tracing.trace import traced
+
+    require_known(Options, options)
+    found = traced(fn, params, inputs, loss, sets, name)
+    wide = any(leaf.trained and str(leaf.dtype) == "float64" for leaf in found.leaves)
+    given = Options(**{"dtype": "f64" if wide else "f32", **options})
+    source = PjnSource(found.text, found.name, f"<{found.name}>", parameters=found.first)
+    return TracedProgram(Compilation(source, given).program(), found)
 
 
 def load(path: str | Path, outer: Any = None) -> Program:

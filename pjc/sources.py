@@ -145,7 +145,8 @@ class PjnSource(Source):
     """A network in pjc's language.
 
     ``file`` is what messages call it; ``libraries`` say where ``use`` looks, by default only among pjc's own;
-    ``renamed`` is what the model that the text was made of calls inputs and outputs.
+    ``renamed`` is what the model that the text was made of calls inputs and outputs; ``parameters`` are what
+    those of a text that was made of a Python function start from.
     """
 
     kind = "pjn"
@@ -157,6 +158,7 @@ class PjnSource(Source):
     file: str = "<string>"
     libraries: Libraries = field(default_factory=Libraries)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -190,7 +192,7 @@ class PjnSource(Source):
         return pjn.parse(self.written, self.file)
 
     def start(self, options: Options) -> Start:
-        return _elaborated(self.tree(options), self.name, options, self.libraries)
+        return _elaborated(self.tree(options), self.name, options, self.libraries, self.parameters)
 
 
 def _text_record(

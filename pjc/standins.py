@@ -1,0 +1,113 @@
+"""What to use instead of functions that have no projection.
+
+A projection onto the graph of a function needs a closed form; the language has functions that are piecewise
+linear, or have one otherwise, and behave alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A function that pjc has not, and what to use instead."""
+
+    name: str
+    instead: str
+
+
+_CURVES = "a piecewise linear function has one: "
+_INSTEAD = {
+    "tanh": _CURVES + "jax.nn.hard_tanh(x), clip(x, -1, 1)",
+    "sigmoid": _CURVES + "jax.nn.hard_sigmoid(x), clip(x / 6 + 0.5, 0, 1)",
+    "gelu": "relu has one, or x times hard_sigmoid(x), which is jax.nn.hard_swish",
+    "silu": "jax.nn.hard_swish(x), x times hard_sigmoid(x), has one",
+    "elu": "jax.nn.leaky_relu(x) has one",
+    "softplus": "relu has one",
+    "mish": "jax.nn.hard_swish(x) has one",
+    "softmax": "at the end of a network the loss cross_entropy does it: return the logits; in attention relu of "
+    "the scores, divided by the number of keys, takes its place",
+    "log_softmax": "the loss cross_entropy does it: return the logits",
+    "logsumexp": "the loss cross_entropy does it: return the logits",
+    "layer_norm": "leave it out, with smaller first weights, or BatchNorm in inference, which is a scale and a shift",
+    "group_norm": "BatchNorm in inference has one, which is a scale and a shift",
+    "rms_norm": "leave it out, with smaller first weights",
+    "batch_norm": "take it in inference: use_running_average=True",
+    "dropout": "take it in inference: deterministic=True; training by projections needs no noise",
+    "one_hot": "table[indices], or jnp.take(table, indices, axis=0), takes the rows by number",
+    "norm": "keep it for a set: a ball or a sphere on the value",
+    "lstm": "a cell of relu(x @ w + h @ u + b) has one",
+    "gru": "a cell of relu(x @ w + h @ u + b) has one",
+    "exp": "a piecewise linear function, as jnp.clip or leaky_relu make it, has one",
+    "log": "a piecewise linear function, as jnp.clip or leaky_relu make it, has one",
+    "sqrt": "it is computed where it depends on constants alone",
+    "div": "division by a number that is known has one; by a value, multiply instead",
+    "pow": "x * x has one",
+    "sin": "of constants, as in positional encodings, it is computed",
+    "floor": "pjc.round(x) has one",
+    "sort": "jnp.max along an axis has one",
+    "argmax": "return the scores, and take it outside of the function",
+    "cumsum": "jax.lax.scan with the sum as carry has one",
+    "cond": "compile the branch that is taken; jnp.where on values of one tensor has one",
+    "while": "jax.lax.fori_loop or scan of a fixed length has one",
+    "scatter": "return rows from jax.lax.scan, or concatenate them",
+    "random": "take the network in inference, or give the numbers as an input",
+    "conv_transpose": "jnp.repeat, then a convolution, has one",
+}
+_ALIASES = {
+    "logistic": "sigmoid",
+    "log_sigmoid": "softplus",
+    "swish": "silu",
+    "celu": "elu",
+    "selu": "elu",
+    "expm1": "elu",
+    "erf": "gelu",
+    "erfc": "gelu",
+    "LayerNorm": "layer_norm",
+    "GroupNorm": "group_norm",
+    "RMSNorm": "rms_norm",
+    "BatchNorm": "batch_norm",
+    "Dropout": "dropout",
+    "LSTMCell": "lstm",
+    "GRUCell": "gru",
+    "OptimizedLSTMCell": "lstm",
+    "rsqrt": "sqrt",
+    "cbrt": "sqrt",
+    "exp2": "exp",
+    "log1p": "log",
+    "integer_pow": "pow",
+    "cos": "sin",
+    "tan": "sin",
+    "ceil": "floor",
+    "rem": "floor",
+    "top_k": "sort",
+    "argmin": "argmax",
+    "cumprod": "cumsum",
+    "cummax": "cumsum",
+    "scatter_add": "scatter",
+    "dynamic_update_slice": "scatter",
+    "random_bits": "random",
+    "random_wrap": "random",
+    "random_unwrap": "random",
+    "random_seed": "random",
+    "random_fold_in": "random",
+    "threefry2x32": "random",
+    "standardize": "layer_norm",
+}
+
+
+def standin(name: str, through: Sequence[str] = ()) -> StandIn | None:
+    """Return what takes the place of a function, by its name or that of a function that calls it.
+
+    ``through`` are the functions that it was called in, the innermost first; the outermost that is known
+    says most of what was meant.
+    """
+    for each in (*reversed(through), name):
+        for part in (each, *each.split(".")[::-1]):
+            known = _ALIASES.get(part, part)
+            found = _INSTEAD.get(known)
+            if found is not None:
+                return StandIn(known, found)
+    return None

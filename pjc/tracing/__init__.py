@@ -1,0 +1,1 @@
+"""Networks from Python: functions of ``jax.numpy``, read as jaxprs, become networks of the language."""

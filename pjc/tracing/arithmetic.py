@@ -1,0 +1,410 @@
+"""Equations that work entry by entry, and reductions along axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pjc.tracing.pieces import (
+    Edge,
+    Pieces,
+    added,
+    both,
+    chosen,
+    compared,
+    largest,
+    least,
+    opposite,
+)
+from pjc.tracing.refusal import Refused
+from pjc.tracing.text import factor, tuple_text
+from pjc.tracing.values import Constant, Function, Place, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.walk import Walk, handles
+
+TINY = 1e-30
+"""sign is 0 from minus this to this."""
+
+
+def as_function(walk: Walk, value: Value, shape: Sequence[Any]) -> Function | None:
+    """Return a value as a function of a tensor of the same shape; None if it is no such function."""
+    found: Function | None = None
+    if isinstance(value, Function):
+        found = Function(value.made[0], Pieces(), value.shape) if value.made else value
+    elif isinstance(value, Tensor):
+        walk.floats(value)
+        found = Function(value, Pieces(), value.shape)
+    return found if found is not None and tuple(found.shape) == tuple(shape) else None
+
+
+def _number(value: Value) -> float | None:
+    if isinstance(value, Constant) and value.array.dtype.kind in "fV":
+        found = value.number
+        return None if found is None else float(found)
+    return None
+
+
+def pair(walk: Walk, given: Sequence[Value], shape: Sequence[Any]) -> tuple[Tensor, Pieces, Pieces] | None:
+    """Return two values as functions of one tensor; None if they are not."""
+    a, b = given
+    functions = [as_function(walk, each, shape) for each in given]
+    numbers = [_number(each) for each in given]
+    for own, other in ((0, 1), (1, 0)):
+        first, known = functions[own], numbers[other]
+        if first is not None and known is not None:
+            line = Pieces((), (0.0,), (known,))
+            return (first.of, first.pieces, line) if own == 0 else (first.of, line, first.pieces)
+    if functions[0] is not None and functions[1] is not None and functions[0].of is functions[1].of:
+        return functions[0].of, functions[0].pieces, functions[1].pieces
+    return None
+
+
+def _one(walk: Walk, given: Sequence[Value], eqn: Any) -> Function:
+    """Return the only operand as a function of a tensor."""
+    found = as_function(walk, given[0], eqn.outvars[0].aval.shape)
+    if found is None:
+        found = as_function(walk, walk.floats(given[0]), eqn.outvars[0].aval.shape)
+    assert found is not None, "a tensor is a function of itself"
+    return found
+
+
+def _shape(eqn: Any) -> tuple[Any, ...]:
+    return tuple(eqn.outvars[0].aval.shape)
+
+
+def _whole_number(walk: Walk, given: Sequence[Value], eqn: Any) -> Value | None:
+    """Return sums and products of numbers of rows and of iterations with numbers; None if there are none."""
+    a, b = given
+    name = eqn.primitive.name
+    rows = next((each for each in given if isinstance(each, Tensor) and each.whole), None)
+    other = b if rows is a else a
+    if rows is not None:
+        if name == "add" and isinstance(other, Constant) and other.number is not None:
+            return Wrap(rows, rows.shape, int(other.number))
+        raise Refused(
+            "it computes with an input of whole numbers", "rows of a table can be taken by them, as they are"
+        )
+    place = next((each for each in given if isinstance(each, Place)), None)
+    other = b if place is a else a
+    if place is None:
+        return None
+    known = other.number if isinstance(other, Constant) else None
+    if known is None or name not in ("add", "sub", "mul"):
+        raise Refused("it computes with the number of an iteration", "whole multiples of it can be places")
+    change: dict[str, Callable[[int], int]] = {
+        "add": lambda i: i + int(known),
+        "sub": (lambda i: i - int(known)) if place is a else (lambda i: int(known) - i),
+        "mul": lambda i: i * int(known),
+    }
+    return place.map(change[name])
+
+
+@handles("add", "add_any", "sub", becomes="a weighted sum")
+def add(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    whole = _whole_number(walk, given, eqn)
+    if whole is not None:
+        return whole
+    sign = -1.0 if eqn.primitive.name == "sub" else 1.0
+    shape = _shape(eqn)
+    same = pair(walk, given, shape)
+    if same is not None:
+        made = Function(same[0], added(same[1], same[2], sign), shape)
+        if made.pieces.edges or made.pieces.slopes != (0.0,):
+            return made
+    texts = [_term(walk, each) for each in given]
+    text = f"{texts[0]} {'-' if sign < 0 else '+'} {texts[1]}"
+    return walk.text.bind("sum", text, shape, fed=_fed(given))
+
+
+def _term(walk: Walk, value: Value) -> str:
+    """Return a term of a sum; constants without the repetition that broadcasting gives them."""
+    if isinstance(value, Constant) and not value.is_whole and value.number is None:
+        return walk.text.entries(value).text
+    return walk.expression(value)
+
+
+def _fed(given: Sequence[Value]) -> bool:
+    tensors = [each.of if isinstance(each, Function | Test) else each for each in given]
+    return any(isinstance(each, Tensor) and each.fed for each in tensors)
+
+
+@handles("mul", becomes="a multiple, or a product")
+def mul(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    whole = _whole_number(walk, given, eqn)
+    if whole is not None:
+        return whole
+    shape = _shape(eqn)
+    for a, b in (given, given[::-1]):
+        known = _number(b)
+        if known is not None:
+            return _multiple(walk, a, known, shape)
+    given = [numbers_of(each) for each in given]
+    texts = [_term(walk, each) for each in given]
+    return walk.text.bind("product", " * ".join(texts), shape, fed=_fed(given))
+
+
+def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> Value:
+    found = as_function(walk, numbers_of(value), shape)
+    if known == 0:
+        return constant(np.zeros((1,) * len(shape), np.float32), shape)
+    if found is None:
+        return walk.text.bind("sum", f"{factor(known)} * {walk.expression(value)}", shape, fed=_fed([value]))
+    return Function(found.of, found.pieces.scaled(known), tuple(shape))
+
+
+def numbers_of(value: Value) -> Value:
+    """Return a condition as the function that is 1 where it holds, and 0 elsewhere."""
+    return Function(value.of, value.pieces, value.shape) if isinstance(value, Test) else value
+
+
+@handles("div", becomes="a multiple: only numbers that are known divide")
+def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    a, b = given
+    if not isinstance(b, Constant):
+        raise Refused("it divides by a value that is not known", "multiply instead; only numbers that are known divide")
+    if b.is_whole:
+        raise Refused("it divides whole numbers")
+    if not np.all(b.array != 0):
+        raise Refused("it divides by 0")
+    shape = _shape(eqn)
+    known = _number(b)
+    found = None if known is None else as_function(walk, a, shape)
+    if found is not None and known is not None:
+        return Function(found.of, found.pieces.divided(known), shape)
+    inverse = constant((1 / b.array.astype(np.float64)).astype(b.array.dtype), b.shape)
+    if known is not None:
+        return _multiple(walk, a, 1 / known, shape)
+    text = f"{_term(walk, inverse)} * {walk.expression(a)}"
+    return walk.text.bind("product", text, shape, fed=_fed([a]))
+
+
+@handles("neg", becomes="a multiple")
+def neg(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    if isinstance(given[0], Place):
+        return given[0].map(lambda i: -i)
+    found = _one(walk, given, eqn)
+    return Function(found.of, found.pieces.scaled(-1.0), found.shape)
+
+
+@handles("square", "integer_pow", becomes="a product, for the power 2")
+def square(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    power = eqn.params.get("y", 2)
+    if power not in (2, 3, 4):
+        raise Refused(f"it takes the power {power}", "powers 2, 3 and 4 are products")
+    x = walk.floats(given[0])
+    made = walk.text.bind("product", f"{x.text} * {x.text}", x.shape, fed=x.fed)
+    if power == 2:
+        return made
+    other = x if power == 3 else made
+    return walk.text.bind("product", f"{made.text} * {other.text}", x.shape, fed=x.fed)
+
+
+@handles("max", "min", becomes="relu, clip and other piecewise linear functions, or maximum, minimum")
+def max_min(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    upper = eqn.primitive.name == "max"
+    shape = _shape(eqn)
+    for a, b in (given, given[::-1]):
+        known = b.number if isinstance(b, Constant) else None
+        if known is not None and not np.isfinite(float(known)):
+            if (float(known) < 0) == upper:
+                return a
+            raise Refused("it compares with infinity")
+    same = pair(walk, given, shape)
+    if same is not None:
+        return Function(same[0], (largest if upper else least)(same[1], same[2]), shape)
+    texts = [_term(walk, each) for each in given]
+    name = "maximum" if upper else "minimum"
+    return walk.text.bind(name, f"{name}({', '.join(texts)})", shape, fed=_fed(given))
+
+
+@handles("clamp", becomes="clip")
+def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    low, x, high = given
+    if isinstance(x, Place | Wrap) or (isinstance(x, Tensor) and x.whole):
+        return x  # rows out of range are refused when data are read
+    found = _one(walk, [x], eqn)
+    ends = [_number(each) for each in (low, high)]
+    if ends[0] is None or ends[1] is None:
+        raise Refused("its ends are not two numbers", "jnp.minimum(jnp.maximum(x, low), high) has one")
+    pieces = found.pieces
+    if np.isfinite(ends[0]):
+        pieces = largest(pieces, Pieces((), (0.0,), (ends[0],)))
+    if np.isfinite(ends[1]):
+        pieces = least(pieces, Pieces((), (0.0,), (ends[1],)))
+    return Function(found.of, pieces, found.shape)
+
+
+@handles("abs", becomes="abs")
+def absolute(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    found = _one(walk, given, eqn)
+    return Function(found.of, largest(found.pieces, found.pieces.scaled(-1.0)), found.shape)
+
+
+@handles("sign", becomes="a piecewise constant function")
+def sign(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    x = walk.floats(given[0])
+    pieces = Pieces((Edge(-TINY), Edge(TINY)), (0.0, 0.0, 0.0), (-1.0, 0.0, 1.0))
+    return Function(x, pieces, x.shape)
+
+
+@handles("round", becomes="round")
+def round_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    if int(eqn.params["rounding_method"]) != 1:
+        raise Refused("it rounds halves away from zero", "jnp.round rounds them to even numbers")
+    x = walk.floats(given[0])
+    return walk.text.bind("round", f"round({x.text})", x.shape, fed=x.fed)
+
+
+@handles("gt", "ge", "lt", "le", becomes="a condition of jnp.where, on a tensor and numbers")
+def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    a, b = given
+    name, shape = eqn.primitive.name, _shape(eqn)
+    if isinstance(a, Tensor) and a.whole:
+        if name == "lt" and isinstance(b, Constant) and b.number == 0:
+            return Wrap(a, a.shape)
+        raise Refused("it compares numbers of rows", "rows of a table can be taken by them, as they are")
+    if isinstance(a, Place) or isinstance(b, Place):
+        return _places_compared(a, b, name, shape)
+    same = pair(walk, given, shape)
+    if same is None:
+        raise Refused("it compares two values", "jnp.maximum and jnp.minimum of them have one")
+    return Test(same[0], compared(same[1], same[2], name), shape)
+
+
+def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Value:
+    relation = {"gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal}[name]
+    sides = [
+        each.numbers() if isinstance(each, Place) else [each.number] if isinstance(each, Constant) else []
+        for each in (a, b)
+    ]
+    if not all(sides) or None in sides[0] + sides[1]:
+        raise Refused("it compares the number of an iteration with values")
+    found = np.unique(relation(np.array(sides[0]), np.array(sides[1])))
+    if len(found) > 1:
+        raise Refused("it does one thing in some iterations and another in others", "write them as two loops")
+    return constant(found.reshape((1,) * len(shape)), shape)
+
+
+@handles("and", "or", "not", becomes="a condition of jnp.where, on one tensor")
+def logical(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    tests = [each for each in given if isinstance(each, Test)]
+    if len(tests) < len(given) or any(each.of is not tests[0].of for each in tests):
+        raise Refused("it joins conditions on several values", "nest jnp.where, each on one tensor")
+    name, first = eqn.primitive.name, tests[0]
+    if name == "not":
+        return Test(first.of, opposite(first.pieces), first.shape)
+    second = tests[1].pieces
+    if name == "and":
+        return Test(first.of, both(first.pieces, second), first.shape)
+    return Test(first.of, opposite(both(opposite(first.pieces), opposite(second))), first.shape)
+
+
+@handles("select_n", becomes="a piecewise linear function, or a product with a constant mask")
+def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    which, *cases = given
+    shape = _shape(eqn)
+    if isinstance(which, Wrap):
+        rows, shifted = cases
+        if isinstance(shifted, Wrap) and shifted.rows is rows is which.rows:
+            return rows
+        raise Refused("it chooses between numbers of rows")
+    if isinstance(which, Constant):
+        return _masked(walk, which, cases, shape)
+    if len(cases) != 2 or not isinstance(which, Test):
+        raise Refused("it chooses by a value", "jnp.where on a comparison with a number has one")
+    base = Function(which.of, Pieces(), which.shape)
+    found = []
+    for case in cases:
+        known = _number(case)
+        function = as_function(walk, case, shape)
+        if known is not None:
+            found.append(Pieces((), (0.0,), (known,)))
+        elif function is not None and function.of is base.of:
+            found.append(function.pieces)
+        else:
+            return _by_test(walk, which, cases, shape)
+    return Function(which.of, chosen(which.pieces, *found), shape)
+
+
+def _by_test(walk: Walk, which: Test, cases: Sequence[Value], shape: Sequence[Any]) -> Value:
+    """Where the condition is on another tensor than the cases: a product with its step."""
+    step = walk.tensor(numbers_of(which))
+    terms = []
+    for case, text in zip(cases, (f"(1 - {step.text})", step.text), strict=True):
+        if _number(case) == 0:
+            continue
+        terms.append(f"{text} * {_term(walk, case)}")
+    return walk.text.bind("where", " + ".join(terms), shape, fed=_fed([which, *cases]))
+
+
+def _masked(walk: Walk, which: Constant, cases: Sequence[Value], shape: Sequence[Any]) -> Value:
+    one = which.number
+    if one is not None:
+        return cases[int(one)]
+    terms: list[str] = []
+    rest = np.zeros((1,) * which.array.ndim)
+    for index, case in enumerate(cases):
+        mask = (which.array.astype(np.int64) == index).astype(np.float64)
+        if isinstance(case, Constant):
+            if not np.isfinite(case.array.astype(np.float64)).all() or np.abs(case.array).max(initial=0) > 1e8:
+                raise Refused(
+                    "it puts very large numbers where a mask is, as before a softmax",
+                    "with relu of the scores, put zeros there behind it",
+                )
+            rest = rest + mask * case.array
+        else:
+            terms.append(f"{walk.text.entries(constant(mask, shape)).text} * {_term(walk, case)}")
+    text = " + ".join(terms)
+    if rest.any():
+        text += f" + {_term(walk, constant(rest.astype(np.float32), shape))}"
+    return walk.text.bind("where", text, shape, fed=_fed(cases))
+
+
+@handles("convert_element_type", becomes="the value itself; a condition becomes 0 and 1")
+def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    (value,) = given
+    kind = np.dtype(eqn.params["new_dtype"]).kind
+    if isinstance(value, Test):
+        if kind == "b":
+            return value
+        return numbers_of(value)
+    if isinstance(value, Place | Wrap):
+        if kind in "iu":
+            return value
+        raise Refused("it makes numbers with fractions of the number of an iteration")
+    if isinstance(value, Tensor) and value.whole:
+        if kind in "iu":
+            return value
+        raise Refused("it makes numbers with fractions of an input of whole numbers", "declare the input as f32")
+    if kind not in "fV":
+        raise Refused("it makes whole numbers of others", "pjc.round(x) has one")
+    return value
+
+
+@handles(
+    *("stop_gradient", "copy", "copy_p", "reduce_precision", "optimization_barrier", "sharding_constraint"),
+    becomes="the value itself",
+)
+def same(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
+    return list(given)
+
+
+@handles("reduce_sum", becomes="a sum along axes")
+def reduce_sum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return reduced(walk, "sum", eqn, given)
+
+
+@handles("reduce_max", "reduce_min", becomes="max, min along axes")
+def reduce_max(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return reduced(walk, eqn.primitive.name.removeprefix("reduce_"), eqn, given)
+
+
+def reduced(walk: Walk, function: str, eqn: Any, given: list[Value]) -> Value:
+    """Return a reduction along axes."""
+    axes = list(eqn.params["axes"])
+    x = walk.floats(given[0])
+    if not axes:
+        return x
+    text = f"{function}({x.text}, axis = {tuple_text(axes)})"
+    return walk.text.bind(function, text, _shape(eqn), fed=x.fed)

@@ -1,0 +1,114 @@
+"""What of a function cannot be compiled, where it stands in the user's source, and what to use instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+import pjc
+from pjc.diagnostics import Diagnostic, DiagnosticError, printable
+from pjc.standins import standin
+
+
+class Refused(Exception):
+    """An equation that has no counterpart; the text says why, ``hint`` what could be done."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+LIBRARIES = ("jax", "jaxlib", "flax", "equinox", "haiku", "optax", "jaxtyping")
+"""Packages whose lines are not the user's."""
+MAX_LINES = 5
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an equation comes from: the user's line, and the library's functions that it went through."""
+
+    line: str
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call in a jaxpr: the name of what is called, and where that is."""
+
+    name: str
+    origin: Origin
+
+
+def _roots() -> tuple[str, ...]:
+    here = os.path.dirname(os.path.abspath(jax.__file__))
+    site = os.path.dirname(here)
+    own = os.path.dirname(os.path.abspath(pjc.__file__))
+    return (own + os.sep, *(os.path.join(site, name) + os.sep for name in LIBRARIES))
+
+
+ROOTS = _roots()
+
+
+def origin(eqn: Any, calls: Sequence[Call] = ()) -> Origin:
+    """Return where an equation comes from.
+
+    JAX keeps what it has traced: inside of a library's function an equation knows the first call of it alone,
+    so its line is that of the call it is in.
+    """
+    traceback = eqn.source_info.traceback
+    inner = calls[-1] if calls else None
+    through = []
+    for frame in [] if traceback is None else traceback.frames:
+        name = frame.function_name.split(".")[-1]
+        if not frame.file_name.startswith(ROOTS):
+            place = f"{os.path.basename(frame.file_name)}:{frame.line_num}"
+            return Origin(place if name.startswith("<") else f"{place} in {name}", tuple(through))
+        through.append(frame.function_name)
+        if inner is not None and name == inner.name:
+            break
+    if inner is None:
+        return Origin("a library", tuple(through))
+    return Origin(inner.origin.line, (*through, inner.name, *inner.origin.through))
+
+
+@dataclass
+class Refusals:
+    """All that cannot be compiled, in the order in which it was found."""
+
+    found: dict[tuple[str, str, str | None], list[str]] = field(default_factory=dict)
+
+    def add(self, what: str, why: str, hint: str | None, line: str) -> None:
+        self.found.setdefault((what, why, hint), []).append(line)
+
+    def unknown(self, primitive: str, where: Origin) -> None:
+        """Note a primitive that has no projection."""
+        stand_in = standin(primitive, where.through)
+        called = primitive if stand_in is None or stand_in.name == primitive else f"{primitive} of {stand_in.name}"
+        self.add(called, "it has no projection", None if stand_in is None else stand_in.instead, where.line)
+
+    def raise_if_any(self, name: str) -> None:
+        """Raise DiagnosticError that names all of them."""
+        if not self.found:
+            return
+        told = [
+            Diagnostic(
+                f"{name}: {what}{_times(len(lines))}, {_places(lines)}: {printable(why)}", None, hint
+            )
+            for (what, why, hint), lines in self.found.items()
+        ]
+        raise DiagnosticError(told)
+
+
+def _times(count: int) -> str:
+    return "" if count == 1 else f" ({count} times)"
+
+
+def _places(lines: Sequence[str]) -> str:
+    counts: Mapping[str, int] = {line: lines.count(line) for line in lines}
+    shown = list(counts)[:MAX_LINES]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

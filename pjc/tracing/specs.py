@@ -1,0 +1,183 @@
+"""What a traced function is given: names, types and sizes of its inputs, and the tree of its parameters."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from pjc.diagnostics import mistake
+
+BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An input: its type, and its sizes, which are numbers or names."""
+
+    dtype: str
+    dims: tuple[int | str, ...]
+
+
+class Dtype:
+    """``pjc.f32["batch", 784]``: an input of numbers of that type and those sizes."""
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+
+    def __getitem__(self, dims: Any) -> Spec:
+        found = dims if isinstance(dims, tuple) else (dims,)
+        for each in found:
+            named = isinstance(each, str) and re.fullmatch(r"[A-Za-z_]\w*", each, re.ASCII)
+            if isinstance(each, bool) or not (named or (isinstance(each, int) and each > 0)):
+                raise mistake(f"a size is a number from 1 or a name, found {each!r}", 'as in f32["batch", 784]')
+        return Spec(self._dtype, found)
+
+
+f32, f64, i32 = Dtype("float32"), Dtype("float64"), Dtype("int32")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input as it is traced: ``shape`` may hold symbolic sizes."""
+
+    name: str
+    struct: jax.ShapeDtypeStruct
+
+    @property
+    def whole(self) -> bool:
+        return bool(jnp.issubdtype(self.struct.dtype, jnp.integer))
+
+
+def _spec(given: Any, at: int) -> Spec:
+    """Return an input that was given as a spec, a shape of JAX's, or an array."""
+    if isinstance(given, Spec):
+        return given
+    if not (hasattr(given, "shape") and hasattr(given, "dtype")):
+        raise mistake(
+            f"input {at} is {type(given).__name__}",
+            'inputs are given as pjc.f32["batch", 784], jax.ShapeDtypeStruct, or an array like them',
+        )
+    kind = np.dtype(given.dtype)
+    if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
+        raise mistake(f"input {at} holds {kind}", "inputs hold numbers")
+    dims = tuple(each if isinstance(each, int) else str(each) for each in map(_dim, given.shape))
+    return Spec("int32" if kind.kind in "iu" else str(kind), dims)
+
+
+def _dim(size: Any) -> Any:
+    return int(size) if isinstance(size, int | np.integer) else size
+
+
+def read_inputs(given: Sequence[Any], names: Sequence[str], *, opened: bool) -> tuple[list[Input], int | None]:
+    """Return the inputs, and the batch's size where the specs give it a number but it may be another.
+
+    With ``opened``, a first size that is the same number for all inputs is taken for the batch.
+    """
+    specs = [_spec(each, at) for at, each in enumerate(given, 1)]
+    firsts = {each.dims[0] if each.dims else None for each in specs}
+    first = firsts.pop() if len(firsts) == 1 else None
+    size = first if opened and isinstance(first, int) else None
+    scope = export.SymbolicScope()
+    found = []
+    for name, spec in zip(names, specs, strict=True):
+        dims = (BATCH, *spec.dims[1:]) if size is not None else spec.dims
+        text = ", ".join(map(str, dims))
+        shape = export.symbolic_shape(text, scope=scope) if dims else ()
+        found.append(Input(name, jax.ShapeDtypeStruct(shape, _held(spec.dtype))))
+    return found, size
+
+
+def _held(dtype: str) -> str:
+    return "float32" if dtype in ("bfloat16", "float16") else dtype
+
+
+def input_names(fn: Callable[..., Any], count: int) -> list[str]:
+    """Return what a function calls its inputs, behind the parameters."""
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    plain = [
+        each.name
+        for each in parameters
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
+    names = plain[1 : 1 + count]
+    usual = ["x"] if count == 1 else [f"x{at}" for at in range(1, count + 1)]
+    return [*names, *usual[len(names) :]]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A leaf of the parameters: its path, and whether it is a parameter: numbers with fractions."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+    value: Any
+    trained: bool
+
+
+def read_parameters(params: Any) -> tuple[list[Leaf], Any]:
+    """Return the leaves of the caller's tree, and its structure."""
+    paths, structure = jax.tree_util.tree_flatten_with_path(params)
+    leaves = []
+    for path, value in paths:
+        text = path_text(path)
+        if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise mistake(
+                    f"the parameters hold {type(value).__name__} at {text or 'the top'}",
+                    "they are a tree of arrays; Equinox models are split by eqx.partition(model, eqx.is_array), "
+                    "Flax ones by nnx.split(model)",
+                )
+            value = np.asarray(value, np.float32 if isinstance(value, float) else np.int32)
+        trained = bool(jnp.issubdtype(value.dtype, jnp.floating))
+        known = None if isinstance(value, jax.ShapeDtypeStruct) else value
+        leaves.append(Leaf(text, tuple(value.shape), value.dtype, known, trained))
+    return leaves, structure
+
+
+def path_text(path: Sequence[Any]) -> str:
+    """Return a path as it is written: ``layers[0].weight``."""
+    text = ""
+    for key in path:
+        if isinstance(key, jax.tree_util.SequenceKey | jax.tree_util.FlattenedIndexKey):
+            at = key.idx if isinstance(key, jax.tree_util.SequenceKey) else key.key
+            text += f"[{at}]"
+        else:
+            name = key.name if isinstance(key, jax.tree_util.GetAttrKey) else getattr(key, "key", key)
+            text += f"[{name}]" if isinstance(name, int) else f".{name}"
+    return text.removeprefix(".").removesuffix(".value")
+
+
+def sets_by_path(sets: Mapping[str, Any], leaves: Sequence[Leaf]) -> dict[str, list[Any]]:
+    """Return the sets of each parameter, by its path; ``*`` in a path stands for anything.
+
+    Raises:
+        DiagnosticError: for a path that no parameter has, or what is no set.
+    """
+    from pjc.tracing.asks import Set
+
+    found: dict[str, list[Any]] = {}
+    paths = [leaf.path for leaf in leaves if leaf.trained]
+    for pattern, asked in sets.items():
+        several = asked if isinstance(asked, list | tuple) else [asked]
+        for each in several:
+            if not isinstance(each, Set):
+                raise mistake(f"sets: '{pattern}' has {type(each).__name__}", "as in pjc.levels(-1, 0, 1)")
+        regex = ".*".join(map(re.escape, pattern.split("*")))
+        matching = [path for path in paths if re.fullmatch(regex, path)]
+        if not matching:
+            raise mistake(f"no parameter has the path '{pattern}'", f"there are {', '.join(paths[:20])}")
+        for path in matching:
+            found.setdefault(path, []).extend(several)
+    return found

@@ -1,0 +1,127 @@
+"""The text that a traced function becomes: names, statements, numbers and sizes in pjc's language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from pjc.frontends.reserved import RESERVED
+from pjc.tracing.refusal import Refused
+from pjc.tracing.values import Constant, Shape, Tensor
+
+MAX_ARRAY = 2**16
+"""The most numbers that a constant tensor has."""
+
+
+def number(value: Any) -> str:
+    """Return a number as the language writes it, by the fewest digits that name what float32 holds."""
+    wide = float(value)
+    if not np.isfinite(wide):
+        raise Refused(f"it computes with {wide:g}, which is not finite")
+    with np.errstate(over="ignore"):
+        held = np.float32(wide)
+    text = str(held) if float(held) == wide else repr(wide)
+    return text.removesuffix(".0")
+
+
+def factor(value: Any) -> str:
+    """Return a number as a factor: in brackets where it is negative."""
+    text = number(value)
+    return f"({text})" if text.startswith("-") else text
+
+
+def tuple_text(items: Iterable[Any]) -> str:
+    """Return a tuple of the language."""
+    texts = [str(each) for each in items]
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def size_text(size: Any) -> str:
+    """Return a size as the language writes it."""
+    text = str(size)
+    if not re.fullmatch(r"[A-Za-z0-9_*+\- ]+", text):
+        raise Refused(f"it makes an axis of the size {text}", "give that dimension a number")
+    return text
+
+
+def shape_text(shape: Shape) -> str:
+    return tuple_text(size_text(size) for size in shape)
+
+
+def nested(array: np.ndarray[Any, Any]) -> str:
+    """Return an array as nested tuples."""
+    return tuple_text(nested(each) for each in array) if array.ndim else number(array)
+
+
+class Text:
+    """Statements, as they are written; each name is given once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._indent = ""
+
+    def name(self, wanted: str) -> str:
+        """Return a name of the language like the one that is wanted, which nothing else has."""
+        base = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_")[:60] or "value"
+        base = f"v{base}" if base[0].isdigit() else base
+        found, count = base, 2
+        while found in self.taken or found in RESERVED:
+            found, count = f"{base}_{count}", count + 1
+        self.taken.add(found)
+        return found
+
+    def numbered(self, stem: str) -> str:
+        """Return the next name of a kind: ``dot_1``, ``dot_2``."""
+        self._numbers[stem] = self._numbers.get(stem, 0) + 1
+        return self.name(f"{stem}_{self._numbers[stem]}")
+
+    def line(self, text: str) -> None:
+        self.lines.append(self._indent + text)
+
+    def bind(self, stem: str, text: str, shape: Sequence[Any], *, fed: bool, whole: bool = False) -> Tensor:
+        """Give an expression a name, and return it as a tensor."""
+        name = self.numbered(stem)
+        self.line(f"{name} = {text}")
+        return Tensor(name, tuple(shape), fed, whole)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether statements are those of a loop's body."""
+        return bool(self._indent)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Within it, statements are those of a loop's body."""
+        before, self._indent = self._indent, self._indent + "  "
+        yield
+        self._indent = before
+
+    def constant(self, value: Constant) -> Tensor:
+        """Return a constant as an expression of its shape."""
+        if value.is_whole:
+            raise Refused("it computes with whole numbers", "convert them to numbers with fractions first")
+        if any(size == 0 for size in value.array.shape):
+            raise Refused("it has no entries")
+        one = value.number
+        if one is not None:
+            return Tensor(f"full({shape_text(value.shape)}, {number(one)})", value.shape)
+        entries = self.entries(value)
+        if entries.shape == value.shape:
+            return entries
+        return Tensor(f"broadcast({entries.text}, {shape_text(value.shape)})", value.shape)
+
+    def entries(self, value: Constant) -> Tensor:
+        """Return the distinct numbers of a constant as an expression, to be broadcast."""
+        array = value.array
+        if array.size > MAX_ARRAY:
+            raise Refused(
+                f"it computes with a constant of {array.size:,} numbers, more than {MAX_ARRAY:,}",
+                "make it a parameter that does not move (freeze=), or an input",
+            )
+        return Tensor(f"array({nested(array)})", array.shape)

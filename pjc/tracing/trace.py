@@ -1,0 +1,307 @@
+"""From a function of ``jax.numpy`` to a network: its jaxpr is read, and becomes a text of the language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from pjc.builder.emitter import MAX_OPS
+from pjc.diagnostics import DiagnosticError, PjcError, mistake
+from pjc.tracing import arithmetic, control, images, indexing, products, shaping  # noqa: F401  they enter their handlers
+from pjc.tracing.asks import Loss
+from pjc.tracing.refusal import Refused
+from pjc.tracing.specs import (
+    Input,
+    Leaf,
+    input_names,
+    path_text,
+    read_inputs,
+    read_parameters,
+    sets_by_path,
+)
+from pjc.tracing.text import size_text
+from pjc.tracing.values import Tensor, Value, constant
+from pjc.tracing.walk import Row, Walk
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function as a network.
+
+    Attributes:
+        name: the function's.
+        text: the network in the language.
+        leaves: the leaves of the caller's parameters, in order; ``structure`` is the tree that they are of.
+        own: what the text calls each leaf; None for those that it does not have.
+        rows: what became of each parameter and equation.
+        outputs: what the text calls the outputs; ``output`` is the tree that they are of.
+    """
+
+    name: str
+    text: str
+    leaves: tuple[Leaf, ...]
+    structure: Any
+    own: tuple[str | None, ...]
+    rows: tuple[Row, ...]
+    outputs: tuple[str, ...]
+    output: Any
+    first: Mapping[str, Any] = field(default_factory=dict)
+
+
+def traced(
+    fn: Callable[..., Any],
+    params: Any,
+    inputs: Sequence[Any],
+    loss: Any = None,
+    sets: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Traced:
+    """Return a function as a network.
+
+    A first size that all inputs give as the same number is taken for the batch, which can then be another,
+    unless the function cannot be traced so.
+
+    Raises:
+        DiagnosticError: for every equation that cannot be compiled, with its line; for wrong inputs and losses.
+    """
+    if not callable(fn):
+        raise mistake(f"trace takes a function, found {type(fn).__name__}")
+    if not inputs:
+        raise mistake("trace takes the inputs of the function", 'as in pjc.trace(fn, params, pjc.f32["batch", 784])')
+    called = name or _name(fn)
+    names = input_names(fn, len(inputs))
+    opened, size = read_inputs(inputs, names, opened=True)
+    if size is None:
+        return _traced(fn, params, opened, called, loss, sets or {}, None)
+    try:
+        return _traced(fn, params, opened, called, loss, sets or {}, size)
+    except DiagnosticError:
+        plain, _ = read_inputs(inputs, names, opened=False)
+        return _traced(fn, params, plain, called, loss, sets or {}, None)
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    found = "".join(c if c.isalnum() and c.isascii() else "_" for c in getattr(fn, "__name__", "")).strip("_")
+    return found if found and not found[0].isdigit() else "network"
+
+
+def _jaxpr(fn: Callable[..., Any], params: Any, inputs: Sequence[Input], name: str) -> tuple[Any, Any]:
+    try:
+        return jax.make_jaxpr(fn, return_shape=True)(params, *[each.struct for each in inputs])
+    except PjcError:
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        told = str(error).strip().split("\n")[0][:500]
+        raise mistake(
+            f"{name} fails while it is traced: {type(error).__name__}: {told}",
+            "sizes with a name are symbols there; give numbers where the function computes with them",
+        ) from error
+
+
+def _traced(
+    fn: Callable[..., Any],
+    params: Any,
+    inputs: Sequence[Input],
+    name: str,
+    loss: Any,
+    sets: Mapping[str, Any],
+    size: int | None,
+) -> Traced:
+    leaves, structure = read_parameters(params)
+    shapes = jax.tree.unflatten(
+        structure,
+        [
+            jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if leaf.trained or leaf.value is None else leaf.value
+            for leaf in leaves
+        ],
+    )
+    jaxpr, result = _jaxpr(fn, shapes, inputs, name)
+    return _Writing(name, leaves, structure, inputs, sets, size).run(jaxpr, result, loss)
+
+
+class _Writing:
+    """The text of one function: heads, statements, tails."""
+
+    def __init__(
+        self,
+        name: str,
+        leaves: Sequence[Leaf],
+        structure: Any,
+        inputs: Sequence[Input],
+        sets: Mapping[str, Any],
+        size: int | None,
+    ) -> None:
+        self.name, self.leaves, self.structure, self.inputs, self.size = name, leaves, structure, inputs, size
+        self.sets = sets_by_path(sets, leaves)
+        self.walk = Walk()
+        self.targets: dict[str, str] = {}
+        """The declarations of targets, by name."""
+        self.inputs_by_name: dict[str, Tensor] = {}
+
+    def run(self, jaxpr: Any, result: Any, loss: Any) -> Traced:
+        values = self._inputs()
+        parameters = [self._parameter(leaf) for leaf in self.leaves]
+        made = self.walk.closed(jaxpr, [*parameters, *values])
+        self.walk.refusals.raise_if_any(self.name)
+        body = list(self.walk.text.lines)
+        if len(body) > MAX_OPS:
+            raise mistake(f"{self.name} needs more than {MAX_OPS:,} operations", "is a loop unrolled in it?")
+        self.walk.text.lines.clear()
+        outputs, tree = self._outputs(made, result)
+        self._losses(outputs, loss)
+        tails = list(self.walk.text.lines)
+        read = _words([*body, *tails])
+        own = tuple(
+            each.text if isinstance(each, Tensor) and each.text in read else None for each in parameters
+        )
+        lines = [*self._heads(own), "", *body, "", *tails]
+        text = f"# From the Python function {self.name}\n\n" + "\n".join(lines) + "\n"
+        first = {
+            name: np.asarray(leaf.value)
+            for name, leaf in zip(own, self.leaves, strict=True)
+            if name is not None and leaf.value is not None
+        }
+        rows = (*self._leaf_rows(own), *self.walk.rows)
+        return Traced(
+            self.name, text, tuple(self.leaves), self.structure, own, rows, tuple(outputs), tree, first
+        )
+
+    # Heads
+
+    def _inputs(self) -> list[Value]:
+        found: list[Value] = []
+        for each in self.inputs:
+            own = self.walk.text.name(each.name)
+            tensor = Tensor(own, tuple(each.struct.shape), True, each.whole)
+            self.inputs_by_name[own] = tensor
+            found.append(tensor)
+        return found
+
+    def _parameter(self, leaf: Leaf) -> Value:
+        if not leaf.trained:
+            if leaf.value is None:
+                raise mistake(f"'{leaf.path}' is {leaf.dtype} without values", "give arrays of whole numbers as they are")
+            return constant(np.asarray(leaf.value)) if not _is_key(leaf.value) else constant(np.zeros(leaf.shape))
+        return Tensor(self.walk.text.name(leaf.path or "weight"), leaf.shape)
+
+    def _heads(self, own: Sequence[str | None]) -> list[str]:
+        lines = [f"const batch = {self.size}"] if self.size is not None else []
+        for name, tensor in self.inputs_by_name.items():
+            dims = ", ".join(size_text(each) for each in tensor.shape)
+            lines.append(f"input {name}: {'int' if tensor.whole else 'f32'}[{dims}]")
+        lines += self.targets.values()
+        for name, leaf in zip(own, self.leaves, strict=True):
+            if name is not None:
+                start = "he_normal" if len(leaf.shape) > 1 else "zeros"
+                dims = ", ".join(map(str, leaf.shape))
+                lines.append(f"param {name}: f32[{dims}] = {start}")
+                lines += [f"require {name} in {each}" for each in self.sets.get(leaf.path, ())]
+        return lines
+
+    def _leaf_rows(self, own: Sequence[str | None]) -> list[Row]:
+        found = []
+        for name, leaf in zip(own, self.leaves, strict=True):
+            kind = f"{leaf.dtype}{list(leaf.shape)}"
+            became = f"param {name}" if name else "left as it is" if leaf.trained else "a constant"
+            found.append(Row(leaf.path or "params", kind, became))
+        return found
+
+    # Tails
+
+    def _outputs(self, made: Sequence[Value], result: Any) -> tuple[list[str], Any]:
+        paths, tree = jax.tree_util.tree_flatten_with_path(result)
+        if not paths:
+            raise mistake(f"{self.name} returns nothing", "it returns an array, or a tree of them")
+        names = []
+        for (path, _), value in zip(paths, made, strict=True):
+            wanted = path_text(path) or "output"
+            wanted = f"output_{wanted.strip('[]')}" if not wanted[0].isalpha() else wanted
+            try:
+                found = self.walk.floats(value)
+            except Refused as error:
+                raise mistake(f"{self.name}: output '{wanted}': {error}", error.hint) from error
+            own = self.walk.text.name("logits" if wanted == "output" and len(paths) == 1 else wanted)
+            self.walk.text.line(f"output {own} = {found.text}")
+            self.shapes[own] = found.shape
+            names.append(own)
+        return names, tree
+
+    @property
+    def shapes(self) -> dict[str, tuple[Any, ...]]:
+        """The shapes of the outputs, by name."""
+        return self.__dict__.setdefault("_shapes", {})
+
+    def _losses(self, outputs: Sequence[str], loss: Any) -> None:
+        for name, each in _by_output(outputs, loss, self.name):
+            self._require(each, name, self.shapes[name])
+        for requirement in self.walk.requirements:
+            self._require(requirement.asked, requirement.value.text, requirement.value.shape)
+
+    def _require(self, asked: Loss, value: str, shape: tuple[Any, ...]) -> None:
+        wanted = asked.target or "y"
+        if wanted in self.inputs_by_name:
+            target = wanted
+        else:
+            target = self._target(asked, wanted, shape)
+        self.walk.text.line(asked.required(value, target))
+
+    def _target(self, asked: Loss, wanted: str, shape: tuple[Any, ...]) -> str:
+        if asked.by_class and len(shape) < 2:
+            raise mistake(
+                f"{self.name}: {asked.name} needs values of [batch, classes], found the shape {list(shape)}"
+            )
+        kind = "class" if asked.by_class else "f32"
+        name = next((each for each in self.targets if each == wanted), None)
+        dims = ", ".join(size_text(each) for each in shape)
+        if name is None:
+            name = self.walk.text.name(wanted)
+            self.targets[name] = f"target {name}: {kind}[{dims}]"
+        elif self.targets[name] != f"target {name}: {kind}[{dims}]":
+            raise mistake(
+                f"{self.name}: two losses have the target '{wanted}', in different shapes",
+                "name them, as in pjc.squared_error(target='z')",
+            )
+        return name
+
+
+def _by_output(outputs: Sequence[str], loss: Any, name: str) -> list[tuple[str, Loss]]:
+    """Return the losses, each with the output that it is of."""
+    if loss is None:
+        return []
+    if isinstance(loss, Loss):
+        if len(outputs) > 1:
+            raise mistake(
+                f"{name} has {len(outputs)} outputs, found one loss", f"give loss={{name: ...}} of {', '.join(outputs)}"
+            )
+        return [(outputs[0], loss)]
+    if isinstance(loss, Mapping):
+        unknown = next((each for each in loss if each not in outputs), None)
+        if unknown is not None:
+            raise mistake(f"{name} has no output '{unknown}'", f"it has {', '.join(outputs)}")
+        pairs = list(loss.items())
+    elif isinstance(loss, list | tuple):
+        if len(loss) > len(outputs):
+            raise mistake(f"{name} has {len(outputs)} outputs, found {len(loss)} losses")
+        pairs = [pair for pair in zip(outputs, loss, strict=False) if pair[1] is not None]
+    else:
+        pairs = [(outputs[0], loss)]
+    for _, each in pairs:
+        if not isinstance(each, Loss):
+            raise mistake(f"a loss is expected, found {type(each).__name__}", "as in pjc.cross_entropy()")
+    return pairs
+
+
+def _words(lines: Sequence[str]) -> set[str]:
+    import re
+
+    return {word for line in lines for word in re.findall(r"[A-Za-z_]\w*", line)}
+
+
+def _is_key(value: Any) -> bool:
+    return bool(jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key))
+
+

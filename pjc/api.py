@@ -105,15 +105,16 @@ def trace(
             with fractions are parameters, whole numbers and keys are left as they are.
         inputs: for each input ``pjc.f32["batch", 784]``, a ``jax.ShapeDtypeStruct`` (its sizes may be
             symbolic), or an array like those to come, whose first size is taken for the batch.
-        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list, or a
-            dict by name. ``pjc.require(value, loss)`` inside of the function asks for others.
+        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list,
+            or a dict by name. ``pjc.require(value, loss)`` inside of the function asks for others.
         sets: sets of parameters by path, as ``{"layers[0].weight": pjc.levels(-1, 0, 1)}``; ``*`` stands for
             anything.
         name: what the network is called; by default what the function is.
         options: the fields of :class:`Options`, as keywords.
 
     Raises:
-        DiagnosticError: that names every equation without a projection, with its line; and for wrong arguments.
+        DiagnosticError: that names every equation without a projection, with its line; and for wrong
+            arguments.
     """
     from pjc.tracing.program import TracedProgram
     from pjc.tracing.trace import traced

@@ -27,11 +27,11 @@ _INSTEAD = {
     "elu": "jax.nn.leaky_relu(x) has one",
     "softplus": "relu has one",
     "mish": "jax.nn.hard_swish(x) has one",
-    "softmax": "at the end of a network the loss cross_entropy does it: return the logits; in attention relu of "
-    "the scores, divided by the number of keys, takes its place",
+    "softmax": "at the end of a network the loss cross_entropy does it: return the logits; in attention relu "
+    "of the scores, divided by the number of keys, takes its place",
     "log_softmax": "the loss cross_entropy does it: return the logits",
     "logsumexp": "the loss cross_entropy does it: return the logits",
-    "layer_norm": "leave it out, with smaller first weights, or BatchNorm in inference, which is a scale and a shift",
+    "layer_norm": "leave it out, with smaller first weights; BatchNorm in inference, a scale and a shift, has one",
     "group_norm": "BatchNorm in inference has one, which is a scale and a shift",
     "rms_norm": "leave it out, with smaller first weights",
     "batch_norm": "take it in inference: use_running_average=True",

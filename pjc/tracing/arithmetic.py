@@ -47,7 +47,6 @@ def _number(value: Value) -> float | None:
 
 def pair(walk: Walk, given: Sequence[Value], shape: Sequence[Any]) -> tuple[Tensor, Pieces, Pieces] | None:
     """Return two values as functions of one tensor; None if they are not."""
-    a, b = given
     functions = [as_function(walk, each, shape) for each in given]
     numbers = [_number(each) for each in given]
     for own, other in ((0, 1), (1, 0)):
@@ -112,16 +111,9 @@ def add(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         made = Function(same[0], added(same[1], same[2], sign), shape)
         if made.pieces.edges or made.pieces.slopes != (0.0,):
             return made
-    texts = [_term(walk, each) for each in given]
+    texts = walk.terms(given)
     text = f"{texts[0]} {'-' if sign < 0 else '+'} {texts[1]}"
     return walk.text.bind("sum", text, shape, fed=_fed(given))
-
-
-def _term(walk: Walk, value: Value) -> str:
-    """Return a term of a sum; constants without the repetition that broadcasting gives them."""
-    if isinstance(value, Constant) and not value.is_whole and value.number is None:
-        return walk.text.entries(value).text
-    return walk.expression(value)
 
 
 def _fed(given: Sequence[Value]) -> bool:
@@ -140,7 +132,7 @@ def mul(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         if known is not None:
             return _multiple(walk, a, known, shape)
     given = [numbers_of(each) for each in given]
-    texts = [_term(walk, each) for each in given]
+    texts = walk.terms(given)
     return walk.text.bind("product", " * ".join(texts), shape, fed=_fed(given))
 
 
@@ -162,7 +154,9 @@ def numbers_of(value: Value) -> Value:
 def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     if not isinstance(b, Constant):
-        raise Refused("it divides by a value that is not known", "multiply instead; only numbers that are known divide")
+        raise Refused(
+            "it divides by a value that is not known", "multiply instead; only numbers that are known divide"
+        )
     if b.is_whole:
         raise Refused("it divides whole numbers")
     if not np.all(b.array != 0):
@@ -175,7 +169,7 @@ def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     inverse = constant((1 / b.array.astype(np.float64)).astype(b.array.dtype), b.shape)
     if known is not None:
         return _multiple(walk, a, 1 / known, shape)
-    text = f"{_term(walk, inverse)} * {walk.expression(a)}"
+    text = " * ".join(walk.terms([inverse, a]))
     return walk.text.bind("product", text, shape, fed=_fed([a]))
 
 
@@ -213,7 +207,7 @@ def max_min(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     same = pair(walk, given, shape)
     if same is not None:
         return Function(same[0], (largest if upper else least)(same[1], same[2]), shape)
-    texts = [_term(walk, each) for each in given]
+    texts = walk.terms(given)
     name = "maximum" if upper else "minimum"
     return walk.text.bind(name, f"{name}({', '.join(texts)})", shape, fed=_fed(given))
 
@@ -334,7 +328,7 @@ def _by_test(walk: Walk, which: Test, cases: Sequence[Value], shape: Sequence[An
     for case, text in zip(cases, (f"(1 - {step.text})", step.text), strict=True):
         if _number(case) == 0:
             continue
-        terms.append(f"{text} * {_term(walk, case)}")
+        terms.append(f"{text} * {walk.terms([case, which.of])[0]}")
     return walk.text.bind("where", " + ".join(terms), shape, fed=_fed([which, *cases]))
 
 
@@ -347,17 +341,20 @@ def _masked(walk: Walk, which: Constant, cases: Sequence[Value], shape: Sequence
     for index, case in enumerate(cases):
         mask = (which.array.astype(np.int64) == index).astype(np.float64)
         if isinstance(case, Constant):
-            if not np.isfinite(case.array.astype(np.float64)).all() or np.abs(case.array).max(initial=0) > 1e8:
+            if (
+                not np.isfinite(case.array.astype(np.float64)).all()
+                or np.abs(case.array).max(initial=0) > 1e8
+            ):
                 raise Refused(
                     "it puts very large numbers where a mask is, as before a softmax",
                     "with relu of the scores, put zeros there behind it",
                 )
             rest = rest + mask * case.array
         else:
-            terms.append(f"{walk.text.entries(constant(mask, shape)).text} * {_term(walk, case)}")
+            terms.append(" * ".join(walk.terms([constant(mask, shape), case])))
     text = " + ".join(terms)
     if rest.any():
-        text += f" + {_term(walk, constant(rest.astype(np.float32), shape))}"
+        text += f" + {walk.terms([constant(rest.astype(np.float32), shape)])[0]}"
     return walk.text.bind("where", text, shape, fed=_fed(cases))
 
 
@@ -376,7 +373,9 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if isinstance(value, Tensor) and value.whole:
         if kind in "iu":
             return value
-        raise Refused("it makes numbers with fractions of an input of whole numbers", "declare the input as f32")
+        raise Refused(
+            "it makes numbers with fractions of an input of whole numbers", "declare the input as f32"
+        )
     if kind not in "fV":
         raise Refused("it makes whole numbers of others", "pjc.round(x) has one")
     return value

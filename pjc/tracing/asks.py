@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from pjc.diagnostics import mistake
-from pjc.dialects.requirements import LOSSES as LOSS_OPS
 from pjc.dialects.ops import operator_of
+from pjc.dialects.requirements import LOSSES as LOSS_OPS
 from pjc.dialects.sets import SETS as KINDS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.sets import SETS

@@ -43,7 +43,9 @@ def cond(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
     if isinstance(which, Place):
         raise Refused("it branches on the number of an iteration", "write the iterations as two loops")
     if not isinstance(which, Constant):
-        raise Refused("it branches on a value", "compile the branch that is taken; jnp.where on one tensor has one")
+        raise Refused(
+            "it branches on a value", "compile the branch that is taken; jnp.where on one tensor has one"
+        )
     branches = eqn.params["branches"]
     return walk.closed(branches[min(max(int(which.number), 0), len(branches) - 1)], arguments)
 
@@ -85,7 +87,9 @@ class Scan:
         with text.inside():
             inside: list[Value] = []
             for value, first, aval in zip(names, self.first, self._carried(), strict=True):
-                inside.append(self._counter(loop, first) if value is None else Tensor(value, aval.shape, True))
+                inside.append(
+                    self._counter(loop, first) if value is None else Tensor(value, aval.shape, True)
+                )
             slices = [self._slice(each, loop) for each in sources]
             results = self.walk.closed(self.body, [*consts, *inside, *slices])
             carried, collected = results[: len(names)], results[len(names) :]
@@ -132,7 +136,9 @@ class Scan:
 
     def _constant_slice(self, value: Constant, loop: str) -> Value:
         if value.number is not None:
-            return constant(value.array.reshape(-1)[:1].reshape((1,) * (len(value.shape) - 1)), value.shape[1:])
+            return constant(
+                value.array.reshape(-1)[:1].reshape((1,) * (len(value.shape) - 1)), value.shape[1:]
+            )
         whole = np.broadcast_to(value.array, value.shape)
         whole = whole[::-1] if self.reverse else whole
         if whole.ndim == 1 and whole.dtype.kind in "iu":
@@ -186,5 +192,3 @@ class Scan:
     def _stacked(self, name: str, shape: tuple[Any, ...]) -> Tensor:
         found = Tensor(name, shape, True)
         return reversed_(found, 0) if self.reverse else found
-
-

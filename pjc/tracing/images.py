@@ -23,7 +23,9 @@ def convolution(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     params = eqn.params
     x, weight = (walk.floats(each) for each in given)
     if any(each != 1 for each in params["lhs_dilation"]):
-        raise Refused("it spreads its input, as transposed convolutions do", "jnp.repeat, then a convolution, has one")
+        raise Refused(
+            "it spreads its input, as transposed convolutions do", "jnp.repeat, then a convolution, has one"
+        )
     if params["batch_group_count"] != 1:
         raise Refused("it groups the batch")
     spatial = len(x.shape) - 2
@@ -34,7 +36,7 @@ def convolution(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a = walk.transposed(x, [image[0], *image[2:], image[1]])
     w = walk.transposed(weight, [*window[2:], window[1], window[0]])
     strides, dilation = list(params["window_strides"]), list(params["rhs_dilation"])
-    around = [tuple(map(int, each)) for each in params["padding"]]
+    around = [(int(low), int(high)) for low, high in params["padding"]]
     if any(low < 0 or high < 0 for low, high in around):
         raise Refused("it cuts its input off at the border", "slice it before")
     if spatial == 1:
@@ -94,13 +96,14 @@ def _pool(walk: Walk, eqn: Any, value: Value, function: str) -> Tensor:
     params = eqn.params
     x = walk.floats(value)
     windows, strides = list(params["window_dimensions"]), list(params["window_strides"])
-    dilations, around = list(params["window_dilation"]), [tuple(map(int, e)) for e in params["padding"]]
+    dilations, around = (
+        list(params["window_dilation"]),
+        [(int(low), int(high)) for low, high in params["padding"]],
+    )
     if any(each != 1 for each in params["base_dilation"]):
         raise Refused("it spreads its input")
     active = [
-        axis
-        for axis in range(len(x.shape))
-        if windows[axis] != 1 or strides[axis] != 1 or any(around[axis])
+        axis for axis in range(len(x.shape)) if windows[axis] != 1 or strides[axis] != 1 or any(around[axis])
     ]
     if not active:
         return x
@@ -111,7 +114,9 @@ def _pool(walk: Walk, eqn: Any, value: Value, function: str) -> Tensor:
     rows = walk.transposed(x, order)
     image = _as_image(walk, rows, len(order) - len(spatial), spatial)
     out = tuple(eqn.outvars[0].aval.shape)
-    numbers = [[1] * (2 - len(spatial)) + [each[a] for a in spatial] for each in (windows, strides, dilations)]
+    numbers = [
+        [1] * (2 - len(spatial)) + [each[a] for a in spatial] for each in (windows, strides, dilations)
+    ]
     text = f"{function}({image.text}, {tuple_text(numbers[0])}, {tuple_text(numbers[1])}"
     text += ")" if numbers[2] == [1, 1] else f", dilation = {tuple_text(numbers[2])})"
     shape = (image.shape[0], *([1] if len(spatial) == 1 else []), *(out[a] for a in spatial), image.shape[-1])

@@ -29,7 +29,9 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         elif isinstance(start, Place) and size == 1:
             texts.append(start.text())
         elif isinstance(start, Place):
-            raise Refused("it takes several entries at the number of an iteration", "take one, or reshape first")
+            raise Refused(
+                "it takes several entries at the number of an iteration", "take one, or reshape first"
+            )
         else:
             raise Refused("it takes entries at a place that is not known")
     return walk.reshaped(indexed(x, texts, kept), tuple(sizes))
@@ -46,8 +48,14 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     out = tuple(eqn.outvars[0].aval.shape)
     if isinstance(rows, Constant):
         return _known(walk, x, np.broadcast_to(rows.array, rows.shape), eqn)
-    if len(axes) != 1 or tuple(numbers.collapsed_slice_dims) != tuple(axes) or not all(
-        bool(size == whole) for axis, (size, whole) in enumerate(zip(sizes, x.shape, strict=True)) if axis != axes[0]
+    if (
+        len(axes) != 1
+        or tuple(numbers.collapsed_slice_dims) != tuple(axes)
+        or not all(
+            bool(size == whole)
+            for axis, (size, whole) in enumerate(zip(sizes, x.shape, strict=True))
+            if axis != axes[0]
+        )
     ):
         raise Refused("it takes entries by several numbers at once", "take rows of a reshaped table")
     (axis,) = axes
@@ -60,9 +68,7 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     index = walk.reshaped(rows, rows.shape[:-1])
     order = [axis, *(at for at in range(len(x.shape)) if at != axis)]
     first = walk.transposed(x, order)
-    made = Tensor(
-        f"gather({first.text}, {index.text})", (*index.shape, *first.shape[1:]), True, first.whole
-    )
+    made = Tensor(f"gather({first.text}, {index.text})", (*index.shape, *first.shape[1:]), True, first.whole)
     batch = len(index.shape)
     places = list(numbers.offset_dims)
     others = [at for at in range(len(out)) if at not in places]

@@ -91,7 +91,9 @@ class Pieces:
 Line = tuple[float, float]
 
 
-def together(functions: Sequence[Pieces], choose: Callable[..., Sequence[tuple[Edge | None, Line]]]) -> Pieces:
+def together(
+    functions: Sequence[Pieces], choose: Callable[..., Sequence[tuple[Edge | None, Line]]]
+) -> Pieces:
     """Return what ``choose`` makes of functions of the same number, piece by piece.
 
     It is given the ends of a piece and the line of each function there, and returns lines with the edges

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pjc.runtime.program import Program, ProgramError, State
+from pjc.runtime.outer_state import State
+from pjc.runtime.program import Program, ProgramError
 from pjc.tracing.trace import Traced
 
 Tree = Any
@@ -67,21 +68,22 @@ class TracedProgram:
             )
         for leaf, value in zip(self.traced.leaves, found, strict=True):
             if leaf.trained and tuple(np.shape(value)) != leaf.shape:
-                raise ProgramError(f"parameter '{leaf.path}' has shape {np.shape(value)}, expected {leaf.shape}")
+                raise ProgramError(
+                    f"parameter '{leaf.path}' has shape {np.shape(value)}, expected {leaf.shape}"
+                )
         return found
 
     def _named(self, leaves: list[Any]) -> dict[str, Any]:
         """Return the parameters by the names of the text, those of equal layers stacked."""
         found = {name: leaf for name, leaf in zip(self.traced.own, leaves, strict=True) if name is not None}
-        return self._stack(found) if self.program.signature.families else found  # type: ignore[no-any-return]
+        return self._stack(found) if self.program.signature.families else found
 
     def _tree(self, named: Mapping[str, Any], rest: list[Any]) -> Tree:
         """Return named parameters as a tree, with ``rest`` for the leaves that the text does not have."""
         if self.program.signature.families:
             named = self._separate(dict(named))
         leaves = [
-            other if name is None else named[name]
-            for name, other in zip(self.traced.own, rest, strict=True)
+            other if name is None else named[name] for name, other in zip(self.traced.own, rest, strict=True)
         ]
         return jax.tree.unflatten(self.traced.structure, leaves)
 

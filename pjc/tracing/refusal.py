@@ -61,7 +61,7 @@ def origin(eqn: Any, calls: Sequence[Call] = ()) -> Origin:
     """
     traceback = eqn.source_info.traceback
     inner = calls[-1] if calls else None
-    through = []
+    through: list[str] = []
     for frame in [] if traceback is None else traceback.frames:
         name = frame.function_name.split(".")[-1]
         if not frame.file_name.startswith(ROOTS):
@@ -87,7 +87,9 @@ class Refusals:
     def unknown(self, primitive: str, where: Origin) -> None:
         """Note a primitive that has no projection."""
         stand_in = standin(primitive, where.through)
-        called = primitive if stand_in is None or stand_in.name == primitive else f"{primitive} of {stand_in.name}"
+        called = (
+            primitive if stand_in is None or stand_in.name == primitive else f"{primitive} of {stand_in.name}"
+        )
         self.add(called, "it has no projection", None if stand_in is None else stand_in.instead, where.line)
 
     def raise_if_any(self, name: str) -> None:
@@ -95,9 +97,7 @@ class Refusals:
         if not self.found:
             return
         told = [
-            Diagnostic(
-                f"{name}: {what}{_times(len(lines))}, {_places(lines)}: {printable(why)}", None, hint
-            )
+            Diagnostic(f"{name}: {what}{_times(len(lines))}, {_places(lines)}: {printable(why)}", None, hint)
             for (what, why, hint), lines in self.found.items()
         ]
         raise DiagnosticError(told)

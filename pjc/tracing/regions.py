@@ -63,7 +63,7 @@ def _mapped_in_front(named: Callable[..., Any]) -> Callable[..., Any]:
         ]
         return front(*found), True
 
-    return front  # type: ignore[no-any-return]
+    return front
 
 
 def region(walk: Walk, eqn: Any, given: Sequence[Value]) -> list[Value] | None:

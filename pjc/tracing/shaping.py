@@ -47,7 +47,7 @@ def moved_rows(walk: Walk, value: Wrap, shape: Sequence[Any], dims: Sequence[int
     return walk.broadcast(value.rows, tuple(shape), dims)
 
 
-@handles("reshape", becomes="a view")
+@handles("reshape", "squeeze", "expand_dims", becomes="a view")
 def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     value, shape = given[0], _shape(eqn)
     if isinstance(value, Place):
@@ -55,11 +55,6 @@ def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if isinstance(value, Constant) and value.number is not None:
         return constant(value.array.reshape(-1)[:1].reshape((1,) * len(shape)), shape)
     return walk.reshaped(moved(walk, value), shape)
-
-
-@handles("squeeze", "expand_dims", becomes="a view")
-def squeeze(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    return reshape(walk, eqn, given)
 
 
 @handles("transpose", becomes="a view")

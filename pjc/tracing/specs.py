@@ -37,7 +37,9 @@ class Dtype:
         for each in found:
             named = isinstance(each, str) and re.fullmatch(r"[A-Za-z_]\w*", each, re.ASCII)
             if isinstance(each, bool) or not (named or (isinstance(each, int) and each > 0)):
-                raise mistake(f"a size is a number from 1 or a name, found {each!r}", 'as in f32["batch", 784]')
+                raise mistake(
+                    f"a size is a number from 1 or a name, found {each!r}", 'as in f32["batch", 784]'
+                )
         return Spec(self._dtype, found)
 
 
@@ -76,7 +78,9 @@ def _dim(size: Any) -> Any:
     return int(size) if isinstance(size, int | np.integer) else size
 
 
-def read_inputs(given: Sequence[Any], names: Sequence[str], *, opened: bool) -> tuple[list[Input], int | None]:
+def read_inputs(
+    given: Sequence[Any], names: Sequence[str], *, opened: bool
+) -> tuple[list[Input], int | None]:
     """Return the inputs, and the batch's size where the specs give it a number but it may be another.
 
     With ``opened``, a first size that is the same number for all inputs is taken for the batch.
@@ -106,9 +110,7 @@ def input_names(fn: Callable[..., Any], count: int) -> list[str]:
     except (TypeError, ValueError):
         parameters = []
     plain = [
-        each.name
-        for each in parameters
-        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     ]
     names = plain[1 : 1 + count]
     usual = ["x"] if count == 1 else [f"x{at}" for at in range(1, count + 1)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pjc.builder.emitter import MAX_OPS
@@ -71,7 +73,9 @@ def traced(
     if not callable(fn):
         raise mistake(f"trace takes a function, found {type(fn).__name__}")
     if not inputs:
-        raise mistake("trace takes the inputs of the function", 'as in pjc.trace(fn, params, pjc.f32["batch", 784])')
+        raise mistake(
+            "trace takes the inputs of the function", 'as in pjc.trace(fn, params, pjc.f32["batch", 784])'
+        )
     called = name or _name(fn)
     names = input_names(fn, len(inputs))
     opened, size = read_inputs(inputs, names, opened=True)
@@ -141,6 +145,8 @@ class _Writing:
         self.targets: dict[str, str] = {}
         """The declarations of targets, by name."""
         self.inputs_by_name: dict[str, Tensor] = {}
+        self.shapes: dict[str, tuple[Any, ...]] = {}
+        """The shapes of the outputs, by name."""
 
     def run(self, jaxpr: Any, result: Any, loss: Any) -> Traced:
         values = self._inputs()
@@ -184,8 +190,15 @@ class _Writing:
     def _parameter(self, leaf: Leaf) -> Value:
         if not leaf.trained:
             if leaf.value is None:
-                raise mistake(f"'{leaf.path}' is {leaf.dtype} without values", "give arrays of whole numbers as they are")
-            return constant(np.asarray(leaf.value)) if not _is_key(leaf.value) else constant(np.zeros(leaf.shape))
+                raise mistake(
+                    f"'{leaf.path}' is {leaf.dtype} without values",
+                    "give arrays of whole numbers as they are",
+                )
+            return (
+                constant(np.asarray(leaf.value))
+                if not _is_key(leaf.value)
+                else constant(np.zeros(leaf.shape))
+            )
         return Tensor(self.walk.text.name(leaf.path or "weight"), leaf.shape)
 
     def _heads(self, own: Sequence[str | None]) -> list[str]:
@@ -230,11 +243,6 @@ class _Writing:
             names.append(own)
         return names, tree
 
-    @property
-    def shapes(self) -> dict[str, tuple[Any, ...]]:
-        """The shapes of the outputs, by name."""
-        return self.__dict__.setdefault("_shapes", {})
-
     def _losses(self, outputs: Sequence[str], loss: Any) -> None:
         for name, each in _by_output(outputs, loss, self.name):
             self._require(each, name, self.shapes[name])
@@ -250,17 +258,16 @@ class _Writing:
         self.walk.text.line(asked.required(value, target))
 
     def _target(self, asked: Loss, wanted: str, shape: tuple[Any, ...]) -> str:
+        """Return the target of a loss, declared now if no other loss has it."""
         if asked.by_class and len(shape) < 2:
             raise mistake(
                 f"{self.name}: {asked.name} needs values of [batch, classes], found the shape {list(shape)}"
             )
         kind = "class" if asked.by_class else "f32"
-        name = next((each for each in self.targets if each == wanted), None)
         dims = ", ".join(size_text(each) for each in shape)
-        if name is None:
-            name = self.walk.text.name(wanted)
-            self.targets[name] = f"target {name}: {kind}[{dims}]"
-        elif self.targets[name] != f"target {name}: {kind}[{dims}]":
+        name = wanted if wanted in self.targets else self.walk.text.name(wanted)
+        declared = self.targets.setdefault(name, f"target {name}: {kind}[{dims}]")
+        if declared != f"target {name}: {kind}[{dims}]":
             raise mistake(
                 f"{self.name}: two losses have the target '{wanted}', in different shapes",
                 "name them, as in pjc.squared_error(target='z')",
@@ -275,7 +282,8 @@ def _by_output(outputs: Sequence[str], loss: Any, name: str) -> list[tuple[str, 
     if isinstance(loss, Loss):
         if len(outputs) > 1:
             raise mistake(
-                f"{name} has {len(outputs)} outputs, found one loss", f"give loss={{name: ...}} of {', '.join(outputs)}"
+                f"{name} has {len(outputs)} outputs, found one loss",
+                f"give loss={{name: ...}} of {', '.join(outputs)}",
             )
         return [(outputs[0], loss)]
     if isinstance(loss, Mapping):
@@ -296,12 +304,8 @@ def _by_output(outputs: Sequence[str], loss: Any, name: str) -> list[tuple[str, 
 
 
 def _words(lines: Sequence[str]) -> set[str]:
-    import re
-
     return {word for line in lines for word in re.findall(r"[A-Za-z_]\w*", line)}
 
 
 def _is_key(value: Any) -> bool:
-    return bool(jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key))
-
-
+    return bool(jnp.issubdtype(value.dtype, jax.dtypes.prng_key))

@@ -43,13 +43,15 @@ class Constant:
 class Tensor:
     """A value that the text has a name or an expression for.
 
-    ``fed`` tells whether it depends on inputs; ``whole`` that it holds numbers of rows.
+    ``fed`` tells whether it depends on inputs; ``whole`` that it holds numbers of rows. ``flat`` is the
+    expression without the axes of size 1 that stand in front of it, if there are any: broadcasting puts them there.
     """
 
     text: str
     shape: Shape
     fed: bool = False
     whole: bool = False
+    flat: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

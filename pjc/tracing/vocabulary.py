@@ -52,21 +52,23 @@ def sign(x: Any, margin: float = 0.0) -> Array:
         x: an array.
         margin: how far solvers that iterate keep x away from 0; it does not change what is computed.
     """
-    return _jump("sign", f", margin = {number(margin)}" if margin else "", 0.0, -1.0)(_floats(x))
+    made: Array = _jump("sign", f", margin = {number(margin)}" if margin else "", 0.0, -1.0)(_floats(x))
+    return made
 
 
 def step(x: Any, threshold: float = 0.0, margin: float = 0.0) -> Array:
     """Return 0 where x is at most the threshold, and 1 above; ``margin`` as in :func:`sign`."""
     arguments = f", {number(threshold)}" if threshold else ""
     arguments += f", margin = {number(margin)}" if margin else ""
-    return _jump("step", arguments, float(threshold), 0.0)(_floats(x))
+    made: Array = _jump("step", arguments, float(threshold), 0.0)(_floats(x))
+    return made
 
 
 @cache
 def _quantizer(levels: tuple[float, ...]) -> Callable[..., Any]:
-    from pjc.runtime.projections import OPERATORS
+    from pjc.runtime.projections.quantize import Quantize
 
-    operator = OPERATORS["quantize"](levels=levels)
+    operator = Quantize(levels=levels)
     return _elementwise("quantize", f", {tuple_text(map(number, levels))}", operator.forward)
 
 
@@ -83,7 +85,8 @@ def quantize(x: Any, levels: Sequence[float] = (-1.0, 1.0)) -> Array:
     found = tuple(float(each) for each in levels)
     if not found or list(found) != sorted(set(found)):
         raise mistake(f"levels increase strictly, found {list(found)}", "as in quantize(x, (-1, 0, 1))")
-    return _quantizer(found)(_floats(x))
+    made: Array = _quantizer(found)(_floats(x))
+    return made
 
 
 def round(x: Any) -> Array:
@@ -120,7 +123,9 @@ def _required(text: str, asked: tuple[Set | Loss]) -> Callable[..., Any]:
         if isinstance(what, Set):
             walk.text.line(f"require {x.text} in {what}")
         elif walk.text.is_inside:
-            raise Refused("it requires a loss of each iteration", "collect the values, and require it behind the loop")
+            raise Refused(
+                "it requires a loss of each iteration", "collect the values, and require it behind the loop"
+            )
         else:
             walk.requirements.append(Requirement(what, x))
         return x
@@ -156,9 +161,10 @@ def require(value: T, asked: Set | Loss) -> T:
     """
     if not isinstance(asked, Set | Loss):
         raise mistake(
-            f"require takes a set or a loss, found {type(asked).__name__}", "as in pjc.require(h, pjc.nonneg())"
+            f"require takes a set or a loss, found {type(asked).__name__}",
+            "as in pjc.require(h, pjc.nonneg())",
         )
-    return _required(str(asked), _Held((asked,)))(value)  # type: ignore[no-any-return, arg-type]
+    return _required(str(asked), _Held((asked,)))(value)  # type: ignore[no-any-return]
 
 
 def apply_operator(cls: Any, arrays: Sequence[Any]) -> Array:

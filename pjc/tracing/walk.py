@@ -103,7 +103,9 @@ class Walk:
         for var, value in zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True):
             write(var, value)
         for eqn in jaxpr.eqns:
-            for var, value in zip(eqn.outvars, self._equation(eqn, [read(a) for a in eqn.invars]), strict=True):
+            for var, value in zip(
+                eqn.outvars, self._equation(eqn, [read(a) for a in eqn.invars]), strict=True
+            ):
                 write(var, value)
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -181,7 +183,9 @@ class Walk:
     def _entrywise(self, eqn: Any, constants: Sequence[Constant], out: Any) -> Value:
         """Compute entry by entry, with each distinct entry once."""
         rank = len(out.shape)
-        arrays = [each.array.reshape((1,) * (rank - each.array.ndim) + each.array.shape) for each in constants]
+        arrays = [
+            each.array.reshape((1,) * (rank - each.array.ndim) + each.array.shape) for each in constants
+        ]
         arrays = [np.array(each) for each in np.broadcast_arrays(*arrays)]
         (found,) = computed(eqn, arrays)
         return constant(np.asarray(found), out.shape)
@@ -200,7 +204,9 @@ class Walk:
                     value.made.append(self._bound(value))
                 return value.made[0]
             case Test():
-                raise Refused("it computes with a condition on values", "jnp.where, or a cast to numbers, has one")
+                raise Refused(
+                    "it computes with a condition on values", "jnp.where, or a cast to numbers, has one"
+                )
             case Place():
                 raise Refused("it computes with the number of an iteration")
             case Failed():
@@ -211,7 +217,9 @@ class Walk:
         """Return a value as a tensor of numbers with fractions."""
         found = self.tensor(value)
         if found.whole:
-            raise Refused("it computes with an input of whole numbers", "rows of a table can be taken by them")
+            raise Refused(
+                "it computes with an input of whole numbers", "rows of a table can be taken by them"
+            )
         return found
 
     def _bound(self, value: Function) -> Tensor:
@@ -226,17 +234,39 @@ class Walk:
             return written(value.of.text, value.pieces)[1]
         return self.floats(value).text
 
+    def terms(self, given: Sequence[Value]) -> list[str]:
+        """Return expressions that the language broadcasts to the largest of them.
+
+        Constants stand without the repetition that broadcasting gives them, tensors without axes of size 1 in
+        front; one of them keeps its own.
+        """
+        texts = [self._term(each) for each in given]
+        flats = [each.flat if isinstance(each, Tensor) else None for each in given]
+        if all(flat is not None for flat in flats):
+            return texts
+        return [text if flat is None else flat for text, flat in zip(texts, flats, strict=True)]
+
+    def _term(self, value: Value) -> str:
+        if isinstance(value, Constant) and not value.is_whole and value.number is None:
+            return self.text.entries(value).text
+        return self.expression(value)
+
     def broadcast(self, value: Tensor, shape: Shape, dims: Sequence[int]) -> Tensor:
         """Return a tensor with its axes at places of a larger shape, and repeated along the others."""
         middle = [1] * len(shape)
         for axis, place in enumerate(dims):
             middle[place] = value.shape[axis]
-        text = value.text
-        if tuple(middle) != value.shape:
+        text, flat = value.text, None
+        front = len(shape) - len(value.shape)
+        if list(dims) == list(range(front, len(shape))):
+            flat = text if front and tuple(middle) == tuple(shape) else None
+        if tuple(middle) != value.shape and (
+            flat is not None or list(dims) != list(range(front, len(shape)))
+        ):
             text = f"reshape({text}, {shape_text(tuple(middle))})"
         if tuple(middle) != tuple(shape):
             text = f"broadcast({text}, {shape_text(shape)})"
-        return Tensor(text, tuple(shape), value.fed, value.whole)
+        return Tensor(text, tuple(shape), value.fed, value.whole, flat)
 
     def transposed(self, value: Tensor, permutation: Sequence[int]) -> Tensor:
         """Return a tensor with its axes in another order."""
@@ -249,18 +279,52 @@ class Walk:
         """Return a tensor in another shape, by row-major order."""
         if tuple(shape) == value.shape:
             return value
-        return Tensor(f"reshape({value.text}, {shape_text(tuple(shape))})", tuple(shape), value.fed, value.whole)
+        text = f"reshape({value.text}, {shape_text(tuple(shape))})"
+        front = len(shape) - len(value.shape)
+        raised = front > 0 and tuple(shape) == (1,) * front + value.shape
+        return Tensor(text, tuple(shape), value.fed, value.whole, value.text if raised else None)
 
 
 STRUCTURED: set[str] = set()
 """Primitives that hold jaxprs: their equations are noted one by one."""
 
 ENTRYWISE = frozenset(
-    "abs add and ceil clamp convert_element_type cos cosh cumlogsumexp div eq erf erfc exp exp2 expm1 floor ge "
-    "gt integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not or pow rem round rsqrt "
-    "select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor copy copy_p real add_any "
-    "reduce_precision".split()
+    {
+        *("add", "add_any", "sub", "mul", "div", "rem", "neg", "abs", "sign", "max", "min", "clamp", "pow"),
+        *("square", "integer_pow", "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "erf"),
+        *(
+            "erfc",
+            "erf_inv",
+            "logistic",
+            "tanh",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "floor",
+            "ceil",
+            "round",
+        ),
+        *(
+            "eq",
+            "ne",
+            "gt",
+            "ge",
+            "lt",
+            "le",
+            "and",
+            "or",
+            "not",
+            "xor",
+            "select_n",
+            "is_finite",
+            "nextafter",
+        ),
+        *("convert_element_type", "reduce_precision", "stop_gradient", "copy", "copy_p", "real"),
+    }
 )
+"""Primitives that compute entry by entry: a constant that repeats itself is computed once."""
 
 
 def computed(eqn: Any, arrays: Sequence[Any]) -> list[Any]:

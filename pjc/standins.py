@@ -31,7 +31,7 @@ _INSTEAD = {
     "of the scores, divided by the number of keys, takes its place",
     "log_softmax": "the loss cross_entropy does it: return the logits",
     "logsumexp": "the loss cross_entropy does it: return the logits",
-    "layer_norm": "leave it out, with smaller first weights; BatchNorm in inference, a scale and a shift, has one",
+    "layer_norm": "leave it out, with smaller first weights; BatchNorm in inference has one",
     "group_norm": "BatchNorm in inference has one, which is a scale and a shift",
     "rms_norm": "leave it out, with smaller first weights",
     "batch_norm": "take it in inference: use_running_average=True",

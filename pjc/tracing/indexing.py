@@ -1,4 +1,4 @@
-"""Equations that take entries by number: known numbers, those of an iteration, or rows that an input names."""
+"""Equations that take entries by number: known ones, those of an iteration, or rows that an input names."""
 
 from __future__ import annotations
 

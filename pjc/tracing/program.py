@@ -51,7 +51,7 @@ class TracedProgram:
         return self.init(0)
 
     def names(self) -> Tree:
-        """Return what the text calls each parameter, as a tree; None for those that the function does not read."""
+        """Return what the text calls each parameter, as a tree; None for those that nothing reads."""
         return jax.tree.unflatten(self.traced.structure, list(self.traced.own))
 
     def _leaves(self, tree: Tree) -> list[Any]:
@@ -121,8 +121,8 @@ class TracedProgram:
     ) -> tuple[Tree, dict[str, Any]]:
         """Return what a batch asks of the parameters, as a tree like them, and what happened.
 
-        It takes the place of a gradient with the sign of a move: ``optax.apply_updates(params, displacement)``
-        follows it. As :meth:`pjc.Program.displacement`.
+        It takes the place of a gradient with the sign of a move:
+        ``optax.apply_updates(params, displacement)`` follows it. As :meth:`pjc.Program.displacement`.
         """
         leaves = self._leaves(params)
         found, info = self.program.displacement(self._named(leaves), *data, sample_weight=sample_weight)
@@ -187,7 +187,7 @@ class TracedProgram:
         return self.program.separate(self._named(self._leaves(params)))
 
     def tree(self, named: Mapping[str, Any]) -> Tree:
-        """Return parameters by the names of the text as the caller's own tree: the inverse of :meth:`named`."""
+        """Return parameters by the names of the text as the caller's tree: the inverse of :meth:`named`."""
         rest = [jnp.zeros(leaf.shape) if leaf.value is None else leaf.value for leaf in self.traced.leaves]
         return self._tree(self.program.stacked(dict(named)), rest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -186,7 +187,7 @@ def taken(x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
             runs[-1] = (runs[-1][0], place + 1)
         else:
             runs.append((place, place + 1))
-    steps = {b - a for a, b in zip(places, places[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(places)}
     if len(places) > 2 and len(steps) == 1 and min(steps) > 1:
         text = slice_text(places[0], places[-1] + 1, steps.pop(), x.shape[axis])
         return indexed(x, [":"] * axis + [text], shape)

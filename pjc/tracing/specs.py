@@ -138,8 +138,8 @@ def read_parameters(params: Any) -> tuple[list[Leaf], Any]:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise mistake(
                     f"the parameters hold {type(value).__name__} at {text or 'the top'}",
-                    "they are a tree of arrays; Equinox models are split by eqx.partition(model, eqx.is_array), "
-                    "Flax ones by nnx.split(model)",
+                    "they are a tree of arrays; Equinox models are split by eqx.partition(model, "
+                    "eqx.is_array), Flax ones by nnx.split(model)",
                 )
             value = np.asarray(value, np.float32 if isinstance(value, float) else np.int32)
         trained = bool(jnp.issubdtype(value.dtype, jnp.floating))

@@ -68,7 +68,7 @@ def traced(
     unless the function cannot be traced so.
 
     Raises:
-        DiagnosticError: for every equation that cannot be compiled, with its line; for wrong inputs and losses.
+        DiagnosticError: for every equation that cannot be compiled, with its line; for wrong arguments.
     """
     if not callable(fn):
         raise mistake(f"trace takes a function, found {type(fn).__name__}")
@@ -207,12 +207,12 @@ class _Writing:
             dims = ", ".join(size_text(each) for each in tensor.shape)
             lines.append(f"input {name}: {'int' if tensor.whole else 'f32'}[{dims}]")
         lines += self.targets.values()
-        for name, leaf in zip(own, self.leaves, strict=True):
-            if name is not None:
+        for held, leaf in zip(own, self.leaves, strict=True):
+            if held is not None:
                 start = "he_normal" if len(leaf.shape) > 1 else "zeros"
                 dims = ", ".join(map(str, leaf.shape))
-                lines.append(f"param {name}: f32[{dims}] = {start}")
-                lines += [f"require {name} in {each}" for each in self.sets.get(leaf.path, ())]
+                lines.append(f"param {held}: f32[{dims}] = {start}")
+                lines += [f"require {held} in {each}" for each in self.sets.get(leaf.path, ())]
         return lines
 
     def _leaf_rows(self, own: Sequence[str | None]) -> list[Row]:
@@ -251,10 +251,7 @@ class _Writing:
 
     def _require(self, asked: Loss, value: str, shape: tuple[Any, ...]) -> None:
         wanted = asked.target or "y"
-        if wanted in self.inputs_by_name:
-            target = wanted
-        else:
-            target = self._target(asked, wanted, shape)
+        target = wanted if wanted in self.inputs_by_name else self._target(asked, wanted, shape)
         self.walk.text.line(asked.required(value, target))
 
     def _target(self, asked: Loss, wanted: str, shape: tuple[Any, ...]) -> str:

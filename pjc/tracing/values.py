@@ -44,7 +44,7 @@ class Tensor:
     """A value that the text has a name or an expression for.
 
     ``fed`` tells whether it depends on inputs; ``whole`` that it holds numbers of rows. ``flat`` is the
-    expression without the axes of size 1 that stand in front of it, if there are any: broadcasting puts them there.
+    expression without the axes of size 1 that stand in front, if there are any: broadcasting adds them.
     """
 
     text: str

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
@@ -32,6 +33,8 @@ _IDENTITY = "\x1epjc worker "
 """What the line on stderr begins with by which the worker says which process it is."""
 _STOP = b"s"
 STOPPED = 130
+_WAIT = 0.2
+"""Seconds for which a supervisor waits at a time."""
 _PATIENCE = 3.0
 """Seconds that a worker has to end after it was told to give up."""
 LOST_PEER = 75
@@ -139,13 +142,31 @@ def supervise(command: Sequence[str], resume: str, missing: str = "", stderr: Te
         os.close(given)
         assert worker.stderr is not None
         with worker.stderr as heard:
-            for line in heard:
+            for line in _lines(heard.fileno()):
                 said.hear(line.decode(errors="replace"))
         code = worker.wait()
     os.close(orders)
     if asked and code in (STOPPED, -signal.SIGKILL):
         return interrupts.exit_code(asked[0])
     return said.verdict(code, resume, missing)
+
+
+def _lines(file: int) -> Iterator[bytes]:
+    """Yield the lines that come from a pipe, until it ends.
+
+    A signal that comes just before a wait begins would not be handled before it ends: so none is long.
+    """
+    rest = b""
+    while True:
+        if not select.select([file], [], [], _WAIT)[0]:
+            continue
+        more = os.read(file, 2**16)
+        if not more:
+            break
+        *whole, rest = (rest + more).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if rest:
+        yield rest
 
 
 def _kill_later(worker: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -445,12 +444,7 @@ def test_orders_reach_the_worker(tmp_path: Path, kind: str, signals: int, code: 
         assert process.stderr is not None
         while "stopping" not in err:  # then the first is answered, and another one counts
             err += process.stderr.readline()
-        ended = False
-        while not ended:  # a person who is not answered asks again
-            process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=2)
-                ended = True
+        process.send_signal(signal.SIGTERM)
     out, more = process.communicate(timeout=LIMIT)
     err += more
     assert process.returncode == code and err.count("stopping after this batch") == 1

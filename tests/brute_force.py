@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import least_squares, minimize, minimize_scalar
+from scipy.optimize import leastsq, minimize, minimize_scalar
 
 Vector = np.ndarray
 
@@ -30,21 +30,21 @@ def dot(a: Vector, b: Vector, z: float) -> float:
     for sign in (1, -1):
         shared = generator.normal(size=n)
         starts.append(start + size * np.concatenate([shared, sign * shared]))
-    return min(
-        2 * least_squares(residuals, each, slopes, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15).cost
+    room = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
+    ends = (
+        leastsq(residuals, each, Dfun=slopes, diag=np.ones(2 * n), full_output=True, **room)
         for each in starts
     )
+    return min(float(np.sum(end[2]["fvec"] ** 2)) for end in ends)
 
 
 def sum_relu(x: Vector, z: float, weights: Vector | float = 1.0, offset: float = 0.0) -> float:
     """The nearer of the two sides, each by sequential quadratic programming."""
-    scale = scale_of(np.append(x, z))
-
-    def total(p: Vector) -> float:
-        return float(np.sum(weights * p[:-1]) + offset / scale)
-
-    flat = constrained(np.append(x, z), [(lambda p: -total(p), "ineq"), (lambda p: p[-1], "eq")])
-    linear = constrained(np.append(x, z), [(lambda p: total(p), "ineq"), (lambda p: p[-1] - total(p), "eq")])
+    point = np.append(x, z)
+    level = offset / scale_of(point)
+    total, value = np.append(weights * np.ones(len(x)), 0), np.eye(len(point))[-1]
+    flat = constrained(point, [("ineq", -total[None], -level), ("eq", value[None], 0)])
+    linear = constrained(point, [("ineq", total[None], level), ("eq", (value - total)[None], -level)])
     return min(flat, linear)
 
 
@@ -55,15 +55,17 @@ def scale_of(point: Vector) -> float:
 
 def maximum(x: Vector, z: float) -> float:
     """The least over which entry is the largest, each by sequential quadratic programming."""
+    point, n = np.append(x, z), len(x)
+    unit = np.eye(n + 1)
     found = []
-    for j in range(len(x)):
-        below = [(lambda p, i=i, j=j: p[j] - p[i], "ineq") for i in range(len(x)) if i != j]
-        found.append(constrained(np.append(x, z), [*below, (lambda p, j=j: p[-1] - p[j], "eq")]))
+    for j in range(n):
+        below = ("ineq", unit[j] - np.delete(unit[:n], j, axis=0), 0)
+        found.append(constrained(point, [below, ("eq", unit[-1:] - unit[j], 0)]))
     return min(found)
 
 
-def constrained(point: Vector, constraints: list) -> float:
-    """Least square distance to the point under the constraints."""
+def constrained(point: Vector, constraints: list[tuple[str, Vector, float]]) -> float:
+    """Least square distance to the point under the constraints ``rows @ p + level``, of a kind each."""
     scale = scale_of(point)
     target = point / scale
     found = minimize(
@@ -71,7 +73,10 @@ def constrained(point: Vector, constraints: list) -> float:
         target,
         jac=lambda p: 2 * (p - target),
         method="SLSQP",
-        constraints=[{"type": kind, "fun": function} for function, kind in constraints],
+        constraints=[
+            {"type": kind, "fun": lambda p, r=rows, c=level: r @ p + c, "jac": lambda p, r=rows: r}
+            for kind, rows, level in constraints
+        ],
         options={"ftol": 1e-16, "maxiter": 200},
     )
     return float(found.fun) * scale**2

@@ -121,7 +121,8 @@ def run(network: str, solver: str, mesh: str, **options: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={DEVICES}"
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     import jax
 

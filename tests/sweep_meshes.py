@@ -40,7 +40,8 @@ def run(network: str, mesh: str, dtype: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={DEVICES}"
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     import jax
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from quick import some_quick
 
 from pjc.dialects import projecting
 from pjc.driver import Compilation, compile_text
@@ -136,7 +137,7 @@ def updated(compilation: Compilation, data: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("solver", "form"), [("ap", "shared"), pytest.param("dr", "factored", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", some_quick(NETWORKS, first=1))
 def test_networks_are_trained_as_dots_over_patches_are(
     name: str, solver: str, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

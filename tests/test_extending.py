@@ -84,6 +84,9 @@ TESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 """For each recipe the tests of all that is of its kind: their files, and which of them."""
 
+QUICK = ("An operator", "A pass")
+"""The recipes that are carried out in the quick tests too."""
+
 
 def copy_of_the_package(folder: Path) -> Path:
     """Return a copy of all that a recipe may change or that tests it, without what is big."""
@@ -113,7 +116,9 @@ def test_there_are_five_recipes() -> None:
     assert list(RECIPES) == list(TESTS)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow) for each in RECIPES]
+)
 def test_a_recipe_works_and_needs_no_other_file(name: str, tmp_path: Path) -> None:
     root = copy_of_the_package(tmp_path)
     before, recipe = contents(root), blocks(RECIPES[name])

@@ -74,7 +74,7 @@ def iterated(text: str, options: Options, params: Any, data: dict[str, Any], ite
     return run(params, data, np.int32(iterations))
 
 
-QUICK = ("ap-2", "dr-0", "dr-factored", "cp-0")
+QUICK = ("ap-2", "dr-factored", "cp-0")
 CASES: dict[str, dict[str, Any]] = {
     **{f"{solver}-0": {"solver": solver, "level": 0} for solver in of_kind(outer=False)},
     **{f"{solver}-2": {"solver": solver, "level": 2} for solver in ("ap", "dr", "cp")},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from quick import some_quick
 
 import pjc
 from pjc.dialects import ops, proj
@@ -212,15 +212,7 @@ def iterates(compilation: Compilation, counts: tuple[int, ...] = (1, 2, 7)) -> l
     return [params, *(update(params, data, count)[0] for count in counts)]
 
 
-def half_quick(names: Iterable[str]) -> list[Any]:
-    """Return the names for a test, every second one slow: its neighbours have most of what it has."""
-    return [pytest.param(name, marks=pytest.mark.slow if n % 2 else ()) for n, name in enumerate(names)]
-
-
-TRIED = half_quick(BODIES)
-
-
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("name", some_quick(BODIES, 4))
 @pytest.mark.parametrize(
     "solver", ["ap", *(pytest.param(s, marks=pytest.mark.slow) for s in ("dr", "dm", "cp"))]
 )
@@ -235,7 +227,7 @@ def test_iterates_equal_those_of_the_unrolled_network(name: str, solver: str) ->
             np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-9, err_msg=key)
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("name", some_quick(BODIES, 4, 2))
 @pytest.mark.parametrize("solver", [pytest.param("ap", marks=pytest.mark.slow), "dr"])
 def test_optimized_loops_equal_the_oracle(name: str, solver: str) -> None:
     with jax.enable_x64(True):
@@ -348,7 +340,7 @@ UNROLLED = {
 
 
 @pytest.mark.parametrize("solver", ["ap", pytest.param("dr", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", half_quick(UNROLLED))
+@pytest.mark.parametrize("name", some_quick(UNROLLED, 3))
 def test_steps_that_are_written_one_after_another_become_a_loop(name: str, solver: str) -> None:
     steps, more, loops = UNROLLED[name]
     term, _, after = more.partition("\n")

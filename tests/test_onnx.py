@@ -427,7 +427,7 @@ def test_a_pretrained_network_is_trained_back(tmp_path: Path) -> None:
     }
     assert evaluate(program, worse, test) < before - 0.1
     program.initial = worse
-    result = train(program, data, Run(epochs=6, seed=0))
+    result = train(program, data, Run(epochs=3, seed=0))
     after = evaluate(program, result.params, test)
     assert after > before - 0.01
     program.save(tmp_path / "trained.pjx")

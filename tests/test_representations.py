@@ -29,17 +29,25 @@ JUMPING = ("max(", "maximum(", "quantize(")
 """What jumps at ties: Douglas-Rachford reaches such ties, and rounding then decides."""
 
 
-def seeds(count: int, quick: int, without: tuple[str, ...] = ()) -> list[Any]:
-    """Return ``count`` seeds of networks without the operations named, all but the first few marked slow."""
+def seeds(count: int, quick: int, without: tuple[str, ...] = ()) -> list[tuple[int, bool]]:
+    """Return ``count`` seeds of networks without the operations named, and whether each is a quick one."""
     found = (s for s in itertools.count() if not any(word in RandomNetwork(s).text for word in without))
-    chosen = itertools.islice(found, count)
-    return [pytest.param(s, marks=() if n < quick else pytest.mark.slow) for n, s in enumerate(chosen)]
+    return [(seed, n < quick) for n, seed in enumerate(itertools.islice(found, count))]
+
+
+def cases(solver: str, chosen: list[tuple[int, bool]]) -> list[Any]:
+    """Return a solver's cases in both types; quick seeds have one quick type each, in turn."""
+    return [
+        pytest.param(solver, seed, *kind, marks=() if quick and n % 2 == m else pytest.mark.slow)
+        for n, (seed, quick) in enumerate(chosen)
+        for m, kind in enumerate([("float64", 1e-10), ("float32", 1e-5)])
+    ]
 
 
 CASES = [
-    *(pytest.param("ap", *seed.values, marks=seed.marks) for seed in seeds(100, 8)),
-    *(pytest.param("cp", *seed.values, marks=seed.marks) for seed in seeds(20, 4)),
-    *(pytest.param("dr", *seed.values, marks=seed.marks) for seed in seeds(50, 8, JUMPING)),
+    *cases("ap", seeds(100, 8)),
+    *cases("cp", seeds(20, 4)),
+    *cases("dr", seeds(50, 8, JUMPING)),
 ]
 
 
@@ -72,8 +80,7 @@ def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
     )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
-@pytest.mark.parametrize(("solver", "seed"), CASES)
+@pytest.mark.parametrize(("solver", "seed", "dtype", "tolerance"), CASES)
 def test_exact_forms_change_nothing(solver: str, seed: int, dtype: str, tolerance: float) -> None:
     """Reflections can blow rounding up: by dr, -O0 may be as far from itself, started one bit away."""
     network = RandomNetwork(seed)

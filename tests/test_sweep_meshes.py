@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from itertools import product
@@ -26,9 +25,8 @@ TOLERANCE = 1e-5
 
 
 def on_eight_devices(cases: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}"}
     command = [sys.executable, str(FOLDER / "sweep_meshes.py"), json.dumps(cases)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 

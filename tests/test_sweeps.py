@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import some_quick
 from random_networks import RandomNetwork
 from sweep_networks import NETWORKS
 from xdsl.parser import Parser
@@ -80,7 +81,7 @@ MANNERS = [pytest.param(each, marks=() if each == "power" else pytest.mark.slow)
 LIGHT: dict[str, Any] = {"weight": 1e-6, "value_weight": 1e-8, "demand": "plain"}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", some_quick(NETWORKS, first=1))
 def test_as_values_get_light_a_sweep_tends_to_the_derivative(name: str) -> None:
     program = compiled(NETWORKS[name], batch=BATCH, **LIGHT)
     assert apart(displaced(program), derivative(program)) < 1e-3
@@ -94,14 +95,14 @@ def test_so_it_does_on_random_networks(seed: int) -> None:
 
 
 @pytest.mark.parametrize("demand", MANNERS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", some_quick(NETWORKS))
 def test_all_copies_and_no_copies_give_the_same(name: str, demand: str) -> None:
     fused, plain = (compiled(NETWORKS[name], batch=BATCH, demand=demand, level=n) for n in (2, 0))
     assert apart(displaced(fused), displaced(plain)) < 1e-10
 
 
 @pytest.mark.parametrize("demand", MANNERS)
-@pytest.mark.parametrize("name", ["recurrent", "two carried", "nested", "deep", "context"])
+@pytest.mark.parametrize("name", some_quick(["recurrent", "two carried", "nested", "deep", "context"]))
 def test_a_loop_equals_its_steps_written_one_by_one(name: str, demand: str) -> None:
     loop, text = (compiled(NETWORKS[name], batch=BATCH, demand=demand, unroll=each) for each in (False, True))
     assert 'proj.for "' in loop.ir("proj") and 'proj.for "' not in text.ir("proj")

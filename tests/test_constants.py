@@ -11,11 +11,11 @@ import pytest
 
 import pjc
 from pjc.builder import Network
+from pjc.dialects import net as net_dialect
 from pjc.dialects import ops
 from pjc.dialects.shapes import ShapeError
 from pjc.ir_text import parse_ir
 from pjc.passes.analysis.graph import only
-from pjc.passes.solvers import SOLVERS
 
 HEAD = "input x: f32[batch, 3]\ntarget y: f32[batch, 2]\nparam w: f32[3, 2] = normal(0.5)\n"
 TAIL = "\nrequire squared_error(z, y)\n"
@@ -43,7 +43,7 @@ def doubles() -> Any:
         yield
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ["sweep", "dr"])
 @pytest.mark.parametrize("text", NETWORKS)
 def test_constants_are_computed_with_and_only_parameters_move(text: str, solver: str) -> None:
     x, y = data()
@@ -58,7 +58,7 @@ def test_constants_are_computed_with_and_only_parameters_move(text: str, solver:
             moved = program.displacement(params, x, y)[0]["w"]
             after = {"w": params["w"] + 1e-3 * moved}
         else:
-            after = program.update(params, x, y, iterations=200)[0]
+            after = program.update(params, x, y, iterations=30)[0]
         losses = [float(np.sum((program.apply(each, x) - y) ** 2)) for each in (params, after)]
         assert losses[1] < losses[0]
         found.append(after["w"])
@@ -85,7 +85,12 @@ def test_the_whole_demand_on_a_product_goes_to_what_can_move(form: str) -> None:
 @pytest.mark.parametrize("solver", ["sweep", "dr", "cp"])
 @pytest.mark.parametrize(
     "body",
-    ["h = h * rows[t]", "h = h * rows[t] + array((1, 2, 3))", "h = rows[t] + h @ rows", "h = h * rows[t] @ rows"],
+    [
+        "h = h * rows[t]",
+        "h = h * rows[t] + array((1, 2, 3))",
+        "h = rows[t] + h @ rows",
+        "h = h * rows[t] @ rows",
+    ],
 )
 def test_iterations_read_constants_whole_and_by_entries(body: str, solver: str) -> None:
     rows = np.array([[1, 2, 0.5], [0.5, -1, 1], [2, 1, -0.25]])
@@ -108,7 +113,10 @@ require squared_error(h, y)
         found.append(np.asarray(program.apply(params, x)))
     h = x + np.asarray(params["w"])
     for t in range(3):
-        h = eval(body[4:].replace("array((1, 2, 3))", "np.array((1, 2, 3))"), {"np": np, "h": h, "rows": rows, "t": t})
+        h = eval(
+            body[4:].replace("array((1, 2, 3))", "np.array((1, 2, 3))"),
+            {"np": np, "h": h, "rows": rows, "t": t},
+        )
     np.testing.assert_allclose(found[0], h, rtol=1e-12)
     np.testing.assert_allclose(found[1], h, rtol=1e-12)
 
@@ -140,7 +148,7 @@ require squared_error(h, y)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("array((1, (2, 3)))", "nested tuples of equal lengths"),
+        ("array((1, (2, 3)))", "a number or nested tuples of numbers"),
         ("array(((1, 2), (3,)))", "nested tuples of equal lengths"),
         ("array((1, x))", "a number or nested tuples of numbers"),
         ("array(())", "every dimension must be at least 1"),
@@ -155,7 +163,7 @@ def test_what_is_no_array_is_refused_at_its_place(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("values", [np.eye(3), [[True, False, True]] and np.array([True, False, True]), [1, 2, 3.5]])
+@pytest.mark.parametrize("values", [np.eye(3), np.array([True, False, True]), [1, 2, 3.5]])
 def test_networks_are_built_with_arrays(values: Any) -> None:
     net = Network("n", batch=2, dtype="f64")
     net.output("z", net.matmul(net.input("x", (2, 3)), net.array(values)))
@@ -164,7 +172,9 @@ def test_networks_are_built_with_arrays(values: Any) -> None:
     np.testing.assert_allclose(program.apply({}, x), x @ np.asarray(values, float))
 
 
-@pytest.mark.parametrize("values", [[[1], [2, 3]], "12", [np.nan, 1], np.arange(2**16 + 1), ["a"], [], [None]])
+@pytest.mark.parametrize(
+    "values", [[[1], [2, 3]], "12", [np.nan, 1], np.arange(2**16 + 1), ["a"], [], [None]]
+)
 def test_what_is_no_array_is_refused_by_the_builder(values: Any) -> None:
     with pytest.raises(ShapeError):
         Network("n").array(values)
@@ -175,12 +185,14 @@ def test_numbers_print_and_are_read_back_bit_by_bit(count: int) -> None:
     numbers = [each * 1e-30 for each in np.random.default_rng(count).normal(size=count).tolist()]
     net = Network("n", dtype="f64")
     net.output("z", net.add(net.input("x", (count,)), net.array(numbers)))
-    again = only(parse_ir(str(net.module()), "n"), ops.net.NetworkOp if hasattr(ops, "net") else object)
+    again = only(parse_ir(str(net.module()), "n"), net_dialect.NetworkOp)
     (found,) = [op for op in again.walk() if isinstance(op, ops.ConstantOp)]
     assert list(found.entries) == numbers
 
 
-@pytest.mark.parametrize("wrong", ["[1.0, 2.0, 3.0]", '"0x00"', '"0x000000000000F03F"', "[]", "[1.0, 0x7FF0000000000000]"])
+@pytest.mark.parametrize(
+    "wrong", ["[1.0, 2.0, 3.0]", '"0x00"', '"0x000000000000F03F"', "[]", "[1.0, 0x7FF0000000000000]"]
+)
 def test_wrong_numbers_in_ir_are_refused(wrong: str) -> None:
     text = f"""net.network @n {{
   %c = op.constant {wrong} : tensor<2xf32>
@@ -193,7 +205,9 @@ def test_wrong_numbers_in_ir_are_refused(wrong: str) -> None:
 def test_equal_layers_with_equal_constants_are_a_loop_and_with_others_none() -> None:
     head = "input x: f32[batch, 3]\nparam w: f32[3, 3] = normal(1)\nh0 = x\n"
     same, others = (
-        head + "".join(f"h{i + 1} = relu(h{i} @ w * array((1, 2, {c})))\n" for i, c in enumerate(last)) + "output h6\n"
+        head
+        + "".join(f"h{i + 1} = relu(h{i} @ w * array((1, 2, {c})))\n" for i, c in enumerate(last))
+        + "output h6\n"
         for last in ([3] * 6, range(3, 9))
     )
     x, _ = data()
@@ -208,14 +222,15 @@ def test_equal_layers_with_equal_constants_are_a_loop_and_with_others_none() -> 
 
 
 def test_saved_programs_and_onnx_models_keep_constants(tmp_path: Path) -> None:
-    text = HEAD + "output z = (x @ w) * array((2, -0.5)) + x @ array(((1, 0.5), (-2, 0), (0, 3)))" + TAIL
-    program = pjc.compile(text, batch=4)
-    params = program.init(0)
-    x = data()[0].astype(np.float32)
-    program.save(tmp_path / "n.pjx")
-    expected = program.apply(params, x)
-    np.testing.assert_array_equal(pjc.load(tmp_path / "n.pjx").apply(params, x), expected)
-    program.to_onnx(params, tmp_path / "n.onnx")
-    again = pjc.compile(tmp_path / "n.onnx")
-    assert list(again.init(0)) == ["w"]
-    np.testing.assert_allclose(again.apply(again.init(0), x), expected, rtol=1e-5, atol=1e-6)
+    with jax.enable_x64(False):
+        text = HEAD + "output z = (x @ w) * array((2, -0.5)) + x @ array(((1, 0.5), (-2, 0), (0, 3)))" + TAIL
+        program = pjc.compile(text, batch=4)
+        params = program.init(0)
+        x = data()[0].astype(np.float32)
+        program.save(tmp_path / "n.pjx")
+        expected = program.apply(params, x)
+        np.testing.assert_array_equal(pjc.load(tmp_path / "n.pjx").apply(params, x), expected)
+        program.to_onnx(params, tmp_path / "n.onnx")
+        again = pjc.compile(tmp_path / "n.onnx")
+        assert list(again.init(0)) == ["w"]
+        np.testing.assert_allclose(again.apply(again.init(0), x), expected, rtol=1e-5, atol=1e-6)

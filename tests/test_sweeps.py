@@ -60,7 +60,7 @@ def displaced(program: Program, seed: int = 0, **more: Any) -> dict[str, np.ndar
 
 
 def apart(one: dict[str, Any], other: dict[str, Any], least: float = 1e-12) -> float:
-    """Return the largest difference of a parameter's displacement, relative to the other's, or to ``least``."""
+    """Return the largest difference of a displacement, relative to the size of the other or ``least``."""
     assert one.keys() == other.keys()
     return max(
         float(np.linalg.norm(one[name] - other[name]) / max(np.linalg.norm(other[name]), least))

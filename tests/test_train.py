@@ -43,6 +43,7 @@ class Spec:
     dtype: str = "float32"
     classes: int | None = None
     threshold: float | None = None
+    channels: int | None = None
     output: str | None = None
 
 

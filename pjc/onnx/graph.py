@@ -129,6 +129,10 @@ class Graph:
     lines: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     """ONNX's types of values, where they are known; of constants they tell more than arrays do."""
+    trained: set[str] = field(default_factory=set)
+    """Initializers of one number that are to be parameters, wherever they would else be constants."""
+    declared: set[str] = field(default_factory=set)
+    """Initializers and constants that have become parameters."""
     parameters: dict[str, Static] = field(default_factory=dict)
     """The first values of the text's parameters."""
     recipes: dict[str, Callable[[], Static]] = field(default_factory=dict)
@@ -183,11 +187,15 @@ class Graph:
 
     def constant(self, name: str) -> None:
         """Take an initializer of one number for a constant."""
+        if name in self.trained:
+            return
         if name in self.initial and self.initial[name].size == 1 and name not in self.values:
             self.statics[name] = self.initial.pop(name)
 
     def static(self, name: str, what: str) -> Static:
         """Return a value that must be known when the model is read."""
+        if name in self.trained:
+            raise Unsupported(f"its {what} '{printable(name)}' is asked to be trainable, and must be known")
         found = self._static(name, what)
         if is_open(found):
             raise Unsupported(f"its {what} depends on an open dimension", FIX)
@@ -292,6 +300,7 @@ class Graph:
             raise Unsupported(
                 f"'{printable(name)}' holds a number that is not finite, or too large for float32"
             )
+        self.declared.add(name)
         if name not in self.initial:
             self.made += array.size
         if self.made > MAX_TOTAL:

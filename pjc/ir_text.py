@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ _LEXEME = re.compile(
     r"""//[^\n]*
     | "(?:[^"\\\n\v\f]++ | \\(?:["nt\\] | [0-9A-Fa-f]{2}))*+  # a string, without the quote that closes it
     | [%#!^][\w$.-]+ | @?[A-Za-z_][\w$.]*
-    | (?P<hex>(?:-\s?)?0x[0-9A-Fa-f]++) | (?P<float>[0-9]++\.[0-9]*(?:[eE][+-]?[0-9]+)?)
+    | (?P<hex>(?:-\s?)?0x[0-9A-Fa-f]++) | (?P<float>(?:-\s?)?[0-9]++\.[0-9]*(?:[eE][+-]?[0-9]+)?)
     | (?P<int>(?:-\s?)?[0-9]++)
     | (?P<raw>[\x00-\x08\v\f\x0e-\x1f\x7f]|[^\x00-\x7f])""",
     re.VERBOSE | re.ASCII,
@@ -75,13 +76,14 @@ def parse_module(ctx: Context, text: str, file: str, implicit: bool = True) -> M
     Raises:
         DiagnosticError: if it cannot be parsed, with the place.
     """
-    from xdsl.parser import Parser
     from xdsl.utils.exceptions import ParseError, VerifyException
+
+    from pjc.ir_parser import ExactParser
 
     found = _wrong_lexeme(text, file)
     if found is not None:
         raise DiagnosticError([found], {file: text})
-    parser = Parser(ctx, text, file)
+    parser = ExactParser(ctx, text, file)
     try:
         return parser.parse_module(implicit)
     except ParseError as error:
@@ -106,6 +108,7 @@ def _wrong_lexeme(text: str, file: str) -> Diagnostic | None:
         at = found.end()
         message, start, end = None, found.start(), at
         word = found.group()
+        shown = word if len(word) <= 40 else f"{word[:37]}..."
         if word[0] == '"':
             if text[at : at + 1] != '"':
                 message, start, end = _wrong_string(text, start, at)
@@ -118,8 +121,9 @@ def _wrong_lexeme(text: str, file: str) -> Diagnostic | None:
         elif found["raw"] is not None:
             message = _unexpected(word)
         elif (found["int"] or found["hex"]) is not None and not _fits(word):
-            shown = word if len(word) <= 40 else f"{word[:37]}..."
             message = f"the integer {shown} does not fit into 64 bits"
+        elif found["float"] is not None and not math.isfinite(float("".join(word.split()))):
+            message = f"the number {shown} is too large for 64 bits"
         if message is not None:
             return Diagnostic(message, _span(text, file, start, end))
     return None

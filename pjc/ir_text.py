@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
@@ -29,6 +30,13 @@ _LEXEME = re.compile(
     re.VERBOSE | re.ASCII,
 )
 """What a text in MLIR's syntax is made of, as far as it can be wrong; anything else is passed over."""
+_MLIR = re.compile(
+    r"""%[\w$.\#:,%\ ]+=\ *["A-Za-z]  # results, and an operation
+    | "[\w$]+(\.[\w$]+)+"\ *\(
+    | [A-Za-z_][\w$]*(\.[\w$]+)+(?![\w$]|\ *[-=+*/.,()\[]|\ *@\ )""",
+    re.VERBOSE | re.ASCII,
+)
+"""How the first line of a text in MLIR's syntax begins, and none in pjc's language."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _INTEGERS = range(-(2**63), 2**63)
 
@@ -40,6 +48,21 @@ def looks_like_ir(text: str) -> bool:
         if words and not words.startswith(("//", "!", "#")):  # comments and aliases
             return re.match(rf'"?({"|".join(map(re.escape, _OPENINGS))})(?![\w.])', words) is not None
     return False
+
+
+def require_no_mlir(text: str, file: str) -> None:
+    """Raise DiagnosticError for a text that should be in pjc's language and is one in MLIR's syntax.
+
+    Such texts begin with an operation, whose name has the name of its dialect before it, or with its results.
+    """
+    words = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "/!#"), "")
+    if looks_like_ir(text):
+        raise mistake(f"{file} holds IR, and is named as a network in pjc's language", "name it .mlir")
+    if _MLIR.match(words) is not None or Path(file).suffix.lower() == ".mlir":
+        raise mistake(
+            f"{file} looks like MLIR, and holds none of {', '.join(_ROOTS)}, which pjc reads",
+            "they are what pjc --emit net, feas or proj writes; a network in pjc's language is named .pjn",
+        )
 
 
 def parse_ir(text: str, file: str) -> ModuleOp:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pjc.diagnostics import DiagnosticError, PjcError, mistake
 from pjc.fields import differing, options_of
 from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
-from pjc.ir_text import looks_like_ir, parse_ir, stage_of
+from pjc.ir_text import looks_like_ir, parse_ir, require_no_mlir, stage_of
 from pjc.onnx import needs_onnx
 from pjc.onnx.asked import Asked
 from pjc.options import LOSSES, Options
@@ -165,7 +165,9 @@ class PjnSource(Source):
 
     @classmethod
     def open(cls, path: Path) -> PjnSource:
-        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent, readers=LIBRARIES))
+        text = read_source(path)
+        require_no_mlir(text, str(path))
+        return cls(text, name_of(path), str(path), Libraries(path.parent, readers=LIBRARIES))
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> PjnSource:
@@ -410,7 +412,10 @@ def source_of(given: Source | Network | str | Path) -> Source:
     if isinstance(given, Source):
         return given
     if isinstance(given, str) and "\n" in given:
-        return IrSource._of(given, "<string>") if looks_like_ir(given) else PjnSource(given)
+        if looks_like_ir(given):
+            return IrSource._of(given, "<string>")
+        require_no_mlir(given, "<string>")
+        return PjnSource(given)
     if isinstance(given, str | Path):
         return open_source(given)
     from pjc.builder import Network

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import pjc
 from pjc.commands import opt
 from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError, Span, printable
 from pjc.ir_text import parse_ir
@@ -127,3 +128,52 @@ def test_what_a_diagnostic_prints_holds_no_control_character(raw: str) -> None:
 def test_the_line_that_is_shown_is_the_one_of_the_line_number() -> None:
     text = Diagnostic("no", Span("f", 2, 1, 2, 2)).render("a\u2028b\x0cc\r\nd\r\n")
     assert text.splitlines()[1:] == ["    d", "    ^"]
+
+
+PROGRAM = "input x: f32[batch, 2]\noutput x\n"
+MLIR = [
+    "transform.named_sequence @m() {\n}\n",
+    "func.func @f(%a: i32) {\n  return\n}\n",
+    '// a comment\n#map = affine_map<(d0) -> (d0)>\n"func.func"() ({}) : () -> ()\n',
+    "%0 = arith.constant 3 : i32\n",
+    '%a, %b:2 = "test.op"() : () -> (i1, i1, i1)\n',
+    "func.return\n",
+    "!alias = i32\nml_program.global @g : i32\n",
+]
+
+
+@pytest.mark.parametrize("text", MLIR)
+@pytest.mark.parametrize("name", ["a.mlir", "a.txt", "a.MLIR", "a", "a.pjn", None])
+def test_mlir_of_others_is_not_taken_for_a_network(text: str, name: str | None, tmp_path: Path) -> None:
+    given: Path | str = text
+    if name is not None:
+        given = tmp_path / name
+        given.write_text(text)
+    with pytest.raises(DiagnosticError, match=r"looks like MLIR, and holds none of net\.network, feas"):
+        pjc.compile(given)
+
+
+@pytest.mark.parametrize(
+    "text", ["x.w = 3\n", "a.b(x) = 2\n", "nn.c + 1\n", "hello world\n", '"a.b"\n', "a.b, c = x\n"]
+)
+@pytest.mark.parametrize("name", ["a.pjn", "a.txt", "a"])
+def test_other_mistakes_are_those_of_the_language(text: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DiagnosticError, match=rf"{name}:1:\d+: error: (?!.*MLIR)"):
+        pjc.compile(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.pjn", "b.PJN"])
+def test_ir_that_is_named_as_a_network_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(pjc.compile(PROGRAM).ir("net"))
+    with pytest.raises(DiagnosticError, match="holds IR, and is named as a network in pjc's language"):
+        pjc.compile(tmp_path / name)
+    (tmp_path / "a.mlir").write_text(PROGRAM)
+    with pytest.raises(DiagnosticError, match=r"a network in pjc's language is named \.pjn"):
+        pjc.compile(tmp_path / "a.mlir")
+
+
+def test_networks_need_no_ending(tmp_path: Path) -> None:
+    for name in ("a.txt", "b", "c.network"):
+        (tmp_path / name).write_text(PROGRAM)
+        assert [each.name for each in pjc.compile(tmp_path / name).outputs] == ["x"]

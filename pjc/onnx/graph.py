@@ -18,7 +18,7 @@ from pjc.frontends.layout import STATEMENTS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.sets import SETS
 from pjc.onnx.constants import MAX_AXES, MAX_TOTAL, OPEN, Static, is_open, uniform
-from pjc.onnx.reading import printable
+from pjc.onnx.reading import one_line
 from pjc.onnx.sizes import SizeError, Sizes, tuple_text
 
 RESERVED = {
@@ -97,7 +97,7 @@ class Node:
     @property
     def title(self) -> str:
         """Return what messages call the node."""
-        name = f"'{printable(self.proto.name)}' " if self.proto.name else ""
+        name = f"'{one_line(self.proto.name)}' " if self.proto.name else ""
         return f"node {name}({self.op}, number {self.index})"
 
 
@@ -195,7 +195,7 @@ class Graph:
     def static(self, name: str, what: str) -> Static:
         """Return a value that must be known when the model is read."""
         if name in self.trained:
-            raise Unsupported(f"its {what} '{printable(name)}' is asked to be trainable, and must be known")
+            raise Unsupported(f"its {what} '{one_line(name)}' is asked to be trainable, and must be known")
         found = self._static(name, what)
         if is_open(found):
             raise Unsupported(f"its {what} depends on an open dimension", FIX)
@@ -298,7 +298,7 @@ class Graph:
             first = np.asarray(array, np.float32)
         if not np.isfinite(first).all():
             raise Unsupported(
-                f"'{printable(name)}' holds a number that is not finite, or too large for float32"
+                f"'{one_line(name)}' holds a number that is not finite, or too large for float32"
             )
         self.declared.add(name)
         if name not in self.initial:

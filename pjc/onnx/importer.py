@@ -45,7 +45,7 @@ from pjc.onnx.reading import (
     dense,
     folders_of,
     narrowed,
-    printable,
+    one_line,
     read_model,
     refuse,
 )
@@ -200,7 +200,7 @@ class _Importer:
             raise DiagnosticError(self._report())
         if len(heads) + len(self.graph.lines) > MAX_OPS:
             raise refuse(f"{self.file} needs more than {MAX_OPS:,} operations", "is a loop unrolled in it?")
-        title = f"# From the ONNX model {printable(self.file, 200)}"
+        title = f"# From the ONNX model {one_line(self.file, 200)}"
         text = "\n".join([title, "", *heads, *([] if self.block else [""]), *self.graph.lines, "", *tails])
         names = {own: name for own, name in self.names.items() if own != name}
         return Imported(text + "\n", self.graph.parameters, self.batch is not None, names)
@@ -250,7 +250,7 @@ class _Importer:
         """Note the numbers that should be parameters, and no node has made into one."""
         for name in sorted(self.graph.trained - self.graph.declared) if not self.mistakes else []:
             found = "it is asked to be trainable, and the nodes that read it need a number that is known"
-            self._mistake(f"initializer '{printable(name)}'", found, "leave it out of --trainable")
+            self._mistake(f"initializer '{one_line(name)}'", found, "leave it out of --trainable")
 
     def _inputs(self) -> list[str]:
         """Return the declarations of the inputs, and the batch's where it is a number."""
@@ -260,7 +260,7 @@ class _Importer:
                 heads.append(self._input(each))
             except (Unsupported, SizeError) as error:
                 self.failed.add(each.name)
-                self._mistake(f"input '{printable(each.name)}'", str(error))
+                self._mistake(f"input '{one_line(each.name)}'", str(error))
         if self.block:
             given = [
                 self.graph.values[each.name].text
@@ -342,7 +342,7 @@ class _Importer:
                 convolved = self.graph.tensor(name).order is not None
                 value = self.graph.plain(name)
             except (Unsupported, SizeError) as error:
-                self._mistake(f"output '{printable(label)}'", str(error), getattr(error, "hint", None))
+                self._mistake(f"output '{one_line(label)}'", str(error), getattr(error, "hint", None))
                 continue
             if self.block:
                 lines.append(value.text)
@@ -362,7 +362,7 @@ class _Importer:
                     f"it has the shape {list(value.shape)} and no Softmax that says which axis counts classes"
                 )
                 self._mistake(
-                    f"output '{printable(label)}'", found, "end the model with a Softmax over that axis"
+                    f"output '{one_line(label)}'", found, "end the model with a Softmax over that axis"
                 )
             else:
                 lines += self._required(value, own, -1 if axis is None else axis)
@@ -378,7 +378,7 @@ class _Importer:
         numeric = not self._by_class()
         if not numeric and value.rank < 2:
             found = f"{self.loss} needs an output of [batch, classes], found rank {value.rank}"
-            self._mistake(f"output '{printable(output)}'", found)
+            self._mistake(f"output '{one_line(output)}'", found)
             return []
         kind = "f32" if numeric else "class"
         shape, scores = list(value.shape), output
@@ -386,7 +386,7 @@ class _Importer:
         if not numeric and axis != -1:
             if not -value.rank < axis < 0:
                 found = f"its Softmax is over axis {axis + value.rank}, which is not an axis of classes"
-                self._mistake(f"output '{printable(output)}'", found)
+                self._mistake(f"output '{one_line(output)}'", found)
                 return []
             own = axis + value.rank
             rest = [each for each in range(value.rank) if each != own]
@@ -462,7 +462,7 @@ class _Importer:
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
             # Attributes of kinds and lengths that the operator does not have.
             self.failed.update(outputs)
-            found = f"it is not as {printable(node.op)} should be: {error}"
+            found = f"it is not as {one_line(node.op)} should be: {error}"
             self._mistake(node.title, found)
 
     def _import(self, node: Node, names: Sequence[str]) -> None:
@@ -555,7 +555,7 @@ class _Importer:
     def _report(self) -> list[Diagnostic]:
         """Return a diagnostic for each mistake; of very many, the last are named in one."""
         shown = [
-            Diagnostic(f"{self.file}: {place}: {printable(message, MAX_MESSAGE)}", None, hint)
+            Diagnostic(f"{self.file}: {place}: {one_line(message, MAX_MESSAGE)}", None, hint)
             for place, message, hint in self.mistakes[:MAX_REPORTED]
         ]
         more = self.mistakes[MAX_REPORTED:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
@@ -22,12 +24,19 @@ _LEXEME = re.compile(
     r"""//[^\n]*
     | "(?:[^"\\\n\v\f]++ | \\(?:["nt\\] | [0-9A-Fa-f]{2}))*+  # a string, without the quote that closes it
     | [%#!^][\w$.-]+ | @?[A-Za-z_][\w$.]*
-    | (?P<hex>(?:-\s?)?0x[0-9A-Fa-f]++) | (?P<float>[0-9]++\.[0-9]*(?:[eE][+-]?[0-9]+)?)
+    | (?P<hex>(?:-\s?)?0x[0-9A-Fa-f]++) | (?P<float>(?:-\s?)?[0-9]++\.[0-9]*(?:[eE][+-]?[0-9]+)?)
     | (?P<int>(?:-\s?)?[0-9]++)
     | (?P<raw>[\x00-\x08\v\f\x0e-\x1f\x7f]|[^\x00-\x7f])""",
     re.VERBOSE | re.ASCII,
 )
 """What a text in MLIR's syntax is made of, as far as it can be wrong; anything else is passed over."""
+_MLIR = re.compile(
+    r"""%[\w$.\#:,%\ ]+=\ *["A-Za-z]  # results, and an operation
+    | "[\w$]+(\.[\w$]+)+"\ *\(
+    | [A-Za-z_][\w$]*(\.[\w$]+)+(?![\w$]|\ *[-=+*/.,()\[]|\ *@\ )""",
+    re.VERBOSE | re.ASCII,
+)
+"""How the first line of a text in MLIR's syntax begins, and none in pjc's language."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _INTEGERS = range(-(2**63), 2**63)
 
@@ -39,6 +48,21 @@ def looks_like_ir(text: str) -> bool:
         if words and not words.startswith(("//", "!", "#")):  # comments and aliases
             return re.match(rf'"?({"|".join(map(re.escape, _OPENINGS))})(?![\w.])', words) is not None
     return False
+
+
+def require_no_mlir(text: str, file: str) -> None:
+    """Raise DiagnosticError for a text that should be in pjc's language and is one in MLIR's syntax.
+
+    Such texts begin with an operation, whose name has the name of its dialect before it, or with its results.
+    """
+    words = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "/!#"), "")
+    if looks_like_ir(text):
+        raise mistake(f"{file} holds IR, and is named as a network in pjc's language", "name it .mlir")
+    if _MLIR.match(words) is not None or Path(file).suffix.lower() == ".mlir":
+        raise mistake(
+            f"{file} looks like MLIR, and holds none of {', '.join(_ROOTS)}, which pjc reads",
+            "they are what pjc --emit net, feas or proj writes; a network in pjc's language is named .pjn",
+        )
 
 
 def parse_ir(text: str, file: str) -> ModuleOp:
@@ -75,13 +99,14 @@ def parse_module(ctx: Context, text: str, file: str, implicit: bool = True) -> M
     Raises:
         DiagnosticError: if it cannot be parsed, with the place.
     """
-    from xdsl.parser import Parser
     from xdsl.utils.exceptions import ParseError, VerifyException
+
+    from pjc.ir_parser import ExactParser
 
     found = _wrong_lexeme(text, file)
     if found is not None:
         raise DiagnosticError([found], {file: text})
-    parser = Parser(ctx, text, file)
+    parser = ExactParser(ctx, text, file)
     try:
         return parser.parse_module(implicit)
     except ParseError as error:
@@ -106,6 +131,7 @@ def _wrong_lexeme(text: str, file: str) -> Diagnostic | None:
         at = found.end()
         message, start, end = None, found.start(), at
         word = found.group()
+        shown = word if len(word) <= 40 else f"{word[:37]}..."
         if word[0] == '"':
             if text[at : at + 1] != '"':
                 message, start, end = _wrong_string(text, start, at)
@@ -118,8 +144,9 @@ def _wrong_lexeme(text: str, file: str) -> Diagnostic | None:
         elif found["raw"] is not None:
             message = _unexpected(word)
         elif (found["int"] or found["hex"]) is not None and not _fits(word):
-            shown = word if len(word) <= 40 else f"{word[:37]}..."
             message = f"the integer {shown} does not fit into 64 bits"
+        elif found["float"] is not None and not math.isfinite(float("".join(word.split()))):
+            message = f"the number {shown} is too large for 64 bits"
         if message is not None:
             return Diagnostic(message, _span(text, file, start, end))
     return None

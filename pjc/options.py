@@ -14,7 +14,7 @@ from typing import Any
 
 from pjc.diagnostics import mistake
 from pjc.dialects.forms import FORMS
-from pjc.fields import MAX_NUMBER, Choice, Kind, Number, Switch, option, options_of, plain
+from pjc.fields import MAX_NUMBER, Choice, Kind, Number, Switch, Text, option, options_of, plain
 from pjc.mesh import parse_mesh
 from pjc.numerals import decimal, whole
 from pjc.outer_options import OuterOptions
@@ -221,6 +221,13 @@ class Options(OuterOptions):
     )
     loss: str | None = option(
         None, kind=Choice(LOSSES), help="what training requires of the model's output", group=_ONNX
+    )
+    trainable: Sequence[str] = option(
+        (),
+        kind=Text("PATTERN", repeated=True),
+        help="numbers of the model whose names match are parameters, where they would be constants; "
+        "may be repeated",
+        group=_ONNX,
     )
     reinit: bool = option(
         False,

@@ -11,6 +11,7 @@ from pjc.diagnostics import mistake
 from pjc.dialects import ops, proj
 from pjc.dialects.shapes import columns, show
 from pjc.dialects.view import shape_of
+from pjc.passes.analysis.channels import channel_axis
 from pjc.passes.solvers import of_kind, parse
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
@@ -31,10 +32,17 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     forward = program.forward_op().body.block.ops
     _require_outputs(program, targets, forward)
     parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
+    channels = {op.label.data: channel_axis(op.result) for op in forward if isinstance(op, proj.DatumOp)}
     solver = None if program.solver is None else parse(program.solver)
     return Signature(
         name=program.sym_name.data,
-        inputs=tuple(_spec(op.label.data, op, _value(op.rows)) for op in inputs),
+        inputs=tuple(
+            replace(
+                _spec(op.label.data, op, _value(op.rows)),
+                channels=channels.get(op.label.data),
+            )
+            for op in inputs
+        ),
         targets=tuple(
             replace(
                 _spec(op.label.data, op, _value(op.classes)),

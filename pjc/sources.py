@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pjc.diagnostics import DiagnosticError, PjcError, mistake
 from pjc.fields import differing, options_of
 from pjc.frontends.libraries import Libraries, LibrarySource, read_source, read_text
-from pjc.ir_text import looks_like_ir, parse_ir, stage_of
+from pjc.ir_text import looks_like_ir, parse_ir, require_no_mlir, stage_of
 from pjc.onnx import needs_onnx
+from pjc.onnx.asked import Asked
 from pjc.options import LOSSES, Options
 from pjc.reading import measured
 from pjc.stage_names import STARTS
@@ -136,7 +137,7 @@ class Source(ABC):
                 raise mistake(f"{name} does not apply to {self.what}", f"it is for {' and '.join(users)}")
 
 
-_ONNX_OPTIONS = frozenset({"loss", "reinit"})
+_ONNX_OPTIONS = frozenset({"loss", "reinit", "trainable"})
 _TEXT_OPTIONS = frozenset({"batch", "defines", "dtype"})
 
 
@@ -166,7 +167,9 @@ class PjnSource(Source):
 
     @classmethod
     def open(cls, path: Path) -> PjnSource:
-        return cls(read_source(path), name_of(path), str(path), Libraries(path.parent, readers=LIBRARIES))
+        text = read_source(path)
+        require_no_mlir(text, str(path))
+        return cls(text, name_of(path), str(path), Libraries(path.parent, readers=LIBRARIES))
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> PjnSource:
@@ -240,8 +243,8 @@ class OnnxSource(Source):
     file: str
     path: Path | None = None
     """The model; None where a record kept only the text that was made of it."""
-    found: dict[str | None, Imported] = field(default_factory=dict)
-    """The text that the model was read as, by the loss that was asked for."""
+    found: dict[Asked, Imported] = field(default_factory=dict)
+    """The text that the model was read as, by what was asked of it."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -263,7 +266,7 @@ class OnnxSource(Source):
 
     def names(self, options: Options) -> Mapping[str, str]:
         self.start(options)
-        return self.found[options.loss].names
+        return self.found[_asked(options)].names
 
     def check_training(self, options: Options) -> None:
         if options.loss is None:
@@ -273,7 +276,7 @@ class OnnxSource(Source):
 
     def text(self, options: Options) -> str:
         self.start(options)
-        return self.found[options.loss].text
+        return self.found[_asked(options)].text
 
     def tree(self, options: Options) -> ast.File:
         from pjc.frontends import pjn
@@ -281,8 +284,8 @@ class OnnxSource(Source):
         return pjn.parse(self.text(options), self.file)
 
     def start(self, options: Options) -> Start:
-        if options.loss in self.found:
-            return self._read(self.found[options.loss], options)
+        if _asked(options) in self.found:
+            return self._read(self.found[_asked(options)], options)
         found = self._imported(options, assume=True)
         try:
             start = self._read(found, options)
@@ -291,14 +294,14 @@ class OnnxSource(Source):
                 raise
             found = self._imported(options, assume=False)
             start = self._read(found, options)
-        self.found[options.loss] = found
+        self.found[_asked(options)] = found
         return start
 
     def _imported(self, options: Options, *, assume: bool) -> Imported:
         from pjc.onnx.importer import import_file
 
         assert self.path is not None
-        return import_file(self.path, options.loss, assume=assume)
+        return import_file(self.path, _asked(options), assume=assume)
 
     def _read(self, found: Imported, options: Options) -> Start:
         from pjc.frontends import pjn
@@ -306,6 +309,10 @@ class OnnxSource(Source):
         tree = pjn.parse(found.text, self.file)
         parameters = {} if options.reinit else found.parameters
         return _elaborated(tree, self.name, options, Libraries(), parameters)
+
+
+def _asked(options: Options) -> Asked:
+    return Asked(options.loss, tuple(options.trainable))
 
 
 @dataclass
@@ -407,7 +414,10 @@ def source_of(given: Source | Network | str | Path) -> Source:
     if isinstance(given, Source):
         return given
     if isinstance(given, str) and "\n" in given:
-        return IrSource._of(given, "<string>") if looks_like_ir(given) else PjnSource(given)
+        if looks_like_ir(given):
+            return IrSource._of(given, "<string>")
+        require_no_mlir(given, "<string>")
+        return PjnSource(given)
     if isinstance(given, str | Path):
         return open_source(given)
     from pjc.builder import Network

@@ -331,6 +331,9 @@ def _spec(record: dict[str, Any]) -> TensorSpec:
     if dtype not in DTYPES or len(shape) > MAX_RANK:
         raise ValueError(f"an array of type {dtype[:40]} and {len(shape)} dimensions is none of a program")
     threshold, output, units = record["threshold"], record.get("output"), record.get("units")
+    channels = record.get("channels")
+    if channels not in (None, 1, len(shape) - 1):
+        raise ValueError(f"channels are counted along the first or the last axis of a sample, not {channels}")
     return TensorSpec(
         _word(record["name"]),
         shape,
@@ -339,6 +342,7 @@ def _spec(record: dict[str, Any]) -> TensorSpec:
         None if threshold is None else float(threshold),
         None if output is None else _word(output),
         None if units is None else Units.from_record(units),
+        None if channels is None else _count(channels),
     )
 
 

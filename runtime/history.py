@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,16 +133,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     if metadata.get("format") != _FORMAT:
         raise DataError(f"{path} holds parameters, but not the state of a training run by this pjc")
-    with reading(path, "a checkpoint", _damaged(path)):
+    with reading(path, "a whole checkpoint", DataError):
         result = _result(arrays, json.loads(metadata["state"]))
         settings = _of(dict, json.loads(metadata["settings"]))
         if not all(isinstance(each, str | int | float) for each in settings.values()):
             raise ValueError("its settings are no words and numbers")
         return Checkpoint(result, settings, _units(arrays))
-
-
-def _damaged(path: Path) -> Callable[[str], DataError]:
-    return lambda why: DataError(f"{path} is damaged: {why}")
 
 
 def _result(arrays: Mapping[str, NDArray[Any]], state: dict[str, Any]) -> Result:
@@ -198,7 +194,7 @@ def read_parameters(path: Path) -> dict[str, NDArray[Any]]:
 def read_units(path: Path) -> dict[str, Units]:
     """Return the units that the parameters in a file were trained in, by target; raise DataError."""
     arrays = _read(path)[0]
-    with reading(path, "a file of parameters with units", _damaged(path)):
+    with reading(path, "a file of parameters with units", DataError):
         return _units(arrays)
 
 

@@ -50,6 +50,7 @@ class TensorSpec:
     Those run from 0 to ``classes`` - 1; the rows of a table are counted as classes are. ``threshold`` is that
     of a target of several labels: what the outputs for its ones should exceed. ``output`` is the output that
     a target's numbers are those of, where both may be given in other units; ``units`` are those they are in.
+    ``channels`` is the axis of an input that counts channels, where convolutions or pools read it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TensorSpec:
     threshold: float | None = None
     output: str | None = None
     units: Units | None = None
+    channels: int | None = None
 
     def __str__(self) -> str:
         counted = "" if self.classes is None else f" below {self.classes}"

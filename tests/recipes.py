@@ -185,7 +185,7 @@ def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     listed = 'FILE.jsonl a sample a line: {"x": [0.5, 1], "y": 3}'
     assert listed in printed(capsys, "train", "--help")
     page = generated("data.md", tmp_path, monkeypatch)
-    assert '| `FILE.jsonl` | a sample a line: {"x": [0.5, 1], "y": 3} | `--normalize` |\n' in page
+    assert '| `FILE.jsonl` | a sample a line: {"x": [0.5, 1], "y": 3} | `--normalize`, `--layout` |\n' in page
 
     for wrong in (
         "[1]",

@@ -18,7 +18,7 @@ from pjc.diagnostics import PjcError
 from pjc.fields import Number, Option
 from pjc.options import parse_define
 from pjc.runtime import data as sources
-from pjc.runtime.data import DataError, Dataset, dataset, fit, load, match, split
+from pjc.runtime.data import DataError, Dataset, dataset, fit, load, match, npz, split
 from pjc.runtime.data.prepare import Request, prepare
 from pjc.runtime.data.rows import mapped
 
@@ -32,6 +32,7 @@ class Wanted:
     name: str = "x"
     dtype: Any = "float32"
     threshold: float | None = None
+    channels: int | None = None
 
 
 def refused(pattern: str) -> Any:
@@ -599,7 +600,7 @@ def test_idx_labels_beside_names_in_capitals(tmp_path: Path, images: str, labels
 
 def test_npz_arrays_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each array stays below the limit; that of the two together is found before either is read."""
-    monkeypatch.setattr("pjc.runtime.data.npz.MAX_BYTES", 1000)
+    monkeypatch.setattr(npz, "MAX_BYTES", 1000)  # imported above: not while another test has its limit
     for sides in ((100, 30), (30, 100), (60, 70)):
         x, y = (np.zeros((10, side // 10)) for side in sides)
         with refused("arrays in .*a.npz would take .* GiB together"):

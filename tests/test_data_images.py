@@ -30,6 +30,7 @@ class Wanted:
     dtype: str = "float32"
     classes: int | None = None
     threshold: float | None = None
+    channels: int | None = None
 
 
 def refused(pattern: str) -> Any:

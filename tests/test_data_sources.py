@@ -30,6 +30,7 @@ class Wanted:
     dtype: str = "float32"
     classes: int | None = None
     threshold: float | None = None
+    channels: int | None = None
 
 
 HOT, CLASS = Wanted("x", (2, 4, 5)), Wanted("y", (2,), "int32", 5)
@@ -77,7 +78,7 @@ def test_two_sources_may_not_be_written_the_same() -> None:
     assert before == SOURCES
 
 
-GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3}
+GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3, "layout": "channels_last"}
 SPECS = {
     "Csv": "a.csv",
     "Digits": "digits",

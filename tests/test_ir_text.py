@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import pjc
 from pjc.commands import opt
 from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError, Span, printable
 from pjc.ir_text import parse_ir
@@ -37,6 +38,18 @@ WRONG = [
     ('"a\\1"', 2, "this is no escape"),
     ("99999999999999999999 : i64", 0, "the integer 99999999999999999999 does not fit"),
     ("array<i64: 1, -9223372036854775809>", 14, "the integer -9223372036854775809 does not fit"),
+    ("3000000000 : i32", 0, "the integer 3000000000 does not fit into i32: -2147483648 to 2147483647"),
+    ("128 : i8", 0, "the integer 128 does not fit into i8: -128 to 127"),
+    ("[1 : i8, 0xFFFF : i16]", 9, "the integer 65535 does not fit into i16"),
+    ("array<i32: 1, 3000000000>", 14, "the integer 3000000000 does not fit into i32"),
+    ("array<i8: 200, 1>", 10, "the integer 200 does not fit into i8"),
+    ("array<i16: 0x8000>", 11, "the integer 32768 does not fit into i16"),
+    ("array<i4: 9>", 10, "the integer 9 does not fit into i4: -8 to 7"),
+    ("dense<[1, 200]> : tensor<2xi8>", 10, "the integer 200 does not fit into i8"),
+    ("dense<3000000000> : tensor<2xi32>", 6, "the integer 3000000000 does not fit into i32"),
+    ("dense<[[40000], [1]]> : tensor<2x1xi16>", 8, "the integer 40000 does not fit into i16"),
+    ("1.0e400 : f64", 0, "the number 1.0e400 is too large for 64 bits"),
+    ("array<f64: 1.0, -2.0e309>", 16, "the number -2.0e309 is too large for 64 bits"),
     ("0xfffffffffffffffff : i64", 0, "the integer 0xfffffffffffffffff does not fit"),
     ("9" * 5000, 0, "the integer 9999"),
     ("٣ : i64", 0, "the character U+0663 cannot stand here"),
@@ -75,6 +88,15 @@ def test_pjc_opt_refuses_the_same(
         "-9223372036854775808 : i64",
         "0.12345678901234567890123 : f64",
         "dense<[1, 2]> : tensor<2xi64>",
+        "dense<[-128, 127]> : tensor<2xi8>",
+        "dense<[true, false]> : tensor<2xi1>",
+        "array<i32: -2147483648, 2147483647>",
+        "array<i1: true, false>",
+        "array<ui8: 255>",
+        "255 : ui8",
+        "127 : i8",
+        "true",
+        "99999999999 : index",
         '@"99999999999999999999"',
     ],
 )
@@ -106,3 +128,52 @@ def test_what_a_diagnostic_prints_holds_no_control_character(raw: str) -> None:
 def test_the_line_that_is_shown_is_the_one_of_the_line_number() -> None:
     text = Diagnostic("no", Span("f", 2, 1, 2, 2)).render("a\u2028b\x0cc\r\nd\r\n")
     assert text.splitlines()[1:] == ["    d", "    ^"]
+
+
+PROGRAM = "input x: f32[batch, 2]\noutput x\n"
+MLIR = [
+    "transform.named_sequence @m() {\n}\n",
+    "func.func @f(%a: i32) {\n  return\n}\n",
+    '// a comment\n#map = affine_map<(d0) -> (d0)>\n"func.func"() ({}) : () -> ()\n',
+    "%0 = arith.constant 3 : i32\n",
+    '%a, %b:2 = "test.op"() : () -> (i1, i1, i1)\n',
+    "func.return\n",
+    "!alias = i32\nml_program.global @g : i32\n",
+]
+
+
+@pytest.mark.parametrize("text", MLIR)
+@pytest.mark.parametrize("name", ["a.mlir", "a.txt", "a.MLIR", "a", "a.pjn", None])
+def test_mlir_of_others_is_not_taken_for_a_network(text: str, name: str | None, tmp_path: Path) -> None:
+    given: Path | str = text
+    if name is not None:
+        given = tmp_path / name
+        given.write_text(text)
+    with pytest.raises(DiagnosticError, match=r"looks like MLIR, and holds none of net\.network, feas"):
+        pjc.compile(given)
+
+
+@pytest.mark.parametrize(
+    "text", ["x.w = 3\n", "a.b(x) = 2\n", "nn.c + 1\n", "hello world\n", '"a.b"\n', "a.b, c = x\n"]
+)
+@pytest.mark.parametrize("name", ["a.pjn", "a.txt", "a"])
+def test_other_mistakes_are_those_of_the_language(text: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DiagnosticError, match=rf"{name}:1:\d+: error: (?!.*MLIR)"):
+        pjc.compile(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.pjn", "b.PJN"])
+def test_ir_that_is_named_as_a_network_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(pjc.compile(PROGRAM).ir("net"))
+    with pytest.raises(DiagnosticError, match="holds IR, and is named as a network in pjc's language"):
+        pjc.compile(tmp_path / name)
+    (tmp_path / "a.mlir").write_text(PROGRAM)
+    with pytest.raises(DiagnosticError, match=r"a network in pjc's language is named \.pjn"):
+        pjc.compile(tmp_path / "a.mlir")
+
+
+def test_networks_need_no_ending(tmp_path: Path) -> None:
+    for name in ("a.txt", "b", "c.network"):
+        (tmp_path / name).write_text(PROGRAM)
+        assert [each.name for each in pjc.compile(tmp_path / name).outputs] == ["x"]

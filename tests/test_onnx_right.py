@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import pjc
 from pjc.diagnostics import DiagnosticError, PjcError
 from pjc.onnx.sizes import PRIMES, Open, SizeError, Sizes
+from pjc.options import Options
 
 onnxruntime = pytest.importorskip("onnxruntime")
 Array = NDArray[Any]
@@ -229,6 +231,97 @@ def test_the_zero_of_a_relu_is_not_trained(zero: Array, tmp_path: Path) -> None:
     for names in (["x", "c"], ["c", "x"]):
         path = saved(tmp_path / "m.onnx", [node("Max", names, ["z"])], ["n", 3], c=zero)
         assert check(path, drawn(4, 3)).parameters == ()
+
+
+@pytest.mark.parametrize("kind", ["Mul", "Add", "Sub", "Div", "Max", "Min"])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_numbers_are_parameters_where_that_is_asked(
+    kind: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    number = np.full(shape, 0.5, np.float32)
+    path = saved(tmp_path / "m.onnx", [node(kind, ["x", "c.0"], ["z"])], ["n", 3], **{"c.0": number})
+    held = "c_0_inverse" if kind == "Div" else "c_0"
+    program = pjc.compile(path, batch=4, loss="squared_error", trainable=["c*"])
+    assert [each.name for each in program.parameters] == [held]
+    params, x = program.init(0), drawn(4, 3)
+    np.testing.assert_allclose(program.apply(params, x), expected(path, x), rtol=1e-6)
+    state, _ = program.step(program.start(params), x, drawn(4, 3) + 1)
+    assert state.params[held] != params[held]
+
+
+@pytest.mark.parametrize("names", [["x", "c"], ["c", "x"]])
+@pytest.mark.parametrize("zero", [np.float32(0), np.zeros(1, np.float32), np.zeros((1, 1), np.float32)])
+def test_the_zero_of_a_relu_is_trained_where_that_is_asked(
+    zero: Array, names: list[str], tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "m.onnx", [node("Max", names, ["z"])], ["n", 3], c=zero)
+    program = pjc.compile(path, batch=4, trainable=["c"])
+    assert [each.name for each in program.parameters] == ["c"]
+    np.testing.assert_allclose(program.apply({"c": zero + 1}, drawn(4, 3)), np.maximum(drawn(4, 3), 1))
+
+
+def test_only_what_is_asked_for_is_trainable(tmp_path: Path) -> None:
+    nodes = [node("Mul", ["x", "scale"], ["a"]), node("Add", ["a", "shift"], ["z"])]
+    path = saved(
+        tmp_path / "m.onnx", nodes, ["n", 3], scale=np.float32(2), shift=np.float32(1), unread=np.float32(3)
+    )
+    for asked, found in [([], []), (["shift"], ["shift"]), (["s*"], ["scale", "shift"])]:
+        program = pjc.compile(path, batch=2, trainable=asked)
+        assert [each.name for each in program.parameters] == found
+        np.testing.assert_allclose(
+            program.apply(program.init(0), drawn(2, 3)), 2 * drawn(2, 3) + 1, rtol=1e-6
+        )
+        program.save(tmp_path / "m.pjx")
+        again = pjc.load(tmp_path / "m.pjx")
+        assert [each.name for each in again.parameters] == found
+        assert again.apply(again.init(0), drawn(5, 3)).shape == (5, 3)  # compiled again, as another batch
+    for asked in (["bias"], ["shift", "unread"], ["S*"]):
+        with pytest.raises(
+            DiagnosticError, match=f"matches '{re.escape(asked[-1])}'\nhint: there are scale, shift"
+        ):
+            pjc.compile(path, trainable=asked)
+
+
+WANTED_AS_THEY_ARE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any], str]] = {
+    "bounds": ([node("Clip", ["x", "c"], ["z"])], {"c": np.float32(0)}, "its min 'c' is asked to be"),
+    "a scale": (
+        [node("QuantizeLinear", ["x", "c", "o"], ["q"]), node("DequantizeLinear", ["q", "c", "o"], ["z"])],
+        {"c": np.float32(0.1), "o": np.uint8(3)},
+        "its scale 'c' is asked to be",
+    ),
+    "of weights": (
+        [node("DequantizeLinear", ["w", "c"], ["q"]), node("Mul", ["x", "q"], ["z"])],
+        {"c": np.float32(0.1), "w": np.int8([1, 2, 3])},
+        "'c'",
+    ),
+    "a root": ([node("Sqrt", ["c"], ["r"]), node("Mul", ["x", "r"], ["z"])], {"c": np.float32(4)}, "Sqrt"),
+    "under a view": (
+        [
+            node("Unsqueeze", ["c", "axes"], ["u"]),
+            node("Exp", ["u"], ["e"]),
+            node("Mul", ["x", "e"], ["z"]),
+        ],
+        {"c": np.float32(4), "axes": np.int64([0])},
+        "Exp",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WANTED_AS_THEY_ARE)
+def test_numbers_that_must_be_known_are_not_trainable(case: str, tmp_path: Path) -> None:
+    nodes, initializers, message = WANTED_AS_THEY_ARE[case]
+    path = saved(tmp_path / "m.onnx", nodes, ["n", 3], **initializers)
+    pjc.compile(path)
+    with pytest.raises(DiagnosticError, match=message):
+        pjc.compile(path, trainable=["c"])
+
+
+def test_trainable_is_for_models_and_compared_on_resume(tmp_path: Path) -> None:
+    with pytest.raises(PjcError, match=r"trainable does not apply to \.pjn files"):
+        pjc.compile("input x: f32[batch, 2]\noutput x\n", trainable=["c"])
+    compared = [Options(trainable=each).compared()["trainable"] for each in ((), ["a"], ["a", "b*"])]
+    assert compared == ["", "a", "a b*"]
+    assert Options(**Options(trainable=["a"]).record()).trainable == ("a",)
 
 
 def test_tensors_without_axes_stay_such(tmp_path: Path) -> None:

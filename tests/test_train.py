@@ -43,6 +43,7 @@ class Spec:
     dtype: str = "float32"
     classes: int | None = None
     threshold: float | None = None
+    channels: int | None = None
     output: str | None = None
 
 
@@ -411,18 +412,22 @@ def test_checkpoint_cut_off_anywhere(tmp_path: Path) -> None:
     [
         ({}, "not the state of a training run"),
         ({"format": "pjc-training-1", "state": "{}"}, "written by an older pjc, .* --params"),
-        ({"format": "pjc-training-2"}, "is damaged"),
-        ({"format": "pjc-training-2", "state": "{", "settings": "{}"}, "is damaged"),
-        ({"format": "pjc-training-2", "state": "{}", "settings": "{}"}, "is damaged"),
-        ({"format": "pjc-training-2", "state": '{"history": [{}]}', "settings": ""}, "is damaged"),
+        ({"format": "pjc-training-2"}, "a whole checkpoint"),
+        ({"format": "pjc-training-2", "state": "{", "settings": "{}"}, "a whole checkpoint"),
+        ({"format": "pjc-training-2", "state": "{}", "settings": "{}"}, "a whole checkpoint"),
+        (
+            {"format": "pjc-training-2", "state": '{"history": [{}]}', "settings": ""},
+            "a whole checkpoint",
+        ),
         ({"format": "pjc-training-9", "state": "{}", "settings": "{}"}, "not the state"),
     ],
 )
 def test_file_that_is_no_checkpoint(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"w": np.zeros(3)}, path, metadata)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as refused:
         read_checkpoint(path)
+    assert str(refused.value).count(str(path)) == (2 if "older" in message else 1)
     assert read_parameters(path)["w"].shape == (3,)
 
 

@@ -166,10 +166,13 @@ def div(graph: Graph, node: Node) -> Value:
     if known is None:
         inverse = f"{divisor}_inverse"
         if inverse not in graph.values:
-            array = graph.static(divisor, "divisor").astype(np.float64)
+            is_trained = divisor in graph.trained
+            array = graph.known(divisor) if is_trained else graph.static(divisor, "divisor")
+            array = array.astype(np.float64)
             if not array.all():
                 raise Unsupported("it divides by 0")
             graph.values[inverse] = graph.parameter(inverse, 1 / array, start="ones")
+            graph.declared.add(divisor)
         (a, b), shape, order = graph.together((node.input(0), inverse))
         _numeric(a)
         return graph.bind(f"{a.text} * {b.text}", shape, order)
@@ -211,7 +214,7 @@ def variadic(graph: Graph, node: Node) -> Value:
         return graph.tensor(names[0])
     if node.op == "Max" and len(names) == 2:
         for name, other in (names, names[::-1]):
-            zero = graph.settled(name)
+            zero = None if name in graph.trained else graph.settled(name)
             if zero is None or is_open(zero) or uniform(zero) != 0 or graph.is_known(other):
                 continue
             x = graph.tensor(other)

@@ -18,7 +18,7 @@ from pjc.frontends.layout import STATEMENTS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.sets import SETS
 from pjc.onnx.constants import MAX_AXES, MAX_TOTAL, OPEN, Static, is_open, uniform
-from pjc.onnx.reading import printable
+from pjc.onnx.reading import one_line
 from pjc.onnx.sizes import SizeError, Sizes, tuple_text
 
 RESERVED = {
@@ -99,7 +99,7 @@ class Node:
     @property
     def title(self) -> str:
         """Return what messages call the node."""
-        name = f"'{printable(self.proto.name)}' " if self.proto.name else ""
+        name = f"'{one_line(self.proto.name)}' " if self.proto.name else ""
         return f"node {name}({self.op}, number {self.index})"
 
 
@@ -131,6 +131,10 @@ class Graph:
     lines: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     """ONNX's types of values, where they are known; of constants they tell more than arrays do."""
+    trained: set[str] = field(default_factory=set)
+    """Initializers of one number that are to be parameters, wherever they would else be constants."""
+    declared: set[str] = field(default_factory=set)
+    """Initializers and constants that have become parameters."""
     parameters: dict[str, Static] = field(default_factory=dict)
     """The first values of the text's parameters."""
     recipes: dict[str, Callable[[], Static]] = field(default_factory=dict)
@@ -194,11 +198,15 @@ class Graph:
 
     def constant(self, name: str) -> None:
         """Take an initializer of one number for a constant."""
+        if name in self.trained:
+            return
         if name in self.initial and self.initial[name].size == 1 and name not in self.values:
             self.statics[name] = self.initial.pop(name)
 
     def static(self, name: str, what: str) -> Static:
         """Return a value that must be known when the model is read."""
+        if name in self.trained:
+            raise Unsupported(f"its {what} '{one_line(name)}' is asked to be trainable, and must be known")
         found = self._static(name, what)
         if is_open(found):
             raise Unsupported(f"its {what} depends on an open dimension", FIX)
@@ -298,6 +306,7 @@ class Graph:
         scaled by its inputs (all axes but the first, unless ``fan_in`` says otherwise), a vector from zeros.
         """
         first = _finite(name, array)
+        self.declared.add(name)
         if name not in self.initial:
             self.made += array.size
         if self.made > MAX_TOTAL:
@@ -331,7 +340,7 @@ def _finite(name: str, array: Static) -> Static:
     with np.errstate(over="ignore"):
         found = np.asarray(array, np.float32)
     if not np.isfinite(found).all():
-        raise Unsupported(f"'{printable(name)}' holds a number that is not finite, or too large for float32")
+        raise Unsupported(f"'{one_line(name)}' holds a number that is not finite, or too large for float32")
     return found
 
 

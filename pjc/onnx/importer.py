@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ from pjc.dialects.ops import LOSSES as LOSS_OPS
 from pjc.dialects.ops import operator_of
 from pjc.dialects.shapes import ShapeError
 from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
+from pjc.onnx.asked import Asked
 from pjc.onnx.constants import (
     ELEMENTWISE,
     MAX_TOTAL,
@@ -43,7 +45,7 @@ from pjc.onnx.reading import (
     dense,
     folders_of,
     narrowed,
-    printable,
+    one_line,
     read_model,
     refuse,
 )
@@ -51,9 +53,12 @@ from pjc.onnx.sizes import SizeError, Sizes, tuple_text
 from pjc.onnx.types import check_whole_numbers, type_of_result
 from pjc.reading import reading
 
+NOTHING = Asked()
 ABSORBED = {"Softmax", "LogSoftmax"}
 """As the last node they are left to the loss: the network gives logits."""
 MAX_REPORTED = 50
+MAX_LISTED = 12
+"""How many names a message lists."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,8 @@ class Imported:
     """What the model calls inputs and outputs that the text calls otherwise, by their names in the text."""
 
 
-def import_file(path: Path, loss: str | None = None, *, assume: bool = True) -> Imported:
-    """Return the network of an ``.onnx`` file; with ``loss``, a target and that requirement.
+def import_file(path: Path, asked: Asked = NOTHING, *, assume: bool = True) -> Imported:
+    """Return the network of an ``.onnx`` file; with a loss asked for, a target and that requirement.
 
     ``assume`` as in :func:`import_model`.
 
@@ -77,14 +82,14 @@ def import_file(path: Path, loss: str | None = None, *, assume: bool = True) -> 
         DiagnosticError: if the file is no valid model, or naming every node that is not supported.
     """
     with reading(path, "an ONNX model", refuse):
-        return import_model(read_model(path), path.name, folders_of(path), loss, assume=assume)
+        return import_model(read_model(path), path.name, folders_of(path), asked, assume=assume)
 
 
 def import_model(
     model: onnx.ModelProto,
     name: str,
     folders: Sequence[Path] = (),
-    loss: str | None = None,
+    asked: Asked = NOTHING,
     *,
     assume: bool = True,
 ) -> Imported:
@@ -100,10 +105,10 @@ def import_model(
     fixed = _fixed_batch(model.graph)
     if assume and fixed is not None:
         try:
-            return _Importer(model, name, folders, loss, fixed).run()
+            return _Importer(model, name, folders, asked, fixed).run()
         except DiagnosticError:
             pass
-    return _Importer(model, name, folders, loss, None).run()
+    return _Importer(model, name, folders, asked, None).run()
 
 
 def import_block(path: Path) -> Imported:
@@ -117,10 +122,10 @@ def import_block(path: Path) -> Imported:
         fixed = _fixed_batch(model.graph)
         if fixed is not None:
             try:
-                return _Importer(model, path.name, folders, None, fixed, block=True).run()
+                return _Importer(model, path.name, folders, NOTHING, fixed, block=True).run()
             except DiagnosticError:
                 pass
-        return _Importer(model, path.name, folders, None, None, block=True).run()
+        return _Importer(model, path.name, folders, NOTHING, None, block=True).run()
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -151,13 +156,14 @@ class _Importer:
         model: onnx.ModelProto,
         name: str,
         folders: Sequence[Path],
-        loss: str | None,
+        asked: Asked,
         batch: int | None,
         *,
         block: bool = False,
     ) -> None:
         self.block = block
-        self.model, self.file, self.folders, self.loss, self.batch = model, name, folders, loss, batch
+        self.model, self.file, self.folders, self.batch = model, name, folders, batch
+        self.loss, self.trainable = asked.loss, asked.trainable
         self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
         self.graph = Graph(Sizes(), {}, assumed=batch is not None, indent="  " if block else "")
         self.indices = _indices(model.graph.node)
@@ -188,12 +194,13 @@ class _Importer:
         for node in nodes:
             if node.index in needed:
                 self._node(node)
+        self._require_trained()
         tails = self._tails(outputs) if not self.mistakes else []
         if self.mistakes:
             raise DiagnosticError(self._report())
         if len(heads) + len(self.graph.lines) > MAX_OPS:
             raise refuse(f"{self.file} needs more than {MAX_OPS:,} operations", "is a loop unrolled in it?")
-        title = f"# From the ONNX model {printable(self.file, 200)}"
+        title = f"# From the ONNX model {one_line(self.file, 200)}"
         text = "\n".join([title, "", *heads, *([] if self.block else [""]), *self.graph.lines, "", *tails])
         names = {own: name for own, name in self.names.items() if own != name}
         return Imported(text + "\n", self.graph.parameters, self.batch is not None, names)
@@ -208,14 +215,42 @@ class _Importer:
         check_total(tensors, sparse, self.file, self.folders)
         known = [(each, array_of(each, self.folders)) for each in tensors]
         known += [(each.values, dense(each, self.folders)) for each in sparse]
+        self.graph.trained = self._matching(known)
         for tensor, array in known:
             self.graph.kinds[tensor.name] = tensor.data_type
             if tensor.data_type in FLOATS | SMALL_FLOATS:
                 array = narrowed(array, tensor.name, self.file)
-                held = self.graph.initial if array.ndim else self.graph.statics
+                is_parameter = array.ndim > 0 or tensor.name in self.graph.trained
+                held = self.graph.initial if is_parameter else self.graph.statics
                 held[tensor.name] = array
             else:
                 self.graph.statics[tensor.name] = array
+
+    def _matching(self, known: Sequence[tuple[onnx.TensorProto, Static]]) -> set[str]:
+        """Return the names of the numbers that are asked to be parameters.
+
+        Raises:
+            DiagnosticError: for a pattern that no number's name matches.
+        """
+        names = [
+            str(tensor.name)
+            for tensor, array in known
+            if array.size == 1 and tensor.data_type in FLOATS | SMALL_FLOATS
+        ]
+        for pattern in self.trainable:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                shown = ", ".join([*names[:MAX_LISTED], *([".."] if len(names) > MAX_LISTED else [])])
+                raise refuse(
+                    f"trainable: no initializer of one number in {self.file} matches '{pattern}'",
+                    f"there are {shown}" if names else "it has none; others are parameters as they are",
+                )
+        return {name for name in names if any(fnmatchcase(name, pattern) for pattern in self.trainable)}
+
+    def _require_trained(self) -> None:
+        """Note the numbers that should be parameters, and no node has made into one."""
+        for name in sorted(self.graph.trained - self.graph.declared) if not self.mistakes else []:
+            found = "it is asked to be trainable, and the nodes that read it need a number that is known"
+            self._mistake(f"initializer '{one_line(name)}'", found, "leave it out of --trainable")
 
     def _inputs(self) -> list[str]:
         """Return the declarations of the inputs, and the batch's where it is a number."""
@@ -225,7 +260,7 @@ class _Importer:
                 heads.append(self._input(each))
             except (Unsupported, SizeError) as error:
                 self.failed.add(each.name)
-                self._mistake(f"input '{printable(each.name)}'", str(error))
+                self._mistake(f"input '{one_line(each.name)}'", str(error))
         if self.block:
             given = [
                 self.graph.values[each.name].text
@@ -307,7 +342,7 @@ class _Importer:
                 convolved = self.graph.tensor(name).order is not None
                 value = self.graph.plain(name)
             except (Unsupported, SizeError) as error:
-                self._mistake(f"output '{printable(label)}'", str(error), getattr(error, "hint", None))
+                self._mistake(f"output '{one_line(label)}'", str(error), getattr(error, "hint", None))
                 continue
             if self.block:
                 lines.append(value.text)
@@ -327,7 +362,7 @@ class _Importer:
                     f"it has the shape {list(value.shape)} and no Softmax that says which axis counts classes"
                 )
                 self._mistake(
-                    f"output '{printable(label)}'", found, "end the model with a Softmax over that axis"
+                    f"output '{one_line(label)}'", found, "end the model with a Softmax over that axis"
                 )
             else:
                 lines += self._required(value, own, -1 if axis is None else axis)
@@ -343,7 +378,7 @@ class _Importer:
         numeric = not self._by_class()
         if not numeric and value.rank < 2:
             found = f"{self.loss} needs an output of [batch, classes], found rank {value.rank}"
-            self._mistake(f"output '{printable(output)}'", found)
+            self._mistake(f"output '{one_line(output)}'", found)
             return []
         kind = "f32" if numeric else "class"
         shape, scores = list(value.shape), output
@@ -351,7 +386,7 @@ class _Importer:
         if not numeric and axis != -1:
             if not -value.rank < axis < 0:
                 found = f"its Softmax is over axis {axis + value.rank}, which is not an axis of classes"
-                self._mistake(f"output '{printable(output)}'", found)
+                self._mistake(f"output '{one_line(output)}'", found)
                 return []
             own = axis + value.rank
             rest = [each for each in range(value.rank) if each != own]
@@ -427,13 +462,13 @@ class _Importer:
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
             # Attributes of kinds and lengths that the operator does not have.
             self.failed.update(outputs)
-            found = f"it is not as {printable(node.op)} should be: {error}"
+            found = f"it is not as {one_line(node.op)} should be: {error}"
             self._mistake(node.title, found)
 
     def _import(self, node: Node, names: Sequence[str]) -> None:
         graph, proto = self.graph, node.proto
         statics = graph.statics
-        foldable = can_fold(proto) and not node.has_graph
+        foldable = can_fold(proto) and not node.has_graph and not graph.trained.intersection(names)
         if foldable and node.op in ("Shape", "Size") and names and names[0] not in statics:
             held = graph.initial.get(names[0])
             shape = graph.tensor(names[0]).shape if held is None else held.shape
@@ -469,6 +504,8 @@ class _Importer:
         """Compute a node of constants, or one that computes with initializers, if that can be done now."""
         graph = self.graph
         if not can_fold(node.proto) or node.has_graph or not all(graph.is_known(name) for name in names):
+            return False
+        if graph.trained.intersection(names):
             return False
         constants = all(name in graph.statics for name in names)
         if not constants and (node.op not in ELEMENTWISE or node.op == "Identity"):
@@ -518,7 +555,7 @@ class _Importer:
     def _report(self) -> list[Diagnostic]:
         """Return a diagnostic for each mistake; of very many, the last are named in one."""
         shown = [
-            Diagnostic(f"{self.file}: {place}: {printable(message, MAX_MESSAGE)}", None, hint)
+            Diagnostic(f"{self.file}: {place}: {one_line(message, MAX_MESSAGE)}", None, hint)
             for place, message, hint in self.mistakes[:MAX_REPORTED]
         ]
         more = self.mistakes[MAX_REPORTED:]

@@ -12,7 +12,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.diagnostics import Diagnostic, DiagnosticError, printable
 from pjc.reading import measured, reading
 
 MAX_BYTES = 2**31 - 1
@@ -70,15 +70,15 @@ INTEGERS = {
 NUMBERS = FLOATS | SMALL_FLOATS | INTEGERS
 
 
-def printable(name: str, longest: int = 80) -> str:
-    """Return what a model says as messages show it: on one line, not too long."""
-    shown = "".join(c if c.isprintable() else "?" for c in name)
-    return shown if len(shown) <= longest else f"{shown[:longest]}..."
+def one_line(said: str, longest: int = 80) -> str:
+    """Return what a model says as messages show it: printable, on one line, cut to a length."""
+    shown = printable(said[:longest]).replace("\n", "\\n").replace("\t", "\\t")
+    return shown if len(said) <= longest else f"{shown}..."
 
 
 def refuse(message: str, hint: str | None = None) -> DiagnosticError:
     """Return the error for a model as a whole."""
-    return DiagnosticError([Diagnostic(printable(message, MAX_MESSAGE), None, hint)])
+    return DiagnosticError([Diagnostic(one_line(message, MAX_MESSAGE), None, hint)])
 
 
 def read_model(path: Path) -> onnx.ModelProto:

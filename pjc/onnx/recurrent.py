@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pjc.onnx.constants import uniform
 from pjc.onnx.graph import Graph, Node, Unsupported, Value, handles
-from pjc.onnx.reading import printable
+from pjc.onnx.reading import one_line
 from pjc.onnx.views import picked
 
 
@@ -17,7 +17,7 @@ def rnn(graph: Graph, node: Node) -> Sequence[Value]:
     direction = node.get("direction", "forward")
     turned = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
     if [each.lower() for each in activations] != ["relu"] * len(turned):
-        found = ", ".join(map(printable, activations)) or "Tanh"
+        found = ", ".join(map(one_line, activations)) or "Tanh"
         raise Unsupported(
             f"its activation is {found}", "Relu has a projection: torch.nn.RNN(.., nonlinearity='relu')"
         )

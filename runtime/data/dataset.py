@@ -28,7 +28,8 @@ class Dataset:
     ``y`` holds class numbers 0..classes-1 as integers, or finite floats; then ``classes`` is None.
     ``class_names`` gives the label that each class number had in the source, where labels were strings;
     ``columns`` names the features, where the source does. With ``from_bytes`` the samples were bytes, and are
-    now intensities, 255 as 1: a network on tokens takes the bytes.
+    now intensities, 255 as 1: a network on tokens takes the bytes. ``layout`` is one of LAYOUTS, where it is
+    known how samples lie that are images, and they have not been fitted to a network yet.
 
     Raises DataError when the arrays are empty, differ in their number of samples, or hold anything
     that is not finite or is a negative class number.
@@ -41,6 +42,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     from_bytes: bool = False
+    layout: str | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) == 0:

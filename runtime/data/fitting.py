@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from .dataset import Dataset
 from .errors import DataError
+from .layouts import layout_between, layout_of, order_from, stored_shape
 from .rows import Rows, blocks
 
 
 class Spec(Protocol):
-    """What is asked of an array: a name, a shape with the batch first, and a number of classes."""
+    """What is asked of an array: a name, a shape with the batch first, a number of classes, and so on.
+
+    ``channels`` is the axis that counts channels, the first after the batch or the last, where it is known.
+    """
 
     @property
     def name(self) -> str: ...
@@ -28,17 +32,20 @@ class Spec(Protocol):
     def classes(self) -> int | None: ...
     @property
     def threshold(self) -> float | None: ...
+    @property
+    def channels(self) -> int | None: ...
 
 
 def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
     """Return ``data`` with ``x`` and ``y`` as the network declares them, sample by sample.
 
     A sample is reshaped where its number of entries agrees, and transposed where it has its channels last and
-    the input first, or the other way. ``x`` gets the input's element type,
-    class targets int32. Where ``target`` is ``source`` the samples are their own targets. Raises DataError
-    when entries, kind, indices or labels do not fit.
+    the input first, or the other way: as ``data.layout`` says, or else the shapes. ``x`` gets the input's
+    element type, class targets int32. Where ``target`` is ``source`` the samples are their own targets.
+    Raises DataError when entries, kind, indices or labels do not fit.
     """
-    x = _cast(data.x, source, None, f"a sample of {data.name}")
+    x = _cast(data.x, source, None, f"a sample of {data.name}", data.layout)
+    data = replace(data, layout=None)
     if data.from_bytes and is_integer(source):
         x = _bytes(x)
     data = replace(data, from_bytes=False) if is_integer(source) else data
@@ -119,9 +126,16 @@ def element_type(spec: Spec) -> np.dtype[Any]:
 
 
 def _cast(
-    array: NDArray[Any] | Rows, spec: Spec, dtype: np.dtype[Any] | None, what: str
+    array: NDArray[Any] | Rows,
+    spec: Spec,
+    dtype: np.dtype[Any] | None,
+    what: str,
+    layout: str | None = None,
 ) -> NDArray[Any] | Rows:
-    """Return ``array`` with the spec's shape of a sample, and of type ``dtype`` if one is given."""
+    """Return ``array`` with the spec's shape of a sample, and of type ``dtype`` if one is given.
+
+    Samples are in ``layout``; None: in the spec's own, or in the other one where their shape says so.
+    """
     found, expected = array.shape[1:], tuple(spec.shape[1:])
     dtype = array.dtype if dtype is None else dtype
     if math.prod(found) != math.prod(expected):
@@ -129,35 +143,52 @@ def _cast(
             f"{what} has shape {_show(found)}, {math.prod(found)} entries, but {spec.name!r} of the "
             f"network takes {_show(expected)}, {math.prod(expected)} entries"
         )
-
-    axes = _axes(found, expected, what, spec)
+    stored, axes = _way(found, spec, layout, what)
 
     def cast(rows: NDArray[Any]) -> NDArray[Any]:
-        moved = rows if axes is None else rows.transpose(0, *(axis + 1 for axis in axes))
-        return moved.reshape(len(rows), *expected).astype(dtype, copy=False)
+        given = rows.reshape(len(rows), *stored)
+        moved = given if axes is None else given.transpose(0, *(axis + 1 for axis in axes))
+        return moved.astype(dtype, copy=False)
 
     if not isinstance(array, Rows):
         return cast(array)
-    return array if (found, array.dtype) == (expected, dtype) else array.map(cast, expected, dtype)
+    unchanged = (found, array.dtype, axes) == (expected, dtype, None)
+    return array if unchanged else array.map(cast, expected, dtype)
 
 
-def _axes(found: tuple[int, ...], expected: tuple[int, ...], what: str, spec: Spec) -> tuple[int, ...] | None:
-    """Return the order of a sample's axes that brings its channels where the network has them, or None.
+def _way(
+    found: tuple[int, ...], spec: Spec, layout: str | None, what: str
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the shape that a sample is given, and the order of its axes then; None where they stay.
 
     Reshaping to the same sizes in another order would scramble the entries: it is done only where axes of
-    size 1 alone change places.
+    size 1 alone change places. Of a known layout, only flat samples are given other axes.
     """
-    rank = len(found)
-    plain = [[size for size in shape if size > 1] for shape in (found, expected)]
-    if rank < 2 or rank != len(expected) or plain[0] == plain[1] or sorted(plain[0]) != sorted(plain[1]):
-        return None
-    for order in ((rank - 1, *range(rank - 1)), (*range(1, rank), 0)):
-        if rank > 2 and tuple(found[axis] for axis in order) == expected:
-            return order
-    raise DataError(
-        f"{what} has shape {_show(found)}, the axes of {_show(expected)}, which {spec.name!r} of the network "
-        "takes, in another order; transpose the data"
-    )
+    expected, own = tuple(spec.shape[1:]), layout_of(spec.channels)
+    layout = layout if own is not None else None
+    if layout is None and _reordered(found, expected):
+        layout = layout_between(found, expected, spec.channels)
+        if layout is not None:
+            return found, order_from(layout, len(found))
+    stored = stored_shape(expected, spec.channels, layout)
+    is_other = len(found) > 1 and _long(found) != _long(stored)
+    if _reordered(found, stored) or (layout is not None and is_other):
+        said = "" if layout is None else f" where the data are {layout}"
+        raise DataError(
+            f"{what} has shape {_show(found)}, but {spec.name!r} of the network takes {_show(stored)}{said}: "
+            "the same number of entries, in another order; transpose the data"
+        )
+    return stored, order_from(layout, len(stored)) if layout not in (None, own) else None
+
+
+def _reordered(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Return whether axes have changed places, and not those of size 1 alone."""
+    long, wanted = _long(found), _long(expected)
+    return len(found) == len(expected) > 1 and long != wanted and sorted(long) == sorted(wanted)
+
+
+def _long(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size > 1]
 
 
 def _bytes(x: NDArray[Any] | Rows) -> NDArray[Any] | Rows:

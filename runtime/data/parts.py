@@ -14,6 +14,10 @@ NORMALIZATIONS = ("none", "unit", STANDARD)
 """What can be done to each feature: nothing, to the range 0 to 1, to mean 0 and variance 1."""
 TARGETS = (STANDARD, "none")
 """What training can do to targets of numbers."""
+CHANNELS_FIRST = "channels_first"
+CHANNELS_LAST = "channels_last"
+LAYOUTS = (CHANNELS_FIRST, CHANNELS_LAST)
+"""How samples that are images may lie in data: channels, height, width; or height, width, channels."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Request:
     ``data`` and ``test_data`` name sources; without the latter the fraction ``test`` of ``data`` is
     set aside, and the fraction ``validation`` of what remains then. ``target`` is the column of a table,
     ``normalize`` one of NORMALIZATIONS, ``stride`` the distance of a text's windows,
-    ``resize`` whether images are brought to the network's size.
+    ``resize`` whether images are brought to the network's size, ``layout`` one of LAYOUTS, of the samples in
+    the data; None: as their shape says.
     """
 
     data: str
@@ -34,6 +39,7 @@ class Request:
     normalize: str = "none"
     stride: int | None = None
     resize: bool = False
+    layout: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ heavy where it reads, not at its top, because the help lists sources without rea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from .errors import DataError
@@ -38,6 +39,7 @@ OPTIONS = {
     "normalize": Option("--normalize", "is for the features of"),
     "resize": Option("--resize", "is for"),
     "stride": Option("--stride", "is for windows of"),
+    "layout": Option("--layout", "is for the samples of"),
 }
 """By the fields of Request that a source has to know of."""
 
@@ -53,8 +55,10 @@ class Source(ABC):
     forms: ClassVar[tuple[Form, ...]]
     what: ClassVar[str]
     """What the data is, as it stands in a sentence: ``a CSV file``."""
-    takes: ClassVar[frozenset[str]] = frozenset({"normalize"})
+    takes: ClassVar[frozenset[str]] = frozenset({"normalize", "layout"})
     """The OPTIONS that mean something for the data."""
+    layout: ClassVar[str | None] = None
+    """One of LAYOUTS, where it is always that of the samples."""
     word: ClassVar[str] = ""
     prefix: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -71,7 +75,8 @@ class Source(ABC):
         """Return the data at ``where``, a spec without the prefix.
 
         Of the options in ``request`` those count that the source takes; what else is in it may be of another
-        spec. ``sample`` is the shape of a sample that a network takes, where there is one. Raises DataError.
+        spec. ``sample`` is the shape of a sample that a network takes, where there is one; in the source's
+        own layout, where both have one. Raises DataError.
         """
 
     def parts(self, request: Request, test: Source | None, source: Spec, target: Spec) -> Parts:
@@ -81,14 +86,16 @@ class Source(ABC):
         the data, the same in every run. Raises DataError.
         """
         from .fitting import fit, match
+        from .layouts import require_known
         from .normalize import normalized
         from .splitting import split
 
-        shape = tuple(source.shape[1:])
-        train = fit(self.load(self.where(request.data), request, shape), source, target)
+        if request.layout is not None:
+            require_known(source.channels, source.name)
+        train = fit(self._samples(request.data, request, source), source, target)
         apart: Dataset | None = None
         if test is not None and request.test_data:
-            given = test.load(test.where(request.test_data), request, shape)
+            given = test._samples(request.test_data, request, source)
             apart = fit(match(given, train), source, target)
         elif request.test:
             train, apart = split(train, request.test, "test")
@@ -96,6 +103,14 @@ class Source(ABC):
         if request.validation:
             train, validation = split(train, request.validation, "validation")
         return normalized(Parts(train, validation, apart, train.notes()), request.normalize)
+
+    def _samples(self, spec: str, request: Request, source: Spec) -> Dataset:
+        """Return the data of a spec for a network with this input, and in which layout it is."""
+        from .layouts import stored_shape
+
+        asked = request.layout if "layout" in self.takes else None
+        shape = stored_shape(tuple(source.shape[1:]), source.channels, self.layout)
+        return replace(self.load(self.where(spec), request, shape), layout=self.layout or asked)
 
     def where(self, spec: str) -> str:
         """Return a spec of this source without the prefix."""

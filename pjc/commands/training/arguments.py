@@ -10,7 +10,7 @@ from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.numerals import decimal, is_whole
 from pjc.options import Options
-from pjc.runtime.data.parts import NORMALIZATIONS, STANDARD, TARGETS, Request
+from pjc.runtime.data.parts import LAYOUTS, NORMALIZATIONS, STANDARD, TARGETS, Request
 
 
 class Split(Kind):
@@ -109,6 +109,14 @@ class DataArguments:
         kind=Switch(),
         help="bring image files to the size that the network takes",
         shown="",
+        group=_DATA,
+    )
+    layout: str | None = option(
+        None,
+        kind=Choice(LAYOUTS),
+        help="how samples that are images lie in the data: they are transposed where the network has them "
+        "otherwise",
+        shown="as their shape says",
         group=_DATA,
     )
 
@@ -240,5 +248,6 @@ def request_of(given: DataArguments) -> Request:
         normalize=given.normalize,
         stride=given.stride,
         resize=given.resize,
+        layout=given.layout,
         **parts,
     )

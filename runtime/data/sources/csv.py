@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Csv(Source):
     forms = (Form("FILE.csv", "a table of numbers, with --target COLUMN"),)
     what = "a CSV file"
-    takes = frozenset({"target", "normalize"})
+    takes = frozenset({"target", "normalize", "layout"})
     suffixes = (".csv",)
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:

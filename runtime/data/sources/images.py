@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..parts import Request
+from ..parts import CHANNELS_LAST, Request
 from ..source import Form, Source, register
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ class Images(Source):
     what = "image files"
     takes = frozenset({"normalize", "resize"})
     prefix = "images:"
+    layout = CHANNELS_LAST
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..images import load_images

@@ -32,6 +32,8 @@ def _shape(eqn: Any) -> tuple[Any, ...]:
 def broadcast_in_dim(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     (value, *_), shape = given, _shape(eqn)
     dims = eqn.params["broadcast_dimensions"]
+    if isinstance(value, Size):
+        return value
     if isinstance(value, Wrap):
         return Wrap(broadcast(value.rows, shape, dims), shape, value.added)
     if isinstance(value, Place):
@@ -143,7 +145,8 @@ def joined(walk: Walk, given: Sequence[Value], axis: int) -> Tensor:
 def _are_columns(given: Sequence[Value], axis: int) -> bool:
     """Whether what is joined are numbers of entries, one for each axis of something."""
     kinds = [
-        isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each) for each in given
+        isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each)
+        for each in given
     ]
     last = axis == len(given[0].shape) - 1 and all(_is(each.shape[axis], 1) for each in given)
     return last and all(kinds) and any(isinstance(each, Constant | Place) for each in given)
@@ -251,7 +254,5 @@ def taken(walk: Walk, x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
     for start, last, step in runs:
         count = (last - start) // step + 1 if step else 1
         text = slice_text(start, last + 1, step or 1, x.shape[axis])
-        parts.append(
-            indexed(x, [":"] * axis + [text], (*x.shape[:axis], count, *x.shape[axis + 1 :]))
-        )
+        parts.append(indexed(x, [":"] * axis + [text], (*x.shape[:axis], count, *x.shape[axis + 1 :])))
     return joined(walk, parts, axis)

@@ -1,4 +1,4 @@
-"""Functions that work entry by entry: what equations on one tensor are folded into computes what they do."""
+"""Functions that work entry by entry: what equations on one tensor become computes what they do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pjc.tracing import pieces
 from pjc.tracing.pieces import Edge, Pieces
 
 GRID = np.arange(-40, 41) / 8
-"""Numbers on which sums and products of quarters are exact, so that functions can be compared at their edges."""
+"""Numbers on which sums and products of quarters are exact: functions are compared at their very edges."""
 
 
 def value(of: Pieces, x: float) -> float:
@@ -109,7 +109,8 @@ STEPS: list[Callable[[Any, float], Any]] = [
 def test_random_compositions(seed: int) -> None:
     rng = np.random.default_rng(seed)
     steps = [
-        (STEPS[int(at)], int(c) / 4) for at, c in zip(rng.integers(0, len(STEPS), 4), rng.integers(-4, 5, 4))
+        (STEPS[int(at)], int(c) / 4)
+        for at, c in zip(rng.integers(0, len(STEPS), 4), rng.integers(-4, 5, 4), strict=True)
     ]
 
     def network(p, x):

@@ -1,4 +1,4 @@
-"""Functions that cannot be compiled: one error names every primitive, its lines, how often, and a stand-in."""
+"""Functions that cannot be compiled: one error names each primitive, its lines, how often, and a stand-in."""
 
 from __future__ import annotations
 
@@ -67,11 +67,6 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "cumsum": (lambda x: jnp.cumsum(x, axis=-1), "cumsum", "scan"),
     "while": (lambda x: lax.while_loop(lambda c: c.sum() < 9, lambda c: c + 1, x), "while", "fori_loop"),
     "cond": (lambda x: lax.cond(x.sum() > 0, lambda y: y, lambda y: -y, x), "cond", "jnp.where"),
-    "random": (
-        lambda x: x + jax.random.normal(jax.random.key(0), (4,)) * jax.random.bernoulli(jax.random.key(1)),
-        "",
-        "",
-    ),
     "prod": (lambda x: jnp.prod(x, axis=-1), "reduce_prod", ""),
     "fft": (lambda x: jnp.abs(jnp.fft.rfft(x)), "fft", ""),
     "where_infinite": (lambda x: jnp.where(jnp.arange(4) > 1, -jnp.inf, x), "select_n", "relu of the scores"),
@@ -80,7 +75,6 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "gru": (gru, "sigmoid", "hard_sigmoid"),
 }
 """What is refused: what the error names, and what it says to use."""
-del FUNCTIONS["random"]  # of constants random numbers are constants
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -93,7 +87,7 @@ def test_functions(name: str) -> None:
     told = refusal(network, {"w": (4, 4)})
     assert named in told
     assert instead in told
-    assert line_of(network, 1) in told or line_of(of) in told or "test_tracing_refusals.py" in told
+    assert "test_tracing_refusals.py:" in told
     assert "Traceback" not in told
 
 

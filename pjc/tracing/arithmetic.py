@@ -124,7 +124,7 @@ def mul(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if whole is not None:
         return whole
     shape = _shape(eqn)
-    return product(walk, *given, shape)
+    return product(walk, given[0], given[1], shape)
 
 
 def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> Value:
@@ -438,8 +438,8 @@ def reduced(walk: Walk, function: str, eqn: Any, given: list[Value]) -> Value:
     if not axes:
         return x
     shape = _shape(eqn)
-    (x,), order = walk.aligned([x])
-    assert isinstance(x, Tensor), "a tensor is aligned to one"
+    (found,), order = walk.aligned([x])
+    x = walk.floats(found)
     if order is None:
         return walk.text.bind(function, f"{function}({x.text}, axis = {tuple_text(axes)})", shape, fed=x.fed)
     # The axes as the source has them; those that are left are in its order.

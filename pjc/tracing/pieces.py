@@ -80,7 +80,7 @@ class Pieces:
         return Pieces(tuple(edges), tuple(s for s, _ in lines), tuple(o for _, o in lines))
 
     def written(self) -> tuple[list[float], list[float], list[float]]:
-        """Return edges, slopes and offsets as the language has them: each edge belongs to the piece before it.
+        """Return edges, slopes, offsets as the language has them: each edge belongs to the piece before it.
 
         An edge of a jump that belongs to the piece behind is the next smaller number of single precision
         instead; below 0 that is the smallest that arithmetic keeps from 0.

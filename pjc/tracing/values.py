@@ -164,7 +164,7 @@ def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:
 
 def known(value: Any, shape: Sequence[Any] | None = None) -> Constant | Keys:
     """Return what is known now: numbers or keys."""
-    if jax.dtypes.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.prng_key):
         return Keys(value, tuple(value.shape))
     found = np.asarray(value)
     return constant(compact(found), found.shape if shape is None else shape)

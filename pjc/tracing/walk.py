@@ -253,7 +253,7 @@ class Walk:
             case Size():
                 raise Refused(
                     "it computes with a size that is open, as that of the batch",
-                    "give that dimension a number, or leave it to the loss, which takes the mean over a batch",
+                    "give that dimension a number; a loss takes the mean over the batch by itself",
                 )
         raise Refused("it computes with numbers of rows")
 
@@ -275,7 +275,7 @@ class Walk:
     def expression(self, value: Value) -> str:
         """Return an expression for a value, in brackets where it is a sum."""
         if isinstance(value, Function) and not value.made and not value.pieces.edges:
-            return written(value.of.text, value.pieces)[1]
+            return _line(value.of.text, value.pieces.slopes[0], value.pieces.offsets[0])
         return self.floats(value).text
 
     def join(
@@ -467,6 +467,17 @@ def _order(value: Value) -> tuple[int, ...] | None:
     return tuple(longs[axis] if axis in longs else next(ones) for axis in range(len(found.shape)))
 
 
+def seen(walk: Walk, value: Value, view: Callable[[Tensor], Tensor]) -> Value:
+    """Return a view of a value; of what is a sum or a condition on a tensor, that of a view of the tensor."""
+    if isinstance(value, Test):
+        of = view(value.of)
+        return Test(of, value.pieces, of.shape)
+    if isinstance(value, Function) and not value.made and not value.pieces.edges:
+        of = view(value.of)
+        return Function(of, value.pieces, of.shape)
+    return view(walk.tensor(value))
+
+
 def permuted(value: Value, permutation: Sequence[int]) -> Value:
     """Return a value with its axes in another order."""
     match value:
@@ -507,7 +518,7 @@ def written(x: str, pieces: Pieces) -> tuple[str, str]:
     """Return a function of an expression in the language, and what to call it."""
     slopes, offsets = pieces.slopes, pieces.offsets
     if not pieces.edges:
-        return "sum", _line(x, slopes[0], offsets[0])
+        return "sum", _bare(x, slopes[0], offsets[0])
     if len(pieces.edges) == 1 and not pieces.jumps_at(0):
         low, high = (slopes[0], offsets[0]), (slopes[1], offsets[1])
         if low == (0, 0) or high == (0, 0):

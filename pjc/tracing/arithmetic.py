@@ -141,7 +141,7 @@ def numbers_of(value: Value) -> Value:
     return Function(value.of, value.pieces, value.shape) if isinstance(value, Test) else value
 
 
-@handles("div", becomes="a multiple: only numbers that are known divide")
+@handles("div", becomes="a multiple, or a product: only numbers that are known divide")
 def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     if isinstance(b, Size):
@@ -173,7 +173,7 @@ def neg(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return Function(found.of, found.pieces.scaled(-1.0), found.shape)
 
 
-@handles("square", "integer_pow", becomes="a product, for the power 2")
+@handles("square", "integer_pow", becomes="products, for the powers 2, 3 and 4")
 def square(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     power = eqn.params.get("y", 2)
     if power not in (2, 3, 4):
@@ -189,7 +189,7 @@ def _power(walk: Walk, x: Tensor, power: int) -> Tensor:
     return walk.join("product", [made, other], x.shape, lambda a, b: f"{a} * {b}")
 
 
-@handles("pow", becomes="a product, for the powers 2, 3 and 4")
+@handles("pow", becomes="products, for the powers 2, 3 and 4")
 def power(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x, y = given
     known = y.number if isinstance(y, Constant) else None
@@ -201,10 +201,17 @@ def power(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return x if known == 1 else _power(walk, walk.floats(x), int(known))
 
 
-@handles("max", "min", becomes="relu, clip and other piecewise linear functions, or maximum, minimum")
-def max_min(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    upper = eqn.primitive.name == "max"
-    shape = _shape(eqn)
+@handles("max", becomes="relu, clip and other piecewise linear functions, or maximum")
+def maximum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return _max_min(walk, given, _shape(eqn), upper=True)
+
+
+@handles("min", becomes="clip and other piecewise linear functions, or minimum")
+def minimum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return _max_min(walk, given, _shape(eqn), upper=False)
+
+
+def _max_min(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: bool) -> Value:
     for a, b in (given, given[::-1]):
         known = b.number if isinstance(b, Constant) else None
         if known is not None and not np.isfinite(float(known)):
@@ -213,7 +220,7 @@ def max_min(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             raise Refused("it compares with infinity")
     same = pair(walk, given, shape)
     if same is not None:
-        return Function(same[0], (largest if upper else least)(same[1], same[2]), shape)
+        return Function(same[0], (largest if upper else least)(same[1], same[2]), tuple(shape))
     return larger(walk, given, shape, upper=upper)
 
 
@@ -223,7 +230,7 @@ def larger(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: b
     return walk.join(name, [numbers_of(each) for each in given], shape, lambda a, b: f"{name}({a}, {b})")
 
 
-@handles("clamp", becomes="clip")
+@handles("clamp", becomes="clip, or maximum and minimum")
 def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     low, x, high = given
     if isinstance(x, Place | Wrap) or (isinstance(x, Tensor) and x.whole):
@@ -241,7 +248,7 @@ def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return Function(found.of, pieces, found.shape)
 
 
-@handles("abs", becomes="abs")
+@handles("abs", becomes="abs, or part of a piecewise linear function")
 def absolute(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     found = _one(walk, given, eqn)
     return Function(found.of, largest(found.pieces, found.pieces.scaled(-1.0)), found.shape)
@@ -261,7 +268,7 @@ def round_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return walk.entrywise("round", x, "round({x})")
 
 
-@handles("gt", "ge", "lt", "le", "eq", "ne", becomes="a condition of jnp.where, on a tensor and numbers")
+@handles("gt", "ge", "lt", "le", "eq", "ne", becomes="a condition of jnp.where, on one tensor and numbers")
 def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     name, shape = eqn.primitive.name, _shape(eqn)
@@ -312,7 +319,7 @@ def logical(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return Test(first.of, opposite(both(opposite(first.pieces), opposite(second))), first.shape)
 
 
-@handles("select_n", becomes="a piecewise linear function, or a product with a constant mask")
+@handles("select_n", becomes="a piecewise linear function, or products with a mask")
 def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     which, *cases = given
     shape = _shape(eqn)
@@ -414,7 +421,8 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 
 @handles(
-    *("stop_gradient", "copy", "copy_p", "reduce_precision", "optimization_barrier", "sharding_constraint"),
+    *("stop_gradient", "copy", "reduce_precision", "optimization_barrier", "sharding_constraint"),
+    *("device_put", "name"),
     becomes="the value itself",
 )
 def same(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:

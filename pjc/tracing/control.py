@@ -15,10 +15,7 @@ from pjc.tracing.values import Constant, Failed, Function, Place, Size, Tensor, 
 from pjc.tracing.views import indexed, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
-CALLS = (
-    *("jit", "pjit", "closed_call", "core_call", "call", "remat", "remat2", "checkpoint", "custom_jvp_call"),
-    *("custom_vjp_call", "custom_vjp_call_jaxpr", "custom_vmap_call", "custom_lin"),
-)
+CALLS = (*("jit", "closed_call", "call", "remat2", "custom_jvp_call", "custom_vjp_call", "custom_vmap_call"),)
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 STRUCTURED |= {*CALLS, "scan", "while", "cond"}
 

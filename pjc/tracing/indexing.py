@@ -45,7 +45,7 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return reshaped(indexed(x, texts, kept), tuple(sizes))
 
 
-@handles("gather", becomes="rows by number, or views")
+@handles("gather", becomes="views, at known places or those of an iteration, or gather, by an input")
 def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     table, rows = given
     numbers, sizes = eqn.params["dimension_numbers"], list(eqn.params["slice_sizes"])
@@ -123,7 +123,13 @@ def _known(walk: Walk, x: Tensor, rows: Constant, eqn: Any) -> Tensor:
     return placed(walk, x, places, tuple(eqn.outvars[0].aval.shape))
 
 
-@handles("scatter", "scatter-add", "scatter-sub", "scatter-mul", becomes="views, at known places")
+@handles(
+    "scatter",
+    "scatter-add",
+    "scatter-sub",
+    "scatter-mul",
+    becomes="views, at known places, and a sum or a product",
+)
 def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x, rows, updates = given
     if not isinstance(rows, Constant):

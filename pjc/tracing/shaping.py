@@ -28,7 +28,7 @@ def _shape(eqn: Any) -> tuple[Any, ...]:
     return tuple(eqn.outvars[0].aval.shape)
 
 
-@handles("broadcast_in_dim", becomes="a view")
+@handles("broadcast_in_dim", becomes="broadcast, a view, or nothing where sums repeat it")
 def broadcast_in_dim(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     (value, *_), shape = given, _shape(eqn)
     dims = eqn.params["broadcast_dimensions"]
@@ -43,7 +43,7 @@ def broadcast_in_dim(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return seen(walk, value, lambda of: broadcast(of, shape, dims))
 
 
-@handles("reshape", "squeeze", becomes="a view")
+@handles("reshape", "squeeze", becomes="reshape, a view")
 def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     value, shape = given[0], _shape(eqn)
     if isinstance(value, Place):
@@ -53,7 +53,7 @@ def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return seen(walk, value, lambda of: reshaped(of, shape))
 
 
-@handles("transpose", becomes="a view")
+@handles("transpose", becomes="transpose, a view")
 def transpose(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return permuted(given[0], eqn.params["permutation"])
 
@@ -104,7 +104,7 @@ def unstack(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
     return [indexed(x, [":"] * axis + [str(at)], shape) for at in range(len(eqn.outvars))]
 
 
-@handles("concatenate", becomes="a view")
+@handles("concatenate", becomes="concat, a view")
 def concatenate(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     axis = eqn.params["dimension"]
     if _are_columns(given, axis):
@@ -112,7 +112,7 @@ def concatenate(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return joined(walk, [each for each in given if not _is(each.shape[axis], 0)], axis)
 
 
-@handles("stack", becomes="a view")
+@handles("stack", becomes="stack, a view")
 def stack(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     parts, axis = [moved(walk, each) for each in given], eqn.params["axis"]
     _check_parts(parts)

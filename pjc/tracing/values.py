@@ -13,6 +13,8 @@ from pjc.tracing.pieces import Pieces
 
 Shape: TypeAlias = tuple[Any, ...]
 """Sizes: whole numbers, and JAX's symbolic dimensions."""
+PREFIX = "pjc:"
+"""What the names of calls begin with that tracing knows."""
 
 
 @dataclass(frozen=True)

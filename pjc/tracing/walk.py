@@ -20,9 +20,9 @@ from jax.extend import core
 from pjc.dialects import shapes
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Call, Origin, Refusals, Refused, origin
-from pjc.tracing.regions import PREFIX
 from pjc.tracing.text import Text, factor, number, tuple_text
 from pjc.tracing.values import (
+    PREFIX,
     Constant,
     Failed,
     Function,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jax.nn import relu
 
 from pjc import f32, i32
@@ -333,6 +334,39 @@ def tril(p, x):
 @case(f32["batch", 4, 4])
 def triu(p, x):
     return jnp.triu(x, 1)
+
+
+@case(f32["batch", 4], b=(4,))
+def where_above_a_parameter(p, x):
+    return jnp.where(x > p["b"], x, 0.0) + jnp.where(p["b"] >= 2 * x, 1.0, -1.0)
+
+
+@case(f32["batch", 4])
+def where_above_a_neighbour(p, x):
+    return jnp.where(x > jnp.roll(x, 1, axis=1), x, 0.0)
+
+
+@case(f32["batch", 4], b=(4,))
+def clip_between_tensors(p, x):
+    low = jnp.clip(x, jnp.array([-1.0, -0.5, 0.0, -2.0]), jnp.array([0.1, 0.2, 0.3, 0.4]))
+    return low + jnp.clip(x, -jnp.abs(p["b"]), jnp.abs(p["b"]))
+
+
+@case(f32["batch", 4], w=(4, 4))
+def what_nothing_needs(p, x):
+    (_, kept), _ = jax.jit(lambda h: ((jnp.tanh(h), h @ p["w"]), jnp.sort(h)))(x)
+    return kept
+
+
+@case(f32["batch", 4], w=(4, 4), b=(4,))
+def computed_weights(p, x):
+    w = jnp.tril(p["w"]) + jnp.diag(p["b"]) - p["w"].mean(axis=0) + jnp.eye(4)
+    return x @ w @ jnp.kron(jnp.eye(2), jnp.ones((2, 2))) @ w[::-1]
+
+
+@case(f32["batch", 4])
+def fixed_random_features(p, x):
+    return relu(x @ jax.random.normal(jax.random.key(0), (4, 6)))
 
 
 # Reductions
@@ -673,6 +707,11 @@ def jitted(p, x):
 
 
 @case(f32["batch", 4], w=(4, 4))
+def names_and_places(p, x):
+    return checkpoint_name(relu(jax.device_put(x) @ p["w"]), "hidden")
+
+
+@case(f32["batch", 4], w=(4, 4))
 def stop_gradient(p, x):
     return x @ p["w"] + lax.stop_gradient(relu(x))
 
@@ -879,3 +918,34 @@ def mlp_mixer(p, x):
 @pytest.mark.parametrize("each", case.found, ids=lambda each: each.name)
 def test_models(each: Case) -> None:
     check(each)
+
+
+def test_views_are_folded() -> None:
+    def network(p, x):
+        h = jnp.moveaxis(x.reshape(x.shape[0], 3, 2, 2), 1, -1).transpose(0, 3, 1, 2)
+        return jnp.squeeze(h[:, None], 1).reshape(x.shape[0], 12) @ p["w"]
+
+    text = check(Case("network", network, {"w": (12, 2)}, (f32["batch", 12],))).to_pjn()
+    assert "reshape" not in text
+    assert "transpose" not in text
+
+
+def test_images_stay_in_the_order_of_their_convolutions() -> None:
+    case_ = next(each for each in case.found if each.name == "convs_nchw")
+    text = check(case_).to_pjn()
+    assert text.count("transpose(") == len(["x", "k", "v"])
+
+
+def test_equal_layers_are_one_loop() -> None:
+    def layer(x, p):
+        q, k, v = (x @ p[name] for name in "qkv")
+        x = x + relu(q @ k.mT / x.shape[1]) @ v @ p["o"]
+        return x + relu(x @ p["up"]) @ p["down"], None
+
+    def network(p, x):
+        return lax.scan(layer, x, p)[0]
+
+    shapes = {name: (32, 4, 4) for name in "qkvo"} | {"up": (32, 4, 8), "down": (32, 8, 4)}
+    text = check(Case("network", network, shapes, (f32["batch", 3, 4],))).to_pjn()
+    assert text.count("for ") == 1
+    assert text.count("@") == 8

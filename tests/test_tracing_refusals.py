@@ -70,7 +70,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "prod": (lambda x: jnp.prod(x, axis=-1), "reduce_prod", ""),
     "fft": (lambda x: jnp.abs(jnp.fft.rfft(x)), "fft", ""),
     "where_infinite": (lambda x: jnp.where(jnp.arange(4) > 1, -jnp.inf, x), "select_n", "relu of the scores"),
-    "compared": (lambda x: jnp.where(x > x[:, ::-1], x, 0.0), "gt", "maximum"),
+    "conditions": (lambda x: jnp.where((x > 0) & (x[:, ::-1] > 0), x, 0.0), "and", "nest jnp.where"),
     "mean_of_batch": (lambda x: x.mean(axis=0), "div", "batch"),
     "gru": (gru, "sigmoid", "hard_sigmoid"),
 }

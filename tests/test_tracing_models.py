@@ -657,6 +657,14 @@ def scan_constants(p, x):
     return lax.scan(step, jnp.zeros((x.shape[0], 3)), (x.swapaxes(0, 1), scales))[0]
 
 
+@case(f32["batch", 4], w=(4, 4))
+def scan_masks(p, x):
+    def step(h, mask):
+        return jnp.where(mask, relu(h @ p["w"]), h), None
+
+    return lax.scan(step, x, jnp.array([[True, False, True, True], [False, True, True, False]]))[0]
+
+
 @case(i32["batch", 4], table=(5, 3), u=(3, 3))
 def scan_embedding(p, n):
     def step(h, row):
@@ -945,7 +953,7 @@ def test_equal_layers_are_one_loop() -> None:
     def network(p, x):
         return lax.scan(layer, x, p)[0]
 
-    shapes = {name: (32, 4, 4) for name in "qkvo"} | {"up": (32, 4, 8), "down": (32, 8, 4)}
+    shapes = dict.fromkeys("qkvo", (32, 4, 4)) | {"up": (32, 4, 8), "down": (32, 8, 4)}
     text = check(Case("network", network, shapes, (f32["batch", 3, 4],))).to_pjn()
     assert text.count("for ") == 1
     assert text.count("@") == 8

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
+from pjc.tracing.pieces import Edge, Pieces
 from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
 from pjc.tracing.shaping import reversed_
-from pjc.tracing.values import Constant, Failed, Function, Place, Size, Tensor, Value, constant
+from pjc.tracing.values import Constant, Failed, Function, Place, Size, Tensor, Test, Value, constant
 from pjc.tracing.views import indexed, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
 CALLS = (*("jit", "closed_call", "call", "remat2", "custom_jvp_call", "custom_vjp_call", "custom_vmap_call"),)
+HOLDS = Pieces((Edge(0.5),), (0.0, 0.0), (0.0, 1.0))
+"""Whether a number, 0 or 1, is a condition that holds."""
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 STRUCTURED |= {*CALLS, "scan", "while", "cond"}
 
@@ -125,6 +128,10 @@ class Scan:
 
     def _source(self, value: Value, loop: str) -> Value:
         """Return what iterations have slices of, along its first axis."""
+        if isinstance(value, Constant) and value.array.dtype == np.bool_ and value.number is None:
+            numbers = self._source(constant(value.array.astype(np.float32), value.shape), loop)
+            assert isinstance(numbers, Tensor), "conditions that differ are kept as numbers"
+            return Test(numbers, HOLDS, numbers.shape)
         if isinstance(value, Constant) and (value.is_whole or value.number is not None):
             return value
         found = self.walk.tensor(value)
@@ -134,6 +141,8 @@ class Scan:
     def _slice(self, value: Value, loop: str) -> Value:
         if isinstance(value, Constant):
             return self._constant_slice(value, loop)
+        if isinstance(value, Test):
+            return Test(indexed(value.of, [loop], value.shape[1:]), value.pieces, value.shape[1:])
         assert isinstance(value, Tensor), "sources are constants or tensors"
         return indexed(value, [loop], value.shape[1:])
 

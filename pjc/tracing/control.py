@@ -119,20 +119,14 @@ class Scan:
 
     def _kept(self, value: Value) -> Value:
         """Return what all iterations read, made before the loop."""
-        return self._named(self.walk.tensor(value)) if isinstance(value, Function | Tensor) else value
-
-    def _named(self, value: Tensor) -> Tensor:
-        """Return a tensor by a name that stands above the loop: its iterations can take slices of it."""
-        if value.text.isidentifier():
-            return value
-        return self.walk.text.bind("rows", value.text, value.shape, fed=value.fed, whole=value.whole)
+        return self.walk.tensor(value) if isinstance(value, Function) else value
 
     def _source(self, value: Value) -> Value:
         """Return what iterations have slices of, along its first axis."""
         if isinstance(value, Constant) and (value.is_whole or value.number is not None):
             return value
         found = self.walk.tensor(value)
-        return self._named(reversed_(found, 0) if self.reverse else found)
+        return reversed_(found, 0) if self.reverse else found
 
     def _slice(self, value: Value, loop: str) -> Value:
         if isinstance(value, Constant):

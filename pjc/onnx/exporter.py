@@ -348,7 +348,9 @@ def _patches(out: _Exporter, op: view.PatchesOp) -> str:
 
 @writes(ops.ConstantOp)
 def _constant(out: _Exporter, op: ops.ConstantOp) -> str:
-    return out.node("Expand", [out.array(op.value.value.data, op.result), out.shape(shape_of(op.result))])
+    if op.number is None:
+        return out.array(np.reshape(op.entries, shape_of(op.result)), op.result)
+    return out.node("Expand", [out.array(op.number, op.result), out.shape(shape_of(op.result))])
 
 
 @writes(ops.IdentityOp)

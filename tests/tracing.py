@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import pjc
@@ -48,24 +49,24 @@ def drawn(shapes: Any, seed: int = 0) -> Any:
     """Return numbers of these shapes, of a size that keeps sums near 1."""
     rng = np.random.default_rng(seed)
 
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
+    def draw(shape: tuple[int, ...]) -> jax.Array:
         fan = int(np.prod(shape[:-1])) if len(shape) > 1 else 4
-        return (rng.normal(size=shape) / max(1.0, fan**0.5)).astype(np.float32)
+        return jnp.asarray(rng.normal(size=shape) / max(1.0, fan**0.5), jnp.float32)
 
     return jax.tree.map(draw, shapes, is_leaf=lambda leaf: isinstance(leaf, tuple))
 
 
-def data(inputs: tuple[Spec, ...], rows: int, batch: int = BATCH, seed: int = 1) -> list[np.ndarray]:
+def data(inputs: tuple[Spec, ...], rows: int, batch: int = BATCH, seed: int = 1) -> list[jax.Array]:
     """Return inputs of a batch; numbers include 0, at which functions have edges."""
     rng = np.random.default_rng(seed)
     found = []
     for spec in inputs:
         sizes = [batch if isinstance(each, str) else each for each in spec.dims]
         if spec.dtype == "int32":
-            found.append(rng.integers(0, rows, sizes).astype(np.int32))
+            found.append(jnp.asarray(rng.integers(0, rows, sizes), jnp.int32))
         else:
-            drawn = rng.normal(size=sizes)
-            found.append(np.where(rng.random(sizes) < 0.1, 0.0, drawn).astype(spec.dtype))
+            numbers = np.where(rng.random(sizes) < 0.1, 0.0, rng.normal(size=sizes))
+            found.append(jnp.asarray(numbers, spec.dtype))
     return found
 
 

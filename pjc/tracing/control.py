@@ -10,8 +10,9 @@ from jax.extend import core
 
 from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
-from pjc.tracing.shaping import indexed, reversed_
+from pjc.tracing.shaping import reversed_
 from pjc.tracing.values import Constant, Failed, Function, Place, Tensor, Value, constant
+from pjc.tracing.views import indexed, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
 CALLS = (
@@ -80,11 +81,10 @@ class Scan:
             raise Refused("it has no iterations")
         text = self.walk.text
         loop = text.numbered("t")
-        sources = [self._source(each) for each in self.sliced]
+        sources = [self._source(each, loop) for each in self.sliced]
         consts = [self._kept(each) for each in self.consts]
         names = [self._start(each) for each in self.first]
-        text.line(f"for {loop} in 0..{self.length} {{")
-        with text.inside():
+        with text.loop(loop, self.length, [name for name in names if name is not None]):
             inside: list[Value] = []
             for value, first, aval in zip(names, self.first, self._carried(), strict=True):
                 inside.append(
@@ -94,18 +94,16 @@ class Scan:
             results = self.walk.closed(self.body, [*consts, *inside, *slices])
             carried, collected = results[: len(names)], results[len(names) :]
             if any(isinstance(each, Failed) for each in results):
-                text.line("}")
                 return [Failed(shape) for shape in self.outs]
             made = [self._collected(each) for each in collected]
             self._carry(names, carried, inside)
-        text.line("}")
         after = [
-            constant(np.asarray(0)) if name is None else Tensor(name, shape, True)
-            for name, shape in zip(names, self.outs, strict=False)
+            constant(np.asarray(self._first_number(first) + self.length))
+            if name is None
+            else Tensor(name, shape, True)
+            for name, first, shape in zip(names, self.first, self.outs, strict=False)
         ]
-        stacks = [
-            self._stacked(name, shape) for name, shape in zip(made, self.outs[len(names) :], strict=True)
-        ]
+        stacks = [self._stacked(each, shape) for each, shape in zip(made, self.outs[len(names) :], strict=True)]
         return [*after, *stacks]
 
     def _through(self, given: Sequence[Value]) -> list[Value]:
@@ -121,12 +119,13 @@ class Scan:
         """Return what all iterations read, made before the loop."""
         return self.walk.tensor(value) if isinstance(value, Function) else value
 
-    def _source(self, value: Value) -> Value:
+    def _source(self, value: Value, loop: str) -> Value:
         """Return what iterations have slices of, along its first axis."""
         if isinstance(value, Constant) and (value.is_whole or value.number is not None):
             return value
         found = self.walk.tensor(value)
-        return reversed_(found, 0) if self.reverse else found
+        found = reversed_(self.walk, found, 0) if self.reverse else found
+        return named(found, lambda of: self.walk.text.above(of, loop))
 
     def _slice(self, value: Value, loop: str) -> Value:
         if isinstance(value, Constant):
@@ -161,8 +160,11 @@ class Scan:
         return name
 
     def _counter(self, loop: str, first: Value) -> Value:
+        return Place(loop, self.length, 1, self._first_number(first))
+
+    def _first_number(self, first: Value) -> int:
         assert isinstance(first, Constant), "only constants count"
-        return Place(loop, self.length, 1, int(first.number))
+        return int(first.number)
 
     def _carry(self, names: Sequence[str | None], results: Sequence[Value], inside: Sequence[Value]) -> None:
         """Write what each carried value is in the next iteration."""
@@ -182,13 +184,22 @@ class Scan:
         if pairs:
             self.walk.text.line(f"{', '.join(a for a, _ in pairs)} = {', '.join(b for _, b in pairs)}")
 
-    def _collected(self, value: Value) -> str:
-        """Return the name of what an iteration gives, which the text has from all after the loop."""
+    def _collected(self, value: Value) -> Value:
+        """Return what an iteration gives, by a name under which the text has that of all after the loop."""
+        if isinstance(value, Constant | Place):
+            return value
         found = self.walk.floats(value)
         name = self.walk.text.numbered("each")
         self.walk.text.line(f"{name} = {found.text}")
-        return name
+        return Tensor(name, found.shape, True)
 
-    def _stacked(self, name: str, shape: tuple[Any, ...]) -> Tensor:
-        found = Tensor(name, shape, True)
-        return reversed_(found, 0) if self.reverse else found
+    def _stacked(self, value: Value, shape: tuple[Any, ...]) -> Value:
+        """Return what all iterations gave, along a new first axis."""
+        if isinstance(value, Constant):
+            return constant(value.array[None], shape)
+        if isinstance(value, Place):
+            numbers = value.numbers()[::-1] if self.reverse else value.numbers()
+            return constant(np.reshape(numbers, (self.length,) + (1,) * (len(shape) - 1)), shape)
+        assert isinstance(value, Tensor), "what is collected has a name"
+        found = Tensor(value.text, shape, True)
+        return reversed_(self.walk, found, 0) if self.reverse else found

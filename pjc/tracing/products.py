@@ -8,6 +8,7 @@ from typing import Any
 
 from pjc.tracing.refusal import Refused
 from pjc.tracing.values import Tensor, Value
+from pjc.tracing.views import indexed, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 
@@ -20,12 +21,11 @@ def dot_general(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         # The weights stand second; what comes out has its axes in the other order.
         made = _matmul(walk, rhs, lhs, (axes[1], axes[0]), (axes[3], axes[2]))
         return _exchanged(walk, made, rhs, lhs, len(axes[2]), len(axes[1]), eqn)
-    return _named(walk, _matmul(walk, lhs, rhs, (axes[0], axes[1]), (axes[2], axes[3])), eqn)
+    return _named(_matmul(walk, lhs, rhs, (axes[0], axes[1]), (axes[2], axes[3])), eqn)
 
 
-def _named(walk: Walk, made: Tensor, eqn: Any) -> Tensor:
-    shape = tuple(eqn.outvars[0].aval.shape)
-    return Tensor(walk.reshaped(made, shape).text, shape, made.fed)
+def _named(made: Tensor, eqn: Any) -> Tensor:
+    return reshaped(made, tuple(eqn.outvars[0].aval.shape))
 
 
 def _exchanged(
@@ -35,7 +35,7 @@ def _exchanged(
     own = len(first.shape) - batch - contracted
     other = len(second.shape) - batch - contracted
     axes = [*range(batch), *range(batch + own, batch + own + other), *range(batch, batch + own)]
-    return _named(walk, walk.transposed(made, axes), eqn)
+    return _named(transposed(made, axes), eqn)
 
 
 Axes = Sequence[int]
@@ -51,34 +51,34 @@ def _matmul(
     ]
     if not contracting[0]:
         return _outer(walk, lhs, rhs, free, batch)
-    a = walk.transposed(lhs, [*batch[0], *free[0], *contracting[0]])
-    b = walk.transposed(rhs, [*batch[1], *contracting[1], *free[1]])
+    a = transposed(lhs, [*batch[0], *free[0], *contracting[0]])
+    b = transposed(rhs, [*batch[1], *contracting[1], *free[1]])
     count = len(batch[0])
     shared = tuple(a.shape[:count])
     inner = prod(a.shape[count + len(free[0]) :])
     left, right = tuple(a.shape[count : count + len(free[0])]), tuple(b.shape[count + len(contracting[1]) :])
     # Without batch axes NumPy's rule takes all free axes of the first operand as they are.
     rows = left if not shared else (prod(left),) if len(left) != 1 else left
-    a = walk.reshaped(a, (*shared, *rows, inner))
-    b = walk.reshaped(b, (*shared, inner, prod(right)))
+    a = reshaped(a, (*shared, *rows, inner))
+    b = reshaped(b, (*shared, inner, prod(right)))
     if not shared and not rows:
-        a = walk.reshaped(a, (1, inner))
+        a = reshaped(a, (1, inner))
         rows = (1,)
     made = walk.text.bind(
         "dot", f"{a.text} @ {b.text}", (*shared, *rows, prod(right)), fed=lhs.fed or rhs.fed
     )
-    return walk.reshaped(made, (*shared, *left, *right))
+    return reshaped(made, (*shared, *left, *right))
 
 
 def _outer(walk: Walk, lhs: Tensor, rhs: Tensor, free: Sequence[Axes], batch: tuple[Axes, Axes]) -> Tensor:
     """Return products of all pairs of entries, which no axis is summed over."""
     if len(free[0]) + len(free[1]) + len(batch[0]) > 6:
         raise Refused("it multiplies tensors of too many axes")
-    a = walk.transposed(lhs, [*batch[0], *free[0]])
-    b = walk.transposed(rhs, [*batch[1], *free[1]])
+    a = transposed(lhs, [*batch[0], *free[0]])
+    b = transposed(rhs, [*batch[1], *free[1]])
     count = len(batch[0])
     left, right = tuple(a.shape[count:]), tuple(b.shape[count:])
     shape = (*a.shape[:count], *left, *right)
-    a = walk.reshaped(a, (*a.shape[:count], *left, *[1] * len(right)))
-    b = walk.reshaped(b, (*b.shape[:count], *[1] * len(left), *right))
+    a = reshaped(a, (*a.shape[:count], *left, *[1] * len(right)))
+    b = reshaped(b, (*b.shape[:count], *[1] * len(left), *right))
     return walk.text.bind("product", f"{a.text} * {b.text}", shape, fed=lhs.fed or rhs.fed)

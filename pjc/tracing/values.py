@@ -43,15 +43,26 @@ class Constant:
 class Tensor:
     """A value that the text has a name or an expression for.
 
-    ``fed`` tells whether it depends on inputs; ``whole`` that it holds numbers of rows. ``flat`` is the
-    expression without the axes of size 1 that stand in front, if there are any: broadcasting adds them.
+    Attributes:
+        text: the name or the expression, which needs no brackets.
+        shape: its sizes.
+        fed: whether it depends on inputs.
+        whole: whether it holds numbers of rows.
+        source: what it is a view of, if of anything: the same entries in another shape or order.
+        order: the axes of the source that are larger than 1, in the view's order; None where the view has the
+            source's entries in row-major order, in any shape.
+        narrow: of what is repeated, what it was before: of the same rank.
+        cut: of entries taken from a tensor, the tensor's text and an index for each of its axes.
     """
 
     text: str
     shape: Shape
     fed: bool = False
     whole: bool = False
-    flat: str | None = None
+    source: Tensor | None = None
+    order: tuple[int, ...] | None = None
+    narrow: Tensor | None = None
+    cut: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +123,20 @@ class Wrap:
 
 
 @dataclass(frozen=True)
+class Size:
+    """A size that is open, as a number."""
+
+    shape: Shape = ()
+
+
+@dataclass(frozen=True)
 class Failed:
     """What an equation that cannot be compiled would have made."""
 
     shape: Shape
 
 
-Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Failed
+Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Size | Failed
 
 
 def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:

@@ -1,4 +1,4 @@
-"""The way in for Python programs: ``pjc.compile``, ``pjc.trace`` and ``pjc.load``."""
+"""The way in for Python programs: ``pjc.compile``, ``pjc.trace``, ``pjc.network`` and ``pjc.load``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pjc.fields import options_of, require_known
 from pjc.options import Options
 from pjc.runtime.outer_settings import is_transformation, outer_of
 from pjc.runtime.program import Program
-from pjc.sources import PjnSource, Source, source_of
+from pjc.sources import FunctionSource, Source, source_of
 
 if TYPE_CHECKING:
     from pjc.builder import Network
@@ -78,8 +78,8 @@ def compile(source: Given, options: Options) -> Program:
     """Return the compiled solver of a network.
 
     Args:
-        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), a
-            ``pjc.builder.Network``, or a source.
+        source: the path of a ``.pjn``, ``.onnx`` or IR file, ``FILE.py:NAME`` (the file is run), a network's
+            text itself (of several lines), a ``pjc.builder.Network``, or what :func:`network` returns.
         options: the fields of :class:`Options`, as keywords.
 
     Raises:
@@ -121,10 +121,27 @@ def trace(
 
     require_known(Options, options)
     found = traced(fn, params, inputs, loss, sets, name)
-    wide = any(leaf.trained and str(leaf.dtype) == "float64" for leaf in found.leaves)
-    given = Options(**{"dtype": "f64" if wide else "f32", **options})
-    source = PjnSource(found.text, found.name, f"<{found.name}>", parameters=found.first)
-    return TracedProgram(Compilation(source, given).program(), found)
+    source = FunctionSource.of(found)
+    given = Options(**{"dtype": "f64" if found.is_wide else "f32", **options})
+    return TracedProgram(Compilation(source, given).program(), found, source)
+
+
+def network(
+    fn: Callable[..., Any],
+    params: Any,
+    *inputs: Any,
+    loss: Any = None,
+    sets: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Source:
+    """Return a function of ``jax.numpy`` as a network that is not compiled yet.
+
+    :func:`compile` takes it, and the command line as ``FILE.py:NAME``. Arguments and errors as :func:`trace`;
+    what is compiled of it has its parameters by the names of the text.
+    """
+    from pjc.tracing.trace import traced
+
+    return FunctionSource.of(traced(fn, params, inputs, loss, sets, name))
 
 
 def load(path: str | Path, outer: Any = None) -> Program:

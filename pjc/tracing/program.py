@@ -27,11 +27,13 @@ class TracedProgram:
     Attributes:
         program: the compiled solver, whose parameters are a dict by the names that the text gives them.
         traced: the function as a network.
+        source: the network as :func:`pjc.compile` and the command line take it.
     """
 
-    def __init__(self, program: Program, traced: Traced) -> None:
+    def __init__(self, program: Program, traced: Traced, source: Any) -> None:
         self.program = program
         self.traced = traced
+        self.source = source
         self._stack: Callable[..., Any] = jax.jit(program.stacked)
         self._separate: Callable[..., Any] = jax.jit(program.separate)
 

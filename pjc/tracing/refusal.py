@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 
-import pjc
 from pjc.diagnostics import Diagnostic, DiagnosticError, printable
 from pjc.standins import standin
 
@@ -46,7 +45,7 @@ class Call:
 def _roots() -> tuple[str, ...]:
     here = os.path.dirname(os.path.abspath(jax.__file__))
     site = os.path.dirname(here)
-    own = os.path.dirname(os.path.abspath(pjc.__file__))
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return (own + os.sep, *(os.path.join(site, name) + os.sep for name in LIBRARIES))
 
 

@@ -53,6 +53,11 @@ class Traced:
     output: Any
     first: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether parameters are of 64 bits."""
+        return any(leaf.trained and str(leaf.dtype) == "float64" for leaf in self.leaves)
+
 
 def traced(
     fn: Callable[..., Any],

@@ -4,7 +4,7 @@
     python benchmarks/flax_cnn.py FOLDER --epochs 5  # of mnist10k_train.npz and mnist10k_test.npz
 
 Both start from the parameters that Flax draws, and take the same batches of 64, with a cosine over the run.
-The rate of each is that of RATES whose mean accuracy over the seeds, on a tenth of the training part
+The rate of each is that of ``--rates`` whose mean accuracy over the seeds, on a tenth of the training part
 that neither trains on, is best. Prints the mean and standard deviation of the test accuracy, in percent, for
 each rate.
 """
@@ -25,7 +25,6 @@ from flax import nnx
 
 import pjc
 
-RATES = (1e-3, 3e-3, 1e-2)
 BATCH = 64
 Part = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -126,12 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", help="digits, or the folder of MNIST")
     parser.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seeds", default="0,1,2", help="default: %(default)s")
+    parser.add_argument("--rates", default="1e-3,3e-3,1e-2", help="default: %(default)s")
     parser.add_argument("--only", choices=METHODS, help="the method to train by (default: both)")
     given = parser.parse_args(arguments)
     data, seeds = parts(given.data), [int(each) for each in given.seeds.split(",")]
     for method in [given.only] if given.only else METHODS:
         means = {}
-        for rate in RATES:
+        for rate in map(float, given.rates.split(",")):
             found = [run(method, rate, seed, data, given.epochs) for seed in seeds]
             validated, tested, seconds = ([each[at] for each in found] for at in range(3))
             deviation = statistics.stdev(tested) if len(tested) > 1 else 0

@@ -20,6 +20,7 @@ from pjc.dialects.signature import Signature
 from pjc.frontends.own import know
 from pjc.runtime.projections import OPERATORS, REGISTERED
 from pjc.runtime.projections.operator import Operator
+from pjc.tracing.vocabulary import apply_operator
 
 
 class OperatorError(PjcError, ValueError):
@@ -28,7 +29,7 @@ class OperatorError(PjcError, ValueError):
 
 @dataclass(frozen=True)
 class OwnOperator(Operator):
-    """An operator made of two functions for one site."""
+    """An operator made of two functions for one site. Called with arrays, a class gives its value."""
 
     signature: ClassVar[Signature]
     function: ClassVar[Callable[..., Any]]
@@ -36,6 +37,10 @@ class OwnOperator(Operator):
     response: ClassVar[Callable[..., Any] | None]
     amplification: ClassVar[Callable[..., Any] | None]
     bridge: ClassVar[Callable[..., Any] | None]
+
+    def __new__(cls, *arrays: Any) -> Any:
+        """Return the operator; with arrays what it makes of them, which traced functions call it for."""
+        return apply_operator(cls, arrays) if arrays else super().__new__(cls)
 
     def forward(self, *inputs: Array) -> Array:
         sites = self.signature.sites([x.shape for x in inputs])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import pjc
+from pjc.runtime.projections import REGISTERED
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("pjc", "dialects", "passes", "runtime", "tests", "examples", "docs", "benchmarks")
@@ -121,6 +122,42 @@ def test_the_table_of_sources_is_up_to_date() -> None:
     with_table = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_table"]
     text = read(ROOT / "docs" / "data.md")
     assert "| `FILE.npz` |" in text and with_table(text) == text, "run python docs/reference.py"
+
+
+def test_the_table_of_primitives_is_up_to_date() -> None:
+    with_primitives = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_primitives"]
+    text = read(ROOT / "docs" / "python.md")
+    assert "| `scan` | a loop |" in text and with_primitives(text) == text, "run python docs/reference.py"
+
+
+def python_of(page: Path) -> list[str]:
+    """Return the blocks of Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```", read(page), re.DOTALL | re.MULTILINE)
+
+
+PYTHON_PAGE = ROOT / "docs" / "python.md"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", range(len(python_of(PYTHON_PAGE))))
+def test_each_example_of_the_page_on_python_runs(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = python_of(PYTHON_PAGE)[at]
+    for library in re.findall(r"(?:from|import) (flax|equinox)\b", code):
+        pytest.importorskip(library)
+    (tmp_path / "page.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    before = dict(REGISTERED)
+    try:
+        runpy.run_path("page.py")
+    finally:
+        REGISTERED.clear()
+        REGISTERED.update(before)
+    printed = capsys.readouterr().out
+    if "except pjc" in code:
+        shown = read(PYTHON_PAGE).partition(code)[2].split("```\n")[2]
+        assert printed == shown
 
 
 def test_the_example_in_the_tour_is_the_example() -> None:

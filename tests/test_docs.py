@@ -206,6 +206,11 @@ def test_the_page_of_examples_has_them_all() -> None:
     assert sorted(listed) == sorted(path.stem for path in (ROOT / "examples").glob("*.pjn"))
 
 
+def test_the_page_of_examples_has_those_in_python() -> None:
+    listed = set(re.findall(r"^\| `(\w+\.py)` \|", read(ROOT / "docs" / "examples.md"), re.MULTILINE))
+    assert listed == {path.name for path in (ROOT / "examples").glob("*.py")} - {"winner.py"}
+
+
 def test_the_python_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from jax.extend import core
 from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
 from pjc.tracing.shaping import reversed_
-from pjc.tracing.values import Constant, Failed, Function, Place, Tensor, Value, constant
+from pjc.tracing.values import Constant, Failed, Function, Place, Size, Tensor, Value, constant
 from pjc.tracing.views import indexed, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
@@ -31,9 +31,12 @@ def call(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
     named = region(walk, eqn, given)
     if named is not None:
         return named
+    wanted = list(walk.wanted)
     walk.calls.append(Call(str(eqn.params.get("name", "")), origin(eqn, walk.calls)))
     try:
-        return walk.closed(body, given) if isinstance(body, core.ClosedJaxpr) else walk.run(body, (), given)
+        if isinstance(body, core.ClosedJaxpr):
+            return walk.closed(body, given, wanted)
+        return walk.run(body, (), given, wanted)
     finally:
         walk.calls.pop()
 
@@ -72,6 +75,8 @@ class Scan:
         self.consts = list(given[:consts])
         self.first = list(given[consts : consts + carried])
         self.sliced = list(given[consts + carried :])
+        self.wanted = [True] * carried + walk.wanted[carried:]
+        """Which of the results of an iteration anything needs."""
         self.outs = [tuple(var.aval.shape) for var in eqn.outvars]
 
     def run(self) -> list[Value]:
@@ -91,7 +96,7 @@ class Scan:
                     self._counter(loop, first) if value is None else Tensor(value, aval.shape, True)
                 )
             slices = [self._slice(each, loop) for each in sources]
-            results = self.walk.closed(self.body, [*consts, *inside, *slices])
+            results = self.walk.closed(self.body, [*consts, *inside, *slices], self.wanted)
             carried, collected = results[: len(names)], results[len(names) :]
             if any(isinstance(each, Failed) for each in results):
                 return [Failed(shape) for shape in self.outs]
@@ -186,7 +191,7 @@ class Scan:
 
     def _collected(self, value: Value) -> Value:
         """Return what an iteration gives, by a name under which the text has that of all after the loop."""
-        if isinstance(value, Constant | Place):
+        if isinstance(value, Constant | Place | Size):
             return value
         found = self.walk.floats(value)
         name = self.walk.text.numbered("each")
@@ -197,6 +202,8 @@ class Scan:
         """Return what all iterations gave, along a new first axis."""
         if isinstance(value, Constant):
             return constant(value.array[None], shape)
+        if isinstance(value, Size):
+            return value
         if isinstance(value, Place):
             numbers = value.numbers()[::-1] if self.reverse else value.numbers()
             return constant(np.reshape(numbers, (self.length,) + (1,) * (len(shape) - 1)), shape)

@@ -110,6 +110,13 @@ def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:
     )
     if any(each != 1 for each in params["base_dilation"]):
         raise Refused("it spreads its input")
+    out = tuple(eqn.outvars[0].aval.shape)
+    around = [
+        (low, min(high, _reached(out[at], windows[at], strides[at], dilations[at]) - x.shape[at] - low))
+        if high
+        else (low, high)
+        for at, (low, high) in enumerate(around)
+    ]
     active = [
         axis for axis in range(len(x.shape)) if windows[axis] != 1 or strides[axis] != 1 or any(around[axis])
     ]
@@ -124,7 +131,6 @@ def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:
     order, spatial = _order(len(x.shape), active)
     rows = transposed(x, order)
     image = _as_image(walk, rows, len(order) - len(spatial), spatial)
-    out = tuple(eqn.outvars[0].aval.shape)
     numbers = [
         [1] * (2 - len(spatial)) + [each[a] for a in spatial] for each in (windows, strides, dilations)
     ]
@@ -134,6 +140,11 @@ def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:
     made = walk.text.bind(function, text, shape, fed=x.fed)
     made = reshaped(made, tuple(out[axis] for axis in order))
     return transposed(made, [order.index(axis) for axis in range(len(out))])
+
+
+def _reached(count: int, window: int, stride: int, dilation: int) -> int:
+    """Return how many entries some windows reach over."""
+    return (count - 1) * stride + (window - 1) * dilation + 1
 
 
 def _order(rank: int, active: Sequence[int]) -> tuple[list[int], list[int]]:

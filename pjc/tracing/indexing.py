@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from pjc.tracing.arithmetic import product
 from pjc.tracing.places import is_settled, numbered, placed, replaced, require_whole, settled
 from pjc.tracing.refusal import Refused
 from pjc.tracing.shaping import moved, slice_text
-from pjc.tracing.values import Constant, Place, Tensor, Value, constant
+from pjc.tracing.values import Columns, Constant, Place, Tensor, Value, constant
 from pjc.tracing.views import indexed, named, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
 
@@ -48,52 +48,71 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 @handles("gather", becomes="rows by number, or views")
 def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     table, rows = given
-    numbers = eqn.params["dimension_numbers"]
+    numbers, sizes = eqn.params["dimension_numbers"], list(eqn.params["slice_sizes"])
+    x, axes = moved(walk, table), list(numbers.start_index_map)
+    if isinstance(rows, Constant):
+        return _known(walk, x, rows, eqn)
     if numbers.operand_batching_dims:
         raise Refused("it takes other entries for each sample", "jnp.take(table, indices, axis=0) takes rows")
-    x, sizes = moved(walk, table), eqn.params["slice_sizes"]
-    axes = list(numbers.start_index_map)
-    out = tuple(eqn.outvars[0].aval.shape)
-    if isinstance(rows, Constant):
-        return _known(walk, x, np.broadcast_to(rows.array, rows.shape), eqn)
+    parts = dict(zip(axes, rows.parts if isinstance(rows, Columns) else [rows], strict=False))
+    texts = [":"] * len(sizes)
+    for axis, part in parts.items():
+        if isinstance(part, Constant) and part.number is not None:
+            first = max(0, min(int(part.number), x.shape[axis] - sizes[axis]))
+            texts[axis] = slice_text(first, first + sizes[axis], 1, x.shape[axis])
+            axes.remove(axis)
+    x = indexed(x, texts, [sizes[at] if at in parts and at not in axes else x.shape[at] for at in range(len(sizes))])
     if (
-        len(axes) != 1
-        or tuple(numbers.collapsed_slice_dims) != tuple(axes)
-        or not all(
-            bool(size == whole)
-            for axis, (size, whole) in enumerate(zip(sizes, x.shape, strict=True))
-            if axis != axes[0]
-        )
+        any(not bool(size == 1) for axis, size in enumerate(sizes) if axis in axes)
+        or len(parts) < len(numbers.start_index_map)
+        or any(not bool(size == x.shape[axis]) for axis, size in enumerate(sizes) if axis not in axes)
     ):
-        raise Refused("it takes entries by several numbers at once", "take rows of a reshaped table")
-    (axis,) = axes
-    if isinstance(rows, Place):
-        x = named(x, lambda of: walk.text.above(of, rows.loop))
-        texts = [":"] * axis + [rows.text()]
-        rest = tuple(size for at, size in enumerate(x.shape) if at != axis)
-        return reshaped(indexed(x, texts, rest), out)
-    if not (isinstance(rows, Tensor) and rows.whole):
-        raise Refused("it takes entries at places that are not known")
+        raise Refused("it takes windows at places that are not known", "take rows, one by one")
+    found = [parts[axis] for axis in axes]
+    if all(isinstance(each, Place) for each in found):
+        return _at_iterations(walk, x, dict(zip(axes, found, strict=True)), tuple(eqn.outvars[0].aval.shape))
+    if len(axes) != 1 or not (isinstance(found[0], Tensor) and found[0].whole):
+        raise Refused(
+            "it takes entries at places that are not known",
+            "rows of a table can be taken by an input of whole numbers, along one axis",
+        )
+    return _rows(walk, x, found[0], axes[0], eqn)
+
+
+def _at_iterations(walk: Walk, x: Tensor, places: Mapping[int, Value], out: Sequence[Any]) -> Tensor:
+    """Return the entries at the numbers of iterations."""
+    texts = [":"] * len(x.shape)
+    for axis, place in places.items():
+        assert isinstance(place, Place), "iterations are counted by places"
+        x = named(x, partial(walk.text.above, loop=place.loop))
+        texts[axis] = place.text()
+    return reshaped(indexed(x, texts, [size for at, size in enumerate(x.shape) if at not in places]), out)
+
+
+def _rows(walk: Walk, x: Tensor, rows: Tensor, axis: int, eqn: Any) -> Tensor:
+    """Return rows of a table by the numbers in an input."""
+    numbers, out = eqn.params["dimension_numbers"], tuple(eqn.outvars[0].aval.shape)
     index = reshaped(rows, rows.shape[:-1])
-    order = [axis, *(at for at in range(len(x.shape)) if at != axis)]
-    first = transposed(x, order)
+    first = transposed(x, [axis, *(at for at in range(len(x.shape)) if at != axis)])
     text = f"gather({first.text}, {index.text})"
     made = walk.text.bind("rows", text, (*index.shape, *first.shape[1:]), fed=True, whole=first.whole)
-    batch = len(index.shape)
-    places = list(numbers.offset_dims)
+    window = [size for at, size in enumerate(eqn.params["slice_sizes"]) if at not in numbers.collapsed_slice_dims]
+    batch, places = len(index.shape), list(numbers.offset_dims)
     others = [at for at in range(len(out)) if at not in places]
     source = {place: batch + at for at, place in enumerate(places)} | {
         place: at for at, place in enumerate(others)
     }
+    made = reshaped(made, (*index.shape, *window))
     return transposed(made, [source[at] for at in range(len(out))])
 
 
-def _known(walk: Walk, x: Tensor, rows: np.ndarray[Any, Any], eqn: Any) -> Tensor:
+def _known(walk: Walk, x: Tensor, rows: Constant, eqn: Any) -> Tensor:
     """Return entries at known places."""
-    sizes = eqn.params["slice_sizes"]
-    require_whole(sizes, x)
+    sizes, mapped = eqn.params["slice_sizes"], eqn.params["dimension_numbers"].operand_batching_dims
+    require_whole([x.shape[at] if at in mapped else size for at, size in enumerate(sizes)], x)
     own = tuple(size if is_settled(size) else 1 for size in sizes)
-    (places,) = computed(eqn, [numbered(x.shape), rows], slice_sizes=own, fill_value=-1)
+    whole = np.broadcast_to(rows.array, settled(rows.shape))
+    (places,) = computed(eqn, [numbered(x.shape), whole], slice_sizes=own, fill_value=-1)
     if (places < 0).any():
         raise Refused("it takes entries that there are none of")
     return placed(walk, x, places, tuple(eqn.outvars[0].aval.shape))
@@ -112,7 +131,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     sizes = [1 if at in inserted else updates.shape[next(window)] for at in range(len(x.shape))]
     require_whole(sizes, x)
     shape, own = settled(x.shape), settled(updates.shape)
-    whole = np.broadcast_to(rows.array, rows.shape)
+    whole = np.broadcast_to(rows.array, settled(rows.shape))
 
     def put(primitive: Any, operand: Any, new: Any) -> np.ndarray[Any, Any]:
         changed = {**eqn.params, "update_jaxpr": None, "update_consts": ()}

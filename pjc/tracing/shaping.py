@@ -11,7 +11,7 @@ from pjc.tracing.arithmetic import numbers_of
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
 from pjc.tracing.text import number, size_text, tuple_text
-from pjc.tracing.values import Constant, Function, Place, Size, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.values import Columns, Constant, Function, Place, Size, Tensor, Test, Value, Wrap, constant
 from pjc.tracing.views import broadcast, indexed, reshaped, transposed
 from pjc.tracing.walk import Walk, handles, permuted
 
@@ -109,6 +109,8 @@ def unstack(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
 @handles("concatenate", becomes="a view")
 def concatenate(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     axis = eqn.params["dimension"]
+    if _are_columns(given, axis):
+        return Columns(tuple(given), _shape(eqn))
     return joined(walk, [each for each in given if not _is(each.shape[axis], 0)], axis)
 
 
@@ -136,6 +138,19 @@ def joined(walk: Walk, given: Sequence[Value], axis: int) -> Tensor:
     fed = any(part.fed for part in parts)
     made = walk.text.bind("concat", text, shape, fed=fed, whole=parts[0].whole)
     return made if order is None else transposed(made, order)
+
+
+def _are_columns(given: Sequence[Value], axis: int) -> bool:
+    """Whether what is joined are numbers of entries, one for each axis of something."""
+    kinds = [
+        isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each) for each in given
+    ]
+    last = axis == len(given[0].shape) - 1 and all(_is(each.shape[axis], 1) for each in given)
+    return last and all(kinds) and any(isinstance(each, Constant | Place) for each in given)
+
+
+def _is_whole(value: Value) -> bool:
+    return isinstance(value, Constant) and value.is_whole
 
 
 def _check_parts(parts: Sequence[Tensor]) -> None:

@@ -123,6 +123,14 @@ class Wrap:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Numbers of entries along several axes: one value for each, along a last axis."""
+
+    parts: tuple[Value, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Size:
     """A size that is open, as a number."""
 
@@ -136,7 +144,7 @@ class Failed:
     shape: Shape
 
 
-Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Size | Failed
+Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Columns | Size | Failed
 
 
 def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:

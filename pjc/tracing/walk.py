@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import prod
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from jax.extend import core
 from pjc.dialects import shapes
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Call, Origin, Refusals, Refused, origin
+from pjc.tracing.regions import PREFIX
 from pjc.tracing.text import Text, factor, number, tuple_text
 from pjc.tracing.values import (
     Constant,
@@ -78,19 +80,36 @@ class Walk:
         """What the function requires of its values, besides sets, which the text has in place."""
         self.calls: list[Call] = []
         """The calls that the equation at hand is in, the outermost first."""
+        self.wanted: list[bool] = []
+        """Which results of the equation at hand anything needs."""
 
     # Jaxprs
 
-    def closed(self, jaxpr: Any, arguments: Sequence[Value]) -> list[Value]:
-        """Return what a jaxpr with its constants makes of the arguments."""
-        return self.run(jaxpr.jaxpr, [constant(np.asarray(each)) for each in jaxpr.consts], arguments)
+    def closed(
+        self, jaxpr: Any, arguments: Sequence[Value], wanted: Sequence[bool] | None = None
+    ) -> list[Value]:
+        """Return what a jaxpr with its constants makes of the arguments; as :meth:`run`."""
+        consts = [constant(np.asarray(each)) for each in jaxpr.consts]
+        return self.run(jaxpr.jaxpr, consts, arguments, wanted)
 
-    def run(self, jaxpr: Any, consts: Sequence[Value], arguments: Sequence[Value]) -> list[Value]:
-        """Return what a jaxpr makes of the arguments."""
+    def run(
+        self,
+        jaxpr: Any,
+        consts: Sequence[Value],
+        arguments: Sequence[Value],
+        wanted: Sequence[bool] | None = None,
+    ) -> list[Value]:
+        """Return what a jaxpr makes of the arguments; what is not wanted is nothing of use."""
+        outs = [atom for atom, is_wanted in zip(jaxpr.outvars, wanted or repeat(True), strict=False) if is_wanted]
+        live, needed = _live(jaxpr, outs)
         readers = Counter(
-            atom for eqn in jaxpr.eqns for atom in eqn.invars if not isinstance(atom, core.Literal)
+            atom
+            for eqn, is_live in zip(jaxpr.eqns, live, strict=True)
+            if is_live
+            for atom in eqn.invars
+            if not isinstance(atom, core.Literal)
         )
-        readers.update(atom for atom in jaxpr.outvars if not isinstance(atom, core.Literal))
+        readers.update(atom for atom in outs if not isinstance(atom, core.Literal))
         env: dict[Any, Value] = {}
 
         def read(atom: Any) -> Value:
@@ -105,12 +124,17 @@ class Walk:
 
         for var, value in zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True):
             write(var, value)
-        for eqn in jaxpr.eqns:
-            for var, value in zip(
-                eqn.outvars, self._equation(eqn, [read(a) for a in eqn.invars]), strict=True
-            ):
-                write(var, value)
-        return [read(atom) for atom in jaxpr.outvars]
+        for eqn, is_live in zip(jaxpr.eqns, live, strict=True):
+            if is_live:
+                self.wanted = [var in needed for var in eqn.outvars]
+                made = self._equation(eqn, [read(a) for a in eqn.invars])
+                for var, value in zip(eqn.outvars, made, strict=True):
+                    write(var, value)
+        unwanted = Size()
+        return [
+            env.get(atom, unwanted) if not isinstance(atom, core.Literal) else read(atom)
+            for atom in jaxpr.outvars
+        ]
 
     def _equation(self, eqn: Any, given: list[Value]) -> list[Value]:
         """Return what an equation makes; failed values where it cannot be compiled."""
@@ -306,6 +330,25 @@ class Walk:
     def entrywise(self, stem: str, value: Tensor, text: str) -> Tensor:
         """Bind a function of a tensor, entry by entry; ``{x}`` in the text is the tensor."""
         return self.join(stem, [value], value.shape, lambda x: text.format(x=x))
+
+
+def _live(jaxpr: Any, outs: Sequence[Any]) -> tuple[list[bool], set[Any]]:
+    """Return which equations results need, or require something of a value; and all that is needed."""
+    needed = {atom for atom in outs if not isinstance(atom, core.Literal)}
+    found = []
+    for eqn in reversed(jaxpr.eqns):
+        found.append(any(var in needed for var in eqn.outvars) or _requires(eqn))
+        if found[-1]:
+            needed.update(atom for atom in eqn.invars if not isinstance(atom, core.Literal))
+    return found[::-1], needed
+
+
+def _requires(eqn: Any) -> bool:
+    """Whether an equation calls a function that tracing knows by name, which may require a set."""
+    name = eqn.params.get("name")
+    if isinstance(name, str) and name.startswith(PREFIX):
+        return True
+    return any(_requires(inner) for jaxpr in core.jaxprs_in_params(eqn.params) for inner in jaxpr.eqns)
 
 
 STRUCTURED: set[str] = set()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TypeVar
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
+    BytesAttr,
     DenseArrayBase,
     Float64Type,
     FloatAttr,
@@ -29,7 +32,14 @@ from xdsl.irdl import (
     result_def,
     traits_def,
 )
-from xdsl.parser import AttrParser
+from xdsl.irdl.declarative_assembly_format import (
+    AttributeVariable,
+    CustomDirective,
+    ParsingState,
+    PrintingState,
+    irdl_custom_directive,
+)
+from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
@@ -286,23 +296,97 @@ class ParameterOp(NodeOp):
             raise VerifyException(f"a family of {self.family.value.data} needs a first axis of that size")
 
 
+MAX_ENTRIES = 2**16
+"""The most numbers of a constant tensor that is not one number everywhere."""
+MAX_SHOWN = 64
+"""Constant tensors of more numbers are printed as their bytes, which are read and written much faster."""
+
+
+@irdl_custom_directive
+class Numbers(CustomDirective):
+    """One number, the numbers ``[1.0, 2.0]`` of a tensor, or their bytes in hexadecimal digits."""
+
+    value: AttributeVariable
+
+    def parse(self, parser: Parser, state: ParsingState) -> None:
+        digits = parser.parse_optional_str_literal()
+        if digits is not None:
+            self.value.set(state, _of_bytes(digits, parser))
+            return
+        numbers = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_float)
+        if numbers is None:
+            self.value.set(state, FloatAttr(parser.parse_float(), f64))
+        else:
+            self.value.set(state, floats(numbers))
+
+    def print(self, printer: Printer, state: PrintingState, op: IRDLOperation) -> None:
+        state.print_whitespace(printer)
+        value = self.value.get(op)
+        if isinstance(value, FloatAttr):
+            value.print_without_type(printer)
+        elif isinstance(value, DenseArrayBase) and len(value) > MAX_SHOWN:
+            printer.print_string_literal(f"0x{value.data.data.hex()}")
+        elif isinstance(value, DenseArrayBase):
+            with printer.in_square_brackets():
+                printer.print_list(value.iter_values(), lambda each: printer.print_float(float(each), f64))
+
+
+def _of_bytes(digits: str, parser: Parser) -> Floats:
+    """Return the numbers of which a text holds the bytes: ``0x000000000000F03F`` is 1.0."""
+    if not re.fullmatch(r"0x([0-9A-Fa-f]{16})+", digits):
+        parser.raise_error("expected 0x and 16 hexadecimal digits for each number, little endian")
+    return DenseArrayBase(f64, BytesAttr(bytes.fromhex(digits[2:])))
+
+
 @irdl_op_definition
 class ConstantOp(GivenOp):
-    """A tensor of one number, ``{x : x = it}``: ``op.constant 0.0 called "zero" : tensor<128x64xf32>``."""
+    """A tensor of one number, or of many, ``{x : x = them}``.
+
+    ``op.constant 0.0 called "zero" : tensor<128x64xf32>``, ``op.constant [1.0, 0.0, 0.0, 1.0] called "mask" :
+    tensor<2x2xf32>``: the entries row by row.
+    """
 
     name = "op.constant"
 
-    value = prop_def(FloatAttr.constr(f64))
+    value = prop_def(FloatAttr.constr(f64) | FLOATS)
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    assembly_format = "$value (`called` $label^)? (`part` $part^)? attr-dict `:` type($result)"
+    custom_directives = (Numbers,)
+    assembly_format = (
+        "custom<Numbers>($value) (`called` $label^)? (`part` $part^)? attr-dict `:` type($result)"
+    )
 
-    def __init__(self, value: float, type: Attribute, label: str | None = None) -> None:
-        super().__init__(
-            properties={"label": labelled(label), "value": FloatAttr(value, f64)}, result_types=[type]
-        )
+    def __init__(self, value: float | Sequence[float], type: Attribute, label: str | None = None) -> None:
+        held = floats(value) if isinstance(value, Sequence) else FloatAttr(value, f64)
+        super().__init__(properties={"label": labelled(label), "value": held}, result_types=[type])
+
+    @property
+    def number(self) -> float | None:
+        """The one number that every entry is; None if there is one for each."""
+        return float(self.value.value.data) if isinstance(self.value, FloatAttr) else None
+
+    @property
+    def entries(self) -> tuple[float, ...]:
+        """The number of each entry, row by row; of a tensor of one number that number alone."""
+        if isinstance(self.value, FloatAttr):
+            return (float(self.value.value.data),)
+        return self.value.get_values()
+
+    def verify_(self) -> None:
+        if isinstance(self.value, FloatAttr):
+            return
+        size = prod(shape_of(self.result))
+        if len(self.value) > MAX_ENTRIES:
+            raise VerifyException(too_many(len(self.value)))
+        if len(self.value) != size:
+            raise VerifyException(f"a tensor of {size:,} entries needs as many, found {len(self.value):,}")
+
+
+def too_many(count: int) -> str:
+    """Return what is wrong with a constant tensor of more entries than :data:`MAX_ENTRIES`."""
+    return f"a constant tensor holds at most {MAX_ENTRIES:,} numbers, found {count:,}; a parameter holds any"
 
 
 @irdl_op_definition

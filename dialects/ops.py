@@ -43,6 +43,7 @@ from pjc.dialects.forms import FORMS, WITHOUT_WINDOWS
 from pjc.dialects.nodes import (
     FLOATS,
     INITIALIZERS,
+    MAX_ENTRIES,
     ConstantOp,
     Floats,
     GivenOp,
@@ -58,6 +59,7 @@ from pjc.dialects.nodes import (
     floats,
     labelled,
     operator_of,
+    too_many,
 )
 from pjc.dialects.requirements import (
     LOSSES,
@@ -595,6 +597,7 @@ __all__ = [
     "FLOATS",
     "INITIALIZERS",
     "LOSSES",
+    "MAX_ENTRIES",
     "BoundsLossOp",
     "ClassMarginOp",
     "ConstantOp",
@@ -617,5 +620,6 @@ __all__ = [
     "SquaredErrorOp",
     "TargetOp",
     "operator_of",
+    "too_many",
 ]
 """What is known under this name too, though it is declared elsewhere; the rest is what stands above."""

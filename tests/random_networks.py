@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 Values = dict[str, Array]
@@ -70,6 +71,9 @@ class RandomNetwork:
             self.product,
             self.absolute,
             self.mean,
+            self.scaled,
+            self.shifted,
+            self.mixed,
         ]
 
     def value(self) -> str:
@@ -192,6 +196,26 @@ class RandomNetwork:
         a = self.value()
         step = lambda v: jnp.mean(v[a], axis=1, keepdims=True)  # noqa: E731
         self.emit(f"expand(mean({a}, axis = 1), 1)", (BATCH, 1), step)
+
+    def array(self, *shape: int) -> np.ndarray:
+        """Return numbers that a text shows exactly, some of them 0."""
+        size = int(np.prod(shape))
+        return np.array([self.rng.randint(-6, 6) / 4 for _ in range(size)]).reshape(shape)
+
+    def scaled(self) -> None:
+        a = self.value()
+        c = self.array(self.shapes[a][1])
+        self.emit(f"{a} * array({c.tolist()})", self.shapes[a], lambda v: v[a] * c)
+
+    def shifted(self) -> None:
+        a = self.value()
+        c = self.array(*self.shapes[a])
+        self.emit(f"array({c.tolist()}) - {a}", self.shapes[a], lambda v: c - v[a])
+
+    def mixed(self) -> None:
+        a = self.value()
+        c = self.array(self.shapes[a][1], width := self.rng.randint(1, 5))
+        self.emit(f"{a} @ array({c.tolist()})", (BATCH, width), lambda v: v[a] @ c)
 
     def finish(self) -> None:
         a = list(self.shapes)[-1]

@@ -18,6 +18,29 @@ out = dense
 LOSS = "\nrequire cross_entropy(logits, y)\n"
 
 NETWORKS: dict[str, str] = {
+    "constants": "input x: f32[batch, 4]"
+    + HEAD
+    + """
+h = dense(x, 4) * array((1, -0.5, 0, 2)) + array((0.5, 0, 1, -1))
+g = relu(biased(dense(h @ array(((1, 0, 2), (0, 1, 1), (-1, 0.5, 0), (2, 0, 1))), 3)))
+param w: f32[2, 3] = normal(1)
+mixed = array(((1, 2), (0.5, -1), (3, 0))) @ w
+output logits = dense(g @ mixed, 3)"""
+    + LOSS,
+    "constants of steps": "input x: f32[batch, 4]"
+    + HEAD
+    + """
+steps = array(((1, 0.5, 2, 1), (0.5, 1, 0, 1), (2, 1, 1, 0.25)))
+h = x
+for t in 0..3 {
+  h = relu(cell(h, 4)) * steps[t] + array((0.5, 1, 1.5))[t]
+  for layer in 0..2 {
+    param own: f32[4] = normal(1)
+    h = h * array((1, 0.5, 1, 1)) + own * steps[layer]
+  }
+}
+output logits = dense(h, 3)"""
+    + LOSS,
     "skips": "input x: f32[batch, 5]"
     + HEAD
     + """

@@ -121,6 +121,8 @@ class Samples:
         shape = shape_of(op.results[0])
         if isinstance(op, proj.DatumOp):
             return Layout(Rows(0) if shape and shape[0] == self.batch else None)
+        if isinstance(op, ops.ConstantOp) and op.number is None:
+            return Layout()
         return self._same_along(range(len(shape)), shape)
 
     def _same_along(self, axes: Iterable[int], shape: Shape) -> Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import TensorType
@@ -77,7 +77,7 @@ def _evaluated(op: Operation, values: Values) -> Operation | None:
         case ops.ParameterOp():
             return _without_part(op)
         case ops.OperationOp():
-            return _value(op, values, op.results[0].type)
+            return _value(op, [values[operand] for operand in op.operands], op.results[0].type)
         case ops.OutputOp():
             return op.clone(value_mapper=values)
     return None
@@ -90,9 +90,8 @@ def _without_part(op: ops.NodeOp) -> Operation:
     return new
 
 
-def _value(op: ops.OperationOp, values: Values, type: Attribute) -> proj.EvaluateOp:
+def _value(op: ops.OperationOp, inputs: Sequence[SSAValue], type: Attribute) -> proj.EvaluateOp:
     """Return the op that gives an operation's value."""
-    inputs = [values[operand] for operand in op.operands]
     signature = op.signature if isinstance(op, ops.ApplyOp) else None
     return proj.EvaluateOp(op.operator, op.fields(), op.called, inputs, type, signature)
 
@@ -121,7 +120,8 @@ class _Loop:
         inner = {**values, **dict(zip(sources, body.args, strict=True))}
         for op in self.ops:
             if not isinstance(op, view.ShiftOp):
-                _put(body, self.iteration(op, inner), op, inner)
+                read = [_read(op, index, values, inner) for index in range(len(op.operands))]
+                _put(body, self.iteration(op, read), op, inner)
         kept = [value for op in self.ops for value in op.results if self.is_needed(value)]
         body.add_op(proj.NextOp([inner[shift.rest] for shift in shifts], [inner[value] for value in kept]))
         types = [value.type for value in kept]
@@ -155,14 +155,20 @@ class _Loop:
         size, *rest = shape_of(value)
         return TensorType(element_of(value), [size // self.count, *rest])
 
-    def iteration(self, op: Operation, values: Values) -> Operation:
+    def iteration(self, op: Operation, operands: Sequence[SSAValue]) -> Operation:
         """Return the op of one iteration: on values whose first axis is its share."""
         kind = self.slice_type(op.results[0])
         if isinstance(op, ops.OperationOp):
-            return _value(op, values, kind)
+            return _value(op, operands, kind)
         assert isinstance(op, view.ViewOp)
         first, *_ = kind.get_shape()
-        return op.changed([values[operand] for operand in op.operands], lambda step: step.with_first(first))
+        return op.changed(operands, lambda step: step.with_first(first))
+
+
+def _read(op: Operation, operand: int, above: Values, inside: Values) -> SSAValue:
+    """Return what an op in a loop reads: all of a value from above, of which others may read slices."""
+    value = op.operands[operand]
+    return above[value] if value in above and is_common(op, operand) else inside[value]
 
 
 def is_common(op: Operation, operand: int) -> bool:

@@ -102,11 +102,14 @@ class Lifting:
     def lifted(self, value: SSAValue) -> SSAValue:
         """Return a value of all iterations; one from above is repeated."""
         if value not in self.stacked:
-            whole = self.values[value]
-            shape = shape_of(whole)
-            repeat = view.BroadcastOp(whole, (self.count, *shape), range(1, len(shape) + 1))
-            self.stacked[value] = self.inside(repeat, self.loop)
+            self.stacked[value] = self.repeated(self.values[value])
         return self.stacked[value]
+
+    def repeated(self, whole: SSAValue) -> SSAValue:
+        """Return a value that all iterations read whole, once for each of them."""
+        shape = shape_of(whole)
+        repeat = view.BroadcastOp(whole, (self.count, *shape), range(1, len(shape) + 1))
+        return self.inside(repeat, self.loop)
 
     def last(self, value: SSAValue) -> SSAValue:
         """Return the value of the last iteration."""
@@ -121,8 +124,10 @@ class Lifting:
             case ops.ParameterOp():
                 kind = tensor_like(op.result, (self.count, *shape_of(op.result)))
                 return self.add(ops.ParameterOp(op.label.data, op.init, kind, self.count, op.members), op)
-            case ops.ConstantOp():
+            case ops.ConstantOp() if op.number is not None:
                 return self.add(raised(op, [], self.count), op)
+            case ops.ConstantOp():
+                return self.repeated(self.add(op.clone(), op))
             case AtOp():
                 return self.at(op)
             case ViewOp():

@@ -29,14 +29,15 @@ class TooManyOperations(DiagnosticError):
 class Emitter:
     """The block that operations go to, the network's or that of a loop, and what was declared so far.
 
-    ``loops`` holds the bodies of the loops that are being built, the outermost first, and how often each
-    repeats. ``dims`` are the named sizes of inputs and targets, ``declared`` the kinds and names of what is
-    known by its name. ``batch`` is the size of first axes that are called so where no names are given.
+    ``top`` is where what stands above all loops goes: the network's block. ``loops`` holds the bodies of the
+    loops that are being built, the outermost first, and how often each repeats. ``dims`` are the named sizes
+    of inputs and targets, ``declared`` the kinds and names of what is known by its name.
+    ``batch`` is the size of first axes that are called so where no names are given.
     If ``strict`` each op is verified when it is added; a frontend leaves that to the compiler.
     """
 
     def __init__(self, element: Attribute = f32, batch: int | None = None, strict: bool = False) -> None:
-        self.network = self.block = Block()
+        self.network = self.block = self.top = Block()
         self.region = Region([self.network])
         self.element = element
         self.batch = batch
@@ -102,12 +103,13 @@ class Emitter:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Let operations go nowhere, and forget what is declared there."""
-        kept, declared = self.block, self.declared
-        self.block, self.declared = Block(), set()
+        kept, above, declared = self.block, self.top, self.declared
+        self.block = self.top = Block()
+        self.declared = set()
         try:
             yield
         finally:
-            self.block, self.declared = kept, declared
+            self.block, self.top, self.declared = kept, above, declared
 
     def made_in(self, value: SSAValue, body: Block) -> bool:
         """Whether a value is made in the body of a loop that is being built, or carried by that loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pjc.builder.place import several
+from pjc.builder.place import entries, one_number, several
 from pjc.dialects.sets import SETS, Argument, Kind
 from pjc.dialects.shapes import ShapeError
 
@@ -28,34 +28,15 @@ def _converted(argument: Argument, value: Any) -> Any:
     try:
         match argument.kind:
             case Kind.NUMBER | Kind.POSITIVE:
-                return _number(value)
+                return one_number(value)
             case Kind.COUNT if not isinstance(value, int):
                 raise TypeError
             case Kind.LEVELS:
-                return [_number(each) for each in value]
+                return [one_number(each) for each in value]
             case Kind.AXES:
                 return None if value is None else several(value)
             case Kind.ENTRIES:
-                return _entries(value)
+                return entries(value)
     except (TypeError, ValueError):
         raise ShapeError(f"'{argument.name}' must be {argument.kind.value}, found {value!r}") from None
     return value
-
-
-def _number(value: Any) -> float:
-    """Return a number as a float; raises TypeError for texts, of which float would take some."""
-    if isinstance(value, str | bytes | bool):
-        raise TypeError
-    return float(value)
-
-
-def _entries(value: Any) -> tuple[list[float], list[int]]:
-    """Return the numbers in nested sequences, and their shape; raises TypeError or ValueError."""
-    shape: list[int] = []
-    rows = [value.tolist() if hasattr(value, "tolist") else value]  # an array
-    while rows and isinstance(rows[0], Sequence) and not isinstance(rows[0], str | bytes):
-        if len({len(row) for row in rows}) > 1:
-            raise ValueError
-        shape.append(len(rows[0]))
-        rows = [each for row in rows for each in row]
-    return [_number(row) for row in rows], shape

@@ -57,6 +57,7 @@ _ALL = (
     ),
     function("quantize", Site.quantize, x=tensor, levels=convert.levels),
     function("full", Site.full, shape=integers, value=number),
+    function("array", Site.array, values=convert.array),
     # Views
     function("reshape", Site.reshape, x=tensor, shape=integers),
     function("transpose", Site.transpose, x=tensor, permutation=integers),

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pjc.builder.values import Tensor
 from pjc.frontends.values import Given, Mistake, Padding, Value, describe
+
+Array = NDArray[Any]
 
 
 def fail(given: Given, expected: str, found: str | None = None) -> Mistake:
@@ -74,6 +80,28 @@ def levels(given: Given) -> list[float]:
         shown = "(" + ", ".join(map(str, items)) + ")"
         raise fail(given, "strictly increasing numbers", shown)
     return found
+
+
+def entries(given: Given) -> tuple[list[float], list[int]]:
+    """A number, or nested tuples of numbers, all of one shape; its entries and its shape."""
+    shape: list[int] = []
+    rows: list[Value] = [given.value]
+    while rows and isinstance(rows[0], tuple):
+        size = len(rows[0])
+        if any(not isinstance(row, tuple) or len(row) != size for row in rows):
+            raise fail(given, "nested tuples of equal lengths", "tuples of different ones")
+        shape.append(size)
+        rows = [item for row in rows if isinstance(row, tuple) for item in row]
+    for row in rows:
+        if not isinstance(row, int | float):
+            raise fail(given, "a number or nested tuples of numbers", describe(row))
+    return [float(row) for row in rows if isinstance(row, int | float)], shape
+
+
+def array(given: Given) -> Array:
+    """A number, or nested tuples of numbers, as an array."""
+    numbers, shape = entries(given)
+    return np.reshape(np.array(numbers), shape)
 
 
 def pair(given: Given) -> tuple[int, int]:

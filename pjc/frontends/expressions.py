@@ -37,6 +37,7 @@ from pjc.frontends.values import (
     is_poisoned,
     joined,
     tensors_in,
+    written,
 )
 
 MAX_DEPTH = 80
@@ -92,6 +93,8 @@ class Evaluator:
                 return constant
             case ast.Name(id=name):
                 return self._name(node, name, scope)
+            case ast.Tuple() if (literal := _literal(node)) is not None:
+                return written(literal)
             case ast.Tuple(items=items):
                 return joined([self._item(item, scope) for item in items])
             case ast.Negate(operand=operand):
@@ -296,3 +299,17 @@ class Evaluator:
             hint = nearest(name.id, library.values) or f"it has {listed}"
             raise Mistake(f"the library '{library.name}' has no '{name.id}'", hint, name.span)
         return library.values[name.id]
+
+
+def _literal(node: ast.Tuple) -> tuple[Value, ...] | None:
+    """Return the value of a tuple that holds numbers and such tuples alone; None for any other."""
+    found: list[Value] = []
+    for item in node.items:
+        inner = _literal(item) if isinstance(item, ast.Tuple) else None
+        if isinstance(item, ast.Number):
+            found.append(item.value)
+        elif inner is not None:
+            found.append(inner)
+        else:
+            return None
+    return tuple(found)

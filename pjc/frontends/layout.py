@@ -6,12 +6,20 @@ is also what is left out when it holds a mistake, so that the rest of the file c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lark import Token
 
 from pjc.diagnostics import Diagnostic, Span
+
+BASES = ("NAME", "RPAR", "RSQB")
+"""What a bracket follows that calls or indexes it."""
+CLOSING = {"LPAR": "RPAR", "LSQB": "RSQB"}
+PLAIN = ("NUMBER", "COMMA")
+"""What neither ends a piece nor begins a statement."""
+LEAST_RUN = 4
+"""Fewer numbers in brackets are parsed one by one."""
 
 PARTNER = {"(": ")", "[": "]", "{": "}"}
 STATEMENTS = ("use", "const", "input", "target", "param", "def", "for", "return", "output", "require")
@@ -26,6 +34,50 @@ class Piece:
 
     tokens: list[Token] = field(default_factory=list)
     partner: Piece | None = None
+
+
+class Run(Token):
+    """The tokens of the numbers in a tuple or a list as one, which is parsed much faster."""
+
+    tokens: list[Token]
+
+
+def with_runs(tokens: Sequence[Token]) -> list[Token]:
+    """Return the tokens of a piece with one token each for the numbers of long tuples of numbers alone."""
+    found: list[Token] = []
+    start = 0
+    for opening, closing in _number_lists(tokens):
+        inner = list(tokens[opening + 1 : closing])
+        run = Run.new_borrow_pos("NUMBERS", "", inner[0])
+        run.end_line, run.end_column = inner[-1].end_line, inner[-1].end_column
+        run.end_pos, run.tokens = inner[-1].end_pos, inner
+        found += [*tokens[start : opening + 1], run]
+        start = closing
+    return [*found, *tokens[start:]]
+
+
+def _number_lists(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    """Yield the places of the brackets around two numbers or more, of tuples and lists, not of calls."""
+    opening, state, count = -1, "", 0
+    before = ""
+    for place, token in enumerate(tokens):
+        kind = token.type
+        if kind in ("LPAR", "LSQB"):
+            opening, state, count = (place, "open", 0) if before not in BASES else (-1, "", 0)
+        elif opening < 0:
+            pass
+        elif kind == "NUMBER" and state in ("open", "minus", "comma"):
+            state, count = "number", count + 1
+        elif kind == "MINUS" and state in ("open", "comma"):
+            state = "minus"
+        elif kind == "COMMA" and state == "number":
+            state = "comma"
+        else:
+            closes = kind == CLOSING.get(tokens[opening].type)
+            if closes and state in ("number", "comma") and count >= LEAST_RUN:
+                yield opening, place
+            opening = -1
+        before = kind
 
 
 def span_of(token: Token, file: str) -> Span:
@@ -54,6 +106,9 @@ class Layout:
         """Take one token."""
         here = self.position
         self.position += 1
+        if token.type in PLAIN:
+            self.current.append(token)
+            return
         first = here == 0 or self.tokens[here - 1].type == "_NEWLINE"
         if self.brackets and (token in ("{", "}") or (first and token in STATEMENTS)):
             self._unclosed()

@@ -12,7 +12,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
 from pjc.frontends import ast
-from pjc.frontends.layout import STATEMENTS, Layout, Piece, span_of
+from pjc.frontends.layout import STATEMENTS, Layout, Piece, span_of, with_runs
 from pjc.frontends.names import nearest
 from pjc.frontends.tree_builder import build
 
@@ -80,10 +80,11 @@ def _read(pieces: Sequence[Piece], file: str) -> tuple[Tree[Token] | None, list[
     """Return the tree; or else the pieces without the first that is wrong, and what is wrong."""
     parser = grammar().parse_interactive()
     for piece in pieces:
-        for index, token in enumerate(piece.tokens):
+        for token in with_runs(piece.tokens):
             try:
                 parser.feed_token(token)
             except UnexpectedToken as error:
+                index = next(at for at, each in enumerate(piece.tokens) if each is token)
                 wrong = _diagnose(piece, index, _expected(parser, error), file)
                 return None, _without(pieces, piece), wrong
     tree: Tree[Token] = parser.feed_eof()
@@ -93,7 +94,7 @@ def _read(pieces: Sequence[Piece], file: str) -> tuple[Tree[Token] | None, list[
 def _expected(parser: InteractiveParser, error: UnexpectedToken) -> set[str]:
     """Return the terminals that can come next."""
     accepted: set[str] = parser.accepts()
-    return accepted or set(error.expected)
+    return (accepted or set(error.expected)) - {"NUMBERS"}
 
 
 def _without(pieces: Sequence[Piece], wrong: Piece) -> list[Piece]:
@@ -178,5 +179,6 @@ def _too_deep(tree: ast.Node) -> list[Diagnostic]:
         depth, node = stack.pop()
         if depth > MAX_DEPTH:
             return [Diagnostic(f"this is nested more than {MAX_DEPTH} levels deep", node.span)]
-        stack += [(depth + 1, child) for _, child in ast.children(node)]
+        if not isinstance(node, ast.Number):
+            stack += [(depth + 1, child) for _, child in ast.children(node)]
     return []

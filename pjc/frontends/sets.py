@@ -11,24 +11,8 @@ from typing import Any
 from pjc.dialects.sets import SETS as KINDS
 from pjc.dialects.sets import Kind, SetKind
 from pjc.frontends.builtins import Converter
-from pjc.frontends.convert import fail, integer, integers, levels, number, positive
-from pjc.frontends.values import Function, Given, Slot, Value, describe
-
-
-def _entries(given: Given) -> tuple[list[float], list[int]]:
-    """A number, or nested tuples of numbers, all of one shape; its entries and its shape."""
-    shape: list[int] = []
-    rows: list[Value] = [given.value]
-    while rows and isinstance(rows[0], tuple):
-        size = len(rows[0])
-        if any(not isinstance(row, tuple) or len(row) != size for row in rows):
-            raise fail(given, "nested tuples of equal lengths", "tuples of different ones")
-        shape.append(size)
-        rows = [item for row in rows if isinstance(row, tuple) for item in row]
-    for row in rows:
-        if not isinstance(row, int | float):
-            raise fail(given, "a number or nested tuples of numbers", describe(row))
-    return [float(row) for row in rows if isinstance(row, int | float)], shape
+from pjc.frontends.convert import entries, integer, integers, levels, number, positive
+from pjc.frontends.values import Function, Given, Slot
 
 
 def _several(rest: Sequence[Given]) -> list[float]:
@@ -44,7 +28,7 @@ CONVERTERS: dict[Kind, Converter] = {
     Kind.COUNT: integer,
     Kind.LEVELS: _several,
     Kind.AXES: integers,
-    Kind.ENTRIES: _entries,
+    Kind.ENTRIES: entries,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from lark import Token, Tree
@@ -40,7 +41,10 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
     # Expressions
 
     def number(self, meta: Meta, children: Children) -> ast.Node:
-        text, span = str(children[0]), self._span(meta)
+        return self._number(children[0], self._span(meta))
+
+    def _number(self, token: Token, span: Span) -> ast.Number:
+        text = str(token)
         whole = is_whole(text)
         if whole and len(text.lstrip("0")) > MAX_DIGITS:
             message = f"this number has {len(text)} digits, at most {MAX_DIGITS} are allowed"
@@ -61,6 +65,23 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
         return ast.Tuple(self._span(meta), tuple(children))
 
     list = tuple
+
+    # The numbers in a tuple or a list, of one token: see layout.with_runs.
+
+    def numbers(self, meta: Meta, children: Children) -> ast.Node:
+        items, negative = [], None
+        for token in children[0].tokens:
+            if token.type == "MINUS":
+                negative = token
+            elif token.type == "NUMBER":
+                number = self._number(token, span_of(token, self.name_of_file))
+                if negative is not None:
+                    start = span_of(negative, self.name_of_file)
+                    span = replace(number.span, line=start.line, column=start.column)
+                    number = ast.Number(span, -number.value)
+                items.append(number)
+                negative = None
+        return ast.Tuple(self._span(meta), tuple(items))
 
     def negate(self, meta: Meta, children: Children) -> ast.Node:
         operand = children[0]

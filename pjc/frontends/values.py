@@ -203,26 +203,42 @@ class Mistake(Exception):
 
 
 MAX_TUPLE = 1000
+MAX_NUMBERS = 2**16
+"""The most numbers of a tuple that is written out, which is as long as its text."""
 MAX_TUPLE_DEPTH = 8
 
 
 def joined(items: Iterable[Value]) -> tuple[Value, ...]:
     """Return a tuple; raise if it is so large or deep that walking over it could take long."""
     made = tuple(items)
-    weight, depth = _extent(made)
+    weight, _, depth = _extent(made)
     if weight > MAX_TUPLE:
-        raise Mistake(f"a tuple may hold {MAX_TUPLE} values")
+        hint = f"one of numbers that are written out may hold {MAX_NUMBERS:,}"
+        raise Mistake(f"a tuple may hold {MAX_TUPLE} values", hint)
+    return _shallow(made, depth)
+
+
+def written(numbers: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Return a tuple of numbers that was written out; raise if it is so large or deep as no array is."""
+    _, count, depth = _extent(numbers)
+    if count > MAX_NUMBERS:
+        raise Mistake(f"a tuple may hold {MAX_NUMBERS:,} numbers, found {count:,}", "a parameter holds any")
+    return _shallow(numbers, depth)
+
+
+def _shallow(made: tuple[Value, ...], depth: int) -> tuple[Value, ...]:
     if depth > MAX_TUPLE_DEPTH:
         raise Mistake(f"tuples may be nested {MAX_TUPLE_DEPTH} deep")
     return made
 
 
-def _extent(value: Value) -> tuple[int, int]:
-    """Return how many values a value holds, itself included, and how deep it is."""
+def _extent(value: Value) -> tuple[int, int, int]:
+    """Return how many values a value holds with itself, how many that are no tuples, and how deep it is."""
     if not isinstance(value, tuple):
-        return 1, 0
+        return 1, 1, 0
     below = [_extent(item) for item in value]
-    return 1 + sum(weight for weight, _ in below), 1 + max((d for _, d in below), default=0)
+    weight, count = (sum(each[index] for each in below) for index in (0, 1))
+    return 1 + weight, count, 1 + max((depth for _, _, depth in below), default=0)
 
 
 def finite(value: int | float) -> int | float:

@@ -55,8 +55,11 @@ def static_fields(fields: Mapping[str, Attribute]) -> dict[str, Any]:
 
 
 def constant(op: ops.ConstantOp) -> Array:
-    """Return the tensor of one number that an op gives."""
-    return jnp.full(shape_of(op.result), op.value.value.data, dtype_of(op.result))
+    """Return the tensor of one number, or of many, that an op gives."""
+    shape, kind = shape_of(op.result), dtype_of(op.result)
+    if op.number is not None:
+        return jnp.full(shape, op.number, kind)
+    return jnp.asarray(np.asarray(op.entries, kind).reshape(shape))
 
 
 def set_of(op: proj.ProjectSetOp | proj.ConstrainOp | DemandInSetOp) -> ConstraintSet:

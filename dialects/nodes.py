@@ -297,7 +297,7 @@ class ParameterOp(NodeOp):
 
 
 MAX_ENTRIES = 2**16
-"""The most numbers of a constant tensor that is not one number everywhere: each is a number of the program."""
+"""The most numbers of a constant tensor that is not one number everywhere."""
 MAX_SHOWN = 64
 """Constant tensors of more numbers are printed as their bytes, which are read and written much faster."""
 

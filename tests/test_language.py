@@ -235,6 +235,8 @@ RESULTS = {
     "a * c": "4x2x3",
     "full((2, 3), 0.5)": "2x3",
     "full(4)": "4",
+    "array(((1, 0), (0.5, -1), (2, 3)))": "3x2",
+    "array(7)": "",
     "flatten(c)": "4x6",
     "conv2d(reshape(c, (4, 2, 3, 1)), full((3, 3, 1, 5)))": "4x2x3x5",
     "conv2d(reshape(c, (1, 4, 6, 1)), full((3, 2, 1, 5)), strides = 2)": "1x2x3x5",

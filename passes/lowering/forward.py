@@ -166,7 +166,7 @@ class _Loop:
 
 
 def _read(op: Operation, operand: int, above: Values, inside: Values) -> SSAValue:
-    """Return what an op in a loop reads: all of a value from above, which others may read slices of, or these."""
+    """Return what an op in a loop reads: all of a value from above, of which others may read slices."""
     value = op.operands[operand]
     return above[value] if value in above and is_common(op, operand) else inside[value]
 

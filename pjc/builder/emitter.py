@@ -30,8 +30,9 @@ class Emitter:
     """The block that operations go to, the network's or that of a loop, and what was declared so far.
 
     ``top`` is where what stands above all loops goes: the network's block. ``loops`` holds the bodies of the
-    loops that are being built, the outermost first, and how often each repeats. ``dims`` are the named sizes of inputs and targets, ``declared`` the kinds and names of what is
-    known by its name. ``batch`` is the size of first axes that are called so where no names are given.
+    loops that are being built, the outermost first, and how often each repeats. ``dims`` are the named sizes
+    of inputs and targets, ``declared`` the kinds and names of what is known by its name.
+    ``batch`` is the size of first axes that are called so where no names are given.
     If ``strict`` each op is verified when it is added; a frontend leaves that to the compiler.
     """
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Block, Operation
 
@@ -54,11 +55,15 @@ class Place:
 
         It is put above all loops, so that iterations can read it whole, or one entry of an axis each.
         """
+        if isinstance(values, np.ndarray) and values.dtype.kind == "b":  # a mask
+            values = values.astype(float)
         try:
             numbers, sizes = entries(values)
         except (TypeError, ValueError):
             shown = " ".join(repr(values).split())[:80]
-            raise ShapeError(f"array takes numbers in nested sequences of equal lengths, found {shown}") from None
+            raise ShapeError(
+                f"array takes numbers in nested sequences of equal lengths, found {shown}"
+            ) from None
         kind = TensorType(self.emitter.element, shapes.checked(sizes))
         if all(number == numbers[0] for number in numbers):
             held: float | list[float] = numbers[0]

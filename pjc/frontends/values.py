@@ -233,7 +233,7 @@ def _shallow(made: tuple[Value, ...], depth: int) -> tuple[Value, ...]:
 
 
 def _extent(value: Value) -> tuple[int, int, int]:
-    """Return how many values a value holds, itself included, how many that are no tuples, and how deep it is."""
+    """Return how many values a value holds with itself, how many that are no tuples, and how deep it is."""
     if not isinstance(value, tuple):
         return 1, 1, 0
     below = [_extent(item) for item in value]

@@ -349,7 +349,8 @@ def _patches(out: _Exporter, op: view.PatchesOp) -> str:
 @writes(ops.ConstantOp)
 def _constant(out: _Exporter, op: ops.ConstantOp) -> str:
     if op.number is None:
-        return out.array(np.reshape(op.entries, shape_of(op.result)), op.result)
+        values = np.reshape(np.array(op.entries, NUMPY[str(element_of(op.result))]), shape_of(op.result))
+        return out.node("Constant", [], value=numpy_helper.from_array(values))
     return out.node("Expand", [out.array(op.number, op.result), out.shape(shape_of(op.result))])
 
 

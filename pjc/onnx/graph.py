@@ -37,6 +37,8 @@ RESERVED = {
 FIX = "give that dimension a fixed size"
 MAX_LIST = 2**16
 """The longest list of axes, sizes or places that a node may read."""
+MAX_CONSTANT = 2**12
+"""Constants of more numbers become parameters: models hold weights as constants too."""
 
 
 class Unsupported(Exception):
@@ -159,8 +161,10 @@ class Graph:
             if is_open(array):
                 raise Unsupported(OPEN, FIX)
             number = uniform(array)
-            if number is None:
+            if number is None and array.size > MAX_CONSTANT:
                 self.values[name] = self.parameter(name, array)
+            elif number is None:
+                self.values[name] = self.array(name, array)
             else:
                 self.values[name] = self.full(array.shape, number)
         else:
@@ -172,6 +176,13 @@ class Graph:
         if not np.isfinite(single(number)):
             raise Unsupported(f"it computes with {number:g}, which float32 does not hold as a finite number")
         return Value(f"full({self.sizes.shape(shape)}, {number:.9g})", tuple(shape))
+
+    def array(self, name: str, array: Static) -> Value:
+        """Declare a constant tensor."""
+        numbers = _finite(name, array).astype(np.float64)
+        own = self.name(name)
+        self.line(f"{own} = array({numbers.tolist()})")
+        return Value(own, tuple(array.shape))
 
     def is_known(self, name: str) -> bool:
         """Whether a value depends on no input."""
@@ -286,12 +297,7 @@ class Graph:
         Where it is drawn afresh it starts from ``start``: by default a matrix from a normal distribution
         scaled by its inputs (all axes but the first, unless ``fan_in`` says otherwise), a vector from zeros.
         """
-        with np.errstate(over="ignore"):
-            first = np.asarray(array, np.float32)
-        if not np.isfinite(first).all():
-            raise Unsupported(
-                f"'{printable(name)}' holds a number that is not finite, or too large for float32"
-            )
+        first = _finite(name, array)
         if name not in self.initial:
             self.made += array.size
         if self.made > MAX_TOTAL:
@@ -318,6 +324,15 @@ class Graph:
         except SizeError as error:
             raise Unsupported(str(error)) from error
         return self.bind(f"reshape({plain.text}, {text})", shape)
+
+
+def _finite(name: str, array: Static) -> Static:
+    """Return an array as float32, or raise Unsupported where that holds its numbers as no finite ones."""
+    with np.errstate(over="ignore"):
+        found = np.asarray(array, np.float32)
+    if not np.isfinite(found).all():
+        raise Unsupported(f"'{printable(name)}' holds a number that is not finite, or too large for float32")
+    return found
 
 
 def single(number: float) -> float:

@@ -100,21 +100,29 @@ def trace(
     """Return the compiled solver of a function of ``jax.numpy``, which is read, not run.
 
     Args:
-        fn: called as ``fn(params, *inputs)`` by JAX, once, on shapes; it returns an array or a tree of them.
+        fn: called as ``fn(params, *inputs)`` by JAX, on shapes alone; it returns an array of
+            ``[batch, ...]``, or a tree of them.
         params: any tree of arrays, or of ``jax.ShapeDtypeStruct``; training starts from the arrays. Numbers
             with fractions are parameters, whole numbers and keys are left as they are.
         inputs: for each input ``pjc.f32["batch", 784]``, a ``jax.ShapeDtypeStruct`` (its sizes may be
-            symbolic), or an array like those to come, whose first size is taken for the batch.
-        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list,
-            or a dict by name. ``pjc.require(value, loss)`` inside of the function asks for others.
+            symbolic), or an array like those to come, whose first size is taken for the batch. Of whole
+            numbers they are rows of tables.
+        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list in
+            their order, or a dict by their names in what is returned (``"a.b"`` in nested ones).
+            ``pjc.require(value, loss)`` inside of the function asks for others. Targets of classes have the
+            output's shape without its last axis, others have all of it.
         sets: sets of parameters by path, as ``{"layers[0].weight": pjc.levels(-1, 0, 1)}``; ``*`` stands for
             anything.
         name: what the network is called; by default what the function is.
-        options: the fields of :class:`Options`, as keywords.
+        options: the fields of :class:`Options`, as keywords. Without ``dtype`` it is f64 where a parameter is
+            float64, else f32.
+
+    Returns:
+        A program whose parameters are trees like ``params``.
 
     Raises:
-        DiagnosticError: that names every equation without a projection, with its line; and for wrong
-            arguments.
+        DiagnosticError: if equations have no projection, one error that names each of them with its line and
+            what to use instead; if the function raises; for wrong arguments, and unknown options.
     """
     from pjc.tracing.program import TracedProgram
     from pjc.tracing.trace import traced

@@ -73,16 +73,27 @@ LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
     "Lambda": (lambda: nn.Lambda(jax.nn.hard_tanh), f32["batch", 4]),
     "Sequential": (
         lambda: nn.Sequential(
-            [nn.Linear(4, 6, key=KEY), nn.Lambda(jax.nn.relu), nn.Dropout(0.1, inference=True)]
-            + [nn.Linear(6, 2, key=KEY)]
+            [
+                nn.Linear(4, 6, key=KEY),
+                nn.Lambda(jax.nn.relu),
+                nn.Dropout(0.1, inference=True),
+                nn.Linear(6, 2, key=KEY),
+            ]
         ),
         f32["batch", 4],
     ),
     "convolutional": (
         lambda: nn.Sequential(
-            [nn.Conv2d(1, 3, 3, padding=1, key=KEY), nn.Lambda(jax.nn.relu), nn.MaxPool2d(2, 2)]
-            + [nn.Conv2d(3, 4, 3, stride=2, key=KEY), nn.Lambda(jax.nn.leaky_relu), nn.AvgPool2d(2, 1)]
-            + [nn.Lambda(jnp.ravel), nn.Linear(16, 2, key=KEY)]
+            [
+                nn.Conv2d(1, 3, 3, padding=1, key=KEY),
+                nn.Lambda(jax.nn.relu),
+                nn.MaxPool2d(2, 2),
+                nn.Conv2d(3, 4, 3, stride=2, key=KEY),
+                nn.Lambda(jax.nn.leaky_relu),
+                nn.AvgPool2d(2, 1),
+                nn.Lambda(jnp.ravel),
+                nn.Linear(16, 2, key=KEY),
+            ]
         ),
         f32["batch", 1, 14, 14],
     ),

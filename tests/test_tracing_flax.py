@@ -82,7 +82,10 @@ LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
         lambda: nnx.Conv(2, 3, (3, 3), padding=((1, 0), (2, 1)), rngs=seeded()),
         f32["batch", 6, 6, 2],
     ),
-    "Conv_circular": (lambda: nnx.Conv(2, 3, (3, 3), padding="CIRCULAR", rngs=seeded()), f32["batch", 5, 5, 2]),
+    "Conv_circular": (
+        lambda: nnx.Conv(2, 3, (3, 3), padding="CIRCULAR", rngs=seeded()),
+        f32["batch", 5, 5, 2],
+    ),
     "Conv_one": (lambda: nnx.Conv(2, 3, 3, rngs=seeded()), f32["batch", 7, 2]),
     "Conv_causal": (lambda: nnx.Conv(2, 3, (3,), padding="CAUSAL", rngs=seeded()), f32["batch", 7, 2]),
     "Embed": (lambda: nnx.Embed(5, 4, rngs=seeded()), i32["batch", 3]),

@@ -140,7 +140,9 @@ EINSUMS = [
 ]
 
 
-@pytest.mark.parametrize(("form", "of", "weight"), [each for each in EINSUMS if each[1]], ids=lambda e: str(e))
+@pytest.mark.parametrize(
+    ("form", "of", "weight"), [each for each in EINSUMS if each[1]], ids=lambda e: str(e)
+)
 def test_einsum(form: str, of: Any, weight: Any) -> None:
     def einsum(p, x):
         return jnp.einsum(form, x, *p)
@@ -755,7 +757,9 @@ def conv_1d_channels_first(p, x):
 @case(f32["batch", 6, 6, 4], k=(3, 3, 2, 6))
 def conv_groups(p, x):
     numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, p["k"], (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=2)
+    return lax.conv_general_dilated(
+        x, p["k"], (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=2
+    )
 
 
 @case(f32["batch", 4, 6, 6], k=(4, 1, 3, 3))

@@ -1,4 +1,4 @@
-"""Functions to trace: each with its parameters and inputs, and the comparison of a network with its function."""
+"""Functions to trace, each with its parameters and inputs, and how networks are compared with them."""
 
 from __future__ import annotations
 

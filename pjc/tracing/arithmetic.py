@@ -20,7 +20,7 @@ from pjc.tracing.pieces import (
 )
 from pjc.tracing.refusal import Refused
 from pjc.tracing.text import tuple_text
-from pjc.tracing.values import Constant, Function, Place, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.values import Constant, Function, Place, Size, Tensor, Test, Value, Wrap, constant
 from pjc.tracing.views import broadcast_to, transposed
 from pjc.tracing.walk import Walk, handles
 
@@ -114,9 +114,7 @@ def add(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     shape = _shape(eqn)
     same = pair(walk, given, shape)
     if same is not None:
-        made = Function(same[0], added(same[1], same[2], sign), shape)
-        if made.pieces.edges or made.pieces.slopes != (0.0,):
-            return made
+        return Function(same[0], added(same[1], same[2], sign), shape)
     return walk.join("sum", given, shape, lambda a, b: f"{a} {'-' if sign < 0 else '+'} {b}")
 
 
@@ -126,7 +124,7 @@ def mul(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if whole is not None:
         return whole
     shape = _shape(eqn)
-    return product(walk, *given, shape)
+    return product(walk, given[0], given[1], shape)
 
 
 def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> Value:
@@ -146,6 +144,8 @@ def numbers_of(value: Value) -> Value:
 @handles("div", becomes="a multiple: only numbers that are known divide")
 def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
+    if isinstance(b, Size):
+        walk.tensor(b)
     if not isinstance(b, Constant):
         raise Refused(
             "it divides by a value that is not known", "multiply instead; only numbers that are known divide"
@@ -196,7 +196,7 @@ def power(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if known is None or float(known) not in (1, 2, 3, 4):
         raise Refused(
             "it takes the power " + (f"{float(known):g}" if known is not None else "of a value"),
-            "powers 2, 3 and 4 are products",
+            "x * x has one, as powers 2, 3 and 4 are products",
         )
     return x if known == 1 else _power(walk, walk.floats(x), int(known))
 
@@ -261,7 +261,7 @@ def round_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return walk.entrywise("round", x, "round({x})")
 
 
-@handles("gt", "ge", "lt", "le", becomes="a condition of jnp.where, on a tensor and numbers")
+@handles("gt", "ge", "lt", "le", "eq", "ne", becomes="a condition of jnp.where, on a tensor and numbers")
 def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     name, shape = eqn.primitive.name, _shape(eqn)
@@ -278,7 +278,14 @@ def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 
 def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Value:
-    relation = {"gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal}[name]
+    relation = {
+        "gt": np.greater,
+        "ge": np.greater_equal,
+        "lt": np.less,
+        "le": np.less_equal,
+        "eq": np.equal,
+        "ne": np.not_equal,
+    }[name]
     sides = [
         each.numbers() if isinstance(each, Place) else [each.number] if isinstance(each, Constant) else []
         for each in (a, b)
@@ -352,7 +359,10 @@ def _selected(walk: Walk, masks: Sequence[Value], cases: Sequence[Value], shape:
     made: Value | None = None
     for mask, case in zip(masks, cases, strict=True):
         if isinstance(case, Constant):
-            if not np.isfinite(case.array.astype(np.float64)).all() or np.abs(case.array).max(initial=0) > 1e8:
+            if (
+                not np.isfinite(case.array.astype(np.float64)).all()
+                or np.abs(case.array).max(initial=0) > 1e8
+            ):
                 raise Refused(
                     "it puts very large numbers where a mask is, as before a softmax",
                     "with relu of the scores, put zeros there behind it",
@@ -386,6 +396,8 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         if kind == "b":
             return value
         return numbers_of(value)
+    if isinstance(value, Size):
+        return value
     if isinstance(value, Place | Wrap):
         if kind in "iu":
             return value
@@ -426,8 +438,8 @@ def reduced(walk: Walk, function: str, eqn: Any, given: list[Value]) -> Value:
     if not axes:
         return x
     shape = _shape(eqn)
-    (x,), order = walk.aligned([x])
-    assert isinstance(x, Tensor), "a tensor is aligned to one"
+    (found,), order = walk.aligned([x])
+    x = walk.floats(found)
     if order is None:
         return walk.text.bind(function, f"{function}({x.text}, axis = {tuple_text(axes)})", shape, fed=x.fed)
     # The axes as the source has them; those that are left are in its order.

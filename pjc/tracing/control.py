@@ -108,7 +108,9 @@ class Scan:
             else Tensor(name, shape, True)
             for name, first, shape in zip(names, self.first, self.outs, strict=False)
         ]
-        stacks = [self._stacked(each, shape) for each, shape in zip(made, self.outs[len(names) :], strict=True)]
+        stacks = [
+            self._stacked(each, shape) for each, shape in zip(made, self.outs[len(names) :], strict=True)
+        ]
         return [*after, *stacks]
 
     def _through(self, given: Sequence[Value]) -> list[Value]:

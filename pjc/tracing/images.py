@@ -97,7 +97,7 @@ def _counted(eqn: Any, value: Constant) -> Constant:
                 raise Refused("it pools along an axis that is open", "give that dimension a number")
             shape[axis] = 1
     (found,) = computed(eqn, [np.broadcast_to(value.array, shape)])
-    return constant(found, eqn.outvars[0].aval.shape)
+    return constant(np.asarray(found), eqn.outvars[0].aval.shape)
 
 
 def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:

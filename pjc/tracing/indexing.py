@@ -61,7 +61,9 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             first = max(0, min(int(part.number), x.shape[axis] - sizes[axis]))
             texts[axis] = slice_text(first, first + sizes[axis], 1, x.shape[axis])
             axes.remove(axis)
-    x = indexed(x, texts, [sizes[at] if at in parts and at not in axes else x.shape[at] for at in range(len(sizes))])
+    x = indexed(
+        x, texts, [sizes[at] if at in parts and at not in axes else x.shape[at] for at in range(len(sizes))]
+    )
     if (
         any(not bool(size == 1) for axis, size in enumerate(sizes) if axis in axes)
         or len(parts) < len(numbers.start_index_map)
@@ -96,7 +98,9 @@ def _rows(walk: Walk, x: Tensor, rows: Tensor, axis: int, eqn: Any) -> Tensor:
     first = transposed(x, [axis, *(at for at in range(len(x.shape)) if at != axis)])
     text = f"gather({first.text}, {index.text})"
     made = walk.text.bind("rows", text, (*index.shape, *first.shape[1:]), fed=True, whole=first.whole)
-    window = [size for at, size in enumerate(eqn.params["slice_sizes"]) if at not in numbers.collapsed_slice_dims]
+    window = [
+        size for at, size in enumerate(eqn.params["slice_sizes"]) if at not in numbers.collapsed_slice_dims
+    ]
     batch, places = len(index.shape), list(numbers.offset_dims)
     others = [at for at in range(len(out)) if at not in places]
     source = {place: batch + at for at, place in enumerate(places)} | {
@@ -113,6 +117,7 @@ def _known(walk: Walk, x: Tensor, rows: Constant, eqn: Any) -> Tensor:
     own = tuple(size if is_settled(size) else 1 for size in sizes)
     whole = np.broadcast_to(rows.array, settled(rows.shape))
     (places,) = computed(eqn, [numbered(x.shape), whole], slice_sizes=own, fill_value=-1)
+    places = np.asarray(places)
     if (places < 0).any():
         raise Refused("it takes entries that there are none of")
     return placed(walk, x, places, tuple(eqn.outvars[0].aval.shape))
@@ -123,7 +128,8 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x, rows, updates = given
     if not isinstance(rows, Constant):
         raise Refused(
-            "it puts entries at places that are not known", "return rows from jax.lax.scan, or concatenate them"
+            "it puts entries at places that are not known",
+            "return rows from jax.lax.scan, or concatenate them",
         )
     numbers = eqn.params["dimension_numbers"]
     inserted = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
@@ -146,7 +152,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             raise Refused("it adds several entries to one", "sum them before")
     places = put(lax.scatter_p, numbered(x.shape), numbered(updates.shape, prod(shape)))
     if kind == "scatter":
-        return replaced(walk, x, updates, places)
+        return replaced(walk, x, updates, np.asarray(places))
     filler = np.full((1,) * len(x.shape), 1 if kind == "scatter-mul" else 0, np.float32)
     base = constant(filler, x.shape)
     other: Value
@@ -176,10 +182,9 @@ def dynamic_update_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             firsts.append(int(start.number))
         else:
             raise Refused(
-                "it puts entries at a place that is not known", "return rows from jax.lax.scan, or concatenate"
+                "it puts entries at a place that is not known",
+                "return rows from jax.lax.scan, or concatenate",
             )
     count = prod(settled(x.shape))
-    (places,) = computed(
-        eqn, [numbered(x.shape), numbered(updates.shape, count), *map(np.int32, firsts)]
-    )
-    return replaced(walk, x, updates, places)
+    (places,) = computed(eqn, [numbered(x.shape), numbered(updates.shape, count), *map(np.int32, firsts)])
+    return replaced(walk, x, updates, np.asarray(places))

@@ -6,6 +6,7 @@ taken takes those axes whole.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from math import prod
@@ -149,7 +150,7 @@ def _replaced_along(walk: Walk, value: Value, updates: Value, places: Places, ax
     new = _along(places >= count, [axis])
     edges = [0, *(int(at) + 1 for at in np.flatnonzero(new[1:] != new[:-1])), len(new)]
     parts: list[Value] = []
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         shape = (*value.shape[:axis], stop - start, *value.shape[axis + 1 :])
         if not is_settled(value.shape[axis]):
             shape = value.shape

@@ -8,7 +8,7 @@ from typing import Any
 
 from pjc.tracing.refusal import Refused
 from pjc.tracing.values import Tensor, Value
-from pjc.tracing.views import indexed, reshaped, transposed
+from pjc.tracing.views import is_moved, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 
@@ -16,11 +16,16 @@ from pjc.tracing.walk import Walk, handles
 def dot_general(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     lhs, rhs = (walk.floats(each) for each in given)
     contracting, batch = eqn.params["dimension_numbers"]
-    axes = [list(map(int, each)) for each in (*contracting, *batch)]
-    if rhs.fed and not lhs.fed:
-        # The weights stand second; what comes out has its axes in the other order.
+    # The sum runs along several axes in the order of the weights', which are then not moved.
+    pairs = sorted(zip(*contracting, strict=True), key=lambda pair: pair[0] if rhs.fed else pair[1])
+    axes = [[int(a) for a, _ in pairs], [int(b) for _, b in pairs], *(list(map(int, each)) for each in batch)]
+    if (rhs.fed, lhs.fed) == (True, False) or (
+        rhs.fed == lhs.fed
+        and _moves(rhs, lhs, axes[1::-1], axes[:1:-1]) < _moves(lhs, rhs, axes[:2], axes[2:])
+    ):
+        # The weights stand second, or what is moved less first: the result's axes are in the other order.
         made = _matmul(walk, rhs, lhs, (axes[1], axes[0]), (axes[3], axes[2]))
-        return _exchanged(walk, made, rhs, lhs, len(axes[2]), len(axes[1]), eqn)
+        return _exchanged(made, rhs, lhs, len(axes[2]), len(axes[1]), eqn)
     return _named(_matmul(walk, lhs, rhs, (axes[0], axes[1]), (axes[2], axes[3])), eqn)
 
 
@@ -28,9 +33,7 @@ def _named(made: Tensor, eqn: Any) -> Tensor:
     return reshaped(made, tuple(eqn.outvars[0].aval.shape))
 
 
-def _exchanged(
-    walk: Walk, made: Tensor, first: Tensor, second: Tensor, batch: int, contracted: int, eqn: Any
-) -> Tensor:
+def _exchanged(made: Tensor, first: Tensor, second: Tensor, batch: int, contracted: int, eqn: Any) -> Tensor:
     """Return a product whose operands were exchanged, with the axes in the order that was asked for."""
     own = len(first.shape) - batch - contracted
     other = len(second.shape) - batch - contracted
@@ -41,18 +44,32 @@ def _exchanged(
 Axes = Sequence[int]
 
 
+def _free(x: Tensor, others: Axes) -> list[int]:
+    return [axis for axis in range(len(x.shape)) if axis not in others]
+
+
+def _operands(lhs: Tensor, rhs: Tensor, contracting: Sequence[Axes], batch: Sequence[Axes]) -> list[Tensor]:
+    """Return the operands with their axes in the order of a matrix product."""
+    free = [_free(x, [*contracting[side], *batch[side]]) for side, x in enumerate((lhs, rhs))]
+    return [
+        transposed(lhs, [*batch[0], *free[0], *contracting[0]]),
+        transposed(rhs, [*batch[1], *contracting[1], *free[1]]),
+    ]
+
+
+def _moves(lhs: Tensor, rhs: Tensor, contracting: Sequence[Axes], batch: Sequence[Axes]) -> int:
+    """Return how many of the operands are moved for a matrix product."""
+    return sum(map(is_moved, _operands(lhs, rhs, contracting, batch)))
+
+
 def _matmul(
     walk: Walk, lhs: Tensor, rhs: Tensor, contracting: tuple[Axes, Axes], batch: tuple[Axes, Axes]
 ) -> Tensor:
     """Return ``[batch.., free axes of lhs.., free axes of rhs..]``."""
-    free = [
-        [axis for axis in range(len(x.shape)) if axis not in (*contracting[side], *batch[side])]
-        for side, x in enumerate((lhs, rhs))
-    ]
+    free = [_free(x, [*contracting[side], *batch[side]]) for side, x in enumerate((lhs, rhs))]
     if not contracting[0]:
         return _outer(walk, lhs, rhs, free, batch)
-    a = transposed(lhs, [*batch[0], *free[0], *contracting[0]])
-    b = transposed(rhs, [*batch[1], *contracting[1], *free[1]])
+    a, b = _operands(lhs, rhs, contracting, batch)
     count = len(batch[0])
     shared = tuple(a.shape[:count])
     inner = prod(a.shape[count + len(free[0]) :])

@@ -10,10 +10,10 @@ import numpy as np
 from pjc.tracing.arithmetic import numbers_of
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
-from pjc.tracing.text import number, size_text, tuple_text
-from pjc.tracing.values import Columns, Constant, Function, Place, Size, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.text import size_text, tuple_text
+from pjc.tracing.values import Columns, Constant, Function, Place, Size, Tensor, Value, Wrap, constant
 from pjc.tracing.views import broadcast, indexed, reshaped, transposed
-from pjc.tracing.walk import Walk, handles, permuted
+from pjc.tracing.walk import Walk, handles, permuted, seen
 
 MAX_PARTS = 1024
 """The most slices that one equation becomes."""
@@ -32,16 +32,15 @@ def _shape(eqn: Any) -> tuple[Any, ...]:
 def broadcast_in_dim(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     (value, *_), shape = given, _shape(eqn)
     dims = eqn.params["broadcast_dimensions"]
+    if isinstance(value, Size):
+        return value
     if isinstance(value, Wrap):
         return Wrap(broadcast(value.rows, shape, dims), shape, value.added)
     if isinstance(value, Place):
         if all(size == 1 for size in shape):
             return Place(value.loop, value.count, value.factor, value.offset, shape)
         raise Refused("it repeats the number of an iteration")
-    if isinstance(value, Test):
-        made = broadcast(value.of, shape, dims)
-        return Test(made, value.pieces, shape)
-    return broadcast(moved(walk, value), shape, dims)
+    return seen(walk, value, lambda of: broadcast(of, shape, dims))
 
 
 @handles("reshape", "squeeze", becomes="a view")
@@ -51,7 +50,7 @@ def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         return Place(value.loop, value.count, value.factor, value.offset, shape)
     if isinstance(value, Constant) and value.number is not None:
         return constant(value.array.reshape(-1)[:1].reshape((1,) * len(shape)), shape)
-    return reshaped(moved(walk, value), shape)
+    return seen(walk, value, lambda of: reshaped(of, shape))
 
 
 @handles("transpose", becomes="a view")
@@ -83,9 +82,8 @@ def slice_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             for size, start, stop, step in zip(value.array.shape, starts, stops, steps, strict=True)
         ]
         return constant(value.array[tuple(own)], _shape(eqn))
-    x = moved(walk, value)
-    texts = [slice_text(*each) for each in zip(starts, stops, steps, x.shape, strict=True)]
-    return indexed(x, texts, _shape(eqn))
+    texts = [slice_text(*each) for each in zip(starts, stops, steps, value.shape, strict=True)]
+    return seen(walk, value, lambda of: indexed(of, texts, _shape(eqn)))
 
 
 @handles("split", becomes="views")
@@ -143,7 +141,8 @@ def joined(walk: Walk, given: Sequence[Value], axis: int) -> Tensor:
 def _are_columns(given: Sequence[Value], axis: int) -> bool:
     """Whether what is joined are numbers of entries, one for each axis of something."""
     kinds = [
-        isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each) for each in given
+        isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each)
+        for each in given
     ]
     last = axis == len(given[0].shape) - 1 and all(_is(each.shape[axis], 1) for each in given)
     return last and all(kinds) and any(isinstance(each, Constant | Place) for each in given)
@@ -251,7 +250,5 @@ def taken(walk: Walk, x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
     for start, last, step in runs:
         count = (last - start) // step + 1 if step else 1
         text = slice_text(start, last + 1, step or 1, x.shape[axis])
-        parts.append(
-            indexed(x, [":"] * axis + [text], (*x.shape[:axis], count, *x.shape[axis + 1 :]))
-        )
+        parts.append(indexed(x, [":"] * axis + [text], (*x.shape[:axis], count, *x.shape[axis + 1 :])))
     return joined(walk, parts, axis)

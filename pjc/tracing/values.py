@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
 from pjc.tracing.pieces import Pieces
@@ -130,6 +131,14 @@ class Columns:
     shape: Shape
 
 
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """Keys of random numbers, which are known."""
+
+    array: Any
+    shape: Shape
+
+
 @dataclass(frozen=True)
 class Size:
     """A size that is open, as a number."""
@@ -144,13 +153,21 @@ class Failed:
     shape: Shape
 
 
-Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Columns | Size | Failed
+Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Columns | Keys | Size | Failed
 
 
 def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:
     """Return numbers as a constant, of the array's own shape if not of another."""
     found = np.asarray(array)
     return Constant(found, found.shape if shape is None else tuple(shape))
+
+
+def known(value: Any, shape: Sequence[Any] | None = None) -> Constant | Keys:
+    """Return what is known now: numbers or keys."""
+    if jax.numpy.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.prng_key):
+        return Keys(value, tuple(value.shape))
+    found = np.asarray(value)
+    return constant(compact(found), found.shape if shape is None else shape)
 
 
 def compact(found: np.ndarray[Any, Any], most: int = 2**22) -> np.ndarray[Any, Any]:

@@ -155,7 +155,7 @@ def flat(value: Tensor) -> str:
 
 
 def indexed(value: Tensor, indices: Sequence[str], shape: Sequence[object]) -> Tensor:
-    """Return entries of a tensor, by one text for each axis: a slice, or a number, which takes the axis away."""
+    """Return entries of a tensor, by one text for each axis: a slice, or a number, which takes it away."""
     if all(index == ":" for index in indices):
         return value
     if value.narrow is not None or value.source is None or value.order is None:

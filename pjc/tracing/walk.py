@@ -26,6 +26,7 @@ from pjc.tracing.values import (
     Constant,
     Failed,
     Function,
+    Keys,
     Place,
     Shape,
     Size,
@@ -33,8 +34,8 @@ from pjc.tracing.values import (
     Test,
     Value,
     Wrap,
-    compact,
     constant,
+    known,
 )
 from pjc.tracing.views import flat, is_moved, long_axes, transposed
 
@@ -89,7 +90,7 @@ class Walk:
         self, jaxpr: Any, arguments: Sequence[Value], wanted: Sequence[bool] | None = None
     ) -> list[Value]:
         """Return what a jaxpr with its constants makes of the arguments; as :meth:`run`."""
-        consts = [constant(np.asarray(each)) for each in jaxpr.consts]
+        consts = [known(each) for each in jaxpr.consts]
         return self.run(jaxpr.jaxpr, consts, arguments, wanted)
 
     def run(
@@ -100,7 +101,9 @@ class Walk:
         wanted: Sequence[bool] | None = None,
     ) -> list[Value]:
         """Return what a jaxpr makes of the arguments; what is not wanted is nothing of use."""
-        outs = [atom for atom, is_wanted in zip(jaxpr.outvars, wanted or repeat(True), strict=False) if is_wanted]
+        outs = [
+            atom for atom, is_wanted in zip(jaxpr.outvars, wanted or repeat(True), strict=False) if is_wanted
+        ]
         live, needed = _live(jaxpr, outs)
         readers = Counter(
             atom
@@ -114,29 +117,23 @@ class Walk:
 
         def read(atom: Any) -> Value:
             if isinstance(atom, core.Literal):
-                return constant(np.asarray(atom.val))
+                return known(atom.val)
             return env[atom]
 
-        def write(var: Any, value: Value) -> None:
-            if isinstance(value, Function) and value.pieces.edges and readers[var] > 1:
-                value = self.tensor(value)
-            env[var] = value
-
         for var, value in zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True):
-            write(var, value)
+            env[var] = value
         for eqn, is_live in zip(jaxpr.eqns, live, strict=True):
             if is_live:
                 self.wanted = [var in needed for var in eqn.outvars]
-                made = self._equation(eqn, [read(a) for a in eqn.invars])
-                for var, value in zip(eqn.outvars, made, strict=True):
-                    write(var, value)
+                made = self._equation(eqn, [read(a) for a in eqn.invars], [readers[v] for v in eqn.outvars])
+                env.update(zip(eqn.outvars, made, strict=True))
         unwanted = Size()
         return [
             env.get(atom, unwanted) if not isinstance(atom, core.Literal) else read(atom)
             for atom in jaxpr.outvars
         ]
 
-    def _equation(self, eqn: Any, given: list[Value]) -> list[Value]:
+    def _equation(self, eqn: Any, given: list[Value], readers: Sequence[int]) -> list[Value]:
         """Return what an equation makes; failed values where it cannot be compiled."""
         name = eqn.primitive.name
         if name not in STRUCTURED and eqn.outvars and all(_is_empty(var.aval.shape) for var in eqn.outvars):
@@ -144,27 +141,38 @@ class Walk:
         where = origin(eqn, self.calls)
         lost: list[Value] = [Failed(tuple(var.aval.shape)) for var in eqn.outvars]
         before = len(self.text.lines)
-        known = name not in UNKNOWN and all(isinstance(each, Constant) for each in given)
+        is_known = name not in UNKNOWN and all(isinstance(each, Constant | Keys) for each in given)
         try:
-            made = self._folded(eqn, given) if known else None
+            made = self._folded(eqn, given) if is_known else None
             if made is None:
                 handler = HANDLERS.get(name)
                 if handler is None:
-                    self.refusals.unknown(name, where)
+                    whole = any(isinstance(each, Tensor) and each.whole for each in given)
+                    self.refusals.unknown(name, where, whole=whole)
                     return lost
                 if name not in STRUCTURED and any(isinstance(each, Failed) for each in given):
                     return lost
                 made = handler(self, eqn, given)
+            values = made if isinstance(made, list) else [made]
+            values = [self._kept(each, count) for each, count in zip(values, readers, strict=True)]
         except Refused as refused:
-            self.refusals.add(name, str(refused), refused.hint, where.line)
+            self.refusals.refused(name, where, refused)
             return lost
         except (shapes.ShapeError, OverflowError) as error:
             self.refusals.add(name, str(error) or "it has too many pieces", None, where.line)
             return lost
-        values = made if isinstance(made, list) else [made]
         if name not in STRUCTURED:
             self._note(name, where, values, before)
         return values
+
+    def _kept(self, value: Value, readers: int) -> Value:
+        """Return what an equation makes as it is kept: by a name where several read what is no plain sum."""
+        if isinstance(value, Function | Test) and not value.pieces.edges and value.pieces.slopes == (0.0,):
+            kind = np.float32 if isinstance(value, Function) else np.bool_
+            return constant(np.full((1,) * len(value.shape), value.pieces.offsets[0], kind), value.shape)
+        if isinstance(value, Function) and value.pieces.edges and readers > 1:
+            return self.tensor(value)
+        return value
 
     def _note(self, name: str, where: Origin, values: Sequence[Value], before: int) -> None:
         lines = [line.strip() for line in self.text.lines[before:]]
@@ -191,23 +199,25 @@ class Walk:
     def _folded(self, eqn: Any, given: Sequence[Value]) -> Value | list[Value] | None:
         """Return what an equation of constants makes; None where a handler must say."""
         constants = [each for each in given if isinstance(each, Constant)]
+        keys = len(constants) < len(given)
         outs = [var.aval for var in eqn.outvars]
         name = eqn.primitive.name
-        if name == "broadcast_in_dim" and len(constants) == 1:
+        if name == "broadcast_in_dim" and len(constants) == 1 and not keys:
             return broadcast_constant(constants[0], outs[0].shape, eqn.params["broadcast_dimensions"])
-        if name in ENTRYWISE:
+        if name in ENTRYWISE and not keys:
             return self._entrywise(eqn, constants, outs[0])
-        if not all(_is_settled(each.shape) for each in constants) or not all(
+        if not all(_is_settled(each.shape) for each in given) or not all(
             _is_settled(out.shape) for out in outs
         ):
             return None
         if sum(prod(out.shape) for out in outs) > MAX_FOLDED:
             raise Refused(f"it makes a constant of {prod(outs[0].shape):,} numbers")
-        whole = [np.broadcast_to(each.array, each.shape) for each in constants]
-        return [
-            constant(compact(np.asarray(each)), out.shape)
-            for each, out in zip(computed(eqn, whole), outs, strict=True)
+        whole = [
+            np.broadcast_to(each.array, each.shape) if isinstance(each, Constant) else each.array
+            for each in given
+            if isinstance(each, Constant | Keys)
         ]
+        return [known(each, out.shape) for each, out in zip(computed(eqn, whole), outs, strict=True)]
 
     def _entrywise(self, eqn: Any, constants: Sequence[Constant], out: Any) -> Value:
         """Compute entry by entry, with each distinct entry once."""
@@ -243,7 +253,7 @@ class Walk:
             case Size():
                 raise Refused(
                     "it computes with a size that is open, as that of the batch",
-                    "give that dimension a number, or leave it to the loss, which takes the mean over a batch",
+                    "give that dimension a number; a loss takes the mean over the batch by itself",
                 )
         raise Refused("it computes with numbers of rows")
 
@@ -265,7 +275,7 @@ class Walk:
     def expression(self, value: Value) -> str:
         """Return an expression for a value, in brackets where it is a sum."""
         if isinstance(value, Function) and not value.made and not value.pieces.edges:
-            return written(value.of.text, value.pieces)[1]
+            return _line(value.of.text, value.pieces.slopes[0], value.pieces.offsets[0])
         return self.floats(value).text
 
     def join(
@@ -317,7 +327,9 @@ class Walk:
         if isinstance(value, Constant) and not value.is_whole and value.number is None:
             array = value.array
             inner = array.reshape(array.shape[_ones(array.shape) :])
-            return [(each.shape, lambda of=each: self.text.entries(of).text) for each in (inner, array)] + [full]
+            return [(each.shape, lambda of=each: self.text.entries(of).text) for each in (inner, array)] + [
+                full
+            ]
         if isinstance(value, Tensor) and not value.whole:
             held = value if value.narrow is None else value.narrow
             return [
@@ -399,10 +411,8 @@ ENTRYWISE = frozenset(
 def computed(eqn: Any, arrays: Sequence[Any], **changed: Any) -> list[Any]:
     """Return what an equation, perhaps with other parameters, makes of numbers."""
     with jax.ensure_compile_time_eval():
-        found = eqn.primitive.bind(
-            *[jax.numpy.asarray(each) for each in arrays], **{**eqn.params, **changed}
-        )
-    return [np.asarray(each) for each in (found if eqn.primitive.multiple_results else [found])]
+        found = eqn.primitive.bind(*[jax.numpy.asarray(each) for each in arrays], **{**eqn.params, **changed})
+    return list(found) if eqn.primitive.multiple_results else [found]
 
 
 def broadcast_constant(value: Constant, shape: Shape, dims: Sequence[int]) -> Constant:
@@ -450,9 +460,22 @@ def _order(value: Value) -> tuple[int, ...] | None:
         return None
     if len(found.source.shape) != len(found.shape):
         return None
-    ones = iter(axis for axis, size in enumerate(found.source.shape) if axis not in long_axes(found.source.shape))
+    ones = iter(
+        axis for axis, size in enumerate(found.source.shape) if axis not in long_axes(found.source.shape)
+    )
     longs = dict(zip(long_axes(found.shape), found.order, strict=True))
     return tuple(longs[axis] if axis in longs else next(ones) for axis in range(len(found.shape)))
+
+
+def seen(walk: Walk, value: Value, view: Callable[[Tensor], Tensor]) -> Value:
+    """Return a view of a value; of what is a sum or a condition on a tensor, that of a view of the tensor."""
+    if isinstance(value, Test):
+        of = view(value.of)
+        return Test(of, value.pieces, of.shape)
+    if isinstance(value, Function) and not value.made and not value.pieces.edges:
+        of = view(value.of)
+        return Function(of, value.pieces, of.shape)
+    return view(walk.tensor(value))
 
 
 def permuted(value: Value, permutation: Sequence[int]) -> Value:
@@ -495,7 +518,7 @@ def written(x: str, pieces: Pieces) -> tuple[str, str]:
     """Return a function of an expression in the language, and what to call it."""
     slopes, offsets = pieces.slopes, pieces.offsets
     if not pieces.edges:
-        return "sum", _line(x, slopes[0], offsets[0])
+        return "sum", _bare(x, slopes[0], offsets[0])
     if len(pieces.edges) == 1 and not pieces.jumps_at(0):
         low, high = (slopes[0], offsets[0]), (slopes[1], offsets[1])
         if low == (0, 0) or high == (0, 0):
@@ -513,8 +536,7 @@ def written(x: str, pieces: Pieces) -> tuple[str, str]:
         low_at, high_at = (edge.at for edge in pieces.edges)
         if (offsets[0], offsets[2]) == (low_at, high_at):
             return "clip", f"clip({x}, {number(low_at)}, {number(high_at)})"
-    lists = (pieces.written_edges(), slopes, offsets)
-    texts = ", ".join(tuple_text(number(each) for each in numbers) for numbers in lists)
+    texts = ", ".join(tuple_text(number(each) for each in numbers) for numbers in pieces.written())
     return "piecewise", f"piecewise({x}, {texts})"
 
 

@@ -126,7 +126,10 @@ class Scan:
         if isinstance(value, Constant) and (value.is_whole or value.number is not None):
             return value
         found = self.walk.tensor(value)
-        return reversed_(found, 0) if self.reverse else found
+        found = reversed_(found, 0) if self.reverse else found
+        if found.text.isidentifier():
+            return found
+        return self.walk.text.bind("view", found.text, found.shape, fed=found.fed, whole=found.whole)
 
     def _slice(self, value: Value, loop: str) -> Value:
         if isinstance(value, Constant):

@@ -89,6 +89,8 @@ class FoldViews(RewritePattern):
         inner = op.operands[0].owner
         if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
+        if feas.loop_of(inner) != feas.loop_of(op):  # iterations read slices of what is above their loop
+            return
         merged = op.step(0).merged(inner.step(0))
         if merged is not None:
             new = op.changed(inner.operands, lambda _: merged)

@@ -20,7 +20,6 @@ from pjc.dialects.signature import Signature
 from pjc.frontends.own import know
 from pjc.runtime.projections import OPERATORS, REGISTERED
 from pjc.runtime.projections.operator import Operator
-from pjc.tracing.vocabulary import apply_operator
 
 
 class OperatorError(PjcError, ValueError):
@@ -29,7 +28,11 @@ class OperatorError(PjcError, ValueError):
 
 @dataclass(frozen=True)
 class OwnOperator(Operator):
-    """An operator made of two functions for one site. Called with arrays, a class gives its value."""
+    """An operator made of two functions for one site.
+
+    The class is called on arrays: it returns what the function gives, at every site, also inside of a
+    function that :func:`pjc.trace` reads.
+    """
 
     signature: ClassVar[Signature]
     function: ClassVar[Callable[..., Any]]
@@ -39,8 +42,15 @@ class OwnOperator(Operator):
     bridge: ClassVar[Callable[..., Any] | None]
 
     def __new__(cls, *arrays: Any) -> Any:
-        """Return the operator; with arrays what it makes of them, which traced functions call it for."""
-        return apply_operator(cls, arrays) if arrays else super().__new__(cls)
+        if not arrays:
+            return super().__new__(cls)
+        from pjc.tracing.vocabulary import apply_operator
+
+        try:
+            cls.signature.result([jnp.shape(each) for each in arrays])
+        except ShapeError as error:
+            raise OperatorError(f"{cls.name}: {error}") from None
+        return apply_operator(cls, arrays)
 
     def forward(self, *inputs: Array) -> Array:
         sites = self.signature.sites([x.shape for x in inputs])

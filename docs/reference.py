@@ -1,7 +1,8 @@
 """Writes what the documentation takes from the code: ``python docs/reference.py``.
 
 docs/passes.md from the docstrings of the passes, docs/constraints.md from those of ops and projections,
-docs/options.md from the fields of the options, and the table of docs/data.md from the sources of data.
+docs/options.md from the fields of the options, the table of docs/data.md from the sources of data, that of
+docs/python.md from what compiles the primitives of JAX.
 tests/test_docs.py holds the pages to them.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from pjc.fields import Option, options_of
 from pjc.options import Options
 from pjc.runtime.data.sources import table
 from pjc.runtime.projections import LOSSES, OPERATORS, SETS
+from pjc.tracing import trace  # noqa: F401  it enters what compiles primitives
+from pjc.tracing.walk import NOTES
 from pjc.universe import PASSES, pass_factory
 
 HEAD = """# Passes
@@ -120,14 +124,28 @@ def _plain(docstring: str | None) -> str:
 
 def with_table(page: str) -> str:
     """Return the text of docs/data.md with the table between its marks written anew."""
-    before, begin, rest = page.partition("<!-- sources -->\n")
-    _, end, after = rest.partition("<!-- end of sources -->\n")
-    return before + begin + "\n".join(table()) + "\n" + end + after
+    return _between("sources", page, table())
+
+
+def with_primitives(page: str) -> str:
+    """Return the text of docs/python.md with the table between its marks written anew."""
+    by_note: dict[str, list[str]] = {}
+    for primitive, note in sorted(NOTES.items()):
+        by_note.setdefault(note, []).append(f"`{primitive}`")
+    rows = sorted(f"| {', '.join(names)} | {note} |" for note, names in by_note.items())
+    return _between("primitives", page, ["| primitives | become |", "|---|---|", *rows])
+
+
+def _between(mark: str, page: str, lines: Sequence[str]) -> str:
+    before, begin, rest = page.partition(f"<!-- {mark} -->\n")
+    end, after = rest.partition(f"<!-- end of {mark} -->\n")[1:]
+    return before + begin + "\n".join(lines) + "\n" + end + after
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     (folder / "passes.md").write_text(page())
     (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))
+    (folder / "python.md").write_text(with_primitives((folder / "python.md").read_text()))
     (folder / "options.md").write_text(options_page())
     (folder / "constraints.md").write_text(constraints_page())

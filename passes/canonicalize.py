@@ -17,7 +17,8 @@ from xdsl.pattern_rewriter import (
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
-from pjc.dialects import ops
+from pjc.dialects import feas, ops
+from pjc.dialects.steps import Broadcast, Reshape, Slice, Transpose
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.rewriting.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
 
@@ -27,7 +28,8 @@ class CanonicalizePass(ModulePass):
     """Fold views into views, merge equal operations and drop dead ones.
 
     Views that do nothing vanish, a view of a view of the same kind becomes one view, views of indices move
-    behind the gathers that read them, gathers from a table above a loop out of it. Equal operations and
+    behind the gathers that read them, gathers from a table above a loop out of it. What is seen of one number
+    is that number. Equal operations and
     operations that nobody reads are left to xDSL's own passes.
 
     ```
@@ -46,6 +48,7 @@ class CanonicalizePass(ModulePass):
         patterns: list[RewritePattern] = [
             DropNeutralView(),
             FoldViews(),
+            FoldViewsOfNumbers(),
             MoveIndexViewsBehindGather(),
             MoveGatherOutOfLoop(),
         ]
@@ -86,8 +89,36 @@ class FoldViews(RewritePattern):
         inner = op.operands[0].owner
         if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
+        if feas.loop_of(inner) != feas.loop_of(op) and not _keeps_iterations(inner):
+            return
         merged = op.step(0).merged(inner.step(0))
         if merged is not None:
             new = op.changed(inner.operands, lambda _: merged)
             new.location = op.location
+            feas.put_in_loop(new, feas.loop_of(op))
+            rewriter.replace(op, new)
+
+
+def _keeps_iterations(above: ViewOp) -> bool:
+    """Whether the slices that iterations read of a view above their loop are views of slices of its operand."""
+    before, after = shape_of(above.operands[0]), shape_of(above.results[0])
+    step = above.step(0)
+    return before[:1] == after[:1] and not (isinstance(step, Transpose) and step.permutation[0] != 0)
+
+
+class FoldViewsOfNumbers(RewritePattern):
+    """A view of a tensor that is one number everywhere is such a tensor."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ViewOp, rewriter: PatternRewriter) -> None:
+        inner = op.operands[0].owner
+        if len(op.operands) != 1 or not isinstance(inner, ops.ConstantOp):
+            return
+        if not isinstance(op.step(0), Broadcast | Reshape | Slice | Transpose):  # others add zeros
+            return
+        number = inner.number
+        if number is not None:
+            label = None if inner.label is None else inner.label.data
+            new = ops.ConstantOp(number, op.results[0].type, label)
+            new.location = inner.location
             rewriter.replace(op, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -27,7 +28,7 @@ class FusePass(ModulePass):
 
     A sum whose only reader is a sum or sum_relu over the same entries becomes terms of its reader: one
     constraint with an exact projection takes the place of two, and needs no copy of the value between.
-    Weights are multiplied.
+    Weights are multiplied. So does a sum over axes whose only reader scales or rectifies it.
 
     ```
     %s = op.sum "s" %a, %b axes [] : ...
@@ -47,6 +48,22 @@ class FusePass(ModulePass):
 
 
 Weighted = list[tuple[float, SSAValue]]
+
+
+def _fused(op: ops.WeightedOp) -> tuple[Weighted, float, Sequence[int]] | None:
+    """Return the op's weighted terms with the sums that only it reads opened up, their offset, and the axes.
+
+    None if there is no such sum.
+    """
+    inner = op.terms[0].owner
+    if len(op.terms) == 1 and not len(op.axes) and isinstance(inner, ops.SumOp) and len(inner.axes):
+        if not op.terms[0].has_one_use() or feas.loop_of(inner) != feas.loop_of(op):
+            return None
+        (weight,) = op.each_weight()
+        terms = [(weight * each, x) for each, x in zip(inner.each_weight(), inner.terms, strict=True)]
+        return terms, op.number() + weight * inner.number(), inner.axes.get_values()
+    found = _fused_terms(op)
+    return None if found is None else (*found, op.axes.get_values())
 
 
 def _fused_terms(op: ops.WeightedOp) -> tuple[Weighted, float] | None:
@@ -99,13 +116,13 @@ class FuseSumIntoRelu(RewritePattern):
 
 
 def _fuse(op: ops.SumOp | ops.SumReluOp, rewriter: PatternRewriter) -> None:
-    fused = _fused_terms(op)
+    fused = _fused(op)
     if fused is None:
         return
-    terms, offset = fused
+    terms, offset, axes = fused
     old = list(op.terms)
     weights = [weight for weight, _ in terms]
-    new = type(op)([term for _, term in terms], op.axes.get_values(), weights, offset, op.called)
+    new = type(op)([term for _, term in terms], axes, weights, offset, op.called)
     new.location = op.location
     feas.put_in_loop(new, feas.loop_of(op))
     new.result.name_hint = op.result.name_hint

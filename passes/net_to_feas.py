@@ -9,10 +9,12 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriteWalker
+from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWalker, RewritePattern
 
 from pjc.dialects import feas, net, ops
 from pjc.dialects.loops import ForOp
+from pjc.dialects.view import ViewOp
+from pjc.passes.canonicalize import DropNeutralView, FoldViews
 from pjc.passes.label import label_operations
 from pjc.passes.rewriting.index_views import MoveIndexViewsBehindGather
 from pjc.passes.rewriting.lift import Lifting, liftable
@@ -25,7 +27,8 @@ class NetToFeasPass(ModulePass):
 
     Operations stay as they are: each is now the constraint on its operands and its result, each loss and set
     a requirement. A loop becomes families of constraints on the values of all its iterations, stacked along a
-    first axis; what an iteration carries to the next goes through a shift.
+    first axis; what an iteration carries to the next goes through a shift. Views of views that come of
+    this are folded.
 
     ```
     net.network @mlp dims {batch = 4 : i64} {         feas.problem @mlp dims {batch = 4 : i64} {
@@ -41,11 +44,24 @@ class NetToFeasPass(ModulePass):
             label_operations(network)
             block = Block()
             _Conversion(block).run(network)
+            _fold_views(block)
             problem = feas.ProblemOp(network.sym_name.data, network.dims, Region([block]))
             problem.location = network.location
             op.body.block.insert_op_before(problem, network)
             network.detach()
             network.erase()
+
+
+def _fold_views(block: Block) -> None:
+    """Fold the views of views that lifting made, as those of a network are folded."""
+    region = Region([block])
+    patterns: list[RewritePattern] = [DropNeutralView(), FoldViews()]
+    PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_region(region)
+    region.detach_block(block)
+    for op in reversed(list(block.ops)):
+        if isinstance(op, ViewOp) and not any(list(result.uses) for result in op.results):
+            op.detach()
+            op.erase()
 
 
 @dataclass

@@ -28,8 +28,8 @@ class RollPass(ModulePass):
     Layers are equal if the same operations on the same shapes are wired alike: what a layer reads is its
     own, or from the layer before, or one value that all of them read. Of such a value they may take one entry
     of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
-    parameters keep their names, as members of one family. Only what the last layer gives may be read
-    elsewhere. Four layers are the least; a network that was unrolled is left as it is.
+    parameters may be declared anywhere, and keep their names, as members of one family. Only what the last
+    layer gives may be read elsewhere. Four layers are the least; a network that was unrolled is left so.
 
     ```
     %a = op.parameter "a" <1.0 * zeros> : tensor<3xf32>
@@ -55,7 +55,7 @@ class RollPass(ModulePass):
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
             if UNROLLED in network.attributes:
                 continue
-            while (found := _best(list(network.body.block.ops))) is not None:
+            while (found := _best(_steps(network.body.block))) is not None:
                 found.make_loop(network.body.block)
 
 
@@ -69,6 +69,8 @@ class _Layers:
     place: dict[Operation, int] = field(init=False)
     carried: dict[int, SSAValue] = field(default_factory=dict)
     """For each op whose result the next layer reads, what the first layer reads in its stead."""
+    families: dict[ops.ParameterOp, list[ops.ParameterOp]] = field(default_factory=dict)
+    """For each parameter of the second layer alone, what the layers read in its place."""
 
     def __post_init__(self) -> None:
         self.place = {op: index for index, op in enumerate(self.ops)}
@@ -82,18 +84,51 @@ class _Layers:
             second = self.ops[index % self.size + self.size]
             for slot, operand in enumerate(op.operands):
                 layer = index // self.size
+                if isinstance(second.operands[slot].owner, ops.ParameterOp):
+                    continue
                 expected = self.source(second.operands[slot], 1)
                 if self.source(operand, layer) != expected:
                     return False
                 if not self.starts_alike(expected, first.operands[slot]):
                     return False
-        return all(self.is_kept(op, index) for op, index in self.place.items())
+        if not all(self.is_kept(op, index) for op, index in self.place.items()):
+            return False
+        return all(self.reads_parameters_alike(at) for at in range(self.size))
+
+    def reads_parameters_alike(self, at: int) -> bool:
+        """Whether an op of all layers reads the same parameter, or one of each layer's own, of one kind."""
+        several = self.ops[at :: self.size]
+        for slot, operand in enumerate(several[1].operands):
+            if not isinstance(operand.owner, ops.ParameterOp):
+                continue
+            members = [op.operands[slot].owner for op in several]
+            if all(each is operand.owner for each in members):
+                continue
+            if self.families.setdefault(operand.owner, members) != members:  # type: ignore[arg-type]
+                return False
+            if not all(self.is_own(each, layer) for layer, each in enumerate(members)):
+                return False
+            if len({_parameter_kind(each) for each in members}) > 1:  # type: ignore[arg-type]
+                return False
+        return True
+
+    def is_own(self, op: Operation | Block, layer: int) -> bool:
+        """Whether an op is a parameter that only one layer reads."""
+        return isinstance(op, ops.ParameterOp) and all(
+            self.place.get(use.operation, -1) // self.size == layer for use in op.result.uses
+        )
 
     def unread(self) -> _Layers:
         """Return the layers behind the last of those before the final one that something else reads."""
         last = self.size * (self.count - 1)
         for index in reversed(range(last)):
-            if any(use.operation not in self.place for use in self.ops[index].results[0].uses):
+            op, next_ = self.ops[index], self.ops[index + self.size]
+            own = [
+                operand
+                for operand, other in zip(op.operands, next_.operands, strict=True)
+                if isinstance(operand.owner, ops.ParameterOp) and operand is not other
+            ]
+            if any(use.operation not in self.place for value in (op.results[0], *own) for use in value.uses):
                 skipped = index // self.size + 1
                 return _Layers(self.ops[skipped * self.size :], self.size, self.count - skipped)
         return self
@@ -145,13 +180,14 @@ class _Layers:
         body.add_op(YieldOp([inner[at] for at in self.carried], []))
         loop = ForOp("layer", self.count, inits, body)
         loop.location = self.ops[0].location
-        block.insert_op_before(loop, self.ops[0])
+        # Parameters and the like may stand between the layers' ops: the loop reads them.
+        block.insert_op_before(loop, self.ops[-1])
         last = self.size * (self.count - 1)
         for at, final in zip(self.carried, loop.finals, strict=True):
             old = self.ops[last + at].results[0]
             final.name_hint = old.name_hint
             old.replace_uses_with_if(final, lambda use: use.operation not in self.place)
-        for op in reversed(self.ops):
+        for op in (*reversed(self.ops), *(each for members in self.families.values() for each in members)):
             op.detach()
             op.erase()
 
@@ -160,6 +196,11 @@ class _Layers:
         values = dict(carried)
         for at in range(self.size):
             op = self.ops[self.size + at]
+            for operand in op.operands:
+                members = self.families.get(operand.owner)  # type: ignore[call-overload]
+                if members is not None and operand not in values:
+                    body.add_op(family := _family(members))
+                    values[operand] = family.result
             here, there = _entry(self.ops[at]), _entry(op)
             if here is not None and there is not None and here != there:
                 entry = AtOp(op.operands[0], here[0], here[1], there[1] - here[1])
@@ -170,10 +211,6 @@ class _Layers:
                 new = op.clone(value_mapper=values)
             new.location = self.ops[at].location
             new.results[0].name_hint = self.ops[at].results[0].name_hint
-            if isinstance(new, ops.ParameterOp):
-                members = [self.ops[layer * self.size + at] for layer in range(self.count)]
-                new.label = StringAttr(f"{_label(members[0])}..{_label(members[-1])}")
-                new.members = ArrayAttr([StringAttr(_label(each)) for each in members])
             body.add_op(new)
             values[op.results[0]] = new.results[0]
             yield at, new.results[0]
@@ -195,9 +232,42 @@ def _entry(op: Operation) -> tuple[int, int] | None:
     return cut[0][:2]
 
 
-def _label(op: Operation) -> str:
-    assert isinstance(op, ops.ParameterOp)
-    return op.label.data
+def _family(members: Sequence[ops.ParameterOp]) -> ops.ParameterOp:
+    """Return the parameter of a loop's body that stands for one of each layer."""
+    names = [each.label.data for each in members]
+    new = members[0].clone()
+    new.label = StringAttr(f"{names[0]}..{names[-1]}")
+    new.members = ArrayAttr([StringAttr(each) for each in names])
+    new.location = members[0].location
+    new.result.name_hint = members[0].result.name_hint
+    return new
+
+
+def _steps(block: Block) -> list[Operation]:
+    """Return the ops that layers are made of, in order.
+
+    Parameters and inputs are left out, which may be declared anywhere, and what is made of these alone for
+    so many readers that all layers may be among them.
+    """
+    found: list[Operation] = []
+    apart: set[Operation] = set()
+    for op in block.ops:
+        given = isinstance(op, ops.SourceOp | ops.ParameterOp)
+        if given or (_is_shared(op) and all(operand.owner in apart for operand in op.operands)):
+            apart.add(op)
+        else:
+            found.append(op)
+    return found
+
+
+def _is_shared(op: Operation) -> bool:
+    return not op.regions and len(op.results) == 1 and len(list(op.results[0].uses)) >= LEAST
+
+
+def _parameter_kind(op: ops.ParameterOp) -> tuple[object, ...]:
+    """Return what must agree for parameters to be of one family."""
+    kept = {name: value for name, value in op.properties.items() if name != "label"}
+    return (tuple(sorted(kept.items(), key=lambda each: each[0])), op.result.type)
 
 
 def _best(ops: list[Operation]) -> _Layers | None:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # typing's own takes longer to import than the command li
 if TYPE_CHECKING:
     from typing import Any
 
-    from pjc.api import compile, load, trace
+    from pjc.api import compile, load, network, trace
     from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError
     from pjc.driver import compile_file
     from pjc.operators import operator
@@ -34,6 +34,7 @@ __all__ = [
     "compile",
     "compile_file",
     "load",
+    "network",
     "operator",
     "trace",
     *LOSSES,
@@ -51,6 +52,7 @@ _HOMES = {
     "compile": "pjc.api",
     "compile_file": "pjc.driver",
     "load": "pjc.api",
+    "network": "pjc.api",
     "operator": "pjc.operators",
     "trace": "pjc.api",
     **dict.fromkeys((*LOSSES, *SETS), "pjc.tracing.asks"),

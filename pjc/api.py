@@ -1,4 +1,4 @@
-"""The way in for Python programs: ``pjc.compile``, ``pjc.trace`` and ``pjc.load``."""
+"""The way in for Python programs: ``pjc.compile``, ``pjc.trace``, ``pjc.network`` and ``pjc.load``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pjc.fields import options_of, require_known
 from pjc.options import Options
 from pjc.runtime.outer_settings import is_transformation, outer_of
 from pjc.runtime.program import Program
-from pjc.sources import PjnSource, Source, source_of
+from pjc.sources import FunctionSource, Source, source_of
 
 if TYPE_CHECKING:
     from pjc.builder import Network
@@ -78,8 +78,8 @@ def compile(source: Given, options: Options) -> Program:
     """Return the compiled solver of a network.
 
     Args:
-        source: the path of a ``.pjn``, ``.onnx`` or IR file, a network's text itself (of several lines), a
-            ``pjc.builder.Network``, or a source.
+        source: the path of a ``.pjn``, ``.onnx`` or IR file, ``FILE.py:NAME`` (the file is run), a network's
+            text itself (of several lines), a ``pjc.builder.Network``, or what :func:`network` returns.
         options: the fields of :class:`Options`, as keywords.
 
     Raises:
@@ -100,31 +100,56 @@ def trace(
     """Return the compiled solver of a function of ``jax.numpy``, which is read, not run.
 
     Args:
-        fn: called as ``fn(params, *inputs)`` by JAX, once, on shapes; it returns an array or a tree of them.
+        fn: called as ``fn(params, *inputs)`` by JAX, on shapes alone; it returns an array of
+            ``[batch, ...]``, or a tree of them.
         params: any tree of arrays, or of ``jax.ShapeDtypeStruct``; training starts from the arrays. Numbers
             with fractions are parameters, whole numbers and keys are left as they are.
         inputs: for each input ``pjc.f32["batch", 784]``, a ``jax.ShapeDtypeStruct`` (its sizes may be
-            symbolic), or an array like those to come, whose first size is taken for the batch.
-        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list,
-            or a dict by name. ``pjc.require(value, loss)`` inside of the function asks for others.
+            symbolic), or an array like those to come, whose first size is taken for the batch. Of whole
+            numbers they are rows of tables.
+        loss: what training requires of the output, as ``pjc.cross_entropy()``; of several outputs a list in
+            their order, or a dict by their names in what is returned (``"a.b"`` in nested ones).
+            ``pjc.require(value, loss)`` inside of the function asks for others. Targets of classes have the
+            output's shape without its last axis, others have all of it.
         sets: sets of parameters by path, as ``{"layers[0].weight": pjc.levels(-1, 0, 1)}``; ``*`` stands for
             anything.
         name: what the network is called; by default what the function is.
-        options: the fields of :class:`Options`, as keywords.
+        options: the fields of :class:`Options`, as keywords. Without ``dtype`` it is f64 where a parameter is
+            float64, else f32.
+
+    Returns:
+        A program whose parameters are trees like ``params``.
 
     Raises:
-        DiagnosticError: that names every equation without a projection, with its line; and for wrong
-            arguments.
+        DiagnosticError: if equations have no projection, one error that names each of them with its line and
+            what to use instead; if the function raises; for wrong arguments, and unknown options.
     """
     from pjc.tracing.program import TracedProgram
     from pjc.tracing.trace import traced
 
     require_known(Options, options)
     found = traced(fn, params, inputs, loss, sets, name)
-    wide = any(leaf.trained and str(leaf.dtype) == "float64" for leaf in found.leaves)
-    given = Options(**{"dtype": "f64" if wide else "f32", **options})
-    source = PjnSource(found.text, found.name, f"<{found.name}>", parameters=found.first)
-    return TracedProgram(Compilation(source, given).program(), found)
+    source = FunctionSource.of(found)
+    given = Options(**{"dtype": "f64" if found.is_wide else "f32", **options})
+    return TracedProgram(Compilation(source, given).program(), found, source)
+
+
+def network(
+    fn: Callable[..., Any],
+    params: Any,
+    *inputs: Any,
+    loss: Any = None,
+    sets: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Source:
+    """Return a function of ``jax.numpy`` as a network that is not compiled yet.
+
+    :func:`compile` takes it, and the command line as ``FILE.py:NAME``. Arguments and errors as :func:`trace`;
+    what is compiled of it has its parameters by the names of the text.
+    """
+    from pjc.tracing.trace import traced
+
+    return FunctionSource.of(traced(fn, params, inputs, loss, sets, name))
 
 
 def load(path: str | Path, outer: Any = None) -> Program:

@@ -1,4 +1,4 @@
-"""Where a network comes from: text in pjc's language, an ONNX model, or IR that a stage left.
+"""Where a network comes from: text in pjc's language, an ONNX model, IR that a stage left, or Python.
 
 A source owns all that the compiler must know of it: the stage that it starts at, the module for given
 options, the options that it does not use, and what a ``.pjx`` keeps of it. A new kind is a class here, in
@@ -7,10 +7,12 @@ options, the options that it does not use, and what a ``.pjx`` keeps of it. A ne
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pjc.diagnostics import DiagnosticError, PjcError, mistake
@@ -20,6 +22,7 @@ from pjc.ir_text import looks_like_ir, parse_ir, require_no_mlir, stage_of
 from pjc.onnx import needs_onnx
 from pjc.onnx.asked import Asked
 from pjc.options import LOSSES, Options
+from pjc.python_files import PythonName, calling, run
 from pjc.reading import measured
 from pjc.stage_names import STARTS
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pjc.builder import Network
     from pjc.frontends import ast
     from pjc.onnx.importer import Imported
+    from pjc.tracing.trace import Traced
 
 
 def _onnx_library(path: Path) -> LibrarySource:
@@ -387,16 +391,46 @@ class IrSource(Source):
         return "f64" if _holds_f64(self.module) else "f32"
 
 
+@dataclass
+class FunctionSource(PjnSource):
+    """A function of ``jax.numpy``, through the text that tracing made of it; files keep the text alone.
+
+    ``wide`` tells that its parameters are of 64 bits.
+    """
+
+    what = "functions of Python"
+
+    wide: bool = False
+
+    @classmethod
+    def of(cls, traced: Traced) -> FunctionSource:
+        """Return the source of a function that was traced."""
+        name = traced.name
+        return cls(traced.text, name, f"<{name}>", parameters=traced.first, wide=traced.is_wide)
+
+    def check(self, options: Options) -> None:
+        super().check(options)
+        if self.wide and options.dtype != "f64":
+            raise mistake(
+                f"the parameters of {self.name} are float64, and dtype is {options.dtype}",
+                "give dtype f64, or parameters of float32",
+            )
+
+
 SOURCES: dict[str, type[Source]] = {cls.kind: cls for cls in (PjnSource, OnnxSource, IrSource)}
 """The kinds of sources; the first that recognises a file reads it."""
 
 
 def open_source(path: str | Path) -> Source:
-    """Return the source in a file.
+    """Return the source in a file, or what ``FILE.py:NAME`` names in a Python file, which is run.
 
     Raises:
-        DiagnosticError: if it cannot be read, or is no source of a kind that is known.
+        DiagnosticError: if it cannot be read, or is no source of a kind that is known; for what a Python
+            file, which is run, raises.
     """
+    named = PythonName.of(path)
+    if named is not None:
+        return _python(named)
     path = Path(path)
     for cls in SOURCES.values():
         if cls.recognises(path):
@@ -428,6 +462,70 @@ def source_of(given: Source | Network | str | Path) -> Source:
         f"a network is a path, a text of several lines, a source or a Network, found {type(given).__name__}",
         "as in pjc.compile('model.pjn')",
     )
+
+
+def _python(named: PythonName) -> Source:
+    """Return the network that a name in a Python file stands for; the file is run.
+
+    Raises:
+        DiagnosticError: if it has no such name, or that is no network and makes none.
+    """
+    module, file, name = run(named.file), named.file, named.name
+    own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    if name is None:
+        raise mistake(
+            f"{file} is a Python file, which may hold several networks", _named(own, file, module.__name__)
+        )
+    if name not in own:
+        raise mistake(f"{file} has no '{name}'", _named(own, file, module.__name__))
+    value = own[name]
+    if isinstance(value, FunctionType):
+        missing = _required(value)
+        if missing:
+            raise mistake(
+                f"'{name}' of {file} is a function of {', '.join(missing)}, and of a network it is known "
+                "what they are",
+                f"name what pjc.network({name}, params, inputs, ..) returns, or a function without arguments "
+                "that returns it",
+            )
+        value = calling(file, value, f"{name}()")
+    found = _network(value)
+    if found is None:
+        raise mistake(
+            f"'{name}' of {file} is no network but {type(value).__name__}",
+            "name what pjc.network or pjc.trace returns, or a function without arguments that returns it",
+        )
+    return found
+
+
+def _named(own: Mapping[str, Any], file: Path, module: str) -> str:
+    """Return what networks there are to be named in a Python file."""
+    makers = [
+        name
+        for name, value in own.items()
+        if isinstance(value, FunctionType) and value.__module__ == module and not _required(value)
+    ]
+    found = [name for name, value in own.items() if _network(value) is not None] + makers
+    if not found:
+        return "it has no network; pjc.network(function, params, inputs, ..) makes one"
+    return "there is " + ", ".join(f"{file}:{name}" for name in found)
+
+
+def _required(function: FunctionType) -> list[str]:
+    """Return the names of the arguments that a function cannot be called without."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    given = inspect.signature(function).parameters.values()
+    return [each.name for each in given if each.default is each.empty and each.kind not in kinds]
+
+
+def _network(value: Any) -> Source | None:
+    """Return the source that a value of Python code is, or was compiled from; None for anything else."""
+    from pjc.builder import Network
+    from pjc.tracing.program import TracedProgram
+
+    if isinstance(value, TracedProgram):
+        value = value.source
+    return source_of(value) if isinstance(value, Source | Network) else None
 
 
 def restored(record: Mapping[str, Any]) -> Source:

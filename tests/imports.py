@@ -67,7 +67,10 @@ def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
             yield base.partition(".")[0]
 
 
-BASE = ("pjc.diagnostics", "pjc.fields", "pjc.interrupts", "pjc.numerals", "pjc.reading")
+BASE = (
+    *("pjc.diagnostics", "pjc.fields", "pjc.interrupts", "pjc.numerals", "pjc.python_files", "pjc.reading"),
+    "pjc.standins",
+)
 """The modules that everything may import: they import nothing of the package but each other."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import pjc
+from pjc.runtime.projections import REGISTERED
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("pjc", "dialects", "passes", "runtime", "tests", "examples", "docs", "benchmarks")
@@ -123,6 +124,42 @@ def test_the_table_of_sources_is_up_to_date() -> None:
     assert "| `FILE.npz` |" in text and with_table(text) == text, "run python docs/reference.py"
 
 
+def test_the_table_of_primitives_is_up_to_date() -> None:
+    with_primitives = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_primitives"]
+    text = read(ROOT / "docs" / "python.md")
+    assert "| `scan` | a loop |" in text and with_primitives(text) == text, "run python docs/reference.py"
+
+
+def python_of(page: Path) -> list[str]:
+    """Return the blocks of Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```", read(page), re.DOTALL | re.MULTILINE)
+
+
+PYTHON_PAGE = ROOT / "docs" / "python.md"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", range(len(python_of(PYTHON_PAGE))))
+def test_each_example_of_the_page_on_python_runs(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = python_of(PYTHON_PAGE)[at]
+    for library in re.findall(r"(?:from|import) (flax|equinox)\b", code):
+        pytest.importorskip(library)
+    (tmp_path / "page.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    before = dict(REGISTERED)
+    try:
+        runpy.run_path("page.py")
+    finally:
+        REGISTERED.clear()
+        REGISTERED.update(before)
+    printed = capsys.readouterr().out
+    if "except pjc" in code:
+        shown = read(PYTHON_PAGE).partition(code)[2].split("```\n")[2]
+        assert printed == shown
+
+
 def test_the_example_in_the_tour_is_the_example() -> None:
     assert read(ROOT / "examples" / "digits_mlp.pjn").strip() in read(ROOT / "docs" / "tour.md")
 
@@ -167,6 +204,11 @@ def test_the_times_of_the_page_are_those_of_the_file_beside_the_benchmark() -> N
 def test_the_page_of_examples_has_them_all() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", read(ROOT / "docs" / "examples.md"), re.MULTILINE)
     assert sorted(listed) == sorted(path.stem for path in (ROOT / "examples").glob("*.pjn"))
+
+
+def test_the_page_of_examples_has_those_in_python() -> None:
+    listed = set(re.findall(r"^\| `(\w+\.py)` \|", read(ROOT / "docs" / "examples.md"), re.MULTILINE))
+    assert listed == {path.name for path in (ROOT / "examples").glob("*.py")} - {"winner.py"}
 
 
 def test_the_python_of_the_readme_runs(

@@ -1,9 +1,10 @@
-"""The examples, each by the command that stands in its first line."""
+"""The examples: those in the language by the command in their first line, those in Python as scripts."""
 
 from __future__ import annotations
 
 import csv
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -33,6 +34,12 @@ ACCURACY = {
     "cnn_mnist": 92.0,
 }
 """The least test accuracy, in percent, that an example's command must reach."""
+
+PYTHON = {"flax_cnn": 0.96, "equinox_mlp": 0.96, "jax_rnn": 0.95, "quantized": 0.95}
+"""The least test accuracy of the examples in Python."""
+
+NEEDS = {"flax_cnn": "flax", "equinox_mlp": "equinox"}
+"""The libraries that examples are written with."""
 
 ERROR = {"nmf_digits": 0.15, "autoencoder_digits": 0.16, "winner_bits": 0.0}
 """The largest root mean square error."""
@@ -86,3 +93,11 @@ def test_an_example_learns(
     written = load_file(tmp_path / f"{name}.params.safetensors")
     for parameter in TERNARY.get(name, ()):
         assert set(np.unique(written[parameter])) == {-1, 0, 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PYTHON)
+def test_an_example_in_python_learns(name: str) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    assert runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]() >= PYTHON[name]

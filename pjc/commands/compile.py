@@ -24,6 +24,7 @@ from pjc.commands.shared import (
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Choice, Switch, Text, differing, option, options_of, part, required
 from pjc.options import Options
+from pjc.python_files import file_of, stem_of
 from pjc.stage_names import EMITTED
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pjc.passes.choose_representation import Explanation
 
 
-_LINES = """pjc MODEL.pjn|MODEL.onnx [options]
+_LINES = """pjc MODEL.pjn|MODEL.onnx|FILE.py:NAME [options]
        pjc train MODEL.pjn --data SOURCE [options]
        pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
        pjc opt FILE.mlir -p PASSES [options]
@@ -58,6 +59,8 @@ examples:
   pjc digits_mlp.pjn --emit feas -o d.mlir shows it in a file, which can be edited, and
   pjc train d.mlir --data digits           goes on from there; so do net and proj
   pjc train digits_mlp.pjn --data digits --epochs 10 --seed 0
+  pjc train model.py:net --data digits     runs model.py, whose net pjc.network or pjc.trace
+                                           made, or is a function that returns what they do
 
 A wrong file or value is reported on stderr, with exit code 1; a wrong command line with 2.
 """
@@ -74,7 +77,11 @@ USAGE = Usage(
 class Arguments:
     """The arguments of ``pjc``."""
 
-    model: str = required(kind=Text(), metavar="MODEL", help="the network: a .pjn or .onnx file, or IR")
+    model: str = required(
+        kind=Text(),
+        metavar="MODEL",
+        help="the network: a .pjn or .onnx file, IR, or FILE.py:NAME, which runs FILE.py",
+    )
     output: str | None = option(
         None, kind=Text("FILE"), flags=("-o",), help="where to write", shown="MODEL.pjx"
     )
@@ -106,8 +113,8 @@ def main(arguments: Sequence[str]) -> int:
         raise CommandError("--emit prints a stage, and --explain the forms of copies; give one of them")
     source = Path(given.model)
     require_source(source)
-    output = Path(given.output) if given.output else source.with_suffix(".pjx")
-    if output.exists() and output.samefile(source):
+    output = Path(given.output) if given.output else source.with_name(f"{stem_of(source)}.pjx")
+    if output.exists() and output.samefile(file_of(source)):
         raise CommandError(f"-o {output} would overwrite the source; name another file")
     if given.emit:
         require_used(given.options, given.emit, f"--emit {given.emit}")

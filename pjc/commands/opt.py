@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ from xdsl.xdsl_opt_main import xDSLOptMain
 from pjc.diagnostics import DiagnosticError, mistake, printable
 from pjc.ir_text import parse_module
 from pjc.options import Options
+from pjc.python_files import PythonName
 from pjc.reading import reading, reason
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
@@ -79,10 +81,13 @@ class PjcOptMain(xDSLOptMain):
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
         self.available_frontends["mlir"] = self.parse_text
-        self.available_frontends["pjn"] = self.available_frontends["onnx"] = self.parse_source
+        for ending in ("pjn", "onnx", "py"):
+            self.available_frontends[ending] = self.parse_source
 
     def get_input_stream(self) -> tuple[IO[bytes], str]:
         """Return the input, and its kind: by the name's extension, else by what the file holds."""
+        if PythonName.of(self.get_input_name()):
+            return BytesIO(), "py"
         stream, extension = super().get_input_stream()
         if extension not in self.available_frontends and IrSource.recognises(Path(self.get_input_name())):
             extension = "mlir"
@@ -107,7 +112,7 @@ class PjcOptMain(xDSLOptMain):
             return parse_module(self.ctx, text, file, not self.args.no_implicit_module)
 
     def parse_source(self, stream: IO[bytes]) -> ModuleOp:
-        """Return the net module of a ``.pjn`` or ``.onnx`` file, as it is written."""
+        """Return the net module of a ``.pjn`` or ``.onnx`` file, or of FILE.py:NAME, as it is written."""
         stream.close()
         return open_source(self.get_input_name()).start(Options()).module
 

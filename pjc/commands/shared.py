@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Number, Switch, Text, nearest, option
 from pjc.interrupts import interrupts_wait
+from pjc.python_files import file_of, run
 from pjc.reading import reason
 
 if TYPE_CHECKING:
@@ -127,36 +127,23 @@ def open_model(
 def load_operators(paths: Sequence[str]) -> dict[str, list[str]]:
     """Run Python files that register operators; return the names that each registered, by path.
 
-    Raises CommandError where a file cannot be run, or registers nothing.
+    Raises PjcError where a file cannot be run, or registers nothing.
     """
     from pjc.runtime.projections import REGISTERED
 
     found: dict[str, list[str]] = {}
     for path in paths:
         before = dict(REGISTERED)
-        _run(Path(path))
+        run(Path(path))
         found[path] = [name for name, cls in REGISTERED.items() if before.get(name) is not cls]
         if not found[path]:
             raise CommandError(f"{path} registers no operator; it should call pjc.operator(...)")
     return found
 
 
-def _run(path: Path) -> None:
-    if not path.is_file():
-        raise CommandError(f"there is no file {path} with operators")
-    spec = importlib.util.spec_from_file_location(f"pjc_operators_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise CommandError(f"{path} is no Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickles look a module up by its name
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises
-        raise CommandError(f"{path} fails: {type(error).__name__}: {error}") from error
-
-
 def require_source(path: Path) -> None:
     """Raise CommandError if there is no file ``path``, or nothing in it; the driver does the rest."""
+    path = file_of(path)
     try:
         path.stat()
         if path.is_dir():

@@ -50,6 +50,7 @@ examples:
   pjc train digits_mlp.pjn --data digits --epochs 10 --seed 0
   pjc train digits_mlp.pjn --data digits --epochs 20 --seed 0 --resume
   pjc train mnist.pjn --data train-images-idx3-ubyte.gz --test-data t10k-images-idx3-ubyte.gz
+  pjc train model.py:net --data digits    runs model.py, and writes model_net.params.safetensors
   pjc train iris.pjn --data iris.csv --target species --normalize standard -o runs/iris
   srun pjc train mnist.pjn --data npy:mnist --distributed
 """

@@ -100,8 +100,9 @@ def loss(name: str) -> Callable[..., Loss]:
 
     make.__name__ = name
     make.__doc__ = (
-        f"Return the loss ``{name}`` of the language, with {_told(slots)}; ``target`` names the target, "
-        "or an input that is to be given back."
+        f"Return the loss ``{name}`` of the language, with {_told(slots)}. ``target`` is the name of the "
+        "target, by default ``y``, or that of an input that is to be given back. Raises DiagnosticError for "
+        "other arguments, and where they are no numbers once the text is written."
     )
     return make
 
@@ -115,7 +116,10 @@ def set_(name: str) -> Callable[..., Set]:
         return Set(name, values, named)
 
     make.__name__ = name
-    make.__doc__ = f"Return the set ``{name}`` of the language, with {_told(slots)}."
+    make.__doc__ = (
+        f"Return the set ``{name}`` of the language, with {_told(slots)}. Raises DiagnosticError for other "
+        "arguments, and where they are no numbers once the text is written."
+    )
     return make
 
 

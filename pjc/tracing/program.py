@@ -27,11 +27,13 @@ class TracedProgram:
     Attributes:
         program: the compiled solver, whose parameters are a dict by the names that the text gives them.
         traced: the function as a network.
+        source: the network as :func:`pjc.compile` and the command line take it.
     """
 
-    def __init__(self, program: Program, traced: Traced) -> None:
+    def __init__(self, program: Program, traced: Traced, source: Any) -> None:
         self.program = program
         self.traced = traced
+        self.source = source
         self._stack: Callable[..., Any] = jax.jit(program.stacked)
         self._separate: Callable[..., Any] = jax.jit(program.separate)
 
@@ -105,7 +107,10 @@ class TracedProgram:
     def apply(self, params: Tree, *inputs: Array) -> Any:
         """Return what the function returns, from the compiled network: the same tree of arrays.
 
-        The leading size may differ from the compiled batch.
+        Args:
+            params: a tree like ``self.params``.
+            inputs: in the order of the function's arguments. Their leading size may differ from the compiled
+                batch; the program is then specialized to it, once for each size.
 
         Raises:
             ProgramError: if parameters or inputs do not fit.
@@ -122,7 +127,16 @@ class TracedProgram:
         """Return what a batch asks of the parameters, as a tree like them, and what happened.
 
         It takes the place of a gradient with the sign of a move:
-        ``optax.apply_updates(params, displacement)`` follows it. As :meth:`pjc.Program.displacement`.
+        ``optax.apply_updates(params, displacement)`` follows it. Leaves that are no parameters stay as they
+        are, and what nothing reads is asked for 0.
+
+        Args:
+            params: a tree like ``self.params``.
+            data: the inputs, then the targets, in the order of ``self.targets``; of the compiled batch.
+            sample_weight: how much each sample counts, in the shape ``[batch]``; numbers from 0.
+
+        Raises:
+            ProgramError: if the solver iterates, the network requires nothing, or arguments do not fit.
         """
         leaves = self._leaves(params)
         found, info = self.program.displacement(self._named(leaves), *data, sample_weight=sample_weight)
@@ -137,6 +151,13 @@ class TracedProgram:
 
         ``state.params`` is the caller's own tree; :meth:`finish` gives the parameters to use where they are
         in sets. As :meth:`pjc.Program.start`.
+
+        Args:
+            key: a key, a seed, or a tree like ``self.params``.
+            steps: how many steps the run has, for the schedule; without, the rate is constant.
+
+        Raises:
+            ProgramError: if the solver iterates, or parameters do not fit.
         """
         params = self.init(key) if _is_key(key) else key
         leaves = self._leaves(params)
@@ -148,7 +169,11 @@ class TracedProgram:
     ) -> tuple[State, dict[str, Any]]:
         """Return the state after an outer step on a batch, and what :meth:`displacement` tells.
 
-        As :meth:`pjc.Program.step`; it may be jitted, mapped over seeds, and scanned over batches.
+        As :meth:`pjc.Program.step`; it may be jitted, mapped over seeds, and scanned over batches. Arguments
+        are those of :meth:`displacement`, but for the state.
+
+        Raises:
+            ProgramError: if it is no state, and as :meth:`displacement`.
         """
         if not isinstance(state, State):
             raise ProgramError(f"step takes a state, as start gives it, found {type(state).__name__}")
@@ -163,7 +188,10 @@ class TracedProgram:
     ) -> tuple[Tree, dict[str, Any]]:
         """Return the parameters after an update on a batch, and what happened; for solvers that iterate.
 
-        As :meth:`pjc.Program.update`.
+        As :meth:`pjc.Program.update`, arguments too.
+
+        Raises:
+            ProgramError: if the solver does not iterate, nothing is required, or arguments do not fit.
         """
         leaves = self._leaves(params)
         found, info = self.program.update(self._named(leaves), *data, iterations=iterations, finish=finish)
@@ -174,7 +202,11 @@ class TracedProgram:
         return self.program.gap(self._named(self._leaves(params)), *data, iterations=iterations)
 
     def finish(self, params: Tree) -> Tree:
-        """Return the parameters projected onto the sets that they are required to be in."""
+        """Return the parameters projected onto the sets that they are required to be in.
+
+        Raises:
+            ProgramError: if they are no tree like ``self.params``.
+        """
         leaves = self._leaves(params)
         return self._tree(self.program.finish(self._named(leaves)), leaves)
 

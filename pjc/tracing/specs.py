@@ -27,7 +27,11 @@ class Spec:
 
 
 class Dtype:
-    """``pjc.f32["batch", 784]``: an input of numbers of that type and those sizes."""
+    """A type of inputs: ``pjc.f32["batch", 784]`` is an input of its numbers, in those sizes.
+
+    A size is a number from 1 or a name, which stands for a size that is given when the network is compiled:
+    ``"batch"`` by the option ``batch``, others by ``defines``. Other sizes raise DiagnosticError.
+    """
 
     def __init__(self, dtype: str) -> None:
         self._dtype = dtype
@@ -84,6 +88,9 @@ def read_inputs(
     """Return the inputs, and the batch's size where the specs give it a number but it may be another.
 
     With ``opened``, a first size that is the same number for all inputs is taken for the batch.
+
+    Raises:
+        DiagnosticError: for what is neither a spec nor has a shape and a type of numbers.
     """
     specs = [_spec(each, at) for at, each in enumerate(given, 1)]
     firsts = {each.dims[0] if each.dims else None for each in specs}
@@ -129,7 +136,11 @@ class Leaf:
 
 
 def read_parameters(params: Any) -> tuple[list[Leaf], Any]:
-    """Return the leaves of the caller's tree, and its structure."""
+    """Return the leaves of the caller's tree, and its structure.
+
+    Raises:
+        DiagnosticError: for a leaf that is neither an array, nor a shape, nor a number.
+    """
     paths, structure = jax.tree_util.tree_flatten_with_path(params)
     leaves = []
     for path, value in paths:

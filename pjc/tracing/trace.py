@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,11 @@ class Traced:
     outputs: tuple[str, ...]
     output: Any
     first: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether parameters are of 64 bits."""
+        return any(leaf.trained and str(leaf.dtype) == "float64" for leaf in self.leaves)
 
 
 def traced(
@@ -126,6 +131,18 @@ def _traced(
     return _Writing(name, leaves, structure, inputs, sets, size).run(jaxpr, result, loss)
 
 
+@dataclass(frozen=True)
+class Target:
+    """A target: what the text calls it, and its type and sizes there."""
+
+    name: str
+    kind: str
+    dims: str
+
+    def __str__(self) -> str:
+        return f"target {self.name}: {self.kind}[{self.dims}]"
+
+
 class _Writing:
     """The text of one function: heads, statements, tails."""
 
@@ -141,9 +158,10 @@ class _Writing:
         self.name, self.leaves, self.structure, self.inputs, self.size = name, leaves, structure, inputs, size
         self.sets = sets_by_path(sets, leaves)
         self.walk = Walk()
-        self.targets: dict[str, str] = {}
-        """The declarations of targets, by name."""
+        self.targets: dict[str, Target] = {}
+        """The targets, by what the losses call them."""
         self.inputs_by_name: dict[str, Tensor] = {}
+        """The inputs, by what the function calls them."""
         self.shapes: dict[str, tuple[Any, ...]] = {}
         """The shapes of the outputs, by name."""
 
@@ -172,7 +190,15 @@ class _Writing:
         }
         rows = (*self._leaf_rows(own), *self.walk.rows)
         return Traced(
-            self.name, text, tuple(self.leaves), self.structure, own, rows, tuple(outputs), tree, first
+            self.name,
+            text,
+            tuple(self.leaves),
+            self.structure,
+            own,
+            rows,
+            tuple(outputs.values()),
+            tree,
+            first,
         )
 
     # Heads
@@ -182,7 +208,7 @@ class _Writing:
         for each in self.inputs:
             own = self.walk.text.name(each.name)
             tensor = Tensor(own, tuple(each.struct.shape), True, each.whole)
-            self.inputs_by_name[own] = tensor
+            self.inputs_by_name[each.name] = tensor
             found.append(tensor)
         return found
 
@@ -198,10 +224,10 @@ class _Writing:
 
     def _heads(self, own: Sequence[str | None]) -> list[str]:
         lines = [f"const batch = {self.size}"] if self.size is not None else []
-        for name, tensor in self.inputs_by_name.items():
+        for tensor in self.inputs_by_name.values():
             dims = ", ".join(size_text(each) for each in tensor.shape)
-            lines.append(f"input {name}: {'int' if tensor.whole else 'f32'}[{dims}]")
-        lines += self.targets.values()
+            lines.append(f"input {tensor.text}: {'int' if tensor.whole else 'f32'}[{dims}]")
+        lines += [str(each) for each in self.targets.values()]
         for held, leaf in zip(own, self.leaves, strict=True):
             if held is not None:
                 start = "he_normal" if len(leaf.shape) > 1 else "zeros"
@@ -220,11 +246,12 @@ class _Writing:
 
     # Tails
 
-    def _outputs(self, made: Sequence[Value], result: Any) -> tuple[list[str], Any]:
+    def _outputs(self, made: Sequence[Value], result: Any) -> tuple[dict[str, str], Any]:
+        """Return what the text calls each output, by its path in what is returned, and that as a tree."""
         paths, tree = jax.tree_util.tree_flatten_with_path(result)
         if not paths:
             raise mistake(f"{self.name} returns nothing", "it returns an array, or a tree of them")
-        names = []
+        names: dict[str, str] = {}
         for (path, _), value in zip(paths, made, strict=True):
             wanted = path_text(path) or "output"
             wanted = f"output_{wanted.strip('[]')}" if not wanted[0].isalpha() else wanted
@@ -235,18 +262,19 @@ class _Writing:
             own = self.walk.text.name("logits" if wanted == "output" and len(paths) == 1 else wanted)
             self.walk.text.line(f"output {own} = {found.text}")
             self.shapes[own] = found.shape
-            names.append(own)
+            names[own if wanted in names else wanted] = own
         return names, tree
 
-    def _losses(self, outputs: Sequence[str], loss: Any) -> None:
+    def _losses(self, outputs: Mapping[str, str], loss: Any) -> None:
         for name, each in _by_output(outputs, loss, self.name):
-            self._require(each, name, self.shapes[name])
+            self._require(each, outputs[name], self.shapes[outputs[name]])
         for requirement in self.walk.requirements:
             self._require(requirement.asked, requirement.value.text, requirement.value.shape)
 
     def _require(self, asked: Loss, value: str, shape: tuple[Any, ...]) -> None:
         wanted = asked.target or "y"
-        target = wanted if wanted in self.inputs_by_name else self._target(asked, wanted, shape)
+        given = self.inputs_by_name.get(wanted)
+        target = self._target(asked, wanted, shape) if given is None else given.text
         self.walk.text.line(asked.required(value, target))
 
     def _target(self, asked: Loss, wanted: str, shape: tuple[Any, ...]) -> str:
@@ -257,20 +285,22 @@ class _Writing:
             )
         kind = "class" if asked.by_class else "f32"
         dims = ", ".join(size_text(each) for each in shape)
-        name = wanted if wanted in self.targets else self.walk.text.name(wanted)
-        declared = self.targets.setdefault(name, f"target {name}: {kind}[{dims}]")
-        if declared != f"target {name}: {kind}[{dims}]":
+        if wanted not in self.targets:
+            self.targets[wanted] = Target(self.walk.text.name(wanted), kind, dims)
+        found = self.targets[wanted]
+        if (found.kind, found.dims) != (kind, dims):
             raise mistake(
                 f"{self.name}: two losses have the target '{wanted}', in different shapes",
                 "name them, as in pjc.squared_error(target='z')",
             )
-        return name
+        return found.name
 
 
-def _by_output(outputs: Sequence[str], loss: Any, name: str) -> list[tuple[str, Loss]]:
+def _by_output(paths: Iterable[str], loss: Any, name: str) -> list[tuple[str, Loss]]:
     """Return the losses, each with the output that it is of."""
     if loss is None:
         return []
+    outputs = list(paths)
     if isinstance(loss, Loss):
         if len(outputs) > 1:
             raise mistake(

@@ -46,10 +46,10 @@ def _floats(x: Any) -> Array:
 
 
 def sign(x: Any, margin: float = 0.0) -> Array:
-    """Return -1 where x is at most 0, and 1 above.
+    """Return -1 where x is at most 0, and 1 above, in the shape of x.
 
     Args:
-        x: an array.
+        x: an array of any shape; whole numbers are taken for floats.
         margin: how far solvers that iterate keep x away from 0; it does not change what is computed.
     """
     made: Array = _jump("sign", f", margin = {number(margin)}" if margin else "", 0.0, -1.0)(_floats(x))
@@ -57,7 +57,13 @@ def sign(x: Any, margin: float = 0.0) -> Array:
 
 
 def step(x: Any, threshold: float = 0.0, margin: float = 0.0) -> Array:
-    """Return 0 where x is at most the threshold, and 1 above; ``margin`` as in :func:`sign`."""
+    """Return 0 where x is at most the threshold, and 1 above, in the shape of x.
+
+    Args:
+        x: an array of any shape; whole numbers are taken for floats.
+        threshold: where the step is.
+        margin: as of :func:`sign`, about the threshold.
+    """
     arguments = f", {number(threshold)}" if threshold else ""
     arguments += f", margin = {number(margin)}" if margin else ""
     made: Array = _jump("step", arguments, float(threshold), 0.0)(_floats(x))
@@ -73,11 +79,11 @@ def _quantizer(levels: tuple[float, ...]) -> Callable[..., Any]:
 
 
 def quantize(x: Any, levels: Sequence[float] = (-1.0, 1.0)) -> Array:
-    """Return the level nearest to each entry.
+    """Return the level nearest to each entry, in the shape of x.
 
     Args:
-        x: an array.
-        levels: numbers that increase.
+        x: an array of any shape; whole numbers are taken for floats.
+        levels: one or more numbers that increase.
 
     Raises:
         DiagnosticError: if they do not increase.
@@ -90,12 +96,20 @@ def quantize(x: Any, levels: Sequence[float] = (-1.0, 1.0)) -> Array:
 
 
 def round(x: Any) -> Array:
-    """Return the nearest whole number to each entry; halves go to even ones."""
+    """Return the nearest whole number to each entry, as a float, halves to even ones, in the shape of x."""
     return jnp.round(_floats(x))
 
 
 def sum_relu(*terms: Any, axis: int | Sequence[int] | None = None) -> Array:
-    """Return ``max(0, sum of terms)``, summed along axes too where they are given."""
+    """Return ``max(0, sum of terms)``.
+
+    Args:
+        terms: one or more arrays, which are broadcast to one shape; that is the result's.
+        axis: axes along which the sum is taken too; the result does not have them.
+
+    Raises:
+        DiagnosticError: if there are no terms.
+    """
     if not terms:
         raise mistake("sum_relu takes at least one array")
     total = sum((_floats(each) for each in terms[1:]), start=_floats(terms[0]))
@@ -153,8 +167,9 @@ def require(value: T, asked: Set | Loss) -> T:
     """Return the value as it is; a traced function requires it to be in a set, or a loss of it to be low.
 
     Args:
-        value: an array, one of the function's own values or one of its parameters.
-        asked: as in ``pjc.box(-1, 1)``, ``pjc.squared_error(target="x")``.
+        value: an array of any shape, one of the function's own values or one of its parameters.
+        asked: a set, as ``pjc.box(-1, 1)``, or a loss, as ``pjc.squared_error(target="x")``. A loss cannot be
+            asked for inside of a loop.
 
     Raises:
         DiagnosticError: if it is neither a set nor a loss.

@@ -196,7 +196,11 @@ class SeveralArguments:
 class Arguments:
     """The arguments of ``pjc train``."""
 
-    model: str = required(kind=Text(), metavar="MODEL", help="the network: a .pjn or .onnx file, or IR")
+    model: str = required(
+        kind=Text(),
+        metavar="MODEL",
+        help="the network: a .pjn or .onnx file, IR, or FILE.py:NAME, which runs FILE.py",
+    )
     data: DataArguments = part(DataArguments)
     run: RunArguments = part(RunArguments)
     several: SeveralArguments = part(SeveralArguments)

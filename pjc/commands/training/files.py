@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
+from pjc.python_files import stem_of
 from pjc.reading import reason
 from pjc.runtime.data.parts import STANDARD
 
@@ -43,7 +44,7 @@ class Outputs:
         """
         folder = Path(where)
         is_folder = folder.is_dir() or where.endswith(("/", os.sep))
-        prefix = folder / model.stem if is_folder else folder
+        prefix = folder / stem_of(model) if is_folder else folder
         name = prefix.name
         outputs = Outputs(
             prefix.with_name(f"{name}.params.safetensors"),

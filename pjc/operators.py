@@ -28,7 +28,11 @@ class OperatorError(PjcError, ValueError):
 
 @dataclass(frozen=True)
 class OwnOperator(Operator):
-    """An operator made of two functions for one site."""
+    """An operator made of two functions for one site.
+
+    The class is called on arrays: it returns what the function gives, at every site, also inside of a
+    function that :func:`pjc.trace` reads.
+    """
 
     signature: ClassVar[Signature]
     function: ClassVar[Callable[..., Any]]
@@ -36,6 +40,17 @@ class OwnOperator(Operator):
     response: ClassVar[Callable[..., Any] | None]
     amplification: ClassVar[Callable[..., Any] | None]
     bridge: ClassVar[Callable[..., Any] | None]
+
+    def __new__(cls, *arrays: Any) -> Any:
+        if not arrays:
+            return super().__new__(cls)
+        from pjc.tracing.vocabulary import apply_operator
+
+        try:
+            cls.signature.result([jnp.shape(each) for each in arrays])
+        except ShapeError as error:
+            raise OperatorError(f"{cls.name}: {error}") from None
+        return apply_operator(cls, arrays)
 
     def forward(self, *inputs: Array) -> Array:
         sites = self.signature.sites([x.shape for x in inputs])

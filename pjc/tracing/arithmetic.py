@@ -19,12 +19,13 @@ from pjc.tracing.pieces import (
     opposite,
 )
 from pjc.tracing.refusal import Refused
-from pjc.tracing.text import factor, tuple_text
-from pjc.tracing.values import Constant, Function, Place, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.text import tuple_text
+from pjc.tracing.values import Constant, Function, Place, Size, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.views import broadcast_to, transposed
 from pjc.tracing.walk import Walk, handles
 
-TINY = 1e-30
-"""sign is 0 from minus this to this."""
+SIGN = Pieces((Edge(0.0, after=True), Edge(0.0)), (0.0, 0.0, 0.0), (-1.0, 0.0, 1.0))
+"""-1 below 0, 0 at 0 itself, 1 above."""
 
 
 def as_function(walk: Walk, value: Value, shape: Sequence[Any]) -> Function | None:
@@ -54,9 +55,14 @@ def pair(walk: Walk, given: Sequence[Value], shape: Sequence[Any]) -> tuple[Tens
         if first is not None and known is not None:
             line = Pieces((), (0.0,), (known,))
             return (first.of, first.pieces, line) if own == 0 else (first.of, line, first.pieces)
-    if functions[0] is not None and functions[1] is not None and functions[0].of is functions[1].of:
+    if functions[0] is not None and functions[1] is not None and is_same(functions[0].of, functions[1].of):
         return functions[0].of, functions[0].pieces, functions[1].pieces
     return None
+
+
+def is_same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are one: a text has one meaning where it stands."""
+    return a is b or (a.text == b.text and a.shape == b.shape)
 
 
 def _one(walk: Walk, given: Sequence[Value], eqn: Any) -> Function:
@@ -108,17 +114,8 @@ def add(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     shape = _shape(eqn)
     same = pair(walk, given, shape)
     if same is not None:
-        made = Function(same[0], added(same[1], same[2], sign), shape)
-        if made.pieces.edges or made.pieces.slopes != (0.0,):
-            return made
-    texts = walk.terms(given)
-    text = f"{texts[0]} {'-' if sign < 0 else '+'} {texts[1]}"
-    return walk.text.bind("sum", text, shape, fed=_fed(given))
-
-
-def _fed(given: Sequence[Value]) -> bool:
-    tensors = [each.of if isinstance(each, Function | Test) else each for each in given]
-    return any(isinstance(each, Tensor) and each.fed for each in tensors)
+        return Function(same[0], added(same[1], same[2], sign), shape)
+    return walk.join("sum", given, shape, lambda a, b: f"{a} {'-' if sign < 0 else '+'} {b}")
 
 
 @handles("mul", becomes="a multiple, or a product")
@@ -127,13 +124,7 @@ def mul(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if whole is not None:
         return whole
     shape = _shape(eqn)
-    for a, b in (given, given[::-1]):
-        known = _number(b)
-        if known is not None:
-            return _multiple(walk, a, known, shape)
-    given = [numbers_of(each) for each in given]
-    texts = walk.terms(given)
-    return walk.text.bind("product", " * ".join(texts), shape, fed=_fed(given))
+    return product(walk, given[0], given[1], shape)
 
 
 def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> Value:
@@ -141,7 +132,7 @@ def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> V
     if known == 0:
         return constant(np.zeros((1,) * len(shape), np.float32), shape)
     if found is None:
-        return walk.text.bind("sum", f"{factor(known)} * {walk.expression(value)}", shape, fed=_fed([value]))
+        found = Function(broadcast_to(walk.floats(value), shape), Pieces(), tuple(shape))
     return Function(found.of, found.pieces.scaled(known), tuple(shape))
 
 
@@ -150,9 +141,11 @@ def numbers_of(value: Value) -> Value:
     return Function(value.of, value.pieces, value.shape) if isinstance(value, Test) else value
 
 
-@handles("div", becomes="a multiple: only numbers that are known divide")
+@handles("div", becomes="a multiple, or a product: only numbers that are known divide")
 def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
+    if isinstance(b, Size):
+        walk.tensor(b)
     if not isinstance(b, Constant):
         raise Refused(
             "it divides by a value that is not known", "multiply instead; only numbers that are known divide"
@@ -169,8 +162,7 @@ def div(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     inverse = constant((1 / b.array.astype(np.float64)).astype(b.array.dtype), b.shape)
     if known is not None:
         return _multiple(walk, a, 1 / known, shape)
-    text = " * ".join(walk.terms([inverse, a]))
-    return walk.text.bind("product", text, shape, fed=_fed([a]))
+    return walk.join("product", [numbers_of(a), inverse], shape, lambda x, y: f"{x} * {y}")
 
 
 @handles("neg", becomes="a multiple")
@@ -181,23 +173,45 @@ def neg(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return Function(found.of, found.pieces.scaled(-1.0), found.shape)
 
 
-@handles("square", "integer_pow", becomes="a product, for the power 2")
+@handles("square", "integer_pow", becomes="products, for the powers 2, 3 and 4")
 def square(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     power = eqn.params.get("y", 2)
     if power not in (2, 3, 4):
         raise Refused(f"it takes the power {power}", "powers 2, 3 and 4 are products")
-    x = walk.floats(given[0])
-    made = walk.text.bind("product", f"{x.text} * {x.text}", x.shape, fed=x.fed)
+    return _power(walk, walk.floats(given[0]), int(power))
+
+
+def _power(walk: Walk, x: Tensor, power: int) -> Tensor:
+    made = walk.entrywise("product", x, "{x} * {x}")
     if power == 2:
         return made
     other = x if power == 3 else made
-    return walk.text.bind("product", f"{made.text} * {other.text}", x.shape, fed=x.fed)
+    return walk.join("product", [made, other], x.shape, lambda a, b: f"{a} * {b}")
 
 
-@handles("max", "min", becomes="relu, clip and other piecewise linear functions, or maximum, minimum")
-def max_min(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    upper = eqn.primitive.name == "max"
-    shape = _shape(eqn)
+@handles("pow", becomes="products, for the powers 2, 3 and 4")
+def power(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    x, y = given
+    known = y.number if isinstance(y, Constant) else None
+    if known is None or float(known) not in (1, 2, 3, 4):
+        raise Refused(
+            "it takes the power " + (f"{float(known):g}" if known is not None else "of a value"),
+            "x * x has one, as powers 2, 3 and 4 are products",
+        )
+    return x if known == 1 else _power(walk, walk.floats(x), int(known))
+
+
+@handles("max", becomes="relu, clip and other piecewise linear functions, or maximum")
+def maximum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return _max_min(walk, given, _shape(eqn), upper=True)
+
+
+@handles("min", becomes="clip and other piecewise linear functions, or minimum")
+def minimum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return _max_min(walk, given, _shape(eqn), upper=False)
+
+
+def _max_min(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: bool) -> Value:
     for a, b in (given, given[::-1]):
         known = b.number if isinstance(b, Constant) else None
         if known is not None and not np.isfinite(float(known)):
@@ -206,21 +220,26 @@ def max_min(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             raise Refused("it compares with infinity")
     same = pair(walk, given, shape)
     if same is not None:
-        return Function(same[0], (largest if upper else least)(same[1], same[2]), shape)
-    texts = walk.terms(given)
+        return Function(same[0], (largest if upper else least)(same[1], same[2]), tuple(shape))
+    return larger(walk, given, shape, upper=upper)
+
+
+def larger(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: bool) -> Tensor:
+    """Return the larger, or the lesser, of two values, entry by entry."""
     name = "maximum" if upper else "minimum"
-    return walk.text.bind(name, f"{name}({', '.join(texts)})", shape, fed=_fed(given))
+    return walk.join(name, [numbers_of(each) for each in given], shape, lambda a, b: f"{name}({a}, {b})")
 
 
-@handles("clamp", becomes="clip")
+@handles("clamp", becomes="clip, or maximum and minimum")
 def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     low, x, high = given
     if isinstance(x, Place | Wrap) or (isinstance(x, Tensor) and x.whole):
         return x  # rows out of range are refused when data are read
-    found = _one(walk, [x], eqn)
     ends = [_number(each) for each in (low, high)]
     if ends[0] is None or ends[1] is None:
-        raise Refused("its ends are not two numbers", "jnp.minimum(jnp.maximum(x, low), high) has one")
+        shape = _shape(eqn)
+        return larger(walk, [larger(walk, [x, low], shape, upper=True), high], shape, upper=False)
+    found = _one(walk, [x], eqn)
     pieces = found.pieces
     if np.isfinite(ends[0]):
         pieces = largest(pieces, Pieces((), (0.0,), (ends[0],)))
@@ -229,7 +248,7 @@ def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return Function(found.of, pieces, found.shape)
 
 
-@handles("abs", becomes="abs")
+@handles("abs", becomes="abs, or part of a piecewise linear function")
 def absolute(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     found = _one(walk, given, eqn)
     return Function(found.of, largest(found.pieces, found.pieces.scaled(-1.0)), found.shape)
@@ -238,8 +257,7 @@ def absolute(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 @handles("sign", becomes="a piecewise constant function")
 def sign(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x = walk.floats(given[0])
-    pieces = Pieces((Edge(-TINY), Edge(TINY)), (0.0, 0.0, 0.0), (-1.0, 0.0, 1.0))
-    return Function(x, pieces, x.shape)
+    return Function(x, SIGN, x.shape)
 
 
 @handles("round", becomes="round")
@@ -247,10 +265,10 @@ def round_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if int(eqn.params["rounding_method"]) != 1:
         raise Refused("it rounds halves away from zero", "jnp.round rounds them to even numbers")
     x = walk.floats(given[0])
-    return walk.text.bind("round", f"round({x.text})", x.shape, fed=x.fed)
+    return walk.entrywise("round", x, "round({x})")
 
 
-@handles("gt", "ge", "lt", "le", becomes="a condition of jnp.where, on a tensor and numbers")
+@handles("gt", "ge", "lt", "le", "eq", "ne", becomes="a condition of jnp.where, on a tensor or a difference")
 def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     name, shape = eqn.primitive.name, _shape(eqn)
@@ -262,12 +280,21 @@ def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         return _places_compared(a, b, name, shape)
     same = pair(walk, given, shape)
     if same is None:
-        raise Refused("it compares two values", "jnp.maximum and jnp.minimum of them have one")
+        sides = [numbers_of(each) for each in given]
+        difference = walk.join("sum", sides, shape, lambda x, y: f"{x} - {y}")
+        same = difference, Pieces(), Pieces((), (0.0,), (0.0,))
     return Test(same[0], compared(same[1], same[2], name), shape)
 
 
 def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Value:
-    relation = {"gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal}[name]
+    relation = {
+        "gt": np.greater,
+        "ge": np.greater_equal,
+        "lt": np.less,
+        "le": np.less_equal,
+        "eq": np.equal,
+        "ne": np.not_equal,
+    }[name]
     sides = [
         each.numbers() if isinstance(each, Place) else [each.number] if isinstance(each, Constant) else []
         for each in (a, b)
@@ -283,7 +310,7 @@ def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Val
 @handles("and", "or", "not", becomes="a condition of jnp.where, on one tensor")
 def logical(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     tests = [each for each in given if isinstance(each, Test)]
-    if len(tests) < len(given) or any(each.of is not tests[0].of for each in tests):
+    if len(tests) < len(given) or not all(is_same(each.of, tests[0].of) for each in tests):
         raise Refused("it joins conditions on several values", "nest jnp.where, each on one tensor")
     name, first = eqn.primitive.name, tests[0]
     if name == "not":
@@ -294,7 +321,7 @@ def logical(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return Test(first.of, opposite(both(opposite(first.pieces), opposite(second))), first.shape)
 
 
-@handles("select_n", becomes="a piecewise linear function, or a product with a constant mask")
+@handles("select_n", becomes="a piecewise linear function, or products with a mask")
 def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     which, *cases = given
     shape = _shape(eqn)
@@ -307,14 +334,13 @@ def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         return _masked(walk, which, cases, shape)
     if len(cases) != 2 or not isinstance(which, Test):
         raise Refused("it chooses by a value", "jnp.where on a comparison with a number has one")
-    base = Function(which.of, Pieces(), which.shape)
     found = []
     for case in cases:
         known = _number(case)
         function = as_function(walk, case, shape)
         if known is not None:
             found.append(Pieces((), (0.0,), (known,)))
-        elif function is not None and function.of is base.of:
+        elif function is not None and is_same(function.of, which.of):
             found.append(function.pieces)
         else:
             return _by_test(walk, which, cases, shape)
@@ -322,24 +348,25 @@ def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 
 def _by_test(walk: Walk, which: Test, cases: Sequence[Value], shape: Sequence[Any]) -> Value:
-    """Where the condition is on another tensor than the cases: a product with its step."""
+    """Where the condition is on another tensor than the cases: products with its step."""
     step = walk.tensor(numbers_of(which))
-    terms = []
-    for case, text in zip(cases, (f"(1 - {step.text})", step.text), strict=True):
-        if _number(case) == 0:
-            continue
-        terms.append(f"{text} * {walk.terms([case, which.of])[0]}")
-    return walk.text.bind("where", " + ".join(terms), shape, fed=_fed([which, *cases]))
+    rest = Function(step, Pieces((), (-1.0,), (1.0,)), step.shape)
+    return _selected(walk, [rest, step], cases, shape)
 
 
 def _masked(walk: Walk, which: Constant, cases: Sequence[Value], shape: Sequence[Any]) -> Value:
     one = which.number
     if one is not None:
         return cases[int(one)]
-    terms: list[str] = []
-    rest = np.zeros((1,) * which.array.ndim)
-    for index, case in enumerate(cases):
-        mask = (which.array.astype(np.int64) == index).astype(np.float64)
+    chosen = which.array.astype(np.int64)
+    masks = [constant((chosen == at).astype(np.float32), shape) for at in range(len(cases))]
+    return _selected(walk, masks, cases, shape)
+
+
+def _selected(walk: Walk, masks: Sequence[Value], cases: Sequence[Value], shape: Sequence[Any]) -> Value:
+    """Return the sum of the cases, each times a mask."""
+    made: Value | None = None
+    for mask, case in zip(masks, cases, strict=True):
         if isinstance(case, Constant):
             if (
                 not np.isfinite(case.array.astype(np.float64)).all()
@@ -349,13 +376,25 @@ def _masked(walk: Walk, which: Constant, cases: Sequence[Value], shape: Sequence
                     "it puts very large numbers where a mask is, as before a softmax",
                     "with relu of the scores, put zeros there behind it",
                 )
-            rest = rest + mask * case.array
+            if case.number == 0:
+                continue
+            case = constant(case.array.astype(np.float32), case.shape)
+        part: Value
+        if isinstance(mask, Constant) and isinstance(case, Constant):
+            part = constant(mask.array * case.array, shape)
         else:
-            terms.append(" * ".join(walk.terms([constant(mask, shape), case])))
-    text = " + ".join(terms)
-    if rest.any():
-        text += f" + {walk.terms([constant(rest.astype(np.float32), shape)])[0]}"
-    return walk.text.bind("where", text, shape, fed=_fed(cases))
+            part = product(walk, mask, numbers_of(case), shape)
+        made = part if made is None else walk.join("where", [made, part], shape, lambda a, b: f"{a} + {b}")
+    return constant(np.zeros((1,) * len(shape), np.float32), shape) if made is None else made
+
+
+def product(walk: Walk, a: Value, b: Value, shape: Sequence[Any]) -> Value:
+    """Return the product of two values, entry by entry."""
+    for one, other in ((a, b), (b, a)):
+        known = _number(other)
+        if known is not None:
+            return _multiple(walk, one, known, shape)
+    return walk.join("product", [numbers_of(a), numbers_of(b)], shape, lambda x, y: f"{x} * {y}")
 
 
 @handles("convert_element_type", becomes="the value itself; a condition becomes 0 and 1")
@@ -366,6 +405,8 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         if kind == "b":
             return value
         return numbers_of(value)
+    if isinstance(value, Size):
+        return value
     if isinstance(value, Place | Wrap):
         if kind in "iu":
             return value
@@ -382,7 +423,8 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 
 @handles(
-    *("stop_gradient", "copy", "copy_p", "reduce_precision", "optimization_barrier", "sharding_constraint"),
+    *("stop_gradient", "copy", "reduce_precision", "optimization_barrier", "sharding_constraint"),
+    *("device_put", "name"),
     becomes="the value itself",
 )
 def same(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
@@ -401,9 +443,18 @@ def reduce_max(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 def reduced(walk: Walk, function: str, eqn: Any, given: list[Value]) -> Value:
     """Return a reduction along axes."""
-    axes = list(eqn.params["axes"])
+    axes = [int(axis) for axis in eqn.params["axes"]]
     x = walk.floats(given[0])
     if not axes:
         return x
-    text = f"{function}({x.text}, axis = {tuple_text(axes)})"
-    return walk.text.bind(function, text, _shape(eqn), fed=x.fed)
+    shape = _shape(eqn)
+    (found,), order = walk.aligned([x])
+    x = walk.floats(found)
+    if order is None:
+        return walk.text.bind(function, f"{function}({x.text}, axis = {tuple_text(axes)})", shape, fed=x.fed)
+    # The axes as the source has them; those that are left are in its order.
+    left = [axis for axis in range(len(order)) if axis not in axes]
+    own = sorted(left, key=lambda axis: order[axis])
+    text = f"{function}({x.text}, axis = {tuple_text(sorted(order[axis] for axis in axes))})"
+    made = walk.text.bind(function, text, [shape[left.index(axis)] for axis in own], fed=x.fed)
+    return transposed(made, [own.index(axis) for axis in left])

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
+from pjc.tracing.pieces import Edge, Pieces
 from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
-from pjc.tracing.shaping import indexed, reversed_
-from pjc.tracing.values import Constant, Failed, Function, Place, Tensor, Value, constant
+from pjc.tracing.shaping import reversed_
+from pjc.tracing.values import Constant, Failed, Function, Place, Size, Tensor, Test, Value, constant
+from pjc.tracing.views import indexed, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
-CALLS = (
-    *("jit", "pjit", "closed_call", "core_call", "call", "remat", "remat2", "checkpoint", "custom_jvp_call"),
-    *("custom_vjp_call", "custom_vjp_call_jaxpr", "custom_vmap_call", "custom_lin"),
-)
+CALLS = (*("jit", "closed_call", "call", "remat2", "custom_jvp_call", "custom_vjp_call", "custom_vmap_call"),)
+HOLDS = Pieces((Edge(0.5),), (0.0, 0.0), (0.0, 1.0))
+"""Whether a number, 0 or 1, is a condition that holds."""
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 STRUCTURED |= {*CALLS, "scan", "while", "cond"}
 
@@ -30,9 +31,12 @@ def call(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
     named = region(walk, eqn, given)
     if named is not None:
         return named
+    wanted = list(walk.wanted)
     walk.calls.append(Call(str(eqn.params.get("name", "")), origin(eqn, walk.calls)))
     try:
-        return walk.closed(body, given) if isinstance(body, core.ClosedJaxpr) else walk.run(body, (), given)
+        if isinstance(body, core.ClosedJaxpr):
+            return walk.closed(body, given, wanted)
+        return walk.run(body, (), given, wanted)
     finally:
         walk.calls.pop()
 
@@ -71,6 +75,8 @@ class Scan:
         self.consts = list(given[:consts])
         self.first = list(given[consts : consts + carried])
         self.sliced = list(given[consts + carried :])
+        self.wanted = [True] * carried + walk.wanted[carried:]
+        """Which of the results of an iteration anything needs."""
         self.outs = [tuple(var.aval.shape) for var in eqn.outvars]
 
     def run(self) -> list[Value]:
@@ -80,31 +86,30 @@ class Scan:
             raise Refused("it has no iterations")
         text = self.walk.text
         loop = text.numbered("t")
-        sources = [self._source(each) for each in self.sliced]
+        sources = [self._source(each, loop) for each in self.sliced]
         consts = [self._kept(each) for each in self.consts]
         names = [self._start(each) for each in self.first]
-        text.line(f"for {loop} in 0..{self.length} {{")
-        with text.inside():
+        with text.loop(loop, self.length, [name for name in names if name is not None]):
             inside: list[Value] = []
             for value, first, aval in zip(names, self.first, self._carried(), strict=True):
                 inside.append(
                     self._counter(loop, first) if value is None else Tensor(value, aval.shape, True)
                 )
             slices = [self._slice(each, loop) for each in sources]
-            results = self.walk.closed(self.body, [*consts, *inside, *slices])
+            results = self.walk.closed(self.body, [*consts, *inside, *slices], self.wanted)
             carried, collected = results[: len(names)], results[len(names) :]
             if any(isinstance(each, Failed) for each in results):
-                text.line("}")
                 return [Failed(shape) for shape in self.outs]
             made = [self._collected(each) for each in collected]
             self._carry(names, carried, inside)
-        text.line("}")
         after = [
-            constant(np.asarray(0)) if name is None else Tensor(name, shape, True)
-            for name, shape in zip(names, self.outs, strict=False)
+            constant(np.asarray(self._first_number(first) + self.length))
+            if name is None
+            else Tensor(name, shape, True)
+            for name, first, shape in zip(names, self.first, self.outs, strict=False)
         ]
         stacks = [
-            self._stacked(name, shape) for name, shape in zip(made, self.outs[len(names) :], strict=True)
+            self._stacked(each, shape) for each, shape in zip(made, self.outs[len(names) :], strict=True)
         ]
         return [*after, *stacks]
 
@@ -121,19 +126,23 @@ class Scan:
         """Return what all iterations read, made before the loop."""
         return self.walk.tensor(value) if isinstance(value, Function) else value
 
-    def _source(self, value: Value) -> Value:
+    def _source(self, value: Value, loop: str) -> Value:
         """Return what iterations have slices of, along its first axis."""
+        if isinstance(value, Constant) and value.array.dtype == np.bool_ and value.number is None:
+            numbers = self._source(constant(value.array.astype(np.float32), value.shape), loop)
+            assert isinstance(numbers, Tensor), "conditions that differ are kept as numbers"
+            return Test(numbers, HOLDS, numbers.shape)
         if isinstance(value, Constant) and (value.is_whole or value.number is not None):
             return value
         found = self.walk.tensor(value)
-        found = reversed_(found, 0) if self.reverse else found
-        if found.text.isidentifier():
-            return found
-        return self.walk.text.bind("view", found.text, found.shape, fed=found.fed, whole=found.whole)
+        found = reversed_(self.walk, found, 0) if self.reverse else found
+        return named(found, lambda of: self.walk.text.above(of, loop))
 
     def _slice(self, value: Value, loop: str) -> Value:
         if isinstance(value, Constant):
             return self._constant_slice(value, loop)
+        if isinstance(value, Test):
+            return Test(indexed(value.of, [loop], value.shape[1:]), value.pieces, value.shape[1:])
         assert isinstance(value, Tensor), "sources are constants or tensors"
         return indexed(value, [loop], value.shape[1:])
 
@@ -164,8 +173,11 @@ class Scan:
         return name
 
     def _counter(self, loop: str, first: Value) -> Value:
+        return Place(loop, self.length, 1, self._first_number(first))
+
+    def _first_number(self, first: Value) -> int:
         assert isinstance(first, Constant), "only constants count"
-        return Place(loop, self.length, 1, int(first.number))
+        return int(first.number)
 
     def _carry(self, names: Sequence[str | None], results: Sequence[Value], inside: Sequence[Value]) -> None:
         """Write what each carried value is in the next iteration."""
@@ -185,13 +197,24 @@ class Scan:
         if pairs:
             self.walk.text.line(f"{', '.join(a for a, _ in pairs)} = {', '.join(b for _, b in pairs)}")
 
-    def _collected(self, value: Value) -> str:
-        """Return the name of what an iteration gives, which the text has from all after the loop."""
+    def _collected(self, value: Value) -> Value:
+        """Return what an iteration gives, by a name under which the text has that of all after the loop."""
+        if isinstance(value, Constant | Place | Size):
+            return value
         found = self.walk.floats(value)
         name = self.walk.text.numbered("each")
         self.walk.text.line(f"{name} = {found.text}")
-        return name
+        return Tensor(name, found.shape, True)
 
-    def _stacked(self, name: str, shape: tuple[Any, ...]) -> Tensor:
-        found = Tensor(name, shape, True)
-        return reversed_(found, 0) if self.reverse else found
+    def _stacked(self, value: Value, shape: tuple[Any, ...]) -> Value:
+        """Return what all iterations gave, along a new first axis."""
+        if isinstance(value, Constant):
+            return constant(value.array[None], shape)
+        if isinstance(value, Size):
+            return value
+        if isinstance(value, Place):
+            numbers = value.numbers()[::-1] if self.reverse else value.numbers()
+            return constant(np.reshape(numbers, (self.length,) + (1,) * (len(shape) - 1)), shape)
+        assert isinstance(value, Tensor), "what is collected has a name"
+        found = Tensor(value.text, shape, True)
+        return reversed_(self.walk, found, 0) if self.reverse else found

@@ -10,9 +10,10 @@ import numpy as np
 
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
-from pjc.tracing.shaping import joined
+from pjc.tracing.shaping import joined, padded, slice_text
 from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Constant, Function, Tensor, Value, constant
+from pjc.tracing.views import indexed, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
 
 Pairs = Sequence[tuple[int, int]]
@@ -33,24 +34,24 @@ def convolution(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         raise Refused(f"it is a convolution along {spatial} axes", "along one or two there is one")
     numbers = params["dimension_numbers"]
     image, window, result = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
-    a = walk.transposed(x, [image[0], *image[2:], image[1]])
-    w = walk.transposed(weight, [*window[2:], window[1], window[0]])
+    a = transposed(x, [image[0], *image[2:], image[1]])
+    w = transposed(weight, [*window[2:], window[1], window[0]])
     strides, dilation = list(params["window_strides"]), list(params["rhs_dilation"])
     around = [(int(low), int(high)) for low, high in params["padding"]]
     if any(low < 0 or high < 0 for low, high in around):
         raise Refused("it cuts its input off at the border", "slice it before")
     if spatial == 1:
-        a = walk.reshaped(a, (a.shape[0], 1, *a.shape[1:]))
-        w = walk.reshaped(w, (1, *w.shape))
+        a = reshaped(a, (a.shape[0], 1, *a.shape[1:]))
+        w = reshaped(w, (1, *w.shape))
         strides, dilation, around = [1, *strides], [1, *dilation], [(0, 0), *around]
     text = f"conv2d({a.text}, {w.text}{_options(strides, dilation, around, params['feature_group_count'])})"
     out = tuple(eqn.outvars[0].aval.shape)
     placed = [out[axis] for axis in (result[0], *result[2:], result[1])]
     full = placed if spatial == 2 else [placed[0], 1, *placed[1:]]
     made = walk.text.bind("conv", text, full, fed=x.fed or weight.fed)
-    made = walk.reshaped(made, tuple(placed))
+    made = reshaped(made, tuple(placed))
     own = [result[0], *result[2:], result[1]]
-    return walk.transposed(made, [own.index(axis) for axis in range(len(out))])
+    return transposed(made, [own.index(axis) for axis in range(len(out))])
 
 
 def _options(strides: Sequence[int], dilation: Sequence[int], around: Pairs, groups: int) -> str:
@@ -66,14 +67,22 @@ def _options(strides: Sequence[int], dilation: Sequence[int], around: Pairs, gro
 
 @handles("reduce_window_max", becomes="max_pool")
 def max_pool(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    return _pool(walk, eqn, given[0], "max_pool")
+    return _pool(walk, eqn, walk.floats(given[0]), "max_pool")
+
+
+@handles("reduce_window_min", becomes="max_pool of the negative")
+def min_pool(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    x = walk.floats(given[0])
+    negative = walk.tensor(Function(x, Pieces().scaled(-1.0), x.shape))
+    made = _pool(walk, eqn, negative, "max_pool")
+    return Function(made, Pieces().scaled(-1.0), made.shape)
 
 
 @handles("reduce_window_sum", becomes="avg_pool, times the size of the window")
 def sum_pool(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if isinstance(given[0], Constant):
         return _counted(eqn, given[0])
-    made = _pool(walk, eqn, given[0], "avg_pool")
+    made = _pool(walk, eqn, walk.floats(given[0]), "avg_pool")
     size = float(prod(eqn.params["window_dimensions"]))
     return Function(made, Pieces().scaled(size), made.shape)
 
@@ -88,13 +97,12 @@ def _counted(eqn: Any, value: Constant) -> Constant:
                 raise Refused("it pools along an axis that is open", "give that dimension a number")
             shape[axis] = 1
     (found,) = computed(eqn, [np.broadcast_to(value.array, shape)])
-    return constant(found, eqn.outvars[0].aval.shape)
+    return constant(np.asarray(found), eqn.outvars[0].aval.shape)
 
 
-def _pool(walk: Walk, eqn: Any, value: Value, function: str) -> Tensor:
+def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:
     """Return the windows' largest entries or means, along at most two axes."""
     params = eqn.params
-    x = walk.floats(value)
     windows, strides = list(params["window_dimensions"]), list(params["window_strides"])
     dilations, around = (
         list(params["window_dilation"]),
@@ -102,6 +110,13 @@ def _pool(walk: Walk, eqn: Any, value: Value, function: str) -> Tensor:
     )
     if any(each != 1 for each in params["base_dilation"]):
         raise Refused("it spreads its input")
+    out = tuple(eqn.outvars[0].aval.shape)
+    around = [
+        (low, min(high, _reached(out[at], windows[at], strides[at], dilations[at]) - x.shape[at] - low))
+        if high
+        else (low, high)
+        for at, (low, high) in enumerate(around)
+    ]
     active = [
         axis for axis in range(len(x.shape)) if windows[axis] != 1 or strides[axis] != 1 or any(around[axis])
     ]
@@ -109,11 +124,13 @@ def _pool(walk: Walk, eqn: Any, value: Value, function: str) -> Tensor:
         return x
     if len(active) > 2:
         raise Refused("it pools along more than two axes")
-    x = _padded(x, around, windows, dilations, edge=function == "max_pool")
+    if function == "max_pool":
+        x = _with_borders(walk, x, around, windows, dilations)
+    else:
+        x = padded(walk, x, around)
     order, spatial = _order(len(x.shape), active)
-    rows = walk.transposed(x, order)
+    rows = transposed(x, order)
     image = _as_image(walk, rows, len(order) - len(spatial), spatial)
-    out = tuple(eqn.outvars[0].aval.shape)
     numbers = [
         [1] * (2 - len(spatial)) + [each[a] for a in spatial] for each in (windows, strides, dilations)
     ]
@@ -121,8 +138,13 @@ def _pool(walk: Walk, eqn: Any, value: Value, function: str) -> Tensor:
     text += ")" if numbers[2] == [1, 1] else f", dilation = {tuple_text(numbers[2])})"
     shape = (image.shape[0], *([1] if len(spatial) == 1 else []), *(out[a] for a in spatial), image.shape[-1])
     made = walk.text.bind(function, text, shape, fed=x.fed)
-    made = walk.reshaped(made, tuple(out[axis] for axis in order))
-    return walk.transposed(made, [order.index(axis) for axis in range(len(out))])
+    made = reshaped(made, tuple(out[axis] for axis in order))
+    return transposed(made, [order.index(axis) for axis in range(len(out))])
+
+
+def _reached(count: int, window: int, stride: int, dilation: int) -> int:
+    """Return how many entries some windows reach over."""
+    return (count - 1) * stride + (window - 1) * dilation + 1
 
 
 def _order(rank: int, active: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -144,27 +166,22 @@ def _as_image(walk: Walk, x: Tensor, others: int, spatial: Sequence[int]) -> Ten
     places = shape[at : at + len(spatial)]
     channels = shape[at + len(spatial) :]
     places = (1, *places) if len(spatial) == 1 else places
-    return walk.reshaped(x, (*first, *places, prod(channels) if channels else 1))
+    return reshaped(x, (*first, *places, prod(channels) if channels else 1))
 
 
-def _padded(
-    x: Tensor, around: Pairs, windows: Sequence[int], dilations: Sequence[int], *, edge: bool
+def _with_borders(
+    walk: Walk, x: Tensor, around: Pairs, windows: Sequence[int], dilations: Sequence[int]
 ) -> Tensor:
-    """Return a tensor with zeros around it, or its own border, which changes no window's largest entry."""
-    if not any(map(any, around)):
-        return x
-    shape = tuple(size + low + high for size, (low, high) in zip(x.shape, around, strict=True))
-    if not edge:
-        return Tensor(f"pad({x.text}, {tuple_text(map(tuple_text, around))})", shape, x.fed)
+    """Return a tensor with its own border around it, which changes no window's largest entry."""
     for axis, (low, high) in enumerate(around):
         if not low and not high:
             continue
         if dilations[axis] != 1 or max(low, high) >= windows[axis]:
             raise Refused("it pads windows with holes, or wider than they are", "pad before")
-        skip = ":, " * axis
-        first, last = f"{x.text}[{skip}0:1]", f"{x.text}[{skip}{x.shape[axis] - 1}:]"
-        size = x.shape[axis] + low + high
-        parts = [Tensor(first, ())] * low + [x] + [Tensor(last, ())] * high
-        made = joined(parts, axis, (*x.shape[:axis], size, *x.shape[axis + 1 :]))
-        x = Tensor(made.text, made.shape, x.fed)
+        size = x.shape[axis]
+        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        first, last = (
+            indexed(x, [":"] * axis + [slice_text(at, at + 1, 1, size)], shape) for at in (0, size - 1)
+        )
+        x = joined(walk, [first] * low + [x] + [last] * high, axis)
     return x

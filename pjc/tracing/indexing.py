@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
+from pjc.tracing.arithmetic import product
+from pjc.tracing.places import is_settled, numbered, placed, replaced, require_whole, settled
 from pjc.tracing.refusal import Refused
-from pjc.tracing.shaping import indexed, moved, slice_text, taken
-from pjc.tracing.values import Constant, Place, Tensor, Value
-from pjc.tracing.walk import Walk, handles
+from pjc.tracing.shaping import moved, slice_text
+from pjc.tracing.values import Columns, Constant, Place, Tensor, Value, constant
+from pjc.tracing.views import indexed, named, reshaped, transposed
+from pjc.tracing.walk import Walk, computed, handles
 
 
 @handles("dynamic_slice", becomes="a view, at known places or those of an iteration")
@@ -26,7 +33,8 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             first = max(0, min(first, length - size)) if isinstance(length, int) else first
             texts.append(slice_text(first, first + size, 1, length))
             kept.append(size)
-        elif isinstance(start, Place) and size == 1:
+        elif isinstance(start, Place) and bool(size == 1):
+            x = named(x, partial(walk.text.above, loop=start.loop))
             texts.append(start.text())
         elif isinstance(start, Place):
             raise Refused(
@@ -34,122 +42,155 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             )
         else:
             raise Refused("it takes entries at a place that is not known")
-    return walk.reshaped(indexed(x, texts, kept), tuple(sizes))
+    return reshaped(indexed(x, texts, kept), tuple(sizes))
 
 
-@handles("gather", becomes="rows by number, or views")
+@handles("gather", becomes="views, at known places or those of an iteration, or gather, by an input")
 def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     table, rows = given
-    numbers = eqn.params["dimension_numbers"]
+    numbers, sizes = eqn.params["dimension_numbers"], list(eqn.params["slice_sizes"])
+    x, axes = moved(walk, table), list(numbers.start_index_map)
+    if isinstance(rows, Constant):
+        return _known(walk, x, rows, eqn)
     if numbers.operand_batching_dims:
         raise Refused("it takes other entries for each sample", "jnp.take(table, indices, axis=0) takes rows")
-    x, sizes = moved(walk, table), eqn.params["slice_sizes"]
-    axes = list(numbers.start_index_map)
-    out = tuple(eqn.outvars[0].aval.shape)
-    if isinstance(rows, Constant):
-        return _known(walk, x, np.broadcast_to(rows.array, rows.shape), eqn)
+    parts = dict(zip(axes, rows.parts if isinstance(rows, Columns) else [rows], strict=False))
+    texts = [":"] * len(sizes)
+    for axis, part in parts.items():
+        if isinstance(part, Constant) and part.number is not None:
+            first = max(0, min(int(part.number), x.shape[axis] - sizes[axis]))
+            texts[axis] = slice_text(first, first + sizes[axis], 1, x.shape[axis])
+            axes.remove(axis)
+    x = indexed(
+        x, texts, [sizes[at] if at in parts and at not in axes else x.shape[at] for at in range(len(sizes))]
+    )
     if (
-        len(axes) != 1
-        or tuple(numbers.collapsed_slice_dims) != tuple(axes)
-        or not all(
-            bool(size == whole)
-            for axis, (size, whole) in enumerate(zip(sizes, x.shape, strict=True))
-            if axis != axes[0]
-        )
+        any(not bool(size == 1) for axis, size in enumerate(sizes) if axis in axes)
+        or len(parts) < len(numbers.start_index_map)
+        or any(not bool(size == x.shape[axis]) for axis, size in enumerate(sizes) if axis not in axes)
     ):
-        raise Refused("it takes entries by several numbers at once", "take rows of a reshaped table")
-    (axis,) = axes
-    if isinstance(rows, Place):
-        texts = [":"] * axis + [rows.text()]
-        rest = tuple(size for at, size in enumerate(x.shape) if at != axis)
-        return walk.reshaped(indexed(x, texts, rest), out)
-    if not (isinstance(rows, Tensor) and rows.whole):
-        raise Refused("it takes entries at places that are not known")
-    index = walk.reshaped(rows, rows.shape[:-1])
-    order = [axis, *(at for at in range(len(x.shape)) if at != axis)]
-    first = walk.transposed(x, order)
-    made = Tensor(f"gather({first.text}, {index.text})", (*index.shape, *first.shape[1:]), True, first.whole)
-    batch = len(index.shape)
-    places = list(numbers.offset_dims)
+        raise Refused("it takes windows at places that are not known", "take rows, one by one")
+    found = [parts[axis] for axis in axes]
+    if all(isinstance(each, Place) for each in found):
+        return _at_iterations(walk, x, dict(zip(axes, found, strict=True)), tuple(eqn.outvars[0].aval.shape))
+    if len(axes) != 1 or not (isinstance(found[0], Tensor) and found[0].whole):
+        raise Refused(
+            "it takes entries at places that are not known",
+            "rows of a table can be taken by an input of whole numbers, along one axis",
+        )
+    return _rows(walk, x, found[0], axes[0], eqn)
+
+
+def _at_iterations(walk: Walk, x: Tensor, places: Mapping[int, Value], out: Sequence[Any]) -> Tensor:
+    """Return the entries at the numbers of iterations."""
+    texts = [":"] * len(x.shape)
+    for axis, place in places.items():
+        assert isinstance(place, Place), "iterations are counted by places"
+        x = named(x, partial(walk.text.above, loop=place.loop))
+        texts[axis] = place.text()
+    return reshaped(indexed(x, texts, [size for at, size in enumerate(x.shape) if at not in places]), out)
+
+
+def _rows(walk: Walk, x: Tensor, rows: Tensor, axis: int, eqn: Any) -> Tensor:
+    """Return rows of a table by the numbers in an input."""
+    numbers, out = eqn.params["dimension_numbers"], tuple(eqn.outvars[0].aval.shape)
+    index = reshaped(rows, rows.shape[:-1])
+    first = transposed(x, [axis, *(at for at in range(len(x.shape)) if at != axis)])
+    text = f"gather({first.text}, {index.text})"
+    made = walk.text.bind("rows", text, (*index.shape, *first.shape[1:]), fed=True, whole=first.whole)
+    window = [
+        size for at, size in enumerate(eqn.params["slice_sizes"]) if at not in numbers.collapsed_slice_dims
+    ]
+    batch, places = len(index.shape), list(numbers.offset_dims)
     others = [at for at in range(len(out)) if at not in places]
     source = {place: batch + at for at, place in enumerate(places)} | {
         place: at for at, place in enumerate(others)
     }
-    return walk.transposed(made, [source[at] for at in range(len(out))])
+    made = reshaped(made, (*index.shape, *window))
+    return transposed(made, [source[at] for at in range(len(out))])
 
 
-def _known(walk: Walk, x: Tensor, rows: np.ndarray[Any, Any], eqn: Any) -> Tensor:
-    """Return entries at known places: along one axis, or one place along several."""
-    numbers, sizes = eqn.params["dimension_numbers"], list(eqn.params["slice_sizes"])
-    axes, out = list(numbers.start_index_map), tuple(eqn.outvars[0].aval.shape)
-    batch = rows.shape[:-1]
-    flat = rows.reshape(-1, rows.shape[-1])
-    whole = [at for at in range(len(sizes)) if at not in axes]
-    if any(not bool(sizes[at] == x.shape[at]) for at in whole):
-        raise Refused("it takes windows at several places")
-    if len(flat) == 1:
-        return walk.reshaped(_window(x, axes, [int(each) for each in flat[0]], sizes), out)
-    if len(axes) > 1:
-        x, flat = _merged(walk, x, axes, flat)
-        if any(sizes[at] != 1 for at in axes):
-            raise Refused("it takes windows at several places")
-        axes = [0]
-    elif sizes[axes[0]] != 1:
-        raise Refused("it takes windows at several places")
-    elif len(batch) == 1 and _in_place(eqn, axes[0], len(out)):
-        return taken(x, axes[0], _places(flat, int(x.shape[axes[0]])))
-    else:
-        order = [axes[0], *(at for at in range(len(x.shape)) if at != axes[0])]
-        x = walk.transposed(x, order)
-    found = taken(x, 0, _places(flat, int(x.shape[0])))
-    rest = tuple(found.shape[1:])
-    found = walk.reshaped(found, (*batch, *rest))
-    offsets = list(numbers.offset_dims)
-    kept = [at for at in range(len(sizes)) if at not in numbers.collapsed_slice_dims]
-    if len(kept) != len(rest):
-        raise Refused("it takes windows at several places")
-    others = [at for at in range(len(out)) if at not in offsets]
-    source = {place: len(batch) + at for at, place in enumerate(offsets)} | {
-        place: at for at, place in enumerate(others)
-    }
-    return walk.transposed(found, [source[at] for at in range(len(out))])
+def _known(walk: Walk, x: Tensor, rows: Constant, eqn: Any) -> Tensor:
+    """Return entries at known places."""
+    sizes, mapped = eqn.params["slice_sizes"], eqn.params["dimension_numbers"].operand_batching_dims
+    require_whole([x.shape[at] if at in mapped else size for at, size in enumerate(sizes)], x)
+    own = tuple(size if is_settled(size) else 1 for size in sizes)
+    whole = np.broadcast_to(rows.array, settled(rows.shape))
+    (places,) = computed(eqn, [numbered(x.shape), whole], slice_sizes=own, fill_value=-1)
+    places = np.asarray(places)
+    if (places < 0).any():
+        raise Refused("it takes entries that there are none of")
+    return placed(walk, x, places, tuple(eqn.outvars[0].aval.shape))
 
 
-def _in_place(eqn: Any, axis: int, rank: int) -> bool:
-    """Whether entries along an axis are taken, and stay along it."""
+@handles(
+    "scatter",
+    "scatter-add",
+    "scatter-sub",
+    "scatter-mul",
+    becomes="views, at known places, and a sum or a product",
+)
+def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    x, rows, updates = given
+    if not isinstance(rows, Constant):
+        raise Refused(
+            "it puts entries at places that are not known",
+            "return rows from jax.lax.scan, or concatenate them",
+        )
     numbers = eqn.params["dimension_numbers"]
-    others = [at for at in range(rank) if at not in numbers.offset_dims]
-    return others == [axis] and tuple(numbers.collapsed_slice_dims) == (axis,)
+    inserted = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+    window = iter(numbers.update_window_dims)
+    sizes = [1 if at in inserted else updates.shape[next(window)] for at in range(len(x.shape))]
+    require_whole(sizes, x)
+    shape, own = settled(x.shape), settled(updates.shape)
+    whole = np.broadcast_to(rows.array, settled(rows.shape))
+
+    def put(primitive: Any, operand: Any, new: Any) -> np.ndarray[Any, Any]:
+        changed = {**eqn.params, "update_jaxpr": None, "update_consts": ()}
+        with jax.ensure_compile_time_eval():
+            arrays = [jnp.asarray(each) for each in (operand, whole, new)]
+            return np.asarray(primitive.bind(*arrays, **changed))
+
+    kind = eqn.primitive.name
+    if kind != "scatter":
+        counts = put(lax.scatter_add_p, np.zeros(shape, np.int32), np.ones(own, np.int32))
+        if counts.max(initial=0) > 1:
+            raise Refused("it adds several entries to one", "sum them before")
+    places = put(lax.scatter_p, numbered(x.shape), numbered(updates.shape, prod(shape)))
+    if kind == "scatter":
+        return replaced(walk, x, updates, np.asarray(places))
+    filler = np.full((1,) * len(x.shape), 1 if kind == "scatter-mul" else 0, np.float32)
+    base = constant(filler, x.shape)
+    other: Value
+    if isinstance(updates, Constant):
+        held = np.broadcast_to(updates.array, own).reshape(-1)
+        new = places >= prod(shape)
+        other = constant(
+            np.where(new, held[np.where(new, places - prod(shape), 0)], filler).astype(np.float32), x.shape
+        )
+    else:
+        other = replaced(walk, base, updates, places)
+    if kind == "scatter-mul":
+        return product(walk, x, other, x.shape)
+    sign = "-" if kind == "scatter-sub" else "+"
+    return walk.join("sum", [x, other], x.shape, lambda a, b: f"{a} {sign} {b}")
 
 
-def _places(flat: np.ndarray[Any, Any], limit: int) -> list[int]:
-    """Return places from 0, once it is known that there are such entries."""
-    places = [int(each) + limit if int(each) < 0 else int(each) for each in flat[:, 0]]
-    wrong = next((each for each in places if not 0 <= each < limit), None)
-    if wrong is not None:
-        raise Refused(f"it takes entry {wrong} of {limit}")
-    return places
-
-
-def _window(x: Tensor, axes: Sequence[int], starts: Sequence[int], sizes: Sequence[Any]) -> Tensor:
-    firsts = dict(zip(axes, starts, strict=True))
-    texts = []
-    for axis, (size, length) in enumerate(zip(sizes, x.shape, strict=True)):
-        start = firsts.get(axis, 0)
-        start = min(start, length - size) if isinstance(length, int) else start
-        texts.append(slice_text(start, start + size, 1, length))
-    return indexed(x, texts, sizes)
-
-
-def _merged(
-    walk: Walk, x: Tensor, axes: Sequence[int], flat: np.ndarray[Any, Any]
-) -> tuple[Tensor, np.ndarray[Any, Any]]:
-    """Return a tensor with several axes as its one first axis, and places along it."""
-    others = [at for at in range(len(x.shape)) if at not in axes]
-    lengths = [x.shape[at] for at in axes]
-    if not all(isinstance(each, int) for each in lengths):
-        raise Refused("it takes entries along an axis that is open", "give that dimension a number")
-    first = walk.transposed(x, [*axes, *others])
-    first = walk.reshaped(first, (prod(lengths), *(x.shape[at] for at in others)))
-    places = np.ravel_multi_index(tuple(flat.T), tuple(lengths), mode="clip")
-    return first, places.reshape(-1, 1)
+@handles("dynamic_update_slice", becomes="views, at known places")
+def dynamic_update_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    x, updates, *starts = given
+    require_whole(updates.shape, x)
+    firsts = []
+    for start, size in zip(starts, x.shape, strict=True):
+        if not is_settled(size):
+            firsts.append(0)
+        elif isinstance(start, Constant) and start.number is not None:
+            firsts.append(int(start.number))
+        else:
+            raise Refused(
+                "it puts entries at a place that is not known",
+                "return rows from jax.lax.scan, or concatenate",
+            )
+    count = prod(settled(x.shape))
+    (places,) = computed(eqn, [numbered(x.shape), numbered(updates.shape, count), *map(np.int32, firsts)])
+    return replaced(walk, x, updates, np.asarray(places))

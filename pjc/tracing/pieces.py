@@ -14,12 +14,18 @@ MAX_PIECES = 64
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Edge:
-    """Where two pieces meet; ``after`` says that the edge itself belongs to the piece behind it."""
+    """Where two pieces meet; ``after`` says that the edge itself belongs to the piece behind it.
+
+    Of two edges at one number that one comes first: between them lies the number alone.
+    """
 
     at: float
     after: bool = False
+
+    def __lt__(self, other: Edge) -> bool:
+        return (self.at, not self.after) < (other.at, not other.after)
 
 
 @dataclass(frozen=True)
@@ -73,19 +79,25 @@ class Pieces:
                 lines.append(line)
         return Pieces(tuple(edges), tuple(s for s, _ in lines), tuple(o for _, o in lines))
 
-    def written_edges(self) -> list[float]:
-        """Return the edges as the language has them: each belongs to the piece before it.
+    def written(self) -> tuple[list[float], list[float], list[float]]:
+        """Return edges, slopes, offsets as the language has them: each edge belongs to the piece before it.
 
         An edge of a jump that belongs to the piece behind is the next smaller number of single precision
         instead; below 0 that is the smallest that arithmetic keeps from 0.
         """
-        found = []
+        edges: list[float] = []
+        lines = [(self.slopes[0], self.offsets[0])]
         for index, edge in enumerate(self.edges):
             at = edge.at
             if edge.after and self.jumps_at(index):
                 at = -SMALLEST if at == 0 else float(np.nextafter(np.float32(at), np.float32(-np.inf)))
-            found.append(at)
-        return found
+            if edges and edges[-1] >= at:
+                # No number is left between the two.
+                edges.pop()
+                lines.pop()
+            edges.append(at)
+            lines.append((self.slopes[index + 1], self.offsets[index + 1]))
+        return edges, [s for s, _ in lines], [o for _, o in lines]
 
 
 Line = tuple[float, float]
@@ -96,12 +108,12 @@ def together(
 ) -> Pieces:
     """Return what ``choose`` makes of functions of the same number, piece by piece.
 
-    It is given the ends of a piece and the line of each function there, and returns lines with the edges
+    It is given the edges of a piece and the line of each function there, and returns lines with the edges
     inside the piece that they start at; None for the first.
     """
     edges = sorted({edge for each in functions for edge in each.edges})
     found: list[tuple[Edge | None, Line]] = []
-    bounds = [-math.inf, *(edge.at for edge in edges), math.inf]
+    bounds = [Edge(-math.inf), *edges, Edge(math.inf, after=True)]
     for index, (low, high) in enumerate(itertools.pairwise(bounds)):
         start = edges[index - 1] if index else None
         lines = []
@@ -122,16 +134,17 @@ def added(a: Pieces, b: Pieces, sign: float = 1.0) -> Pieces:
     return together((a, b), lambda _l, _h, p, q: [(None, (p[0] + sign * q[0], p[1] + sign * q[1]))])
 
 
-def _crossing(low: float, high: float, p: Line, q: Line) -> float | None:
-    """Return where two lines cross between two numbers."""
+def _crossing(low: Edge, high: Edge, p: Line, q: Line) -> float | None:
+    """Return where two lines cross between two edges, or at one that belongs to the piece."""
     if p[0] == q[0]:
         return None
     at = (q[1] - p[1]) / (p[0] - q[0]) + 0.0
-    return at if low < at < high else None
+    return at if low < Edge(at) and Edge(at, after=True) < high else None
 
 
-def _above(low: float, high: float, p: Line, q: Line) -> bool:
+def _above(start: Edge, stop: Edge, p: Line, q: Line) -> bool:
     """Return whether a line lies above another somewhere in a piece in which they do not cross."""
+    low, high = start.at, stop.at
     if math.isinf(low) and math.isinf(high):
         at = 0.0
     elif math.isinf(low):
@@ -146,9 +159,9 @@ def _above(low: float, high: float, p: Line, q: Line) -> bool:
 def largest(a: Pieces, b: Pieces) -> Pieces:
     """Return the larger of two functions of one number."""
 
-    def choose(low: float, high: float, p: Line, q: Line) -> list[tuple[Edge | None, Line]]:
+    def choose(low: Edge, high: Edge, p: Line, q: Line) -> list[tuple[Edge | None, Line]]:
         at = _crossing(low, high, p, q)
-        if at is None:
+        if at is None or not low.at < at < high.at:
             return [(None, p if _above(low, high, p, q) else q)]
         first, second = (p, q) if p[0] < q[0] else (q, p)
         return [(None, first), (Edge(at), second)]
@@ -165,21 +178,26 @@ ONE, ZERO = (0.0, 1.0), (0.0, 0.0)
 
 
 def compared(a: Pieces, b: Pieces, relation: str) -> Pieces:
-    """Return where two functions of one number stand in a relation: gt, ge, lt, le; 1 there, else 0."""
+    """Return where two functions of one number stand in a relation, as gt or le; 1 there, else 0."""
+    if relation in ("eq", "ne"):
+        equal_there = both(compared(a, b, "ge"), compared(a, b, "le"))
+        return equal_there if relation == "eq" else opposite(equal_there)
     if relation in ("lt", "le"):
         return compared(b, a, "gt" if relation == "lt" else "ge")
     equal = ONE if relation == "ge" else ZERO
 
-    def choose(low: float, high: float, p: Line, q: Line) -> list[tuple[Edge | None, Line]]:
+    def choose(low: Edge, high: Edge, p: Line, q: Line) -> list[tuple[Edge | None, Line]]:
         if p == q:
             return [(None, equal)]
         at = _crossing(low, high, p, q)
         if at is None:
             return [(None, ONE if _above(low, high, p, q) else ZERO)]
-        rising = p[0] > q[0]
-        # Above the crossing where the difference rises; the crossing itself belongs to what is equal.
-        after = (relation == "ge") == rising
-        return [(None, ZERO if rising else ONE), (Edge(at, after), ONE if rising else ZERO)]
+        before, behind = (ZERO, ONE) if p[0] > q[0] else (ONE, ZERO)
+        lines = [(None, before), (Edge(at, after=True), equal), (Edge(at), behind)]
+        # At an edge of the piece there is no number before it, or none behind it.
+        if not low < Edge(at, after=True):
+            lines = [(None, equal), lines[2]]
+        return lines if Edge(at) < high else lines[:-1]
 
     return together((a, b), choose)
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, printable
-from pjc.standins import standin
+from pjc.standins import StandIn, standin
 
 
 class Refused(Exception):
@@ -83,13 +83,21 @@ class Refusals:
     def add(self, what: str, why: str, hint: str | None, line: str) -> None:
         self.found.setdefault((what, why, hint), []).append(line)
 
-    def unknown(self, primitive: str, where: Origin) -> None:
-        """Note a primitive that has no projection."""
+    def unknown(self, primitive: str, where: Origin, *, whole: bool = False) -> None:
+        """Note a primitive that has no projection; ``whole`` where it is one of whole numbers."""
+        if whole:
+            hint = "rows of a table can be taken by them, as they are"
+            self.refused(primitive, where, Refused("it computes with an input of whole numbers", hint))
+            return
         stand_in = standin(primitive, where.through)
-        called = (
-            primitive if stand_in is None or stand_in.name == primitive else f"{primitive} of {stand_in.name}"
-        )
-        self.add(called, "it has no projection", None if stand_in is None else stand_in.instead, where.line)
+        instead = None if stand_in is None else stand_in.instead
+        self.add(_called(primitive, stand_in), "it has no projection", instead, where.line)
+
+    def refused(self, primitive: str, where: Origin, error: Refused) -> None:
+        """Note an equation that has no counterpart; what it is a part of says more of what was meant."""
+        stand_in = standin("", where.through)
+        hint = error.hint if stand_in is None else stand_in.instead
+        self.add(_called(primitive, stand_in), str(error), hint, where.line)
 
     def raise_if_any(self, name: str) -> None:
         """Raise DiagnosticError that names all of them."""
@@ -100,6 +108,10 @@ class Refusals:
             for (what, why, hint), lines in self.found.items()
         ]
         raise DiagnosticError(told)
+
+
+def _called(primitive: str, stand_in: StandIn | None) -> str:
+    return primitive if stand_in is None or stand_in.name == primitive else f"{primitive} of {stand_in.name}"
 
 
 def _times(count: int) -> str:

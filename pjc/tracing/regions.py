@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from pjc.tracing.values import Tensor, Value
+from pjc.tracing.values import PREFIX, Tensor, Value
 
 if TYPE_CHECKING:
     from pjc.tracing.walk import Walk
-
-PREFIX = "pjc:"
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pjc.tracing.arithmetic import numbers_of
+from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
-from pjc.tracing.text import number, size_text, tuple_text
-from pjc.tracing.values import Constant, Place, Tensor, Test, Value, Wrap, constant
-from pjc.tracing.walk import Walk, handles
+from pjc.tracing.text import size_text, tuple_text
+from pjc.tracing.values import Columns, Constant, Function, Place, Size, Tensor, Value, Wrap, constant
+from pjc.tracing.views import broadcast, indexed, reshaped, transposed
+from pjc.tracing.walk import Walk, handles, permuted, seen
 
 MAX_PARTS = 1024
 """The most slices that one equation becomes."""
@@ -27,53 +28,34 @@ def _shape(eqn: Any) -> tuple[Any, ...]:
     return tuple(eqn.outvars[0].aval.shape)
 
 
-@handles("broadcast_in_dim", becomes="a view")
+@handles("broadcast_in_dim", becomes="broadcast, a view, or nothing where sums repeat it")
 def broadcast_in_dim(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     (value, *_), shape = given, _shape(eqn)
     dims = eqn.params["broadcast_dimensions"]
+    if isinstance(value, Size):
+        return value
     if isinstance(value, Wrap):
-        return Wrap(moved_rows(walk, value, shape, dims), shape, value.added)
+        return Wrap(broadcast(value.rows, shape, dims), shape, value.added)
     if isinstance(value, Place):
         if all(size == 1 for size in shape):
             return Place(value.loop, value.count, value.factor, value.offset, shape)
         raise Refused("it repeats the number of an iteration")
-    if isinstance(value, Test):
-        made = walk.broadcast(value.of, shape, dims)
-        return Test(made, value.pieces, shape)
-    return walk.broadcast(moved(walk, value), shape, dims)
+    return seen(walk, value, lambda of: broadcast(of, shape, dims))
 
 
-def moved_rows(walk: Walk, value: Wrap, shape: Sequence[Any], dims: Sequence[int]) -> Tensor:
-    """Return rows that are to be counted from the end, broadcast."""
-    return walk.broadcast(value.rows, tuple(shape), dims)
-
-
-@handles("reshape", "squeeze", "expand_dims", becomes="a view")
+@handles("reshape", "squeeze", becomes="reshape, a view")
 def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     value, shape = given[0], _shape(eqn)
     if isinstance(value, Place):
         return Place(value.loop, value.count, value.factor, value.offset, shape)
     if isinstance(value, Constant) and value.number is not None:
         return constant(value.array.reshape(-1)[:1].reshape((1,) * len(shape)), shape)
-    return walk.reshaped(moved(walk, value), shape)
+    return seen(walk, value, lambda of: reshaped(of, shape))
 
 
-@handles("transpose", becomes="a view")
+@handles("transpose", becomes="transpose, a view")
 def transpose(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    value, permutation = given[0], eqn.params["permutation"]
-    if isinstance(value, Constant):
-        return constant(value.array.transpose(permutation), _shape(eqn))
-    return walk.transposed(moved(walk, value), permutation)
-
-
-def indexed(x: Tensor, indices: Sequence[str], shape: Sequence[Any]) -> Tensor:
-    """Return entries of a tensor, by one text for each axis."""
-    found = list(indices)
-    while found and found[-1] == ":":
-        found.pop()
-    if not found:
-        return x
-    return Tensor(f"{x.text}[{', '.join(found)}]", tuple(shape), x.fed, x.whole)
+    return permuted(given[0], eqn.params["permutation"])
 
 
 def slice_text(start: Any, stop: Any, step: int, size: Any) -> str:
@@ -93,11 +75,15 @@ def slice_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     starts, stops = eqn.params["start_indices"], eqn.params["limit_indices"]
     steps = eqn.params["strides"] or [1] * len(starts)
     value = given[0]
-    if isinstance(value, Constant) and value.number is not None:
-        return constant(value.array.reshape(-1)[:1].reshape((1,) * len(starts)), _shape(eqn))
-    x = moved(walk, value)
-    texts = [slice_text(*each) for each in zip(starts, stops, steps, x.shape, strict=True)]
-    return indexed(x, texts, _shape(eqn))
+    if isinstance(value, Constant):
+        # Along an axis that repeats itself its one entry stands for all.
+        own = [
+            slice(None) if size == 1 else slice(start, stop, step)
+            for size, start, stop, step in zip(value.array.shape, starts, stops, steps, strict=True)
+        ]
+        return constant(value.array[tuple(own)], _shape(eqn))
+    texts = [slice_text(*each) for each in zip(starts, stops, steps, value.shape, strict=True)]
+    return seen(walk, value, lambda of: indexed(of, texts, _shape(eqn)))
 
 
 @handles("split", becomes="views")
@@ -111,22 +97,83 @@ def split(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
     return found
 
 
-@handles("concatenate", becomes="a view")
+@handles("unstack", becomes="views")
+def unstack(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
+    x, axis = moved(walk, given[0]), eqn.params["axis"]
+    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+    return [indexed(x, [":"] * axis + [str(at)], shape) for at in range(len(eqn.outvars))]
+
+
+@handles("concatenate", becomes="concat, a view")
 def concatenate(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    parts = [moved(walk, each) for each in given]
-    return joined(parts, eqn.params["dimension"], _shape(eqn))
+    axis = eqn.params["dimension"]
+    if _are_columns(given, axis):
+        return Columns(tuple(given), _shape(eqn))
+    return joined(walk, [each for each in given if not _is(each.shape[axis], 0)], axis)
 
 
-def joined(parts: Sequence[Tensor], axis: int, shape: Sequence[Any]) -> Tensor:
-    """Return tensors one after another along an axis."""
+@handles("stack", becomes="stack, a view")
+def stack(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    parts, axis = [moved(walk, each) for each in given], eqn.params["axis"]
+    _check_parts(parts)
     if len(parts) == 1:
-        return parts[0]
+        return reshaped(parts[0], _shape(eqn))
+    text = f"stack({', '.join(part.text for part in parts)}, axis = {axis})"
+    return walk.text.bind("stack", text, _shape(eqn), fed=any(p.fed for p in parts), whole=parts[0].whole)
+
+
+def joined(walk: Walk, given: Sequence[Value], axis: int) -> Tensor:
+    """Return values one after another along an axis."""
+    found, order = walk.aligned([numbers_of(each) for each in given])
+    parts = [moved(walk, each) for each in found]
+    if len(parts) == 1:
+        return parts[0] if order is None else transposed(parts[0], order)
+    _check_parts(parts)
+    own = axis if order is None else order[axis]
+    size = sum((part.shape[own] for part in parts[1:]), start=parts[0].shape[own])
+    shape = (*parts[0].shape[:own], size, *parts[0].shape[own + 1 :])
+    text = f"concat({', '.join(part.text for part in parts)}, axis = {own})"
+    fed = any(part.fed for part in parts)
+    made = walk.text.bind("concat", text, shape, fed=fed, whole=parts[0].whole)
+    return made if order is None else transposed(made, order)
+
+
+def _are_columns(given: Sequence[Value], axis: int) -> bool:
+    """Whether what is joined are numbers of entries, one for each axis of something."""
+    kinds = [
+        isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each)
+        for each in given
+    ]
+    last = axis == len(given[0].shape) - 1 and all(_is(each.shape[axis], 1) for each in given)
+    return last and all(kinds) and any(isinstance(each, Constant | Place) for each in given)
+
+
+def _is_whole(value: Value) -> bool:
+    return isinstance(value, Constant) and value.is_whole
+
+
+def _check_parts(parts: Sequence[Tensor]) -> None:
     if len(parts) > MAX_PARTS:
         raise Refused(f"it joins {len(parts):,} parts, more than {MAX_PARTS:,}")
     if len({part.whole for part in parts}) > 1:
         raise Refused("it joins numbers of rows with numbers")
-    text = f"concat({', '.join(part.text for part in parts)}, axis = {axis})"
-    return Tensor(text, tuple(shape), any(part.fed for part in parts), parts[0].whole)
+
+
+@handles("tile", becomes="views")
+def tile(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    x, counts = moved(walk, given[0]), eqn.params["reps"]
+    split: list[Any] = []
+    whole: list[Any] = []
+    for size, count in zip(x.shape, counts, strict=True):
+        split += [size] if _is(count, 1) else [1, size]
+        whole += [size] if _is(count, 1) else [count, size]
+    found = reshaped(x, split)
+    return reshaped(broadcast(found, whole, range(len(whole))), _shape(eqn))
+
+
+@handles("dim_as_value", becomes="nothing: sizes that are open are no numbers")
+def dim_as_value(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    return Size()
 
 
 @handles("pad", becomes="pad, a view")
@@ -135,11 +182,9 @@ def pad(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     widths = [tuple(map(int, each)) for each in eqn.params["padding_config"]]
     if any(inner for _, _, inner in widths):
         raise Refused("it pads between entries")
-    x = moved(walk, value)
-    if isinstance(filler, Constant) and filler.number is not None:
-        offset = float(filler.number)
-    else:
+    if not (isinstance(filler, Constant) and filler.number is not None):
         raise Refused("it pads with a value that is not known")
+    x = moved(walk, value)
     cut = [
         slice_text(max(0, -low), size - max(0, -high), 1, size)
         for (low, high, _), size in zip(widths, x.shape, strict=True)
@@ -148,28 +193,40 @@ def pad(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     inner = [
         size - max(0, -low) - max(0, -high) for (low, high, _), size in zip(widths, x.shape, strict=True)
     ]
-    x = indexed(x, cut, inner)
+    inside, outside = indexed(x, cut, inner), float(filler.number)
+    if outside == 0:
+        return padded(walk, inside, around)
+    if not np.isfinite(outside):
+        raise Refused("it pads with infinity", "max pools pad by themselves: padding='SAME'")
+    lower = walk.tensor(Function(inside, Pieces().shifted(-outside), inside.shape))
+    made = padded(walk, lower, around)
+    return Function(made, Pieces().shifted(outside), made.shape)
+
+
+def padded(walk: Walk, x: Tensor, around: Sequence[tuple[int, int]]) -> Tensor:
+    """Return a tensor with zeros around it."""
     if not any(map(any, around)):
         return x
-    shape, pairs = _shape(eqn), tuple_text(map(tuple_text, around))
-    if offset == 0:
-        return Tensor(f"pad({x.text}, {pairs})", shape, x.fed, x.whole)
-    moved_by = f"{x.text} {'+' if offset < 0 else '-'} {number(abs(offset))}"
-    text = f"pad({moved_by}, {pairs}) {'-' if offset < 0 else '+'} {number(abs(offset))}"
-    return walk.text.bind("pad", text, shape, fed=x.fed)
+    shape = tuple(size + low + high for size, (low, high) in zip(x.shape, around, strict=True))
+    (found,), order = walk.aligned([x])
+    assert isinstance(found, Tensor), "a tensor is aligned to one"
+    own = list(range(len(around))) if order is None else sorted(range(len(around)), key=lambda at: order[at])
+    text = f"pad({found.text}, {tuple_text(tuple_text(around[at]) for at in own)})"
+    made = walk.text.bind("pad", text, [shape[at] for at in own], fed=x.fed, whole=x.whole)
+    return made if order is None else transposed(made, order)
 
 
 @handles("rev", becomes="views, entry by entry")
 def rev(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x = moved(walk, given[0])
     for axis in eqn.params["dimensions"]:
-        x = reversed_(x, axis)
+        x = reversed_(walk, x, axis)
     return x
 
 
-def reversed_(x: Tensor, axis: int) -> Tensor:
+def reversed_(walk: Walk, x: Tensor, axis: int) -> Tensor:
     """Return a tensor with the entries along an axis in the other order."""
-    return taken(x, axis, range(_settled(x.shape[axis]) - 1, -1, -1))
+    return taken(walk, x, axis, range(_settled(x.shape[axis]) - 1, -1, -1))
 
 
 def _settled(size: Any) -> int:
@@ -178,25 +235,20 @@ def _settled(size: Any) -> int:
     return int(size)
 
 
-def taken(x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
+def taken(walk: Walk, x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
     """Return the slices of a tensor at known places along an axis."""
-    shape = (*x.shape[:axis], len(places), *x.shape[axis + 1 :])
-    runs: list[tuple[int, int]] = []
+    runs: list[tuple[int, int, int]] = []
     for place in places:
-        if runs and runs[-1][1] == place:
-            runs[-1] = (runs[-1][0], place + 1)
+        start, last, step = runs[-1] if runs else (0, 0, 0)
+        if runs and (place - last == step if step else place > last):
+            runs[-1] = (start, place, place - last)
         else:
-            runs.append((place, place + 1))
-    steps = {b - a for a, b in itertools.pairwise(places)}
-    if len(places) > 2 and len(steps) == 1 and min(steps) > 1:
-        text = slice_text(places[0], places[-1] + 1, steps.pop(), x.shape[axis])
-        return indexed(x, [":"] * axis + [text], shape)
-    parts = [
-        indexed(
-            x,
-            [":"] * axis + [slice_text(start, stop, 1, x.shape[axis])],
-            (*x.shape[:axis], stop - start, *x.shape[axis + 1 :]),
-        )
-        for start, stop in runs
-    ]
-    return joined(parts, axis, shape)
+            runs.append((place, place, 0))
+    if len(runs) > MAX_PARTS:
+        raise Refused(f"it takes entries at {len(runs):,} places in no order, more than {MAX_PARTS:,}")
+    parts: list[Value] = []
+    for start, last, step in runs:
+        count = (last - start) // step + 1 if step else 1
+        text = slice_text(start, last + 1, step or 1, x.shape[axis])
+        parts.append(indexed(x, [":"] * axis + [text], (*x.shape[:axis], count, *x.shape[axis + 1 :])))
+    return joined(walk, parts, axis)

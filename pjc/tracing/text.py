@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,12 +59,16 @@ class Text:
         self.lines: list[str] = []
         self.taken: set[str] = set()
         self._numbers: dict[str, int] = {}
-        self._indent = ""
+        self._loops: list[tuple[str, int]] = []
+        """The loops around, each with the place of its first line."""
+        self._depths: dict[str, int] = {}
+        """How many loops are around the statement that a name is bound by."""
 
     def name(self, wanted: str) -> str:
         """Return a name of the language like the one that is wanted, which nothing else has."""
         found = free_name(wanted, self.taken)
         self.taken.add(found)
+        self._depths[found] = len(self._loops)
         return found
 
     def numbered(self, stem: str) -> str:
@@ -73,7 +77,7 @@ class Text:
         return self.name(f"{stem}_{self._numbers[stem]}")
 
     def line(self, text: str) -> None:
-        self.lines.append(self._indent + text)
+        self.lines.append("  " * len(self._loops) + text)
 
     def bind(self, stem: str, text: str, shape: Sequence[Any], *, fed: bool, whole: bool = False) -> Tensor:
         """Give an expression a name, and return it as a tensor."""
@@ -84,14 +88,45 @@ class Text:
     @property
     def is_inside(self) -> bool:
         """Whether statements are those of a loop's body."""
-        return bool(self._indent)
+        return bool(self._loops)
 
     @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Within it, statements are those of a loop's body."""
-        before, self._indent = self._indent, self._indent + "  "
+    def loop(self, name: str, length: int, carried: Iterable[str]) -> Iterator[None]:
+        """Within it, statements are those of the body of a loop, which gives the carried names new values."""
+        self.line(f"for {name} in 0..{length} {{")
+        self._loops.append((name, len(self.lines) - 1))
+        depth = len(self._loops)
+        self._depths.update(dict.fromkeys((name, *carried), depth))
         yield
-        self._indent = before
+        self._loops.pop()
+        self.line("}")
+        for each, found in self._depths.items():
+            self._depths[each] = min(found, depth - 1)
+
+    def above(self, value: Tensor, loop: str) -> Tensor:
+        """Return a tensor by a name that is bound above a loop, as what its iterations take slices of.
+
+        Raises:
+            Refused: if the tensor is made in the loop.
+        """
+        depth = next((at for at, (name, _) in enumerate(self._loops) if name == loop), len(self._loops))
+        if any(self._depths.get(word, 0) > depth for word in re.findall(r"[A-Za-z_]\w*", value.text)):
+            raise Refused(
+                "it takes entries, by the number of an iteration, of what the loop makes",
+                "a loop carries what an iteration needs of the one before",
+            )
+        if value.text.isidentifier():
+            return value
+        made = self.numbered("rows")
+        self._depths[made] = depth
+        line = "  " * depth + f"{made} = {value.text}"
+        if depth == len(self._loops):
+            self.lines.append(line)
+        else:
+            place = self._loops[depth][1]
+            self.lines.insert(place, line)
+            self._loops[depth:] = [(name, at + 1) for name, at in self._loops[depth:]]
+        return Tensor(made, value.shape, value.fed, value.whole)
 
     def constant(self, value: Constant) -> Tensor:
         """Return a constant as an expression of its shape."""
@@ -102,14 +137,13 @@ class Text:
         one = value.number
         if one is not None:
             return Tensor(f"full({shape_text(value.shape)}, {number(one)})", value.shape)
-        entries = self.entries(value)
+        entries = self.entries(value.array)
         if entries.shape == value.shape:
             return entries
-        return Tensor(f"broadcast({entries.text}, {shape_text(value.shape)})", value.shape)
+        return Tensor(f"broadcast({entries.text}, {shape_text(value.shape)})", value.shape, narrow=entries)
 
-    def entries(self, value: Constant) -> Tensor:
-        """Return the distinct numbers of a constant as an expression, to be broadcast."""
-        array = value.array
+    def entries(self, array: np.ndarray[Any, Any]) -> Tensor:
+        """Return numbers as an expression."""
         if array.size > MAX_ARRAY:
             raise Refused(
                 f"it computes with a constant of {array.size:,} numbers, more than {MAX_ARRAY:,}",

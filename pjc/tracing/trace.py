@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pjc.builder.emitter import MAX_OPS
@@ -26,7 +25,7 @@ from pjc.tracing.specs import (
     sets_by_path,
 )
 from pjc.tracing.text import size_text
-from pjc.tracing.values import Tensor, Value, constant
+from pjc.tracing.values import Tensor, Value, known
 from pjc.tracing.walk import Row, Walk
 
 
@@ -199,11 +198,7 @@ class _Writing:
                     f"'{leaf.path}' is {leaf.dtype} without values",
                     "give arrays of whole numbers as they are",
                 )
-            return (
-                constant(np.asarray(leaf.value))
-                if not _is_key(leaf.value)
-                else constant(np.zeros(leaf.shape))
-            )
+            return known(leaf.value)
         return Tensor(self.walk.text.name(leaf.path or "weight"), leaf.shape)
 
     def _heads(self, own: Sequence[str | None]) -> list[str]:
@@ -307,7 +302,3 @@ def _by_output(outputs: Sequence[str], loss: Any, name: str) -> list[tuple[str, 
 
 def _words(lines: Sequence[str]) -> set[str]:
     return {word for line in lines for word in re.findall(r"[A-Za-z_]\w*", line)}
-
-
-def _is_key(value: Any) -> bool:
-    return bool(jnp.issubdtype(value.dtype, jax.dtypes.prng_key))

@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
 from pjc.tracing.pieces import Pieces
 
 Shape: TypeAlias = tuple[Any, ...]
 """Sizes: whole numbers, and JAX's symbolic dimensions."""
+PREFIX = "pjc:"
+"""What the names of calls begin with that tracing knows."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,26 @@ class Constant:
 class Tensor:
     """A value that the text has a name or an expression for.
 
-    ``fed`` tells whether it depends on inputs; ``whole`` that it holds numbers of rows. ``flat`` is the
-    expression without the axes of size 1 that stand in front, if there are any: broadcasting adds them.
+    Attributes:
+        text: the name or the expression, which needs no brackets.
+        shape: its sizes.
+        fed: whether it depends on inputs.
+        whole: whether it holds numbers of rows.
+        source: what it is a view of, if of anything: the same entries in another shape or order.
+        order: the axes of the source that are larger than 1, in the view's order; None where the view has the
+            source's entries in row-major order, in any shape.
+        narrow: of what is repeated, what it was before: of the same rank.
+        cut: of entries taken from a tensor, the tensor's text and an index for each of its axes.
     """
 
     text: str
     shape: Shape
     fed: bool = False
     whole: bool = False
-    flat: str | None = None
+    source: Tensor | None = None
+    order: tuple[int, ...] | None = None
+    narrow: Tensor | None = None
+    cut: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,19 +126,50 @@ class Wrap:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Numbers of entries along several axes: one value for each, along a last axis."""
+
+    parts: tuple[Value, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """Keys of random numbers, which are known."""
+
+    array: Any
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size that is open, as a number."""
+
+    shape: Shape = ()
+
+
+@dataclass(frozen=True)
 class Failed:
     """What an equation that cannot be compiled would have made."""
 
     shape: Shape
 
 
-Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Failed
+Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Columns | Keys | Size | Failed
 
 
 def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:
     """Return numbers as a constant, of the array's own shape if not of another."""
     found = np.asarray(array)
     return Constant(found, found.shape if shape is None else tuple(shape))
+
+
+def known(value: Any, shape: Sequence[Any] | None = None) -> Constant | Keys:
+    """Return what is known now: numbers or keys."""
+    if jax.numpy.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.prng_key):
+        return Keys(value, tuple(value.shape))
+    found = np.asarray(value)
+    return constant(compact(found), found.shape if shape is None else shape)
 
 
 def compact(found: np.ndarray[Any, Any], most: int = 2**22) -> np.ndarray[Any, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import prod
 from typing import Any, TypeAlias
 
@@ -19,19 +20,24 @@ from jax.extend import core
 from pjc.dialects import shapes
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Call, Origin, Refusals, Refused, origin
-from pjc.tracing.text import Text, factor, number, shape_text, tuple_text
+from pjc.tracing.text import Text, factor, number, tuple_text
 from pjc.tracing.values import (
+    PREFIX,
     Constant,
     Failed,
     Function,
+    Keys,
     Place,
     Shape,
+    Size,
     Tensor,
     Test,
     Value,
-    compact,
+    Wrap,
     constant,
+    known,
 )
+from pjc.tracing.views import flat, is_moved, long_axes, transposed
 
 MAX_FOLDED = 2**26
 """The most numbers that an equation of constants may make."""
@@ -75,67 +81,98 @@ class Walk:
         """What the function requires of its values, besides sets, which the text has in place."""
         self.calls: list[Call] = []
         """The calls that the equation at hand is in, the outermost first."""
+        self.wanted: list[bool] = []
+        """Which results of the equation at hand anything needs."""
 
     # Jaxprs
 
-    def closed(self, jaxpr: Any, arguments: Sequence[Value]) -> list[Value]:
-        """Return what a jaxpr with its constants makes of the arguments."""
-        return self.run(jaxpr.jaxpr, [constant(np.asarray(each)) for each in jaxpr.consts], arguments)
+    def closed(
+        self, jaxpr: Any, arguments: Sequence[Value], wanted: Sequence[bool] | None = None
+    ) -> list[Value]:
+        """Return what a jaxpr with its constants makes of the arguments; as :meth:`run`."""
+        consts = [known(each) for each in jaxpr.consts]
+        return self.run(jaxpr.jaxpr, consts, arguments, wanted)
 
-    def run(self, jaxpr: Any, consts: Sequence[Value], arguments: Sequence[Value]) -> list[Value]:
-        """Return what a jaxpr makes of the arguments."""
+    def run(
+        self,
+        jaxpr: Any,
+        consts: Sequence[Value],
+        arguments: Sequence[Value],
+        wanted: Sequence[bool] | None = None,
+    ) -> list[Value]:
+        """Return what a jaxpr makes of the arguments; what is not wanted is nothing of use."""
+        outs = [
+            atom for atom, is_wanted in zip(jaxpr.outvars, wanted or repeat(True), strict=False) if is_wanted
+        ]
+        live, needed = _live(jaxpr, outs)
         readers = Counter(
-            atom for eqn in jaxpr.eqns for atom in eqn.invars if not isinstance(atom, core.Literal)
+            atom
+            for eqn, is_live in zip(jaxpr.eqns, live, strict=True)
+            if is_live
+            for atom in eqn.invars
+            if not isinstance(atom, core.Literal)
         )
-        readers.update(atom for atom in jaxpr.outvars if not isinstance(atom, core.Literal))
+        readers.update(atom for atom in outs if not isinstance(atom, core.Literal))
         env: dict[Any, Value] = {}
 
         def read(atom: Any) -> Value:
             if isinstance(atom, core.Literal):
-                return constant(np.asarray(atom.val))
+                return known(atom.val)
             return env[atom]
 
-        def write(var: Any, value: Value) -> None:
-            if isinstance(value, Function) and value.pieces.edges and readers[var] > 1:
-                value = self.tensor(value)
-            env[var] = value
-
         for var, value in zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True):
-            write(var, value)
-        for eqn in jaxpr.eqns:
-            for var, value in zip(
-                eqn.outvars, self._equation(eqn, [read(a) for a in eqn.invars]), strict=True
-            ):
-                write(var, value)
-        return [read(atom) for atom in jaxpr.outvars]
+            env[var] = value
+        for eqn, is_live in zip(jaxpr.eqns, live, strict=True):
+            if is_live:
+                self.wanted = [var in needed for var in eqn.outvars]
+                made = self._equation(eqn, [read(a) for a in eqn.invars], [readers[v] for v in eqn.outvars])
+                env.update(zip(eqn.outvars, made, strict=True))
+        unwanted = Size()
+        return [
+            env.get(atom, unwanted) if not isinstance(atom, core.Literal) else read(atom)
+            for atom in jaxpr.outvars
+        ]
 
-    def _equation(self, eqn: Any, given: list[Value]) -> list[Value]:
+    def _equation(self, eqn: Any, given: list[Value], readers: Sequence[int]) -> list[Value]:
         """Return what an equation makes; failed values where it cannot be compiled."""
         name = eqn.primitive.name
+        if name not in STRUCTURED and eqn.outvars and all(_is_empty(var.aval.shape) for var in eqn.outvars):
+            return [_empty(var.aval.shape) for var in eqn.outvars]
         where = origin(eqn, self.calls)
         lost: list[Value] = [Failed(tuple(var.aval.shape)) for var in eqn.outvars]
         before = len(self.text.lines)
-        known = name not in STRUCTURED and all(isinstance(each, Constant) for each in given)
+        is_known = name not in UNKNOWN and all(isinstance(each, Constant | Keys) for each in given)
         try:
-            made = self._folded(eqn, given) if known else None
+            made = self._folded(eqn, given) if is_known else None
             if made is None:
                 handler = HANDLERS.get(name)
                 if handler is None:
-                    self.refusals.unknown(name, where)
+                    whole = any(isinstance(each, Tensor) and each.whole for each in given)
+                    self.refusals.unknown(name, where, whole=whole)
                     return lost
                 if name not in STRUCTURED and any(isinstance(each, Failed) for each in given):
                     return lost
                 made = handler(self, eqn, given)
+            values = made if isinstance(made, list) else [made]
+            values = [self._kept(each, count) for each, count in zip(values, readers, strict=True)]
         except Refused as refused:
-            self.refusals.add(name, str(refused), refused.hint, where.line)
+            self.refusals.refused(name, where, refused)
             return lost
         except (shapes.ShapeError, OverflowError) as error:
             self.refusals.add(name, str(error) or "it has too many pieces", None, where.line)
             return lost
-        values = made if isinstance(made, list) else [made]
         if name not in STRUCTURED:
             self._note(name, where, values, before)
         return values
+
+    def _kept(self, value: Value, readers: int) -> Value:
+        """Return what an equation makes as it is kept: by a name where several read what is no plain sum."""
+        if isinstance(value, Function | Test) and not value.pieces.edges and value.pieces.slopes == (0.0,):
+            kind = np.float32 if isinstance(value, Function) else np.bool_
+            return constant(np.full((1,) * len(value.shape), value.pieces.offsets[0], kind), value.shape)
+        if isinstance(value, Function) and value.pieces.edges and readers > 1:
+            return self.tensor(value)
+        return value
 
     def _note(self, name: str, where: Origin, values: Sequence[Value], before: int) -> None:
         lines = [line.strip() for line in self.text.lines[before:]]
@@ -162,23 +199,25 @@ class Walk:
     def _folded(self, eqn: Any, given: Sequence[Value]) -> Value | list[Value] | None:
         """Return what an equation of constants makes; None where a handler must say."""
         constants = [each for each in given if isinstance(each, Constant)]
+        keys = len(constants) < len(given)
         outs = [var.aval for var in eqn.outvars]
         name = eqn.primitive.name
-        if name == "broadcast_in_dim" and len(constants) == 1:
+        if name == "broadcast_in_dim" and len(constants) == 1 and not keys:
             return broadcast_constant(constants[0], outs[0].shape, eqn.params["broadcast_dimensions"])
-        if name in ENTRYWISE:
+        if name in ENTRYWISE and not keys:
             return self._entrywise(eqn, constants, outs[0])
-        if not all(_is_settled(each.shape) for each in constants) or not all(
+        if not all(_is_settled(each.shape) for each in given) or not all(
             _is_settled(out.shape) for out in outs
         ):
             return None
         if sum(prod(out.shape) for out in outs) > MAX_FOLDED:
             raise Refused(f"it makes a constant of {prod(outs[0].shape):,} numbers")
-        whole = [np.broadcast_to(each.array, each.shape) for each in constants]
-        return [
-            constant(compact(np.asarray(each)), out.shape)
-            for each, out in zip(computed(eqn, whole), outs, strict=True)
+        whole = [
+            np.broadcast_to(each.array, each.shape) if isinstance(each, Constant) else each.array
+            for each in given
+            if isinstance(each, Constant | Keys)
         ]
+        return [known(each, out.shape) for each, out in zip(computed(eqn, whole), outs, strict=True)]
 
     def _entrywise(self, eqn: Any, constants: Sequence[Constant], out: Any) -> Value:
         """Compute entry by entry, with each distinct entry once."""
@@ -211,6 +250,11 @@ class Walk:
                 raise Refused("it computes with the number of an iteration")
             case Failed():
                 raise Refused("it reads what cannot be compiled")
+            case Size():
+                raise Refused(
+                    "it computes with a size that is open, as that of the batch",
+                    "give that dimension a number; a loss takes the mean over the batch by itself",
+                )
         raise Refused("it computes with numbers of rows")
 
     def floats(self, value: Value) -> Tensor:
@@ -225,68 +269,105 @@ class Walk:
     def _bound(self, value: Function) -> Tensor:
         if value.pieces.is_identity:
             return value.of
-        stem, text = written(value.of.text, value.pieces)
-        return self.text.bind(stem, text, value.shape, fed=value.of.fed)
+        stem = written("x", value.pieces)[0]
+        return self.join(stem, [value.of], value.shape, lambda x: written(x, value.pieces)[1])
 
     def expression(self, value: Value) -> str:
         """Return an expression for a value, in brackets where it is a sum."""
         if isinstance(value, Function) and not value.made and not value.pieces.edges:
-            return written(value.of.text, value.pieces)[1]
+            return _line(value.of.text, value.pieces.slopes[0], value.pieces.offsets[0])
         return self.floats(value).text
 
-    def terms(self, given: Sequence[Value]) -> list[str]:
-        """Return expressions that the language broadcasts to the largest of them.
+    def join(
+        self, stem: str, given: Sequence[Value], shape: Sequence[Any], write: Callable[..., str]
+    ) -> Tensor:
+        """Bind what joins values entry by entry, which NumPy's rule broadcasts to a shape.
 
-        Constants stand without the repetition that broadcasting gives them, tensors without axes of size 1 in
-        front; one of them keeps its own.
+        It has its axes in the order of what it is a view of, as that of a convolution's result, if the others
+        can be had in it as well.
         """
-        texts = [self._term(each) for each in given]
-        flats = [each.flat if isinstance(each, Tensor) else None for each in given]
-        if all(flat is not None for flat in flats):
-            return texts
-        return [text if flat is None else flat for text, flat in zip(texts, flats, strict=True)]
+        given, order = self.aligned(given)
+        own = tuple(shape) if order is None else tuple(shape[axis] for axis in _inverse(order))
+        fed = any(is_fed(each) for each in given)
+        made = self.text.bind(stem, write(*self.terms(given, own)), own, fed=fed)
+        return made if order is None else transposed(made, order)
 
-    def _term(self, value: Value) -> str:
+    def aligned(self, given: Sequence[Value]) -> tuple[list[Value], tuple[int, ...] | None]:
+        """Return values in the order of axes of what one of them is a view of, and how to go back.
+
+        They stay as they are, without an order, unless all can be had so without moving entries.
+        """
+        for each in given:
+            order = _order(each)
+            if order is None or any(len(other.shape) != len(order) for other in given):
+                continue
+            found = [permuted(other, _inverse(order)) for other in given]
+            if not any(is_moved(of) for of in map(_of, found) if of is not None):
+                return found, order
+        return list(given), None
+
+    def terms(self, given: Sequence[Value], shape: Sequence[Any]) -> list[str]:
+        """Return expressions that the language broadcasts to a shape.
+
+        They stand without the repetition that broadcasting gives them, and without axes of size 1 in front,
+        where the others have the shape.
+        """
+        ways = [self._ways(each) for each in given]
+        chosen = [0] * len(given)
+        while not _covers([way[at][0] for way, at in zip(ways, chosen, strict=True)], shape):
+            least = next((at for at, way in enumerate(ways) if chosen[at] + 1 < len(way)), None)
+            if least is None:
+                break
+            chosen[least] += 1
+        return [way[at][1]() for way, at in zip(ways, chosen, strict=True)]
+
+    def _ways(self, value: Value) -> list[tuple[Shape, Callable[[], str]]]:
+        """Return how a value can be written: with ever more of its own shape."""
+        full = (value.shape, lambda: self.expression(value))
         if isinstance(value, Constant) and not value.is_whole and value.number is None:
-            return self.text.entries(value).text
-        return self.expression(value)
+            array = value.array
+            inner = array.reshape(array.shape[_ones(array.shape) :])
+            return [(each.shape, lambda of=each: self.text.entries(of).text) for each in (inner, array)] + [
+                full
+            ]
+        if isinstance(value, Tensor) and not value.whole:
+            held = value if value.narrow is None else value.narrow
+            return [
+                (held.shape[_ones(held.shape) :], lambda: flat(held)),
+                (held.shape, lambda: held.text),
+                full,
+            ]
+        return [full]
 
-    def broadcast(self, value: Tensor, shape: Shape, dims: Sequence[int]) -> Tensor:
-        """Return a tensor with its axes at places of a larger shape, and repeated along the others."""
-        middle = [1] * len(shape)
-        for axis, place in enumerate(dims):
-            middle[place] = value.shape[axis]
-        text, flat = value.text, None
-        front = len(shape) - len(value.shape)
-        if list(dims) == list(range(front, len(shape))):
-            flat = text if front and tuple(middle) == tuple(shape) else None
-        if tuple(middle) != value.shape and (
-            flat is not None or list(dims) != list(range(front, len(shape)))
-        ):
-            text = f"reshape({text}, {shape_text(tuple(middle))})"
-        if tuple(middle) != tuple(shape):
-            text = f"broadcast({text}, {shape_text(shape)})"
-        return Tensor(text, tuple(shape), value.fed, value.whole, flat)
+    def entrywise(self, stem: str, value: Tensor, text: str) -> Tensor:
+        """Bind a function of a tensor, entry by entry; ``{x}`` in the text is the tensor."""
+        return self.join(stem, [value], value.shape, lambda x: text.format(x=x))
 
-    def transposed(self, value: Tensor, permutation: Sequence[int]) -> Tensor:
-        """Return a tensor with its axes in another order."""
-        if list(permutation) == sorted(permutation):
-            return value
-        shape = tuple(value.shape[axis] for axis in permutation)
-        return Tensor(f"transpose({value.text}, {tuple_text(permutation)})", shape, value.fed, value.whole)
 
-    def reshaped(self, value: Tensor, shape: Shape) -> Tensor:
-        """Return a tensor in another shape, by row-major order."""
-        if tuple(shape) == value.shape:
-            return value
-        text = f"reshape({value.text}, {shape_text(tuple(shape))})"
-        front = len(shape) - len(value.shape)
-        raised = front > 0 and tuple(shape) == (1,) * front + value.shape
-        return Tensor(text, tuple(shape), value.fed, value.whole, value.text if raised else None)
+def _live(jaxpr: Any, outs: Sequence[Any]) -> tuple[list[bool], set[Any]]:
+    """Return which equations results need, or require something of a value; and all that is needed."""
+    needed = {atom for atom in outs if not isinstance(atom, core.Literal)}
+    found = []
+    for eqn in reversed(jaxpr.eqns):
+        found.append(any(var in needed for var in eqn.outvars) or _requires(eqn))
+        if found[-1]:
+            needed.update(atom for atom in eqn.invars if not isinstance(atom, core.Literal))
+    return found[::-1], needed
+
+
+def _requires(eqn: Any) -> bool:
+    """Whether an equation calls a function that tracing knows by name, which may require a set."""
+    name = eqn.params.get("name")
+    if isinstance(name, str) and name.startswith(PREFIX):
+        return True
+    return any(_requires(inner) for jaxpr in core.jaxprs_in_params(eqn.params) for inner in jaxpr.eqns)
 
 
 STRUCTURED: set[str] = set()
 """Primitives that hold jaxprs: their equations are noted one by one."""
+
+UNKNOWN = STRUCTURED | {"dim_as_value"}
+"""Primitives that are not computed, even of constants."""
 
 ENTRYWISE = frozenset(
     {
@@ -327,11 +408,11 @@ ENTRYWISE = frozenset(
 """Primitives that compute entry by entry: a constant that repeats itself is computed once."""
 
 
-def computed(eqn: Any, arrays: Sequence[Any]) -> list[Any]:
-    """Return what an equation makes of numbers."""
+def computed(eqn: Any, arrays: Sequence[Any], **changed: Any) -> list[Any]:
+    """Return what an equation, perhaps with other parameters, makes of numbers."""
     with jax.ensure_compile_time_eval():
-        found = eqn.primitive.bind(*[jax.numpy.asarray(each) for each in arrays], **eqn.params)
-    return [np.asarray(each) for each in (found if eqn.primitive.multiple_results else [found])]
+        found = eqn.primitive.bind(*[jax.numpy.asarray(each) for each in arrays], **{**eqn.params, **changed})
+    return list(found) if eqn.primitive.multiple_results else [found]
 
 
 def broadcast_constant(value: Constant, shape: Shape, dims: Sequence[int]) -> Constant:
@@ -342,15 +423,102 @@ def broadcast_constant(value: Constant, shape: Shape, dims: Sequence[int]) -> Co
     return constant(value.array.reshape(middle), shape)
 
 
+def _is_empty(shape: Shape) -> bool:
+    return any(isinstance(size, int) and size == 0 for size in shape)
+
+
+def _empty(shape: Shape) -> Constant:
+    """Return what has no entries, which concatenation leaves out."""
+    return constant(np.zeros([0 if _is_empty((size,)) else 1 for size in shape], np.float32), shape)
+
+
 def _is_settled(shape: Shape) -> bool:
     return all(isinstance(size, int) for size in shape)
+
+
+def is_fed(value: Value) -> bool:
+    """Whether a value depends on inputs."""
+    found = _of(value)
+    return found is not None and found.fed
+
+
+def _of(value: Value) -> Tensor | None:
+    """Return the tensor that a value is, or is a function of."""
+    if isinstance(value, Function) and value.made:
+        return value.made[0]
+    return value.of if isinstance(value, Function | Test) else value if isinstance(value, Tensor) else None
+
+
+def _inverse(permutation: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(int, np.argsort(permutation)))
+
+
+def _order(value: Value) -> tuple[int, ...] | None:
+    """Return the permutation that a value is a view by; None if it is no such view."""
+    found = _of(value)
+    if found is None or found.source is None or found.order is None or not is_moved(found):
+        return None
+    if len(found.source.shape) != len(found.shape):
+        return None
+    ones = iter(
+        axis for axis, size in enumerate(found.source.shape) if axis not in long_axes(found.source.shape)
+    )
+    longs = dict(zip(long_axes(found.shape), found.order, strict=True))
+    return tuple(longs[axis] if axis in longs else next(ones) for axis in range(len(found.shape)))
+
+
+def seen(walk: Walk, value: Value, view: Callable[[Tensor], Tensor]) -> Value:
+    """Return a view of a value; of what is a sum or a condition on a tensor, that of a view of the tensor."""
+    if isinstance(value, Test):
+        of = view(value.of)
+        return Test(of, value.pieces, of.shape)
+    if isinstance(value, Function) and not value.made and not value.pieces.edges:
+        of = view(value.of)
+        return Function(of, value.pieces, of.shape)
+    return view(walk.tensor(value))
+
+
+def permuted(value: Value, permutation: Sequence[int]) -> Value:
+    """Return a value with its axes in another order."""
+    match value:
+        case Constant():
+            shape = tuple(value.shape[axis] for axis in permutation)
+            return constant(value.array.transpose(permutation), shape)
+        case Tensor():
+            return transposed(value, permutation)
+        case Function() if value.made:
+            return transposed(value.made[0], permutation)
+        case Function():
+            of = transposed(value.of, permutation)
+            return Function(of, value.pieces, of.shape)
+        case Test():
+            of = transposed(value.of, permutation)
+            return Test(of, value.pieces, of.shape)
+        case Wrap():
+            rows = transposed(value.rows, permutation)
+            return Wrap(rows, rows.shape, value.added)
+    raise Refused("it moves what are no numbers")
+
+
+def _ones(shape: Shape) -> int:
+    longs = long_axes(shape)
+    return longs[0] if longs else len(shape)
+
+
+def _covers(shapes: Sequence[Shape], whole: Sequence[Any]) -> bool:
+    """Whether shapes are broadcast to one."""
+    rank = len(whole)
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return all(any(shape[axis] == size for shape in padded) for axis, size in enumerate(whole)) and any(
+        len(shape) == rank for shape in shapes
+    )
 
 
 def written(x: str, pieces: Pieces) -> tuple[str, str]:
     """Return a function of an expression in the language, and what to call it."""
     slopes, offsets = pieces.slopes, pieces.offsets
     if not pieces.edges:
-        return "sum", _line(x, slopes[0], offsets[0])
+        return "sum", _bare(x, slopes[0], offsets[0])
     if len(pieces.edges) == 1 and not pieces.jumps_at(0):
         low, high = (slopes[0], offsets[0]), (slopes[1], offsets[1])
         if low == (0, 0) or high == (0, 0):
@@ -368,8 +536,7 @@ def written(x: str, pieces: Pieces) -> tuple[str, str]:
         low_at, high_at = (edge.at for edge in pieces.edges)
         if (offsets[0], offsets[2]) == (low_at, high_at):
             return "clip", f"clip({x}, {number(low_at)}, {number(high_at)})"
-    lists = (pieces.written_edges(), slopes, offsets)
-    texts = ", ".join(tuple_text(number(each) for each in numbers) for numbers in lists)
+    texts = ", ".join(tuple_text(number(each) for each in numbers) for numbers in pieces.written())
     return "piecewise", f"piecewise({x}, {texts})"
 
 

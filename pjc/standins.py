@@ -112,3 +112,30 @@ def standin(name: str, through: Sequence[str] = ()) -> StandIn | None:
             if found is not None:
                 return StandIn(known, found)
     return None
+
+
+_IN_ONNX = {
+    "HardSigmoid": "Clip of a multiple of x has a projection",
+    "Elu": "use LeakyRelu",
+    "Sqrt": "it is computed where it depends on constants alone",
+    "ConvTranspose": "Conv, with Pad or Expand before it, is known",
+    "If": "export the branch that is taken",
+    "Loop": "export with the loop unrolled",
+    "Scan": "export with the loop unrolled",
+    "Sigmoid": "clip(x / 4 + 1 / 2, 0, 1) has a projection, Sigmoid has none",
+    "Tanh": "Clip to -1 and 1 has a projection, Tanh has none",
+    "Gelu": "use Relu",
+    "Softmax": "only as the last node, where the loss absorbs it; inside, Relu has a projection",
+    "LogSoftmax": "only as the last node, where the loss absorbs it",
+    "LSTM": "RNN with the activation Relu is known",
+    "GRU": "RNN with the activation Relu is known",
+    "LayerNormalization": "BatchNormalization is known",
+}
+"""What models are to have instead, by operators of ONNX."""
+
+
+def standin_in_onnx(op: str) -> str:
+    """Return what to use instead of an operator of ONNX."""
+    return _IN_ONNX.get(
+        op, "docs/onnx.md lists the operators that are known; pjc.operator makes others for .pjn files"
+    )

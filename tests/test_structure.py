@@ -130,7 +130,6 @@ NAMES = {op.name for op in ops.OP.operations}
 OPERATORS = {ops.operator_of(op) for op in (*ops.OPERATIONS, *ops.LOSSES)}
 EXCEPTIONS = {
     ("pjc.runtime.program", "apply"): "the entry point of that name, which is no operation",
-    ("pjc.tracing.arithmetic", "max"): "JAX's primitive of that name",
 }
 """Where a string that is an operation's name may be compared with, and why."""
 

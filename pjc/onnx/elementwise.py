@@ -9,10 +9,10 @@ from onnx import TensorProto
 
 from pjc.dialects import shapes
 from pjc.dialects.ops import FUNCTIONS, ElementwiseOp, operator_of
+from pjc.frontends.reserved import tuple_text
 from pjc.onnx.constants import is_open, uniform
 from pjc.onnx.graph import Graph, Handler, Node, Unsupported, Value, handles, single
 from pjc.onnx.reading import FLOATS, SMALL_FLOATS
-from pjc.onnx.sizes import tuple_text
 
 ROWS = {TensorProto.INT32, TensorProto.INT64}
 """Types that hold the number of every row."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod, sqrt
@@ -12,28 +11,11 @@ import numpy as np
 import onnx
 
 from pjc.dialects import shapes
-from pjc.dialects.ops import INITIALIZERS
-from pjc.frontends.builtins import FUNCTIONS
-from pjc.frontends.layout import STATEMENTS
-from pjc.frontends.losses import LOSSES
-from pjc.frontends.sets import SETS
+from pjc.frontends.reserved import free_name, tuple_text
 from pjc.onnx.constants import MAX_AXES, MAX_TOTAL, OPEN, Static, is_open, uniform
 from pjc.onnx.reading import one_line
-from pjc.onnx.sizes import SizeError, Sizes, tuple_text
+from pjc.onnx.sizes import SizeError, Sizes
 
-RESERVED = {
-    *STATEMENTS,
-    "in",
-    "batch",
-    *INITIALIZERS,
-    *FUNCTIONS,
-    *LOSSES,
-    *SETS,
-    "SAME",
-    "VALID",
-    "f32",
-    "int",
-}
 FIX = "give that dimension a fixed size"
 MAX_LIST = 2**16
 """The longest list of axes, sizes or places that a node may read."""
@@ -279,12 +261,7 @@ class Graph:
     def name(self, wanted: str) -> str:
         """Return a name of the language for a name of the model, one that nothing else has."""
         bare = wanted.removesuffix("_output_0")  # which PyTorch puts behind the names of nodes
-        base = re.sub(r"\W+", "_", bare, flags=re.ASCII).strip("_") or "value"
-        base = f"v{base}" if base[0].isdigit() else base
-        base = base[:60]
-        found, number = base, 2
-        while found in self.taken or found in RESERVED:
-            found, number = f"{base}_{number}", number + 1
+        found = free_name(bare, self.taken)
         self.taken.add(found)
         return found
 

@@ -11,10 +11,11 @@ from math import prod
 
 import numpy as np
 
+from pjc.frontends.reserved import tuple_text
 from pjc.onnx.constants import Static
 from pjc.onnx.elementwise import number, reduced
 from pjc.onnx.graph import FIX, Graph, Node, Unsupported, Value, handles
-from pjc.onnx.sizes import Open, tuple_text
+from pjc.onnx.sizes import Open
 from pjc.onnx.views import edge_padded, zero_padded
 
 CHANNELS_LAST = (0, 2, 3, 1)

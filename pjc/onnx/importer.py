@@ -17,6 +17,7 @@ from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.dialects.ops import LOSSES as LOSS_OPS
 from pjc.dialects.ops import operator_of
 from pjc.dialects.shapes import ShapeError
+from pjc.frontends.reserved import tuple_text
 from pjc.onnx import elementwise, images, products, quantizers, recurrent, views  # noqa: F401  they enter their handlers
 from pjc.onnx.asked import Asked
 from pjc.onnx.constants import (
@@ -49,9 +50,10 @@ from pjc.onnx.reading import (
     read_model,
     refuse,
 )
-from pjc.onnx.sizes import SizeError, Sizes, tuple_text
+from pjc.onnx.sizes import SizeError, Sizes
 from pjc.onnx.types import check_whole_numbers, type_of_result
 from pjc.reading import reading
+from pjc.standins import standin_in_onnx
 
 NOTHING = Asked()
 ABSORBED = {"Softmax", "LogSoftmax"}
@@ -489,7 +491,7 @@ class _Importer:
         kind = node.op if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{node.op}"
         handler = HANDLERS.get(kind)
         if handler is None:
-            raise Unsupported(f"operator {kind} is not supported", _advice(node.op))
+            raise Unsupported(f"operator {kind} is not supported", standin_in_onnx(node.op))
         check_whole_numbers(graph, node)
         made = handler(graph, node)
         values = [made] if isinstance(made, Value) else list(made)
@@ -607,28 +609,3 @@ def _leads_to_softmax(node: Node, made_by: Mapping[str, Node]) -> bool:
             return True
         found, seen = made_by.get(found.input(0)), seen + 1
     return False
-
-
-ADVICE = {
-    "HardSigmoid": "Clip of a multiple of x has a projection",
-    "Elu": "use LeakyRelu",
-    "Sqrt": "it is computed where it depends on constants alone",
-    "ConvTranspose": "Conv, with Pad or Expand before it, is known",
-    "If": "export the branch that is taken",
-    "Loop": "export with the loop unrolled",
-    "Scan": "export with the loop unrolled",
-    "Sigmoid": "clip(x / 4 + 1 / 2, 0, 1) has a projection, Sigmoid has none",
-    "Tanh": "Clip to -1 and 1 has a projection, Tanh has none",
-    "Gelu": "use Relu",
-    "Softmax": "only as the last node, where the loss absorbs it; inside, Relu has a projection",
-    "LogSoftmax": "only as the last node, where the loss absorbs it",
-    "LSTM": "RNN with the activation Relu is known",
-    "GRU": "RNN with the activation Relu is known",
-    "LayerNormalization": "BatchNormalization is known",
-}
-
-
-def _advice(op: str) -> str | None:
-    return ADVICE.get(
-        op, "docs/onnx.md lists the operators that are known; pjc.operator makes others for .pjn files"
-    )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pjc.frontends.reserved import tuple_text
+
 PRIMES = (2_147_483_629, 2_147_483_587, 2_147_483_579, 2_147_483_563, 2_147_483_549, 2_147_483_543)
 """What open dimensions are where sizes are compared: larger than any that a model gives a number."""
 
@@ -178,9 +180,3 @@ class Sizes:
 def is_multiple(size: int, factor: int) -> bool:
     """Whether an open dimension is a factor of a size."""
     return isinstance(size, Open) and not isinstance(size % factor, Open)
-
-
-def tuple_text(items: Sequence[object]) -> str:
-    """Return ``(a, b)``, and ``(a,)`` for one item."""
-    shown = ", ".join(map(str, items))
-    return f"({shown},)" if len(items) == 1 else f"({shown})"

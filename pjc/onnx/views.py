@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import prod
 
 from pjc.dialects import shapes
+from pjc.frontends.reserved import tuple_text
 from pjc.onnx.constants import uniform
 from pjc.onnx.graph import FIX, Graph, Node, Unsupported, Value, handles
-from pjc.onnx.sizes import is_multiple, tuple_text
+from pjc.onnx.sizes import is_multiple
 
 MAX_SIZE = 2**31 - 1
 """Where exporters write that a slice has no end."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pjc.frontends.reserved import RESERVED
+from pjc.frontends.reserved import free_name
+from pjc.frontends.reserved import tuple_text as tuple_text
 from pjc.tracing.refusal import Refused
 from pjc.tracing.values import Constant, Shape, Tensor
 
@@ -32,12 +33,6 @@ def factor(value: Any) -> str:
     """Return a number as a factor: in brackets where it is negative."""
     text = number(value)
     return f"({text})" if text.startswith("-") else text
-
-
-def tuple_text(items: Iterable[Any]) -> str:
-    """Return a tuple of the language."""
-    texts = [str(each) for each in items]
-    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
 def size_text(size: Any) -> str:
@@ -71,11 +66,7 @@ class Text:
 
     def name(self, wanted: str) -> str:
         """Return a name of the language like the one that is wanted, which nothing else has."""
-        base = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_")[:60] or "value"
-        base = f"v{base}" if base[0].isdigit() else base
-        found, count = base, 2
-        while found in self.taken or found in RESERVED:
-            found, count = f"{base}_{count}", count + 1
+        found = free_name(wanted, self.taken)
         self.taken.add(found)
         self._depths[found] = len(self._loops)
         return found

@@ -193,10 +193,12 @@ def _require_main(entry: str, module: Any, exported: Exported) -> None:
     ):
         raise ModuleError(f"entry point {entry} has no main function that it could be called by")
     kind = ir.FunctionType(ir.TypeAttr(mains[0].attributes["function_type"]).value)
-    # The first argument is the platform's number.
-    inputs = [ir.Type.parse("tensor<i32>"), *(_type(exported.in_avals[at]) for at in kept)]
+    # The first argument is the platform's number, as wide as JAX's whole numbers were when it was exported.
+    platforms = [ir.Type.parse(text) for text in ("tensor<i32>", "tensor<i64>")]
+    inputs = [_type(exported.in_avals[at]) for at in kept]
     outputs = [_type(each) for each in exported.out_avals]
-    if list(kind.inputs) != inputs or list(kind.results) != outputs:
+    first, *rest = kind.inputs
+    if first not in platforms or rest != inputs or list(kind.results) != outputs:
         raise ModuleError(f"entry point {entry} says that it takes or gives other arrays than it does")
 
 

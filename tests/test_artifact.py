@@ -250,3 +250,17 @@ def test_initial_parameters_keep_their_rank(tmp_path: Path, shape: tuple[int, ..
     save(Program(signature, functions, {}, initial=initial), tmp_path / "s.pjx", {})
     found = load(tmp_path / "s.pjx").init(0)["s"]
     assert found.shape == shape and np.all(np.asarray(found) == 2.0)
+
+
+@pytest.mark.parametrize("solver", ["sweep", "dr", "cp"])
+def test_networks_of_double_precision_are_files_too(tmp_path: Path, solver: str) -> None:
+    """Where JAX has whole numbers of 64 bits, the platform's number is one."""
+    path = tmp_path / "net.pjx"
+    with jax.enable_x64(True):
+        program = pjc.compile(TEXT, batch=2, dtype="f64", solver=solver)
+        program.save(path)
+        loaded, params = pjc.load(path), program.init(0)
+        x = np.arange(8.0).reshape(2, 4) / 3
+        found = loaded.apply(params, x)
+        assert found.dtype == "float64"
+        np.testing.assert_array_equal(found, program.apply(params, x))

@@ -14,6 +14,7 @@ from xdsl.passes import ModulePass
 
 from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.ops import ParameterOp
 from pjc.dialects.view import shape_of
 from pjc.passes.unroll import UNROLLED
 
@@ -69,7 +70,7 @@ class _Layers:
     place: dict[Operation, int] = field(init=False)
     carried: dict[int, SSAValue] = field(default_factory=dict)
     """For each op whose result the next layer reads, what the first layer reads in its stead."""
-    families: dict[ops.ParameterOp, list[ops.ParameterOp]] = field(default_factory=dict)
+    families: dict[ParameterOp, list[ParameterOp]] = field(default_factory=dict)
     """For each parameter of the second layer alone, what the layers read in its place."""
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class _Layers:
             second = self.ops[index % self.size + self.size]
             for slot, operand in enumerate(op.operands):
                 layer = index // self.size
-                if isinstance(second.operands[slot].owner, ops.ParameterOp):
+                if isinstance(second.operands[slot].owner, ParameterOp):
                     continue
                 expected = self.source(second.operands[slot], 1)
                 if self.source(operand, layer) != expected:
@@ -99,7 +100,7 @@ class _Layers:
         """Whether an op of all layers reads the same parameter, or one of each layer's own, of one kind."""
         several = self.ops[at :: self.size]
         for slot, operand in enumerate(several[1].operands):
-            if not isinstance(operand.owner, ops.ParameterOp):
+            if not isinstance(operand.owner, ParameterOp):
                 continue
             members = [op.operands[slot].owner for op in several]
             if all(each is operand.owner for each in members):
@@ -114,7 +115,7 @@ class _Layers:
 
     def is_own(self, op: Operation | Block, layer: int) -> bool:
         """Whether an op is a parameter that only one layer reads."""
-        return isinstance(op, ops.ParameterOp) and all(
+        return isinstance(op, ParameterOp) and all(
             self.place.get(use.operation, -1) // self.size == layer for use in op.result.uses
         )
 
@@ -126,7 +127,7 @@ class _Layers:
             own = [
                 operand
                 for operand, other in zip(op.operands, next_.operands, strict=True)
-                if isinstance(operand.owner, ops.ParameterOp) and operand is not other
+                if isinstance(operand.owner, ParameterOp) and operand is not other
             ]
             if any(use.operation not in self.place for value in (op.results[0], *own) for use in value.uses):
                 skipped = index // self.size + 1
@@ -232,7 +233,7 @@ def _entry(op: Operation) -> tuple[int, int] | None:
     return cut[0][:2]
 
 
-def _family(members: Sequence[ops.ParameterOp]) -> ops.ParameterOp:
+def _family(members: Sequence[ParameterOp]) -> ParameterOp:
     """Return the parameter of a loop's body that stands for one of each layer."""
     names = [each.label.data for each in members]
     new = members[0].clone()
@@ -252,7 +253,7 @@ def _steps(block: Block) -> list[Operation]:
     found: list[Operation] = []
     apart: set[Operation] = set()
     for op in block.ops:
-        given = isinstance(op, ops.SourceOp | ops.ParameterOp)
+        given = isinstance(op, ops.SourceOp | ParameterOp)
         if given or (_is_shared(op) and all(operand.owner in apart for operand in op.operands)):
             apart.add(op)
         else:
@@ -264,7 +265,7 @@ def _is_shared(op: Operation) -> bool:
     return not op.regions and len(op.results) == 1 and len(list(op.results[0].uses)) >= LEAST
 
 
-def _parameter_kind(op: ops.ParameterOp) -> tuple[object, ...]:
+def _parameter_kind(op: ParameterOp) -> tuple[object, ...]:
     """Return what must agree for parameters to be of one family."""
     kept = {name: value for name, value in op.properties.items() if name != "label"}
     return (tuple(sorted(kept.items(), key=lambda each: each[0])), op.result.type)

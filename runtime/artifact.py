@@ -203,8 +203,17 @@ def _read(path: Path, archive: zipfile.ZipFile, size: int) -> _Found:
         _require_entries(signature, exported)
     except ModuleError as error:
         raise _damaged(path, str(error)) from error
-    functions = {entry: each.call for entry, each in exported.items()}
+    functions = {entry: _mappable(each) for entry, each in exported.items()}
     return _Found(signature, functions, texts, source, initial, path.read_bytes())
+
+
+def _mappable(exported: jax_export.Exported) -> Callable[..., Any]:
+    """Return an entry point as a function that ``jax.vmap`` calls once for each: files hold it for one."""
+
+    def call(*arguments: Any) -> Any:
+        return exported.call(*arguments)
+
+    return jax.custom_batching.sequential_vmap(call)  # type: ignore[no-any-return]
 
 
 def _require_total(path: Path, archive: zipfile.ZipFile, size: int) -> None:

@@ -48,7 +48,7 @@ def entered(region: Region) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = f"{PREFIX}{len(_KNOWN) - 1}"
     named = jax.jit(function)
-    return _mapped_in_front(named) if region.lasts else named
+    return _differentiable(_mapped_in_front(named), region) if region.lasts else named
 
 
 def _mapped_in_front(named: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,6 +64,17 @@ def _mapped_in_front(named: Callable[..., Any]) -> Callable[..., Any]:
         return front(*found), True
 
     return front
+
+
+def _differentiable(named: Callable[..., Any], region: Region) -> Callable[..., Any]:
+    """Return a function with the derivatives of what it computes: JAX has none of those mapped by a rule."""
+    whole = jax.custom_jvp(lambda *arrays: named(*arrays))
+
+    @whole.defjvp
+    def _(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        return whole(*primals), jax.jvp(region.compute, primals, tangents)[1]
+
+    return whole
 
 
 def region(walk: Walk, eqn: Any, given: Sequence[Value]) -> list[Value] | None:

@@ -155,7 +155,10 @@ def read_parameters(params: Any) -> tuple[list[Leaf], Any]:
             value = np.asarray(value, np.float32 if isinstance(value, float) else np.int32)
         trained = bool(jnp.issubdtype(value.dtype, jnp.floating))
         known = None if isinstance(value, jax.ShapeDtypeStruct) else value
-        leaves.append(Leaf(text, tuple(value.shape), value.dtype, known, trained))
+        kind = jax.dtypes.canonicalize_dtype(value.dtype) if trained else value.dtype
+        if isinstance(known, np.ndarray):
+            known = known.astype(kind)  # as JAX takes it: in its mode of 32 bits float64 is float32
+        leaves.append(Leaf(text, tuple(value.shape), kind, known, trained))
     return leaves, structure
 
 

@@ -89,21 +89,14 @@ class FoldViews(RewritePattern):
         inner = op.operands[0].owner
         if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
-        if feas.loop_of(inner) != feas.loop_of(op) and not _keeps_iterations(inner):
-            return
+        if feas.loop_of(inner) != feas.loop_of(op) and isinstance(inner.step(0), Reshape):
+            return  # it may split the axis that iterations read slices along
         merged = op.step(0).merged(inner.step(0))
         if merged is not None:
             new = op.changed(inner.operands, lambda _: merged)
             new.location = op.location
             feas.put_in_loop(new, feas.loop_of(op))
             rewriter.replace(op, new)
-
-
-def _keeps_iterations(above: ViewOp) -> bool:
-    """Whether the slices that iterations read of a view above their loop are views of slices of its operand."""
-    before, after = shape_of(above.operands[0]), shape_of(above.results[0])
-    step = above.step(0)
-    return before[:1] == after[:1] and not (isinstance(step, Transpose) and step.permutation[0] != 0)
 
 
 class FoldViewsOfNumbers(RewritePattern):

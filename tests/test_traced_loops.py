@@ -40,6 +40,12 @@ def reshaped(w: Array, x: Array) -> Array:
     return lax.scan(lambda h, row: (relu(row @ w + h), None), jnp.zeros((x.shape[0], 5)), rows)[0]
 
 
+def split(w: Array, x: Array) -> Array:
+    rows = x.reshape(-1, 2, 3, 5).transpose(0, 2, 1, 3).reshape(-1, 6, 5)
+    start = jnp.zeros((x.shape[0], 5))
+    return lax.fori_loop(0, 6, lambda i, h: relu(rows[:, i].reshape(-1, 5) @ w + h), start)
+
+
 def nested(w: Array, x: Array) -> Array:
     def outer(h: Array, row: Array) -> tuple[Array, None]:
         return lax.scan(lambda g, e: (relu(g @ w + e[:, None]), None), h, row.T)[0], None
@@ -47,7 +53,7 @@ def nested(w: Array, x: Array) -> Array:
     return lax.scan(outer, jnp.zeros((x.shape[0], 5)), x.swapaxes(0, 1))[0]
 
 
-@pytest.mark.parametrize("fn", [transposed, backwards, counted, reshaped, nested])
+@pytest.mark.parametrize("fn", [transposed, backwards, counted, reshaped, split, nested])
 def test_iterations_read_slices_of_what_is_computed(fn: Callable[..., Any]) -> None:
     random = np.random.default_rng(0)
     w, x = (random.normal(size=size).astype(np.float32) for size in ((5, 5), (4, 6, 5)))

@@ -56,7 +56,7 @@ def _fold_views(block: Block) -> None:
     """Fold the views of views that lifting made, as those of a network are folded."""
     region = Region([block])
     patterns: list[RewritePattern] = [DropNeutralView(), FoldViews()]
-    PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_region(region)
+    PatternRewriteWalker(GreedyRewritePatternApplier(patterns, dce_enabled=False)).rewrite_region(region)
     region.detach_block(block)
     for op in reversed(list(block.ops)):
         if isinstance(op, ViewOp) and not any(list(result.uses) for result in op.results):

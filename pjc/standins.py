@@ -34,8 +34,8 @@ _INSTEAD = {
     "layer_norm": "leave it out, with smaller first weights; BatchNorm in inference has one",
     "group_norm": "BatchNorm in inference has one, which is a scale and a shift",
     "rms_norm": "leave it out, with smaller first weights",
-    "batch_norm": "take it in inference, use_running_average=True, with its statistics out of the parameters: "
-    "nnx.split(model, nnx.Param, ...)",
+    "batch_norm": "take it in inference, use_running_average=True, with its statistics out of the "
+    "parameters: nnx.split(model, nnx.Param, ...)",
     "dropout": "take it in inference: deterministic=True; training by projections needs no noise",
     "one_hot": "table[indices], or jnp.take(table, indices, axis=0), takes the rows by number",
     "norm": "keep it for a set: a ball or a sphere on the value",

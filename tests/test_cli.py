@@ -180,7 +180,16 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
             said = own if isinstance(own, str) else f"{own:g}"
             assert re.search(rf"{field.flags[-1]} (?:(?! --).)*\(default: {said}\)", text)
         # Some depend on the file or machine, reinit says what its default does.
-        elif field.name not in ("defines", "batch", "mesh", "memory", "loss", "reinit", "freeze"):
+        elif field.name not in (
+            "defines",
+            "batch",
+            "mesh",
+            "memory",
+            "loss",
+            "reinit",
+            "freeze",
+            "trainable",
+        ):
             pattern = rf"{field.flags[-1]} (?:(?! --).)*\(default: {field.shown_default}\)"
             assert re.search(pattern, text), (pattern, text)
     assert re.search(r"--mesh (?:(?! --).)*\(default: one device;", text)

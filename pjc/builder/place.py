@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Block, Operation
 
@@ -55,7 +54,7 @@ class Place:
 
         It is put above all loops, so that iterations can read it whole, or one entry of an axis each.
         """
-        if isinstance(values, np.ndarray) and values.dtype.kind == "b":  # a mask
+        if getattr(getattr(values, "dtype", None), "kind", "") == "b":  # a mask
             values = values.astype(float)
         try:
             numbers, sizes = entries(values)

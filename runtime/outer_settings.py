@@ -18,7 +18,10 @@ RATED = ("rate", "schedule", "warmup", "weight_decay")
 """The settings that an outer step without a rate of ours has no use for."""
 EVERY = ""
 """The pattern, among those of ``rate``, that stands for every parameter that no other pattern matches."""
+RATES = {"adam": 5e-3, "adamw": 5e-3}
+"""The rates that serve best where nothing is said, of the steps that were measured (docs/examples.md)."""
 RATE = 1e-3
+"""That of the others."""
 
 DISPLACEMENT = "displacement"
 """The entry point of a program whose solver goes once through the network: what it asks of the parameters."""
@@ -47,7 +50,7 @@ class Outer:
     """
 
     name: str = STEPS[0]
-    rate: Mapping[str, float] = field(default_factory=lambda: {EVERY: RATE})
+    rate: Mapping[str, float] = field(default_factory=lambda: {EVERY: RATES[STEPS[0]]})
     schedule: str = "cosine"
     warmup: float = 0.0
     weight_decay: float = 0.0
@@ -73,10 +76,10 @@ def outer_of(options: Any) -> Outer:
     """
     names = (*RATED, "clip", "accumulate", "freeze")
     given = {name: value for name in names if (value := getattr(options, name)) not in (None, ())}
-    if "rate" in given:
-        given["rate"] = {EVERY: RATE, **given["rate"]}
     if options.outer is None or isinstance(options.outer, str):
-        return replace(Outer(**given), name=options.outer or Outer.name)
+        name = options.outer or Outer.name
+        given["rate"] = {EVERY: RATES.get(name, RATE), **given.get("rate", {})}
+        return replace(Outer(**given), name=name)
     return replace(Outer(**given), name=CUSTOM, own=options.outer)
 
 

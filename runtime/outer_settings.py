@@ -18,7 +18,7 @@ RATED = ("rate", "schedule", "warmup", "weight_decay")
 """The settings that an outer step without a rate of ours has no use for."""
 EVERY = ""
 """The pattern, among those of ``rate``, that stands for every parameter that no other pattern matches."""
-RATES = {"adam": 5e-3, "adamw": 5e-3}
+RATES = {"adam": 7e-3, "adamw": 7e-3}
 """The rates that serve best where nothing is said, of the steps that were measured (docs/examples.md)."""
 RATE = 1e-3
 """That of the others."""

@@ -323,3 +323,33 @@ def test_the_vocabulary_is_of_ordinary_functions(name: str) -> None:
     assert jax.grad(lambda x: jnp.sum(function(x)))(X).shape == X.shape
     program = pjc.trace(lambda p, x: function(x * p["w"]), {"w": np.ones(6, "float32")}, SPEC, batch=4)
     np.testing.assert_allclose(program.apply({"w": np.ones(6, "float32")}, X), expected(X), atol=1e-6)
+
+
+def test_what_a_function_raises_is_told_with_its_line() -> None:
+    def broken(p: Any, x: Any) -> Any:
+        return x @ p["weight"]
+
+    for params, found in (
+        ({"w": jnp.ones((4, 2))}, "KeyError: 'weight'"),
+        ({"weight": jnp.ones((3, 2))}, "(4,)"),
+    ):
+        with pytest.raises(pjc.DiagnosticError, match=r"at test_tracing_programs.py:\d+ in broken") as caught:
+            pjc.trace(broken, params, pjc.f32["batch", 4])
+        assert found in str(caught.value)
+    with pytest.raises(
+        pjc.DiagnosticError, match=r"fails while it is traced.*\n.*sizes with a name are symbols"
+    ):
+        pjc.trace(lambda p, x: p * int(x.shape[0]), jnp.ones(3), pjc.f32["batch", 4])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: pjc.box(1), "box needs the argument 'high'"),
+        (lambda: pjc.sparse(), "sparse needs the argument 'k'"),
+        (lambda: pjc.cross_entropy(strenth=2), "cross_entropy has no argument 'strenth'"),
+    ],
+)
+def test_arguments_of_sets_and_losses_are_looked_at(make: Any, message: str) -> None:
+    with pytest.raises(pjc.DiagnosticError, match=message):
+        make()

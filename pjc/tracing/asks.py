@@ -88,6 +88,10 @@ def _known(name: str, slots: Sequence[Any], values: Sequence[Any], named: Mappin
         raise mistake(f"{name} has no argument '{wrong}'", f"it has {', '.join(names) or 'none'}")
     if len(values) > len(names) and not any(slot.rest for slot in slots):
         raise mistake(f"{name} takes {len(names)} arguments, found {len(values)}")
+    free = [slot for slot in slots if slot.name not in named]
+    missing = [slot.name for slot in free[len(values) :] if slot.required and not slot.named]
+    if missing:
+        raise mistake(f"{name} needs the argument '{missing[0]}'", f"it has {', '.join(names)}")
 
 
 def loss(name: str) -> Callable[..., Loss]:

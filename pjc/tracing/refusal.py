@@ -64,14 +64,30 @@ def origin(eqn: Any, calls: Sequence[Call] = ()) -> Origin:
     for frame in [] if traceback is None else traceback.frames:
         name = frame.function_name.split(".")[-1]
         if not frame.file_name.startswith(ROOTS):
-            place = f"{os.path.basename(frame.file_name)}:{frame.line_num}"
-            return Origin(place if name.startswith("<") else f"{place} in {name}", tuple(through))
+            return Origin(_place(frame.file_name, frame.line_num, name), tuple(through))
         through.append(frame.function_name)
         if inner is not None and name == inner.name:
             break
     if inner is None:
         return Origin("a library", tuple(through))
     return Origin(inner.origin.line, (*through, inner.name, *inner.origin.through))
+
+
+def raised_at(error: BaseException) -> str:
+    """Return the user's line that an exception comes from."""
+    found = "a library"
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not code.co_filename.startswith(ROOTS):
+            found = _place(code.co_filename, traceback.tb_lineno, code.co_name)
+        traceback = traceback.tb_next
+    return found
+
+
+def _place(file: str, line: int, function: str) -> str:
+    place = f"{os.path.basename(file)}:{line}"
+    return place if function.startswith("<") else f"{place} in {function}"
 
 
 @dataclass

@@ -193,7 +193,13 @@ def sets_by_path(sets: Mapping[str, Any], leaves: Sequence[Leaf]) -> dict[str, l
         regex = ".*".join(map(re.escape, pattern.split("*")))
         matching = [path for path in paths if re.fullmatch(regex, path)]
         if not matching:
-            raise mistake(f"no parameter has the path '{pattern}'", f"there are {', '.join(paths[:20])}")
+            raise mistake(f"no parameter has the path '{pattern}'", f"there are {_listed(paths)}")
         for path in matching:
             found.setdefault(path, []).extend(several)
     return found
+
+
+def _listed(paths: Sequence[str]) -> str:
+    """Return paths as a message lists them; that of parameters that are one array is empty."""
+    shown = ", ".join(path or "'', the one array that all parameters are" for path in paths[:20])
+    return shown + (f" and {len(paths) - 20} more" if len(paths) > 20 else "") if paths else "none"

@@ -14,8 +14,9 @@ from pjc.builder.emitter import MAX_OPS
 from pjc.diagnostics import DiagnosticError, PjcError, mistake
 from pjc.tracing import arithmetic, control, images, indexing, products, shaping  # noqa: F401  they enter their handlers
 from pjc.tracing.asks import Loss
-from pjc.tracing.refusal import Refused
+from pjc.tracing.refusal import Refused, raised_at
 from pjc.tracing.specs import (
+    BATCH,
     Input,
     Leaf,
     input_names,
@@ -93,8 +94,10 @@ def traced(
 
 
 def _name(fn: Callable[..., Any]) -> str:
-    found = "".join(c if c.isalnum() and c.isascii() else "_" for c in getattr(fn, "__name__", "")).strip("_")
-    return found if found and not found[0].isdigit() else "network"
+    """Return what a function is called, as a name of the language; a lambda has none."""
+    called = getattr(fn, "__name__", "<lambda>")
+    found = "".join(c if c.isalnum() and c.isascii() else "_" for c in called).strip("_")
+    return "network" if called == "<lambda>" or not found or found[0].isdigit() else found
 
 
 def _jaxpr(fn: Callable[..., Any], params: Any, inputs: Sequence[Input], name: str) -> tuple[Any, Any]:
@@ -103,10 +106,12 @@ def _jaxpr(fn: Callable[..., Any], params: Any, inputs: Sequence[Input], name: s
     except PjcError:
         raise
     except Exception as error:  # the user's own code may raise anything
-        told = str(error).strip().split("\n")[0][:500]
+        told = (str(error).strip().splitlines() or [""])[0][:500]
+        hint = "sizes with a name are symbols there; give numbers where the function computes with them"
+        symbolic = any(word in str(error) for word in (BATCH, "symbolic", "InconclusiveDimension"))
         raise mistake(
-            f"{name} fails while it is traced: {type(error).__name__}: {told}",
-            "sizes with a name are symbols there; give numbers where the function computes with them",
+            f"{name} fails while it is traced, at {raised_at(error)}: {type(error).__name__}: {told}",
+            hint if symbolic else None,
         ) from error
 
 

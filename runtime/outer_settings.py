@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 STEPS = ("adam", "adamw", "sgd", "lion", "muon", "none")
@@ -39,7 +39,8 @@ class Outer:
 
     Attributes:
         name: one of ``STEPS``, or ``CUSTOM``.
-        rate: the rate by pattern of parameters' names; of several that match the last counts.
+        rate: the rate by pattern of parameters' names; of several that match the last counts. Where none is
+            for every parameter, it is that of ``RATES``.
         schedule: one of ``SCHEDULES``: what the rate does over the run after it has risen.
         warmup: how long it rises from 0: a part of the run below 1, or a number of steps.
         weight_decay: of those in ``DECAYING``, by the rate, as optax takes it.
@@ -50,7 +51,7 @@ class Outer:
     """
 
     name: str = STEPS[0]
-    rate: Mapping[str, float] = field(default_factory=lambda: {EVERY: RATES[STEPS[0]]})
+    rate: Mapping[str, float] = field(default_factory=dict)
     schedule: str = "cosine"
     warmup: float = 0.0
     weight_decay: float = 0.0
@@ -58,6 +59,9 @@ class Outer:
     accumulate: int = 1
     freeze: tuple[str, ...] = ()
     own: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", {EVERY: RATES.get(self.name, RATE), **self.rate})
 
     @property
     def is_given(self) -> bool:
@@ -77,10 +81,8 @@ def outer_of(options: Any) -> Outer:
     names = (*RATED, "clip", "accumulate", "freeze")
     given = {name: value for name in names if (value := getattr(options, name)) not in (None, ())}
     if options.outer is None or isinstance(options.outer, str):
-        name = options.outer or Outer.name
-        given["rate"] = {EVERY: RATES.get(name, RATE), **given.get("rate", {})}
-        return replace(Outer(**given), name=name)
-    return replace(Outer(**given), name=CUSTOM, own=options.outer)
+        return Outer(name=options.outer or Outer.name, **given)
+    return Outer(name=CUSTOM, own=options.outer, **given)
 
 
 def is_transformation(value: Any) -> bool:

@@ -31,7 +31,7 @@ from pjc.runtime.outer import (
     restore_state,
     transformation,
 )
-from pjc.runtime.outer_settings import STEPS
+from pjc.runtime.outer_settings import RATE, RATES, STEPS
 from pjc.runtime.program import ProgramError
 
 START = {"a": jnp.arange(6.0).reshape(2, 3) - 2, "b.v": jnp.array([1.0, -3.0, 0.5]), "b.w": jnp.ones((3, 2))}
@@ -63,14 +63,15 @@ def close(one: Any, other: Any) -> bool:
     return set(one) == set(other) and all(np.allclose(one[k], other[k], rtol=2e-6, atol=1e-7) for k in one)
 
 
-def rate(count: Any) -> Any:
-    """Return the default rate over 10 steps, by optax."""
-    return optax.cosine_decay_schedule(1e-3, 10)(count)
+usual = optax.cosine_decay_schedule(7e-3, 10)
+"""The default rate over 10 steps, of adam and adamw, by optax."""
+rate = optax.cosine_decay_schedule(1e-3, 10)
+"""That of the others."""
 
 
 BY_HAND: dict[str, Callable[[], optax.GradientTransformation]] = {
-    "adam": lambda: optax.adam(rate, eps=1e-8),
-    "adamw": lambda: optax.adamw(rate, eps=1e-8, weight_decay=0.1),
+    "adam": lambda: optax.adam(usual, eps=1e-8),
+    "adamw": lambda: optax.adamw(usual, eps=1e-8, weight_decay=0.1),
     "sgd": lambda: optax.sgd(rate, momentum=0.9),
     "lion": lambda: optax.lion(rate, weight_decay=0.1),
     "muon": lambda: optax.contrib.muon(rate, weight_decay=0.1, adam_weight_decay=0.1),
@@ -94,7 +95,7 @@ def test_without_a_step_parameters_move_by_the_displacement() -> None:
 def test_the_first_step_of_adam_is_the_rate() -> None:
     after = moved(_constant("adam"), 1)
     for name, asked in displacement(START).items():
-        assert np.allclose(after[name] - START[name], 1e-3 * np.sign(asked), atol=1e-6)
+        assert np.allclose(after[name] - START[name], RATES["adam"] * np.sign(asked), atol=1e-6)
     assert (ADAM_EPS, MOMENTUM) == (1e-8, 0.9)
 
 
@@ -338,10 +339,12 @@ def test_rates_are_recorded_in_their_order() -> None:
 
 def test_what_is_said_as_it_is_by_default_makes_no_other_run() -> None:
     assert (
-        Options(outer="adam", rate=1e-3, schedule="cosine", iterations=50).compared() == Options().compared()
+        Options(outer="adam", rate=RATES["adam"], schedule="cosine", iterations=50).compared()
+        == Options().compared()
     )
     assert Options(rate=1e-2).compared() != Options().compared()
-    assert outer_of(Options(rate={"a": 1.0})).rate == {"": 1e-3, "a": 1.0}
+    assert outer_of(Options(rate={"a": 1.0})).rate == {"": RATES["adam"], "a": 1.0}
+    assert outer_of(Options(outer="lion", rate={"a": 1.0})).rate == {"": RATE, "a": 1.0}
 
 
 # --- programs -----------------------------------------------------------------------------------------
@@ -354,7 +357,7 @@ def test_a_step_is_that_of_optax_on_the_displacement() -> None:
     made = program(Outer("adam"))
     state = made.start(3, steps=10)
     params = made.init(3)
-    by_hand = optax.adam(rate, eps=1e-8)
+    by_hand = optax.adam(usual, eps=1e-8)
     remembered = by_hand.init(params)
     for _ in range(3):
         asked, told = made.displacement(params, X, Y)

@@ -96,7 +96,7 @@ class InitAttr(ParametrizedAttribute):
         with parser.in_angle_brackets():
             scale = float(parser.parse_number())
             parser.parse_punctuation("*")
-            kind = parser.parse_identifier("an initializer")
+            kind = parser.expect(parser.parse_optional_identifier, "an initializer expected")
             numbers = parser.parse_optional_comma_separated_list(parser.Delimiter.PAREN, parser.parse_number)
         return InitAttr(kind, [float(n) for n in numbers or ()], scale).parameters
 

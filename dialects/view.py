@@ -136,7 +136,7 @@ class StepAttr(Data[Step]):
     @classmethod
     def parse_body(cls, parser: AttrParser) -> Step:
         """Parse a step without the brackets around it: ``transpose [1, 0]``."""
-        kind = parser.parse_identifier("the kind of a step")
+        kind = parser.expect(parser.parse_optional_identifier, "the kind of a step expected")
         label = parser.parse_optional_str_literal()
         lists = []
         while (

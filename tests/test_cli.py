@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from rich.text import Text
+from running import Run, runner
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from test_train import Means, Spec
@@ -52,23 +52,11 @@ output logits = h @ v
 require cross_entropy(logits, y, strength=2)
 """
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def pjc_run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs the command line and returns code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        try:
-            code = cli.main([str(each) for each in arguments])
-        except SystemExit as stop:  # argparse
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return call
+    return runner(capsys)
 
 
 # --- a driver that compiles nothing, so that the command line is tested alone ---------------------

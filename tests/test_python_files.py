@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from running import Run, runner
 from safetensors.numpy import load_file
 
 import pjc
-from pjc import cli
 from pjc.driver import compile_file
 from pjc.python_files import PythonName, file_of, stem_of
 from pjc.sources import open_source
-
-Run = Callable[..., tuple[int, str, str]]
 
 HEAD = """\
 import jax
@@ -51,17 +48,7 @@ def pjc_run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     """Return a function that runs the command line, in an empty folder, and returns code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     Path("layers.py").write_text(LAYERS)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        try:
-            code = cli.main([str(each) for each in arguments])
-        except SystemExit as stop:  # argparse
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
-    return call
+    return runner(capsys)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import pjc
+from pjc.tracing.asks import ASKS
 from pjc.tracing.program import TracedProgram
 
 SPEC = pjc.f32["batch", 6]
@@ -353,3 +354,7 @@ def test_what_a_function_raises_is_told_with_its_line() -> None:
 def test_arguments_of_sets_and_losses_are_looked_at(make: Any, message: str) -> None:
     with pytest.raises(pjc.DiagnosticError, match=message):
         make()
+
+
+def test_losses_and_sets_of_the_package_are_those_of_the_language() -> None:
+    assert {*pjc.LOSSES, *pjc.SETS} == ASKS.keys()

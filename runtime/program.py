@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from pjc.diagnostics import PjcError
+from pjc.runtime.explicit import automatic
 from pjc.runtime.finite import not_finite
 from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED
 from pjc.runtime.outer_state import State, require_state
@@ -134,7 +135,7 @@ class Program:
         self.batch = signature.batch
         self.iterations = signature.iterations
         self.frozen = signature.frozen
-        self._functions = {name: jax.jit(function) for name, function in functions.items()}
+        self._functions = {name: jax.jit(automatic(function)) for name, function in functions.items()}
         self._texts = texts
         self._for_batch = for_batch
         self._saver = saver

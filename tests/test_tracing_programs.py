@@ -58,6 +58,55 @@ def alike(ours: Any, theirs: Any, **how: Any) -> None:
 # --- the caller's transformations ---------------------------------------------------------------------
 
 
+def recurrent(p: Any, x: jax.Array) -> jax.Array:
+    steps = jnp.moveaxis(x.reshape(x.shape[0], 3, 2), 1, 0)
+    first = jnp.zeros((x.shape[0], 8))
+    h, _ = jax.lax.scan(lambda h, now: (jax.nn.relu(now @ p["w"][:2] + h @ p["w"][2:10]), ()), first, steps)
+    return h @ p["v"]
+
+
+def convolved(p: Any, x: jax.Array) -> jax.Array:
+    image = x.reshape(x.shape[0], 2, 3, 1)
+    numbers = ("NHWC", "HWIO", "NHWC")
+    h = jax.lax.conv_general_dilated(image, p["k"], (1, 1), "SAME", dimension_numbers=numbers)
+    return jax.nn.relu(h).reshape(x.shape[0], -1) @ p["v"]
+
+
+EXPLICIT = {
+    "mlp": (mlp, PARAMS),
+    "recurrent": (recurrent, {"w": normal(10, 8), "v": normal(8, 3)}),
+    "convolved": (convolved, {"k": normal(2, 2, 1, 4), "v": normal(24, 3)}),
+}
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_meshes_with_explicit_axes(name: str) -> None:
+    fn, params = EXPLICIT[name]
+    program = pjc.trace(fn, params, SPEC, loss=pjc.cross_entropy(), batch=4)
+    state = program.start(params)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    split, whole = (jax.NamedSharding(mesh, jax.P(*each)) for each in (("data",), ()))
+    x, y, placed = jax.device_put(X, split), jax.device_put(Y, split), jax.device_put(state, whole)
+    alike(program.step(placed, x, y), program.step(state, X, Y))
+    alike(jax.jit(program.step)(placed, x, y), program.step(state, X, Y))
+    alike(program.displacement(params, x, y), program.displacement(params, X, Y))
+    assert jax.jit(program.apply)(params, x).sharding.spec[0] == "data"
+    with jax.set_mesh(mesh):
+        found, _ = jax.lax.scan(lambda s, at: program.step(s, x, y), placed, None, length=2)
+    alike(found, program.step(program.step(state, X, Y)[0], X, Y)[0])
+
+
+def test_updates_on_meshes_with_explicit_axes() -> None:
+    program = pjc.trace(mlp, PARAMS, SPEC, loss=pjc.cross_entropy(), batch=4, solver="dr", iterations=3)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    split = jax.NamedSharding(mesh, jax.P("data"))
+    x, y = jax.device_put(X, split), jax.device_put(Y, split)
+    alike(program.update(PARAMS, x, y), program.update(PARAMS, X, Y))
+    columns = jax.device_put(PARAMS["v"], jax.NamedSharding(mesh, jax.P(None, "data")))
+    moved, _ = program.update(PARAMS | {"v": columns}, x, y)
+    assert moved["v"].sharding.spec == jax.P(None, "data")
+
+
 def both(program: Any, loaded: Any) -> list[Any]:
     return [program, loaded]
 

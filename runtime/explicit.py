@@ -1,8 +1,8 @@
 """Arrays on a mesh whose axes are explicit, as ``jax.make_mesh`` makes them.
 
-Along an explicit axis the type of every value says how it is split, and an equation that leaves that open is an
-error: a product, say, that sums over the samples. Which equations a program has is the compiler's affair, so its
-entry points leave the splitting of all that lies within to JAX, and give what they return a type again.
+Along an explicit axis the type of every value says how it is split, and an equation that leaves that open is
+an error: a product, say, that sums over the samples. Which equations a program has is the compiler's affair, so
+its entry points leave the splitting of all that lies within to JAX, and give what they return a type again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from jax.sharding import AxisType, PartitionSpec, get_abstract_mesh, use_abstrac
 def automatic(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return an entry point that may be given arrays on a mesh with explicit axes.
 
-    It is to be jitted. Of a result that is a tree like the argument in its place, as parameters are, each array
-    is split as the argument's is; other arrays with the first size of the data along their first axis as the
-    data is along its first; what is left is on every device.
+    It is to be jitted. Of a result that is a tree like the argument in its place, as parameters are, each
+    array is split as the argument's is; other arrays with the first size of the data along their first axis
+    as the data is along its first; what is left is on every device.
     """
 
     @wraps(function)

@@ -88,17 +88,18 @@ class CommandError(PjcError):
 class DiagnosticError(PjcError):
     """Raised with every mistake that was found; its text is what the command line prints.
 
-    ``sources`` are the texts of the files, by the name that the spans give them.
+    ``sources`` are the texts of the files, by the name that the spans give them. ``rendered`` has the text of
+    each mistake.
     """
 
     def __init__(self, diagnostics: Sequence[Diagnostic], sources: Mapping[str, str] | None = None) -> None:
         self.diagnostics = tuple(diagnostics)
         self.sources = dict(sources or {})
         places = [each.span.file if each.span else "" for each in self.diagnostics]
-        rendered = (
+        self.rendered = tuple(
             each.render(self.sources.get(file)) for each, file in zip(self.diagnostics, places, strict=True)
         )
-        super().__init__("\n".join(rendered))
+        super().__init__("\n".join(self.rendered))
 
 
 def mistake(message: str, hint: str | None = None) -> DiagnosticError:

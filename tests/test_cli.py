@@ -510,7 +510,7 @@ def test_checkpoints_of_an_older_pjc_are_refused(pjc_run: Run, given: list[Optio
 def test_options_that_are_not_used_are_refused(pjc_run: Run, given: list[Options]) -> None:
     code, out, err = pjc_run("net.pjn", "--solver", "ap", "--step", "0.5")
     assert code == 1 and not out and not given
-    assert err == "error: the solver ap takes no step\nhint: it is a number of rrr\n"
+    assert err == "pjc: error: the solver ap takes no step\nhint: it is a number of rrr\n"
     code, _, err = pjc_run("net.pjn", "--emit", "net", "--explain")
     assert code == 1 and "give one of them" in err
     code, _, err = pjc_run("net.pjn", "-D", "hidden")

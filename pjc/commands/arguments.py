@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pjc import __version__
+from pjc.commands import COMMANDS
+from pjc.commands.failures import fail
+from pjc.commands.lookup import all_options, takers_of
 from pjc.diagnostics import DiagnosticError
-from pjc.fields import Option, options_of, parts_of
+from pjc.fields import Option, nearest, options_of, parts_of
 
 T = TypeVar("T")
 
@@ -25,11 +28,45 @@ class Usage:
     epilog: str | None = None
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
+class Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as written; gives option names room."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as all else is said, and what may have been meant."""
+
+    given: Sequence[str] = ()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.given = sys.argv[1:] if args is None else list(args)
+        return super().parse_args(self.given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and end the process with code 2."""
+        meant = next(self._meant(), "")
+        see = f"{meant} See" if meant.endswith("?") else f"{meant}; see" if meant else "see"
+        sys.exit(fail(f"{message}\nhint: {see} {self.prog} --help", 2))
+
+    def _meant(self) -> Iterator[str]:
+        """Yield what the words that mean nothing here may stand for."""
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        for word in self.given:
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and len(flag) > 2 and flag not in known:
+                if others := [each for each in takers_of(flag) if self.prog != _called(each)]:
+                    yield f"{flag} is an option of {' and '.join(map(_called, others))}"
+                elif near := nearest(flag, known):
+                    yield f"did you mean {near}?"
+            elif word in COMMANDS and self.prog == _called("compile"):
+                yield f"a command comes first, as in pjc {word} .."
+
+
+def _called(command: str) -> str:
+    """Return how a command is called."""
+    return "pjc" if command == "compile" else f"pjc {command}"
 
 
 def parse(cls: type[T], usage: Usage, arguments: Sequence[str]) -> T:
@@ -38,40 +75,33 @@ def parse(cls: type[T], usage: Usage, arguments: Sequence[str]) -> T:
     Raises:
         DiagnosticError: for values that do not go together.
     """
-    found = vars(_parser(cls, usage).parse_args(arguments))
+    found = vars(parser_of(cls, usage).parse_args(arguments))
     return _made(cls, found, "")
 
 
 def show_help(cls: type, usage: Usage) -> None:
     """Print the help of a command on stderr."""
-    _parser(cls, usage).print_help(sys.stderr)
+    parser_of(cls, usage).print_help(sys.stderr)
 
 
-def _parser(cls: type, usage: Usage) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser_of(cls: type, usage: Usage) -> Parser:
+    """Return the parser of a command's record."""
+    parser = Parser(
         prog=usage.prog,
         usage=usage.usage,
         description=usage.description,
         epilog=usage.epilog,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--version", action="version", version=f"pjc {__version__}")
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for path, option in _all(cls, ""):
+    for path, option in all_options(cls):
         if option.group and option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         _add(groups[option.group] if option.group else parser, path, option)
     return parser
-
-
-def _all(cls: type, prefix: str) -> list[tuple[str, Option]]:
-    """Return the options of a record and of the records in it, each with the path to it."""
-    found = [(prefix + each.name, each) for each in options_of(cls)]
-    for name, inner in parts_of(cls).items():
-        found += _all(inner, f"{prefix}{name}.")
-    return found
 
 
 def _add(group: argparse._ActionsContainer, path: str, option: Option) -> None:

@@ -1,4 +1,9 @@
-"""What the command line says of what went wrong, and with which exit code."""
+"""What the command line says of what went wrong, and with which exit code.
+
+Every sentence begins with the place in a file, ``FILE:LINE:COLUMN: error:``, or with ``pjc: error:`` where it
+has none; what can be done follows as ``hint:``. The exit code is 2 for a command line that cannot be read,
+and 1 for all else.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,11 @@ import sys
 from pjc.diagnostics import DiagnosticError, PjcError, printable
 
 
-def report(error: Exception) -> int:
+def report(error: BaseException) -> int:
     """Print what went wrong, in a sentence, and return the exit code."""
     if isinstance(error, DiagnosticError):
-        print(error, file=sys.stderr)
+        for each, text in zip(error.diagnostics, error.rendered, strict=True):
+            print(text if each.span else f"pjc: {text}", file=sys.stderr)
         return 1
     if isinstance(error, PjcError):
         return fail(str(error))

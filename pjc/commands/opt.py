@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-import sys
+import textwrap
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.utils.arg_spec import parse_pipeline
+from xdsl.utils.arg_spec import parse_pipeline, parse_spec
 from xdsl.utils.exceptions import (
     ArgSpecParseError,
     DiagnosticException,
@@ -22,13 +23,39 @@ from xdsl.utils.exceptions import (
 )
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from pjc.diagnostics import DiagnosticError, mistake, printable
+from pjc import __version__
+from pjc.commands.arguments import Formatter, Parser
+from pjc.commands.failures import fail, report
+from pjc.diagnostics import CommandError, DiagnosticError, PjcError, mistake
+from pjc.fields import nearest
 from pjc.ir_text import parse_module
 from pjc.options import Options
 from pjc.python_files import PythonName
-from pjc.reading import reading, reason
+from pjc.reading import measured, reading, reason
+from pjc.runtime.files import held, replace_file, require_writable
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
+
+_USAGE = "pjc opt [FILE] [-p PASS,PASS{option=value}] [options]"
+_DESCRIPTION = """\
+Runs passes on IR, in the manner of mlir-opt: on FILE, which is IR or any other network that pjc
+takes, or on what comes on stdin. A pass of pjc may be named without its dialect: -p fuse.
+
+passes of pjc, in the order of the pipeline; docs/passes.md has their options:
+"""
+_EXAMPLES = """
+examples:
+  pjc net.pjn --emit feas -o net.mlir
+  pjc opt net.mlir -p fuse,legalize-bipartite,bipartition
+  pjc opt net.pjn -p net-infer-shapes --print-op-generic
+"""
+
+
+class _Collected(StringIO):
+    """The output, which is kept when xDSL closes it: a file is written when all of it is there."""
+
+    def close(self) -> None:
+        pass
 
 
 class PjcOptMain(xDSLOptMain):
@@ -38,6 +65,12 @@ class PjcOptMain(xDSLOptMain):
     """
 
     lines_before = 0
+    version_format = f"pjc {__version__}"
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.given = arguments
+        self.parser: ArgumentParser | None = None
+        super().__init__(args=arguments)
 
     def register_all_dialects(self) -> None:
         super().register_all_dialects()
@@ -50,14 +83,39 @@ class PjcOptMain(xDSLOptMain):
         self.available_passes.update({name: pass_factory(name) for name in PASSES})
 
     def register_all_arguments(self, arg_parser: ArgumentParser) -> None:
-        arg_parser.prog = "pjc opt"
+        """Add the arguments, and refuse what is wrong of those given in the words of the other commands."""
         super().register_all_arguments(arg_parser)
+        own = own_parser(arg_parser, [name for name in self.available_passes if name not in PASSES])
+        wanted = own.parse_args(self.given).target
+        if parse_spec(wanted).name not in self.available_targets:
+            known = ", ".join(self.available_targets)
+            own.error(f"argument -t/--target: unknown target {wanted!r}; known are {known}")
+
+    def run(self) -> None:
+        """Run the passes, and write the output when all of it is there."""
+        if self.args.output_file is None:
+            super().run()
+            return
+        output, source = Path(self.args.output_file), self.args.input_file
+        require_writable(output)
+        if source is not None and output.exists() and Path(source).exists() and output.samefile(source):
+            raise CommandError(f"-o {output} would overwrite the source; name another file")
+        with held([output]):
+            super().run()
+            text = self.collected.getvalue()
+            replace_file(output, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def prepare_output(self) -> IO[str]:
+        if self.args.output_file is None:
+            return super().prepare_output()
+        self.collected = _Collected()
+        return self.collected
 
     def setup_pipeline(self) -> None:
         try:
             self._named_in_full()
             super().setup_pipeline()
-        except PassFailedException:
+        except DiagnosticError:
             raise
         except (ArgSpecParseError, Exception) as error:  # the former is none of the latter
             text = " ".join(str(error).split())
@@ -72,9 +130,9 @@ class PjcOptMain(xDSLOptMain):
         for index, spec in enumerate(specs):
             if spec.name not in self.available_passes:
                 if spec.name not in full:
-                    known = ", ".join(PASSES)
-                    message = f"unknown pass '{spec.name}'; pjc's are {known}"
-                    raise PassFailedException(message)
+                    near = nearest(spec.name, [*PASSES, *full])
+                    hint = f"did you mean '{near}'?" if near else f"pjc's are {', '.join(PASSES)}"
+                    raise mistake(f"unknown pass '{spec.name}'", hint)
                 specs[index] = replace(spec, name=full[spec.name])
         self.args.passes = ",".join(map(str, specs))
 
@@ -88,9 +146,18 @@ class PjcOptMain(xDSLOptMain):
         """Return the input, and its kind: by the name's extension, else by what the file holds."""
         if PythonName.of(self.get_input_name()):
             return BytesIO(), "py"
+        if self.args.input_file is not None:
+            measured(Path(self.args.input_file), error=CommandError)
         stream, extension = super().get_input_stream()
         if extension not in self.available_frontends and IrSource.recognises(Path(self.get_input_name())):
             extension = "mlir"
+        if extension not in self.available_frontends and not self.args.frontend:
+            stream.close()
+            known = ", ".join(self.available_frontends)
+            raise mistake(
+                f"{self.get_input_name()} holds no IR, and its name ends in none of {known}",
+                "-f FRONTEND says what it is",
+            )
         return stream, extension
 
     def parse_chunk(self, chunk: IO[bytes], file_extension: str, start_offset: int = 0) -> ModuleOp | None:
@@ -117,30 +184,61 @@ class PjcOptMain(xDSLOptMain):
         return open_source(self.get_input_name()).start(Options()).module
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def own_parser(theirs: ArgumentParser, others: Sequence[str] = ()) -> Parser:
+    """Return a parser of xDSL's arguments that shows pjc's passes first, and the names of ``others`` last."""
+    for action in theirs._actions:
+        if action.dest == "passes":
+            action.help, action.metavar = "the passes to run, in this order", "PASSES"
+        elif action.dest == "input_file":
+            action.help, action.metavar = "IR, .pjn, .onnx or FILE.py:NAME (default: stdin)", "FILE"
+        elif action.dest == "version":
+            action.help = "show program's version number and exit"
+    listed = "\n".join(line for name, told in passes_told().items() for line in _wrapped(told, name))
+    return Parser(
+        prog="pjc opt",
+        usage=_USAGE,
+        description=_DESCRIPTION + listed,
+        epilog=_EXAMPLES + ("\n".join(["\npasses of xDSL:", *_wrapped(", ".join(others))]) if others else ""),
+        formatter_class=Formatter,
+        parents=[theirs],
+        conflict_handler="resolve",  # both have --help
+        allow_abbrev=False,
+    )
+
+
+_WIDTH = max(map(len, PASSES)) + 2
+
+
+def passes_told() -> dict[str, str]:
+    """Return what each pass does, in the first sentence of its docstring, in the order of the pipeline."""
+    return {name: _sentence(inspect.getdoc(pass_factory(name)()) or "") for name in PASSES}
+
+
+def _sentence(docstring: str) -> str:
+    first = " ".join(docstring.split("\n\n")[0].split()).replace("``", "")
+    return first.partition(". ")[0].rstrip(".")
+
+
+def _wrapped(text: str, name: str = "") -> list[str]:
+    """Return lines of at most 100 columns; behind a name they are its column's."""
+    column = "  " + (" " * _WIDTH if name else "")
+    first = f"  {name:<{_WIDTH}}" if name else column
+    return textwrap.wrap(text, 100, initial_indent=first, subsequent_indent=column, break_on_hyphens=False)
+
+
+def main(argv: Sequence[str]) -> int:
     """Run ``pjc opt`` and return its exit status."""
     try:
-        PjcOptMain(description="Run passes on net, feas and proj IR.", args=argv).run()
-    except DiagnosticError as error:
-        print(error, file=sys.stderr)
-        return 1
+        PjcOptMain(argv).run()
+    except (PjcError, OSError) as error:
+        return report(error)
     except (ParseError, VerifyException, PassFailedException, DiagnosticException) as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
-        return 1
+        return fail(str(error))
     except UnicodeDecodeError as error:
-        print(f"error: the input is not UTF-8 text: {error}", file=sys.stderr)
-        return 1
+        return fail(f"the input is not UTF-8 text: {error}")
     except Exception as error:  # whatever a text that was edited by hand makes of xDSL and of passes
         if os.environ.get("PJC_TRACEBACK"):
             raise
-        print(
-            printable(
-                f"error: the input is no IR that its passes can take: {type(error).__name__}: {reason(error)}"
-            ),
-            file=sys.stderr,
-        )
-        return 1
+        said = f"{type(error).__name__}: {reason(error)}"
+        return fail(f"the input is no IR that its passes can take: {said}")
     return 0

@@ -26,7 +26,7 @@ from pjc.frontends.libraries import Libraries
 from pjc.frontends.loading import LibraryLoader
 from pjc.frontends.loops import LoopReader
 from pjc.frontends.losses import LOSSES
-from pjc.frontends.names import nearest
+from pjc.frontends.names import advice
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
 from pjc.frontends.sets import SETS
@@ -359,7 +359,7 @@ class Elaborator:
                           "like cross_entropy(logits, y), or w in box(-1, 1)",
                           function.span)  # fmt: skip
         if function.id not in LOSSES:
-            hint = nearest(function.id, LOSSES) or f"known losses are {', '.join(LOSSES)}"
+            hint = advice(function.id, LOSSES) or f"known losses are {', '.join(LOSSES)}"
             raise Mistake(f"unknown loss '{function.id}'", hint, function.span)
         if not isinstance(loss, ast.Call):
             raise Mistake(f"the loss {function.id} needs its arguments",
@@ -374,7 +374,7 @@ class Elaborator:
         function = within.function if isinstance(within, ast.Call) else within
         if not isinstance(function, ast.Name) or function.id not in SETS:
             name = function.id if isinstance(function, ast.Name) else ""
-            hint = nearest(name, SETS) or f"known sets are {', '.join(SETS)}"
+            hint = advice(name, SETS) or f"known sets are {', '.join(SETS)}"
             found = f"unknown set '{name}'" if name else "'in' takes a set"
             raise Mistake(found, hint, None if function is None else function.span)
         value = self.evaluator.evaluate(node.loss, scope)

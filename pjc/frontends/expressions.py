@@ -13,9 +13,10 @@ from pjc.diagnostics import Span
 from pjc.dialects.shapes import ShapeError, show
 from pjc.frontends import arithmetic, ast
 from pjc.frontends.binding import bind
+from pjc.frontends.builtins import FUNCTIONS
 from pjc.frontends.convert import number
 from pjc.frontends.indexing import index_tuple
-from pjc.frontends.names import nearest
+from pjc.frontends.names import advice, nearest
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope, unknown
 from pjc.frontends.values import (
@@ -289,16 +290,25 @@ class Evaluator:
         if not isinstance(base, Tensor | Target):
             raise Mistake(f"{describe(base)} has no attributes", span=node.name.span)
         if node.name.id != "shape":
-            hint = nearest(node.name.id, ["shape"]) or "a tensor has one attribute, 'shape'"
+            hint = _as_function(node.name.id, scope) or "a tensor has one attribute, 'shape'"
             raise Mistake(f"unknown attribute '{node.name.id}'", hint, node.name.span)
         return tuple(base.ssa.type.get_shape())  # type: ignore[attr-defined]
 
     def _library_value(self, library: Library, name: ast.Name) -> Value:
         if name.id not in library.values:
             listed = ", ".join(library.values) or "nothing"
-            hint = nearest(name.id, library.values) or f"it has {listed}"
+            hint = advice(name.id, library.values) or f"it has {listed}"
             raise Mistake(f"the library '{library.name}' has no '{name.id}'", hint, name.span)
         return library.values[name.id]
+
+
+def _as_function(attribute: str, scope: Scope) -> str | None:
+    """Return what to write instead of an attribute or a method of a tensor, as Python has them."""
+    if attribute in FUNCTIONS:
+        return f"{attribute} is a function: {attribute}(x, ..)"
+    if attribute in ("T", "mT"):
+        return "write transpose(x, permutation)"
+    return nearest(attribute, ["shape"]) or advice(attribute, FUNCTIONS)
 
 
 def _literal(node: ast.Tuple) -> tuple[Value, ...] | None:

@@ -12,8 +12,9 @@ from pjc.diagnostics import Span
 from pjc.dialects.ops import INITIALIZERS
 from pjc.frontends import ast
 from pjc.frontends.builtins import FUNCTIONS
+from pjc.frontends.libraries import STANDARD
 from pjc.frontends.losses import LOSSES
-from pjc.frontends.names import nearest
+from pjc.frontends.names import advice, lacks
 from pjc.frontends.own import own_function, own_names
 from pjc.frontends.values import (
     Block,
@@ -133,4 +134,7 @@ def unknown(name: str, scope: Scope, file: Scope, below: Iterable[ast.Node]) -> 
         if isinstance(node, ast.Def | ast.Const | ast.Use) and node.name.id == name:
             line = node.name.span.line
             return Mistake(f"'{name}' is defined in line {line}, below its use", "move it up")
-    return Mistake(f"unknown name '{name}'", nearest(name, scope.names()))
+    if (STANDARD / f"{name[:100]}.pjn").is_file():
+        return Mistake(f"unknown name '{name}'", f"write 'use {name}' above, which opens this library")
+    why = ", a function that has no projection" if lacks(name) else ""
+    return Mistake(f"unknown name '{name}'{why}", advice(name, scope.names()))

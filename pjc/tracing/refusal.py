@@ -106,13 +106,13 @@ class Refusals:
             self.refused(primitive, where, Refused("it computes with an input of whole numbers", hint))
             return
         stand_in = standin(primitive, where.through)
-        instead = None if stand_in is None else stand_in.instead
+        instead = None if stand_in is None else stand_in.jax
         self.add(_called(primitive, stand_in), "it has no projection", instead, where.line)
 
     def refused(self, primitive: str, where: Origin, error: Refused) -> None:
         """Note an equation that has no counterpart; what it is a part of says more of what was meant."""
         stand_in = standin("", where.through)
-        hint = error.hint if stand_in is None else stand_in.instead
+        hint = error.hint if stand_in is None else stand_in.jax
         self.add(_called(primitive, stand_in), str(error), hint, where.line)
 
     def raise_if_any(self, name: str) -> None:

@@ -78,7 +78,16 @@ def test_two_sources_may_not_be_written_the_same() -> None:
     assert before == SOURCES
 
 
-GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3, "layout": "channels_last"}
+GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3, "layout": "channels_last"} | {
+    "delimiter": ";",
+    "decimal": ",",
+    "encoding": "latin-1",
+    "no_header": True,
+    "categorical": "a",
+    "missing": "drop",
+    "weights": "w",
+    "class_weight": "balanced",
+}
 SPECS = {
     "Csv": "a.csv",
     "Digits": "digits",

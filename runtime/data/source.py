@@ -40,6 +40,14 @@ OPTIONS = {
     "resize": Option("--resize", "is for"),
     "stride": Option("--stride", "is for windows of"),
     "layout": Option("--layout", "is for the samples of"),
+    "delimiter": Option("--delimiter", "separates the columns of"),
+    "decimal": Option("--decimal", "is for the numbers of"),
+    "encoding": Option("--encoding", "is for the text of"),
+    "no_header": Option("--no-header", "is for"),
+    "categorical": Option("--categorical", "names columns of"),
+    "missing": Option("--missing", "is for the values of"),
+    "weights": Option("--weights", "names a column of"),
+    "class_weight": Option("--class-weight", "is for the classes of"),
 }
 """By the fields of Request that a source has to know of."""
 
@@ -55,7 +63,7 @@ class Source(ABC):
     forms: ClassVar[tuple[Form, ...]]
     what: ClassVar[str]
     """What the data is, as it stands in a sentence: ``a CSV file``."""
-    takes: ClassVar[frozenset[str]] = frozenset({"normalize", "layout"})
+    takes: ClassVar[frozenset[str]] = frozenset({"normalize", "layout", "class_weight"})
     """The OPTIONS that mean something for the data."""
     layout: ClassVar[str | None] = None
     """One of LAYOUTS, where it is always that of the samples."""
@@ -97,11 +105,11 @@ class Source(ABC):
         if test is not None and request.test_data:
             given = test._samples(request.test_data, request, source)
             apart = fit(match(given, train), source, target)
-        elif request.test:
-            train, apart = split(train, request.test, "test")
+        elif request.test_fraction:
+            train, apart = split(train, request.test_fraction, "test")
         validation: Dataset | None = None
-        if request.validation:
-            train, validation = split(train, request.validation, "validation")
+        if request.validation_fraction:
+            train, validation = split(train, request.validation_fraction, "validation")
         return normalized(Parts(train, validation, apart, train.notes()), request.normalize)
 
     def _samples(self, spec: str, request: Request, source: Spec) -> Dataset:

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 class Csv(Source):
     forms = (Form("FILE.csv", "a table of numbers, with --target COLUMN"),)
     what = "a CSV file"
-    takes = frozenset({"target", "normalize", "layout"})
+    takes = Source.takes | {
+        "target",
+        "delimiter",
+        "decimal",
+        "encoding",
+        "no_header",
+        "categorical",
+        "missing",
+        "weights",
+    }
     suffixes = (".csv",)
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:

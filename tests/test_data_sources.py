@@ -84,6 +84,7 @@ GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3, "layou
     "encoding": "latin-1",
     "no_header": True,
     "categorical": "a",
+    "ignore": "b",
     "missing": "drop",
     "weights": "w",
     "class_weight": "balanced",

@@ -43,8 +43,9 @@ class Request:
     Of tables that are text: ``delimiter`` is the character between columns, ``decimal`` one of DECIMALS,
     ``encoding`` as Python names it; None: as the file shows. With ``no_header`` the first line is a sample,
     and columns are called 1, 2 and so on. ``categorical`` names columns, with commas between, that are
-    categories whatever they hold, ``missing`` is one of MISSING, ``weights`` the column of the samples'
-    weights. ``class_weight`` is one of CLASS_WEIGHTS, of the training part; None: all samples weigh the same.
+    categories whatever they hold, ``ignore`` those that are left out, ``missing`` is one of MISSING,
+    ``weights`` the column of the samples' weights. ``class_weight`` is one of CLASS_WEIGHTS, of the training
+    part; None: all samples weigh the same.
     """
 
     data: str
@@ -61,6 +62,7 @@ class Request:
     encoding: str | None = None
     no_header: bool = False
     categorical: str | None = None
+    ignore: str | None = None
     missing: str = "refuse"
     weights: str | None = None
     class_weight: str | None = None

@@ -22,8 +22,9 @@ def load(
     """Return the dataset that ``spec`` names; docs/data.md lists how.
 
     ``target`` names the column of a table that holds the targets; image files are read for a network that
-    takes ``sample``, and with ``resize`` brought to its size; ``options`` are other fields of Request. A text is no dataset before it is cut into
-    windows: see ``load_text``. Raises DataError, also for an argument that the source does not take.
+    takes ``sample``, and with ``resize`` brought to its size; ``options`` are other fields of Request. A
+    text is no dataset before it is cut into windows: see ``load_text``. Raises DataError, also for an
+    argument that the source does not take.
     """
     source = find(spec)
     request = Request(spec, target=target, resize=resize, **options)

@@ -45,6 +45,7 @@ OPTIONS = {
     "encoding": Option("--encoding", "is for the text of"),
     "no_header": Option("--no-header", "is for"),
     "categorical": Option("--categorical", "names columns of"),
+    "ignore": Option("--ignore", "names columns of"),
     "missing": Option("--missing", "is for the values of"),
     "weights": Option("--weights", "names a column of"),
     "class_weight": Option("--class-weight", "is for the classes of"),

@@ -189,6 +189,9 @@ class DataArguments:
         shown="those that hold text",
         group=_DATA,
     )
+    ignore: str | None = option(
+        None, kind=Text("COLUMNS"), help="columns of a table to leave out, with commas between", group=_DATA
+    )
     missing: str = option(
         "refuse",
         kind=Choice(MISSING),
@@ -345,6 +348,7 @@ def request_of(given: DataArguments) -> Request:
         encoding=given.encoding,
         no_header=given.no_header,
         categorical=given.categorical,
+        ignore=given.ignore,
         missing=given.missing,
         weights=given.weights,
         class_weight=given.class_weight,

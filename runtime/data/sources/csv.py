@@ -23,6 +23,7 @@ class Csv(Source):
         "encoding",
         "no_header",
         "categorical",
+        "ignore",
         "missing",
         "weights",
     }

@@ -83,13 +83,14 @@ class Parts:
     """The data of a run, in the network's shapes.
 
     ``notes`` is what the parameters rely on, and is kept with them: how samples were normalized, the
-    vocabulary, the names of classes.
+    vocabulary, the names of classes. ``remarks`` are sentences that a person should read.
     """
 
     train: Dataset
     validation: Dataset | None
     test: Dataset | None
     notes: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def split_fractions(train: float, validation: float, test: float) -> tuple[float, float]:

@@ -96,22 +96,24 @@ class Source(ABC):
         """
         from .fitting import fit, match
         from .layouts import require_known
+        from .missing import filled
         from .normalize import normalized
-        from .splitting import split
+        from .splitting import own_test, split_parts
+        from .weights import class_weighted
 
         if request.layout is not None:
             require_known(source.channels, source.name)
-        train = fit(self._samples(request.data, request, source), source, target)
-        apart: Dataset | None = None
+        given = self._samples(request.data, request, source)
+        data, remarks, apart = fit(given, source, target, lacks=True), given.remarks, None
         if test is not None and request.test_data:
-            given = test._samples(request.test_data, request, source)
-            apart = fit(match(given, train), source, target)
-        elif request.test_fraction:
-            train, apart = split(train, request.test_fraction, "test")
-        validation: Dataset | None = None
-        if request.validation_fraction:
-            train, validation = split(train, request.validation_fraction, "validation")
-        return normalized(Parts(train, validation, apart, train.notes()), request.normalize)
+            other = own_test(test._samples(request.test_data, request, source))
+            remarks += other.remarks
+            apart = fit(match(other, given), source, target, lacks=True)
+        train, validation, apart = split_parts(data, apart, request)
+        parts = Parts(train, validation, apart, train.notes(), tuple(dict.fromkeys(remarks)))
+        return class_weighted(
+            normalized(filled(parts, request.missing), request.normalize), request.class_weight
+        )
 
     def _samples(self, spec: str, request: Request, source: Spec) -> Dataset:
         """Return the data of a spec for a network with this input, and in which layout it is."""

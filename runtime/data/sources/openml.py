@@ -23,4 +23,4 @@ class OpenML(Source):
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..openml import load_openml
 
-        return load_openml(where, request.target)
+        return load_openml(where, request.target, request.missing)

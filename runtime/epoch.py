@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .data.dataset import Dataset
+from .data.ordering import order as order_of
 from .distributed import Share
 from .history import Result
 from .listener import Listener
@@ -41,8 +42,9 @@ class Batches:
     def after(self, at: Result) -> Iterator[tuple[Any, Any]]:
         """Yield the batches (x, y) of the epoch that ``at`` stands in, from there on."""
         data, size, share = self.data, self.size, self.share
-        order = np.random.default_rng([self.seed, at.epoch]).permutation(len(data))
-        if size == len(data):  # a batch of all samples: each may have parameters of its own
+        chance = [self.seed] if size == len(data) else [self.seed, at.epoch]
+        order = order_of(len(data), data.weights, np.random.default_rng(chance))
+        if size == len(data) and data.weights is None:  # each sample may have parameters of its own
             order = np.arange(size)
         rows = share.rows(size)
         for batch in range(at.batch, self.count):

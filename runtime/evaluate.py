@@ -38,7 +38,8 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
 
     The score is the accuracy: the fraction of sites where the largest logit is the label's, or of labels that
     are told right where there are several; for numeric targets it is the root mean square error. Samples
-    are run in chunks of ``program.batch``, of which several processes take turns: all call the function.
+    count by their weights, where the data has such, and are run in chunks of ``program.batch``, of which
+    several processes take turns: all call the function.
 
     Raises:
         TrainError: if the program has not one input, at most one target and one output, or takes no batch.
@@ -51,11 +52,15 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
         total = 0.0
+        weights = None if data.weights is None else data.weights / data.weights.mean()
         for first in range(share.process * size, len(data), share.processes * size):
             x, y = data.x[first : first + size], data.y[first : first + size]
             padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
             output = _only(apply(params, padded))[: len(x)]
-            total += _chunk(output, np.asarray(y), target)
+            told = _told(output, np.asarray(y), target).reshape(len(x), -1)
+            total += float(
+                told.sum() if weights is None else weights[first : first + size] @ told.sum(axis=1)
+            )
         mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
@@ -71,10 +76,13 @@ def _only(result: Any) -> np.ndarray:
     return np.asarray(result)
 
 
-def _chunk(output: np.ndarray, y: np.ndarray, target: Spec) -> float:
-    """Return how many labels are told right; for numeric targets the sum of square errors."""
+def _told(output: np.ndarray, y: np.ndarray, target: Spec) -> np.ndarray:
+    """Return which labels are told right; for numeric targets the square errors."""
+    found: np.ndarray
     if target.threshold is not None:
-        return int(((output > target.threshold) == (y.reshape(output.shape) > 0.5)).sum())
-    if target.classes is None:
-        return float(np.square(output - y.reshape(output.shape)).sum())
-    return int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())
+        found = (output > target.threshold) == (y.reshape(output.shape) > 0.5)
+    elif target.classes is None:
+        found = np.square(output - y.reshape(output.shape))
+    else:
+        found = output.argmax(-1) == y.reshape(output.shape[:-1])
+    return found

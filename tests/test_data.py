@@ -227,9 +227,9 @@ def test_csv_targets(tmp_path: Path, column: list[str], targets: list[float], cl
         ("a,t\n1,2\n3\n", "t", ":3: 1 columns, expected 2"),
         ("a,t\n1,2\n3,4,5\n", "t", ":3: 3 columns, expected 2"),
         ("a,b,t\n1,2,0\n1,two,0\n", "t", ":3: column 'b' holds 'two', which is not a number"),
-        ("a,b,t\n1,,0\n", "t", ":2: column 'b' holds ''"),
-        ("a,t\n1, \n", "t", ":2: the target 't' is empty"),
-        ("a,t\n1,0\nnan,0\n", "t", "hold nan in sample 1"),
+        ("a,b,t\n1,,0\n", "t", "lacks values: 1 in column 'b', the first in line 2; --missing mean"),
+        ("a,t\n1, \n", "t", "lacks values: 1 in the target 't', the first in line 2; --missing drop"),
+        ("a,t\n1,0\nnan,0\n", "t", "lacks values: 1 in column 'a', the first in line 3"),
         ("a,t\n1,0\ninf,0\n", "t", "hold inf in sample 1"),
         ("a,t\n1,-1\n", "t", "label -1"),
         ('a,t\n"1,0\n', "t", ":2: not valid CSV"),
@@ -243,9 +243,10 @@ def test_csv_that_is_wrong(tmp_path: Path, text: str, target: str | None, messag
 
 def test_csv_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(b"a,t\n1,\xff\xfe\n")
-    with refused("is not UTF-8 text"):
-        load(str(path), "t")
+    for damaged in (b"a,t\n1,\xc3\xa9\xff\n", b"a,t\n1,\xff\0\n", b"a,t\n1,\x81\n"):
+        path.write_bytes(damaged)
+        with refused(r"is not UTF-8 text \(byte [68]\); say what it is, as in --encoding"):
+            load(str(path), "t")
     path.write_bytes(b"a,t\n1,\0\n2,0\n")
     with refused(":2: .*NUL"):
         load(str(path), "t")
@@ -553,10 +554,12 @@ def npy_header(shape: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
 
 
-@pytest.mark.parametrize("header", [",a,t", "a,,t", "a,t,"])
-def test_a_column_without_a_name(tmp_path: Path, header: str) -> None:
+@pytest.mark.parametrize(
+    ("header", "rows"), [("a,,t", "0,1,2"), ("a,t,", "0,1,2"), (",a,t", "0.5,1,2"), (",a,t", "3,1,2\n3,4,5")]
+)
+def test_a_column_without_a_name(tmp_path: Path, header: str, rows: str) -> None:
     with refused(":1: column [123] has no name"):
-        load(write(tmp_path / "a.csv", header + "\n0,1,2\n"), "t")
+        load(write(tmp_path / "a.csv", f"{header}\n{rows}\n"), "t")
 
 
 @pytest.mark.parametrize("spec", ["{}", "npy:{},{}", "text:{}", "{}.csv", "{}.npz"])

@@ -78,8 +78,23 @@ def test_two_sources_may_not_be_written_the_same() -> None:
     assert before == SOURCES
 
 
-GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3, "layout": "channels_last"}
+GIVEN = {"target": "t", "normalize": "unit", "resize": True, "stride": 3, "layout": "channels_last"} | {
+    "delimiter": ";",
+    "decimal": ",",
+    "encoding": "latin-1",
+    "no_header": True,
+    "categorical": "a",
+    "ignore": "b",
+    "missing": "drop",
+    "weights": "w",
+    "class_weight": "balanced",
+}
 SPECS = {
+    "Cifar10": "cifar10",
+    "FashionMnist": "fashion_mnist",
+    "Higgs": "higgs",
+    "Keras": "keras:a.npz",
+    "Mnist": "mnist",
     "Csv": "a.csv",
     "Digits": "digits",
     "Idx": "a,b",
@@ -128,7 +143,9 @@ def test_every_form_is_listed_once() -> None:
     assert sorted(lines) == sorted(form.written for source in SOURCES for form in source.forms)
     assert len(set(lines)) == len(lines)
     assert all(source.takes <= OPTIONS.keys() for source in SOURCES)
-    assert expected().startswith("digits, images:FOLDER, ") and expected().endswith(" or an .npz file")
+    assert expected().startswith("digits, images:FOLDER, keras:FILE.npz, mnist, ") and expected().endswith(
+        " or an .npz file"
+    )
 
 
 LINES = '''
@@ -191,7 +208,9 @@ def test_a_new_source_is_one_new_file(tmp_path: Path) -> None:
     assert said.startswith("[[1.0, 2.0], [3.0, 4.0],")
     assert "| `lines:FILE` | a sample a line, its class last | `--target` |" in said
     assert "a CSV file or a file of lines or a table of OpenML, but the data is 'digits'" in said
-    assert "no data called 'none': expected digits, images:FOLDER, lines:FILE, npy:" in said
+    assert (
+        "no data called 'none': expected digits, images:FOLDER, keras:FILE.npz, lines:FILE, mnist, " in said
+    )
     assert "--resize is for image files, but the data is 'lines:numbers.txt'" in said
     text = run("-m", "pjc.cli", "train", "--help")
     assert "  lines:FILE             a sample a line, its class last\n" in text

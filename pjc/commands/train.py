@@ -183,6 +183,8 @@ def _train_program(
     if writes:
         save_program(program, outputs.program)
     say_sizes(console, parts, program)
+    for remark in parts.remarks:
+        say(console, remark)
     say_uneven(console, given.data.normalize, parts.train)
     for expected in compilation.cautions():
         say(console, f"warning: {expected}", "yellow")

@@ -6,8 +6,8 @@ import json
 import math
 import sys
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,19 @@ class Dataset:
     Either may be Rows, which are made batch by batch. ``x`` is floating and finite, or holds tokens.
     ``y`` holds class numbers 0..classes-1 as integers, or finite floats; then ``classes`` is None.
     ``class_names`` gives the label that each class number had in the source, where labels were strings;
-    ``columns`` names the features, where the source does. With ``from_bytes`` the samples were bytes, and are
+    ``columns`` names the features, where the source does, and ``levels`` has the categories of columns that
+    hold such, each of which is a feature. With ``from_bytes`` the samples were bytes, and are
     now intensities, 255 as 1: a network on tokens takes the bytes. ``layout`` is one of LAYOUTS, where it is
     known how samples lie that are images, and they have not been fitted to a network yet.
 
+    ``weights`` ``[n]`` tells how much each sample counts, in training and in scores; None: all alike. Where
+    the data ``lacks`` values, they are NaN in ``x`` until they are filled in. The last ``own_test`` samples
+    are the test part that the data come with, and the ``own_validation`` before them the validation part.
+    ``remarks`` are sentences on what was found or left out when it was read.
+
     Raises DataError when the arrays are empty, differ in their number of samples, or hold anything
-    that is not finite or is a negative class number.
+    that is not finite or is a negative class number; and for weights that are negative, not finite, all 0 or
+    not one for each sample.
     """
 
     x: NDArray[Any] | Rows
@@ -43,6 +50,12 @@ class Dataset:
     columns: tuple[str, ...] = ()
     from_bytes: bool = False
     layout: str | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    weights: NDArray[Any] | None = None
+    lacks: bool = False
+    own_validation: int = 0
+    own_test: int = 0
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) == 0:
@@ -54,7 +67,9 @@ class Dataset:
             )
         # Rows are checked by the source that makes them: here they would be made again for every part.
         if not isinstance(self.x, Rows):
-            require_finite(self.x, f"the samples of {self.name}")
+            require_finite(self.x, f"the samples of {self.name}", self.lacks)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", checked_weights(self.weights, len(self.x), self.name))
         if isinstance(self.y, Rows):
             return
         if self.classes is None:
@@ -68,11 +83,16 @@ class Dataset:
     def take(self, indices: NDArray[Any], name: str) -> Dataset:
         """Return the samples at ``indices``, in that order, as a dataset called ``name``."""
         x, y = (each.take(indices) if isinstance(each, Rows) else each[indices] for each in (self.x, self.y))
-        return replace(self, x=x, y=y, name=name)
+        weights = None if self.weights is None else self.weights[indices]
+        return replace(self, x=x, y=y, name=name, weights=weights, own_validation=0, own_test=0)
 
     def notes(self) -> dict[str, str]:
-        """Return what else belongs to parameters trained on this: the names of classes, as JSON."""
-        return {"class_names": json.dumps(self.class_names)} if self.class_names else {}
+        """Return what else belongs to parameters trained on this, as JSON.
+
+        That is the names of classes, and of a table the names of its features and its categories.
+        """
+        told = {"class_names": self.class_names, "columns": self.columns, "levels": dict(self.levels)}
+        return {name: json.dumps(value) for name, value in told.items() if value}
 
     def checksum(self) -> int:
         """Return a number that tells data apart; of Rows, a thousand evenly spaced ones are looked at."""
@@ -81,13 +101,13 @@ class Dataset:
             few = np.linspace(0, len(each) - 1, 1000).astype(np.int64)
             array = each[few] if isinstance(each, Rows) else each
             found = zlib.crc32(array.tobytes(), found)
-        return found
+        return found if self.weights is None else zlib.crc32(self.weights.tobytes(), found)
 
 
-def require_finite(array: NDArray[Any] | Rows, what: str) -> None:
-    """Raise DataError naming the first sample that holds a NaN or an infinity."""
+def require_finite(array: NDArray[Any] | Rows, what: str, lacks: bool = False) -> None:
+    """Raise DataError naming the first sample with an infinity or, unless it ``lacks`` values, a NaN."""
     for start, block in blocks(array):
-        finite = np.isfinite(block)
+        finite = ~np.isinf(block) if lacks else np.isfinite(block)
         if not finite.all():
             at = np.argwhere(~finite)[0]
             value = block[tuple(at)]
@@ -95,6 +115,26 @@ def require_finite(array: NDArray[Any] | Rows, what: str) -> None:
                 f"{what} hold {value} in sample {start + int(at[0])} (counted from 0); "
                 "remove or fill in such samples"
             )
+
+
+def checked_weights(weights: Any, count: int, name: str) -> NDArray[np.float64]:
+    """Return the weights of ``count`` samples as float64; raises DataError for what weights cannot be."""
+    try:
+        found = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"the weights of {name} are no numbers") from None
+    if found.shape != (count,):
+        raise DataError(f"{name} has {count} samples, but weights of shape {list(found.shape)}")
+    wrong = ~np.isfinite(found) | (found < 0)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DataError(
+            f"the weight of sample {at} (counted from 0) of {name} is {found[at]:g}; weights are finite "
+            "numbers from 0"
+        )
+    if not found.any():
+        raise DataError(f"the weights of {name} are all 0, so that no sample would count")
+    return found
 
 
 def from_arrays(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:

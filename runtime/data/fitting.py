@@ -14,6 +14,7 @@ from .dataset import Dataset
 from .errors import DataError
 from .layouts import layout_between, layout_of, order_from, stored_shape
 from .rows import Rows, blocks
+from .tables import described, releveled
 
 
 class Spec(Protocol):
@@ -36,14 +37,23 @@ class Spec(Protocol):
     def channels(self) -> int | None: ...
 
 
-def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
+def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Dataset:
     """Return ``data`` with ``x`` and ``y`` as the network declares them, sample by sample.
 
     A sample is reshaped where its number of entries agrees, and transposed where it has its channels last and
     the input first, or the other way: as ``data.layout`` says, or else the shapes. ``x`` gets the input's
-    element type, class targets int32. Where ``target`` is ``source`` the samples are their own targets.
-    Raises DataError when entries, kind, indices or labels do not fit.
+    element type, class targets int32; for a target of classes, rows of 0 with a single 1 are the
+    classes where the 1 is. Where ``target`` is ``source`` the samples are their own targets. Values may be
+    missing only with ``lacks``. Raises DataError when entries, kind, indices or labels do not fit.
     """
+    if data.lacks and not lacks:
+        raise DataError(f"the samples of {data.name} lack values; fill them in first")
+    if data.lacks and is_integer(source):
+        raise DataError(
+            f"{source.name!r} takes the numbers of rows, and {data.name} lacks values, for which a mean "
+            "cannot stand; --missing drop leaves out such rows"
+        )
+    _require_features(data, source)
     x = _cast(data.x, source, None, f"a sample of {data.name}", data.layout)
     data = replace(data, layout=None)
     if data.from_bytes and is_integer(source):
@@ -60,7 +70,7 @@ def fit(data: Dataset, source: Spec, target: Spec) -> Dataset:
     if target.classes is None:
         numbers = _narrowed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")
         return replace(data, x=x, y=numbers, classes=None)
-    y = _cast(data.y, target, None, what)
+    y = _cast(_classes(data.y, target, data.name), target, None, what)
     if isinstance(y, Rows):  # only of a text, whose classes were counted
         return replace(data, x=x, y=y, classes=target.classes)
     if data.classes is None and not np.array_equal(y, np.floor(y)):
@@ -97,8 +107,7 @@ def match(data: Dataset, reference: Dataset) -> Dataset:
 
     Raises DataError when ``data`` has classes or columns that ``reference`` does not have.
     """
-    if data.columns != reference.columns:
-        raise DataError(f"the columns of {data.name} are not those of {reference.name}, in the same order")
+    data = releveled(data, reference.columns, reference.levels, reference.name)
     if data.class_names == reference.class_names:
         return data
     number = {name: index for index, name in enumerate(reference.class_names)}
@@ -112,6 +121,33 @@ def match(data: Dataset, reference: Dataset) -> Dataset:
     table = np.array([number[name] for name in data.class_names])
     y, names = table[data.y[:]], reference.class_names
     return replace(data, y=y, classes=len(names), class_names=names)
+
+
+def _require_features(data: Dataset, source: Spec) -> None:
+    """Raise DataError where a table has another number of features than the network takes."""
+    taken = math.prod(source.shape[1:])
+    if data.columns and len(data.columns) == math.prod(data.x.shape[1:]) != taken:
+        raise DataError(
+            f"{described(data)}; but {source.name!r} of the network takes {_show(source.shape[1:])}, {taken} "
+            "entries"
+        )
+
+
+def _classes(y: NDArray[Any] | Rows, target: Spec, name: str) -> NDArray[Any] | Rows:
+    """Return targets with the classes that one-hot rows stand for, where they have an axis more for that."""
+    sites, classes = tuple(target.shape[1:]), target.classes or 0
+    one_hot = (*_long(sites), classes)
+    if isinstance(y, Rows) or classes < 2 or (*_long(y.shape[1:-1]), *y.shape[-1:]) != one_hot or y.ndim < 2:
+        return y
+    right = ((y == 0) | (y == 1)).all(axis=-1) & (y.sum(axis=-1) == 1)
+    if not right.all():
+        at = int(np.argwhere(~right)[0][0])
+        raise DataError(
+            f"{target.name!r} is a class of {classes}, so that targets of {name} with as many entries are "
+            f"one-hot: all 0 but a single 1; that of sample {at} (counted from 0) is not"
+        )
+    found: NDArray[Any] = y.argmax(axis=-1)
+    return found
 
 
 def is_integer(spec: Spec) -> bool:
@@ -217,5 +253,5 @@ def _narrowed(array: NDArray[Any] | Rows, spec: Spec, what: str) -> NDArray[Any]
     return _cast(array, spec, dtype, "")
 
 
-def _show(shape: tuple[int, ...]) -> str:
+def _show(shape: Sequence[int]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"

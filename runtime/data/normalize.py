@@ -14,6 +14,7 @@ from .dataset import Dataset
 from .errors import DataError
 from .parts import NORMALIZATIONS, Parts
 from .rows import Rows, blocks
+from .tables import categories
 
 _UNEVEN = 100
 """How much larger than the deviation of another a feature may be, before a person should hear of it."""
@@ -84,11 +85,12 @@ def normalized(parts: Parts, kind: str) -> Parts:
     if kind == "none":
         return parts
     transform = Normalize.measure(parts.train, kind)
-    return Parts(
-        transform(parts.train),
-        None if parts.validation is None else transform(parts.validation),
-        None if parts.test is None else transform(parts.test),
-        {**parts.notes, **transform.notes()},
+    return replace(
+        parts,
+        train=transform(parts.train),
+        validation=None if parts.validation is None else transform(parts.validation),
+        test=None if parts.test is None else transform(parts.test),
+        notes={**parts.notes, **transform.notes()},
     )
 
 
@@ -100,8 +102,9 @@ def uneven(data: Dataset) -> str | None:
     if not data.columns or data.x.dtype.kind != "f" or len(data.columns) != math.prod(data.x.shape[1:]):
         return None
     mean, spread = (each.reshape(-1) for each in Moments.of(data.x))
-    varies = np.ptp(np.asarray(data.x[:]).reshape(len(data), -1), axis=0) > 0
+    varies = _range(data)[1].reshape(-1) > 0
     sizes = np.hypot(mean, np.where(varies, spread, 0))
+    varies &= ~np.isin(data.columns, categories(data.levels))  # a rare category varies little
     large, small = int(sizes.argmax()), int(np.where(varies, spread, np.inf).argmin())
     if not varies.any() or sizes[large] <= _UNEVEN * spread[small]:
         return None

@@ -18,6 +18,15 @@ CHANNELS_FIRST = "channels_first"
 CHANNELS_LAST = "channels_last"
 LAYOUTS = (CHANNELS_FIRST, CHANNELS_LAST)
 """How samples that are images may lie in data: channels, height, width; or height, width, channels."""
+MISSING = ("refuse", "mean", "drop")
+"""What is done where values of a table are missing: refuse it, fill in means, leave out such rows."""
+DECIMALS = (".", ",")
+BALANCED = "balanced"
+CLASS_WEIGHTS = (BALANCED,)
+TEST = 0.2
+"""The part of data that is set aside to test on, unless they have a test part of their own."""
+VALIDATION = 0.1
+"""The part of what remains that is set aside to validate, unless data have such a part."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +34,48 @@ class Request:
     """What a run asks for.
 
     ``data`` and ``test_data`` name sources; without the latter the fraction ``test`` of ``data`` is
-    set aside, and the fraction ``validation`` of what remains then. ``target`` is the column of a table,
+    set aside, and the fraction ``validation`` of what remains then; None: the parts that the data have, or
+    else TEST and VALIDATION. ``target`` is the column of a table,
     ``normalize`` one of NORMALIZATIONS, ``stride`` the distance of a text's windows,
     ``resize`` whether images are brought to the network's size, ``layout`` one of LAYOUTS, of the samples in
     the data; None: as their shape says.
+
+    Of tables that are text: ``delimiter`` is the character between columns, ``decimal`` one of DECIMALS,
+    ``encoding`` as Python names it; None: as the file shows. With ``no_header`` the first line is a sample,
+    and columns are called 1, 2 and so on. ``categorical`` names columns, with commas between, that are
+    categories whatever they hold, ``ignore`` those that are left out, ``missing`` is one of MISSING,
+    ``weights`` the column of the samples' weights. ``class_weight`` is one of CLASS_WEIGHTS, of the training
+    part; None: all samples weigh the same.
     """
 
     data: str
     test_data: str | None = None
     target: str | None = None
-    test: float = 0.2
-    validation: float = 0.1
+    test: float | None = None
+    validation: float | None = None
     normalize: str = "none"
     stride: int | None = None
     resize: bool = False
     layout: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    no_header: bool = False
+    categorical: str | None = None
+    ignore: str | None = None
+    missing: str = "refuse"
+    weights: str | None = None
+    class_weight: str | None = None
+
+    @property
+    def test_fraction(self) -> float:
+        """The part of all data to test on, where they have no test part of their own."""
+        return TEST if self.test is None else self.test
+
+    @property
+    def validation_fraction(self) -> float:
+        """The part of what remains to validate with, where the data have no such part of their own."""
+        return VALIDATION if self.validation is None else self.validation
 
 
 @dataclass(frozen=True)
@@ -47,13 +83,14 @@ class Parts:
     """The data of a run, in the network's shapes.
 
     ``notes`` is what the parameters rely on, and is kept with them: how samples were normalized, the
-    vocabulary, the names of classes.
+    vocabulary, the names of classes. ``remarks`` are sentences that a person should read.
     """
 
     train: Dataset
     validation: Dataset | None
     test: Dataset | None
     notes: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def split_fractions(train: float, validation: float, test: float) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .dataset import Dataset
 from .fitting import Spec
 from .parts import Parts, Request, split_fractions
@@ -15,15 +17,17 @@ def load(
     target: str | None = None,
     sample: tuple[int, ...] | None = None,
     resize: bool = False,
+    **options: Any,
 ) -> Dataset:
     """Return the dataset that ``spec`` names; docs/data.md lists how.
 
     ``target`` names the column of a table that holds the targets; image files are read for a network that
-    takes ``sample``, and with ``resize`` brought to its size. A text is no dataset before it is cut into
-    windows: see ``load_text``. Raises DataError, also for an argument that the source does not take.
+    takes ``sample``, and with ``resize`` brought to its size; ``options`` are other fields of Request. A
+    text is no dataset before it is cut into windows: see ``load_text``. Raises DataError, also for an
+    argument that the source does not take.
     """
     source = find(spec)
-    request = Request(spec, target=target, resize=resize)
+    request = Request(spec, target=target, resize=resize, **options)
     source.require_options(request)
     return source.load(source.where(spec), request, sample)
 

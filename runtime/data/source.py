@@ -40,6 +40,15 @@ OPTIONS = {
     "resize": Option("--resize", "is for"),
     "stride": Option("--stride", "is for windows of"),
     "layout": Option("--layout", "is for the samples of"),
+    "delimiter": Option("--delimiter", "separates the columns of"),
+    "decimal": Option("--decimal", "is for the numbers of"),
+    "encoding": Option("--encoding", "is for the text of"),
+    "no_header": Option("--no-header", "is for"),
+    "categorical": Option("--categorical", "names columns of"),
+    "ignore": Option("--ignore", "names columns of"),
+    "missing": Option("--missing", "is for the values of"),
+    "weights": Option("--weights", "names a column of"),
+    "class_weight": Option("--class-weight", "is for the classes of"),
 }
 """By the fields of Request that a source has to know of."""
 
@@ -55,7 +64,7 @@ class Source(ABC):
     forms: ClassVar[tuple[Form, ...]]
     what: ClassVar[str]
     """What the data is, as it stands in a sentence: ``a CSV file``."""
-    takes: ClassVar[frozenset[str]] = frozenset({"normalize", "layout"})
+    takes: ClassVar[frozenset[str]] = frozenset({"normalize", "layout", "class_weight"})
     """The OPTIONS that mean something for the data."""
     layout: ClassVar[str | None] = None
     """One of LAYOUTS, where it is always that of the samples."""
@@ -87,22 +96,24 @@ class Source(ABC):
         """
         from .fitting import fit, match
         from .layouts import require_known
+        from .missing import filled
         from .normalize import normalized
-        from .splitting import split
+        from .splitting import own_test, split_parts
+        from .weights import class_weighted
 
         if request.layout is not None:
             require_known(source.channels, source.name)
-        train = fit(self._samples(request.data, request, source), source, target)
-        apart: Dataset | None = None
+        given = self._samples(request.data, request, source)
+        data, remarks, apart = fit(given, source, target, lacks=True), given.remarks, None
         if test is not None and request.test_data:
-            given = test._samples(request.test_data, request, source)
-            apart = fit(match(given, train), source, target)
-        elif request.test:
-            train, apart = split(train, request.test, "test")
-        validation: Dataset | None = None
-        if request.validation:
-            train, validation = split(train, request.validation, "validation")
-        return normalized(Parts(train, validation, apart, train.notes()), request.normalize)
+            other = own_test(test._samples(request.test_data, request, source))
+            remarks += other.remarks
+            apart = fit(match(other, given), source, target, lacks=True)
+        train, validation, apart = split_parts(data, apart, request)
+        parts = Parts(train, validation, apart, train.notes(), tuple(dict.fromkeys(remarks)))
+        return class_weighted(
+            normalized(filled(parts, request.missing), request.normalize), request.class_weight
+        )
 
     def _samples(self, spec: str, request: Request, source: Spec) -> Dataset:
         """Return the data of a spec for a network with this input, and in which layout it is."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .dataset import Dataset
 from .errors import DataError
+from .parts import Request
 
 
 def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -31,6 +32,43 @@ def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dat
     kept, chosen = _drawn(len(data), count, data.y[:] if one_class_each else None, seed)
     rest = data.take(kept, data.name)
     return rest, data.take(chosen, f"{data.name} ({part})")
+
+
+def split_parts(
+    data: Dataset, test: Dataset | None, request: Request
+) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """Return the parts (train, validation, test) of data, where ``test`` is the last if it is given apart.
+
+    The parts that the data come with are taken, unless ``request`` asks for fractions. Where the test part is
+    given apart, one that the data come with is left out. Raises DataError for a part that would be empty.
+    """
+    validation: Dataset | None = None
+    own_validation = data.own_validation
+    if request.test is None or test is not None:
+        data, own = _without_end(data, data.own_test, "test")
+        test = own if test is None else test
+    else:
+        own_validation = 0
+    if test is None and request.test_fraction:
+        data, test = split(data, request.test_fraction, "test")
+    if own_validation and request.validation is None:
+        data, validation = _without_end(data, own_validation, "validation")
+    elif request.validation_fraction:
+        data, validation = split(data, request.validation_fraction, "validation")
+    return data, validation, test
+
+
+def own_test(data: Dataset) -> Dataset:
+    """Return the test part that data come with, or all of it."""
+    return _without_end(data, data.own_test, "test")[1] or data
+
+
+def _without_end(data: Dataset, count: int, part: str) -> tuple[Dataset, Dataset | None]:
+    """Return data without its last samples, and these; None where there are none to take."""
+    if not count:
+        return data, None
+    places = np.arange(len(data))
+    return data.take(places[:-count], data.name), data.take(places[-count:], f"{data.name} ({part})")
 
 
 def _drawn(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pjc.commands.shared import DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.numerals import decimal, is_whole
 from pjc.options import Options
-from pjc.runtime.data.parts import LAYOUTS, NORMALIZATIONS, STANDARD, TARGETS, Request
+from pjc.runtime.data.parts import (
+    CLASS_WEIGHTS,
+    DECIMALS,
+    LAYOUTS,
+    MISSING,
+    NORMALIZATIONS,
+    STANDARD,
+    TARGETS,
+    TEST,
+    VALIDATION,
+    Request,
+)
 
 
 class Split(Kind):
@@ -29,6 +41,29 @@ class Split(Kind):
         if len(value) != 3 or not (value[0] > 0 and min(value) >= 0 and abs(sum(value) - 1) < 1e-6):
             raise ValueError
         return value[0], value[1], value[2]
+
+
+class Delimiter(Kind):
+    """A character between columns."""
+
+    metavar = "CHAR"
+    words: ClassVar[Mapping[str, str]] = {
+        "tab": "\t",
+        "\\t": "\t",
+        "comma": ",",
+        "semicolon": ";",
+        "space": " ",
+    }
+
+    @property
+    def wanted(self) -> str:
+        return "one character that no number has, or the word tab"
+
+    def check(self, value: Any) -> str:
+        found = self.words.get(value, value)
+        if not isinstance(found, str) or len(found) != 1 or found.isalnum() or found in '.+-_"\r\n\0':
+            raise ValueError
+        return found
 
 
 class Address(Kind):
@@ -68,13 +103,17 @@ class DataArguments:
         None, kind=Text("SOURCE"), help="what to test on, instead of a part of --data", group=_DATA
     )
     test: float | None = option(
-        None, kind=_FRACTION, help="part of --data to test on", shown=str(Request.test), group=_DATA
+        None,
+        kind=_FRACTION,
+        help="part of --data to test on",
+        shown=f"the test part that the data have, or {TEST}",
+        group=_DATA,
     )
     validation: float | None = option(
         None,
         kind=_FRACTION,
         help="part of what remains to watch training with",
-        shown=str(Request.validation),
+        shown=f"such a part that the data have, or {VALIDATION}",
         group=_DATA,
     )
     split: tuple[float, float, float] | None = option(
@@ -117,6 +156,57 @@ class DataArguments:
         help="how samples that are images lie in the data: they are transposed where the network has them "
         "otherwise",
         shown="as their shape says",
+        group=_DATA,
+    )
+    delimiter: str | None = option(
+        None,
+        kind=Delimiter(),
+        help="what separates the columns of a table: a character, or the word tab",
+        shown="as the first lines show",
+        group=_DATA,
+    )
+    decimal: str | None = option(
+        None, kind=Choice(DECIMALS), help="the decimal mark", shown="as the table shows", group=_DATA
+    )
+    encoding: str | None = option(
+        None,
+        kind=Text("NAME"),
+        help="the encoding of a table, as in latin-1 or utf-16",
+        shown="UTF-8, or as the file shows",
+        group=_DATA,
+    )
+    no_header: bool = option(
+        False,
+        kind=Switch(),
+        help="the first line of a table is a sample; columns are called 1, 2, ..",
+        shown="",
+        group=_DATA,
+    )
+    categorical: str | None = option(
+        None,
+        kind=Text("COLUMNS"),
+        help="columns of a table that are categories though they hold numbers, with commas between",
+        shown="those that hold text",
+        group=_DATA,
+    )
+    ignore: str | None = option(
+        None, kind=Text("COLUMNS"), help="columns of a table to leave out, with commas between", group=_DATA
+    )
+    missing: str = option(
+        "refuse",
+        kind=Choice(MISSING),
+        help="values of a table that are missing: mean: the feature's mean over the training part; drop: "
+        "leaves out such rows",
+        group=_DATA,
+    )
+    weights: str | None = option(
+        None, kind=Text("COLUMN"), help="the column of a table that holds the samples' weights", group=_DATA
+    )
+    class_weight: str | None = option(
+        None,
+        kind=Choice(CLASS_WEIGHTS),
+        help="balanced: training sees every class equally often",
+        shown="as often as it is in the data",
         group=_DATA,
     )
 
@@ -253,5 +343,14 @@ def request_of(given: DataArguments) -> Request:
         stride=given.stride,
         resize=given.resize,
         layout=given.layout,
+        delimiter=given.delimiter,
+        decimal=given.decimal,
+        encoding=given.encoding,
+        no_header=given.no_header,
+        categorical=given.categorical,
+        ignore=given.ignore,
+        missing=given.missing,
+        weights=given.weights,
+        class_weight=given.class_weight,
         **parts,
     )

@@ -14,12 +14,22 @@ if TYPE_CHECKING:
 
 @register
 class Csv(Source):
-    forms = (Form("FILE.csv", "a table of numbers, with --target COLUMN"),)
+    forms = (Form("FILE.csv", "a table of numbers and categories, with --target COLUMN (or .tsv)"),)
     what = "a CSV file"
-    takes = frozenset({"target", "normalize", "layout"})
-    suffixes = (".csv",)
+    takes = Source.takes | {
+        "target",
+        "delimiter",
+        "decimal",
+        "encoding",
+        "no_header",
+        "categorical",
+        "ignore",
+        "missing",
+        "weights",
+    }
+    suffixes = (".csv", ".tsv")
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..csv_file import load_csv
 
-        return load_csv(Path(where), request.target)
+        return load_csv(Path(where), request.target, request)

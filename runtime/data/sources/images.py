@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Images(Source):
     forms = (Form("images:FOLDER", "image files in a folder for each class (pip install 'pjc[images]')"),)
     what = "image files"
-    takes = frozenset({"normalize", "resize"})
+    takes = frozenset({"normalize", "resize", "class_weight"})
     prefix = "images:"
     layout = CHANNELS_LAST
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @register
 class Npz(Source):
-    forms = (Form("FILE.npz", "arrays x and y"),)
+    forms = (Form("FILE.npz", "arrays x and y, or those of parts, as x_train or test_labels"),)
     what = "an .npz file"
     suffixes = (".npz",)
 

@@ -17,10 +17,10 @@ class OpenML(Source):
         Form("openml:NAME[:VERSION]", "a data set of OpenML, fetched by scikit-learn; perhaps with --target"),
     )
     what = "a table of OpenML"
-    takes = frozenset({"target", "normalize", "layout"})
+    takes = Source.takes | {"target", "missing"}
     prefix = "openml:"
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..openml import load_openml
 
-        return load_openml(where, request.target)
+        return load_openml(where, request.target, request.missing)

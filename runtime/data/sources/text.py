@@ -41,11 +41,11 @@ class TextFile(Source):
                     f"--test-data is {request.test_data!r}, but the data is a text; name text:FILE"
                 )
             apart = load_text(Path(self.where(request.test_data)))
-        elif request.test:
-            train, apart = train.split(request.test, "test")
+        elif request.test_fraction:
+            train, apart = train.split(request.test_fraction, "test")
         validation: Text | None = None
-        if request.validation:
-            train, validation = train.split(request.validation, "validation")
+        if request.validation_fraction:
+            train, validation = train.split(request.validation_fraction, "validation")
         others = [part for part in (validation, apart) if part is not None]
         vocabulary = Vocabulary.measure(train, others, room(source, target))
 

@@ -1,0 +1,64 @@
+"""How much each sample counts: weights by class, and the order of an epoch that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+from .parts import BALANCED, Parts
+
+
+def class_weights(y: Any, weights: str | Mapping[Any, float]) -> NDArray[np.float64]:
+    """Return a weight for each sample by its class, float64 ``[n]``.
+
+    ``y`` ``[n]`` holds classes, as numbers or as names. ``"balanced"`` gives every class that occurs the same
+    weight in all, and samples a weight of 1 on average: n / (classes * samples of the class). A mapping has
+    the weight of each class; classes that it lacks weigh 1. Raises DataError for targets that
+    are no classes, for a class that no sample has, and for weights that are not finite numbers from 0.
+    """
+    labels = np.asarray(y)
+    if labels.ndim != 1 or labels.dtype.kind not in "biuUS" or not labels.size:
+        raise DataError(
+            "weights by class need one class for each sample; the targets have shape "
+            f"{list(labels.shape)} and type {labels.dtype}"
+        )
+    classes, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if isinstance(weights, str):
+        if weights != BALANCED:
+            raise DataError(f"there are no class weights {weights!r}; expected {BALANCED!r} or a mapping")
+        return (len(labels) / (len(classes) * counts))[places]
+    by_class = dict.fromkeys(classes.tolist(), 1.0)
+    for name, weight in weights.items():
+        if name not in by_class:
+            raise DataError(f"class weights name the class {name!r}, which no sample has")
+        try:
+            by_class[name] = float(weight)
+        except (TypeError, ValueError):
+            raise DataError(f"the weight of the class {name!r} is {weight!r}, which is no number") from None
+        if not 0 <= by_class[name] < np.inf:
+            raise DataError(
+                f"the weight of the class {name!r} is {weight!r}; weights are finite numbers from 0"
+            )
+    return np.array(list(by_class.values()))[places]
+
+
+def class_weighted(parts: Parts, weights: str | None) -> Parts:
+    """Return the parts with the training part weighted by class, besides the weights that it has.
+
+    The other parts stay as they are, so that scores are of the data as it is.
+    """
+    if weights is None:
+        return parts
+    train = parts.train
+    if train.classes is None or train.y.ndim != 1:
+        raise DataError(
+            f"--class-weight is for targets of one class each, which those of {train.name} are not"
+        )
+    by_class = class_weights(train.y[:], weights)
+    own = 1.0 if train.weights is None else train.weights
+    return replace(parts, train=replace(train, weights=by_class * own))

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from .data.dataset import Dataset
 from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
-from .trainable import Trainable, TrainError, batch_size, specs
+from .predicting import decided, forward, one_output
+from .trainable import Trainable, batch_size, specs
 
 Score = Callable[[Mapping[str, Any], Dataset], float]
 """(params, data) -> the score of the network."""
@@ -45,36 +45,31 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         DataError: from the function, where the data does not fit the program.
     """
     source, target = specs(program)
-    size = batch_size(program)
-    apply = jax.jit(program.apply)
+    size, run = batch_size(program), forward(program)
 
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
         total = 0.0
         for first in range(share.process * size, len(data), share.processes * size):
             x, y = data.x[first : first + size], data.y[first : first + size]
-            padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
-            output = _only(apply(params, padded))[: len(x)]
-            total += _chunk(output, np.asarray(y), target)
+            total += _chunk(one_output(run(params, x)), np.asarray(y), target)
         mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
 
-def _only(result: Any) -> np.ndarray:
-    if isinstance(result, dict):
-        raise TrainError(
-            f"a score needs one output, and the network has {', '.join(result)}; "
-            "keep one, or score what Program.apply returns from Python"
-        )
-    return np.asarray(result)
-
-
 def _chunk(output: np.ndarray, y: np.ndarray, target: Spec) -> float:
     """Return how many labels are told right; for numeric targets the sum of square errors."""
+    found = decided(output, target)
     if target.threshold is not None:
-        return int(((output > target.threshold) == (y.reshape(output.shape) > 0.5)).sum())
+        return int((found == (y.reshape(output.shape) > 0.5)).sum())
     if target.classes is None:
-        return float(np.square(output - y.reshape(output.shape)).sum())
-    return int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())
+        return float(np.square(errors(output, y)).sum())
+    return int((found == y.reshape(found.shape)).sum())
+
+
+def errors(output: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return by how much an output differs from its targets, in float64."""
+    found: np.ndarray = np.subtract(output, y.reshape(output.shape), dtype=np.float64)
+    return found

@@ -198,6 +198,11 @@ def read_units(path: Path) -> dict[str, Units]:
         return _units(arrays)
 
 
+def read_notes(path: Path) -> dict[str, str]:
+    """Return the texts that stand beside the parameters in a file, by name; raise DataError."""
+    return _read(path)[1]
+
+
 def _parameters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: value for name, value in arrays.items() if not name.startswith((_LATENT, _UNITS))}
 

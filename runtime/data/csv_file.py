@@ -22,13 +22,14 @@ _MAX_TEXT = MAX_BYTES // 4
 """The longest file read, in bytes: text such as "0," grows fourfold in memory."""
 
 
-def load_csv(path: Path, target: str | None) -> Dataset:
+def load_csv(path: Path, target: str | None, labelled: bool = True) -> Dataset:
     """Return the dataset in a UTF-8 CSV file whose column ``target`` holds the targets.
 
     ``target`` may name several columns, with commas between; their targets are numbers. All other columns
     are features, ``x`` float64 ``[n, columns - 1]`` in the file's order. Targets that are all whole numbers
     are class numbers; if any is not a number, all are names of classes, numbered in sorted order; else they
-    are numeric. Raises DataError, with the line, for a missing column, a line of the wrong length, or a
+    are numeric. Unless ``labelled``, targets need not be there and are not looked at; they are zeros then.
+    Raises DataError, with the line, for a missing column, a line of the wrong length, or a
     feature that is not a finite number.
     """
     if require_file(path) > _MAX_TEXT:
@@ -37,7 +38,7 @@ def load_csv(path: Path, target: str | None) -> Dataset:
         with reading(path, "a CSV file", DataError), path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             try:
-                return _read(reader, path, target)
+                return _read(reader, path, target, labelled)
             except csv.Error as error:
                 raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
     except DataError as error:
@@ -47,15 +48,17 @@ def load_csv(path: Path, target: str | None) -> Dataset:
         raise
 
 
-def _read(reader: Any, path: Path, target: str | None) -> Dataset:
+def _read(reader: Any, path: Path, target: str | None, labelled: bool) -> Dataset:
     """Return the dataset that a csv.reader yields."""
     header = [name.strip() for name in next(reader, [])]
-    chosen = _target_columns(header, path, target)
+    _require_names(header, path)
+    chosen = _target_columns(header, path, target) if labelled else _targets_there(header, target)
     apart = set(chosen)
+    chosen = chosen if labelled else []
     names = [name for index, name in enumerate(header) if index not in apart]
     # A number for each target: its text stands once, however many lines have it.
     features, numeric, codes, known = array("d"), array("d"), array("q"), dict[str, int]()
-    several = len(chosen) > 1
+    several = len(chosen) != 1
     for row in reader:
         if not row:
             continue
@@ -75,15 +78,18 @@ def _read(reader: Any, path: Path, target: str | None) -> Dataset:
     if not codes:
         raise DataError(f"{path} has column names but no samples")
     x = np.frombuffer(features, np.float64).reshape(len(codes), -1)
-    if several:
+    y: NDArray[Any]
+    if not labelled:
+        y = np.zeros(len(codes), np.int64)
+    elif several:
         y = np.frombuffer(numeric, np.float64).reshape(len(codes), -1)
     else:
         y = typed_targets(list(known))[np.frombuffer(codes, np.int64)]
     return replace(from_arrays(x, y, str(path)), columns=tuple(names))
 
 
-def _target_columns(header: list[str], path: Path, target: str | None) -> list[int]:
-    """Return the indices of the target columns."""
+def _require_names(header: list[str], path: Path) -> None:
+    """Raise DataError unless every column has a name of its own."""
     if not any(header):
         raise DataError(f"{path}:1: the first line must name the columns")
     seen = set[str]()
@@ -96,6 +102,16 @@ def _target_columns(header: list[str], path: Path, target: str | None) -> list[i
         if name in seen:
             raise DataError(f"{path}:1: two columns are called {name!r}; give each its own name")
         seen.add(name)
+
+
+def _targets_there(header: list[str], target: str | None) -> list[int]:
+    """Return the indices of those of the target columns that there are."""
+    wanted = () if target is None else [target] if target in header else target.split(",")
+    return [header.index(name.strip()) for name in wanted if name.strip() in header]
+
+
+def _target_columns(header: list[str], path: Path, target: str | None) -> list[int]:
+    """Return the indices of the target columns."""
     shown = ", ".join(header[:12]) + (", ..." if len(header) > 12 else "")
     if target is None:
         raise DataError(

@@ -71,16 +71,17 @@ class Dataset:
         return replace(self, x=x, y=y, name=name)
 
     def notes(self) -> dict[str, str]:
-        """Return what else belongs to parameters trained on this: the names of classes, as JSON."""
-        return {"class_names": json.dumps(self.class_names)} if self.class_names else {}
+        """Return what belongs to parameters trained on this, as JSON: the names of classes and columns."""
+        named = {"class_names": self.class_names, "columns": self.columns}
+        return {what: json.dumps(names) for what, names in named.items() if names}
 
     def checksum(self) -> int:
         """Return a number that tells data apart; of Rows, a thousand evenly spaced ones are looked at."""
         found = 0
         for each in (self.x, self.y):
             few = np.linspace(0, len(each) - 1, 1000).astype(np.int64)
-            array = each[few] if isinstance(each, Rows) else each
-            found = zlib.crc32(array.tobytes(), found)
+            for _, array in blocks(each.take(few)) if isinstance(each, Rows) else [(0, each)]:
+                found = zlib.crc32(array.tobytes(), found)
         return found
 
 

@@ -84,11 +84,12 @@ def normalized(parts: Parts, kind: str) -> Parts:
     if kind == "none":
         return parts
     transform = Normalize.measure(parts.train, kind)
-    return Parts(
-        transform(parts.train),
-        None if parts.validation is None else transform(parts.validation),
-        None if parts.test is None else transform(parts.test),
-        {**parts.notes, **transform.notes()},
+    return replace(
+        parts,
+        train=transform(parts.train),
+        validation=None if parts.validation is None else transform(parts.validation),
+        test=None if parts.test is None else transform(parts.test),
+        notes={**parts.notes, **transform.notes()},
     )
 
 

@@ -20,30 +20,34 @@ _DEFLATE_RATIO = 1100
 """Deflate cannot expand by more than about 1032, so a header that claims more is wrong."""
 
 
-def load_npz(path: Path) -> Dataset:
+def load_npz(path: Path, labelled: bool = True) -> Dataset:
     """Return the dataset in an archive with ``x`` ``[n, ...]`` and ``y`` ``[n, ...]``.
 
+    Unless ``labelled``, ``x`` alone is read, and the targets are zeros.
     The headers are checked against the sizes of the archive's members, and those against the file,
     before memory is taken. Raises DataError for a file that is damaged, too large or lacks an array.
     """
     size = require_file(path)
     with reading(path, "a whole .npz file", DataError), zipfile.ZipFile(path) as archive:
         names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-        for wanted in ("x", "y"):
+        arrays = ("x", "y") if labelled else ("x",)
+        for wanted in arrays:
             if wanted not in names:
                 raise DataError(
                     f"{path} has no array {wanted!r}, only {_listed(names)}; "
                     "save it with numpy.savez(path, x=samples, y=targets)"
                 )
-        members = [_member(archive, wanted) for wanted in ("x", "y")]
+        members = [_member(archive, wanted) for wanted in arrays]
         total = sum(_checked(archive, member, size, path) for member in members)
         if total > MAX_BYTES:
             raise DataError(
                 f"the arrays in {path} would take {total / 2**30:.1f} GiB together; the limit is "
                 f"{MAX_BYTES / 2**30:.0f} GiB, so use a part of the data, or npy:X.npy,Y.npy"
             )
-        x, y = (_read(archive, member) for member in members)
-    return from_arrays(x, y, str(path))
+        x, *others = (_read(archive, member) for member in members)
+    if not labelled and x.ndim == 0:
+        raise DataError(f"{path} holds no samples, but a single number as 'x'")
+    return from_arrays(x, others[0] if others else np.zeros(len(x), np.int64), str(path))
 
 
 def _member(archive: zipfile.ZipFile, wanted: str) -> str:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from .errors import DataError
 from .parts import Parts, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .dataset import Dataset
     from .fitting import Spec
+    from .recipe import Known
 
 
 class Form(NamedTuple):
@@ -42,6 +45,26 @@ OPTIONS = {
     "layout": Option("--layout", "is for the samples of"),
 }
 """By the fields of Request that a source has to know of."""
+
+
+class Whole(NamedTuple):
+    """All of some data, as a trained network takes it, before parts are set aside.
+
+    Attributes:
+        data: the data in the network's shapes, or a text.
+        checksum: what :class:`Recipe` has of the data of training.
+        split: returns (the rest, the part) for a fraction and the name of a part.
+        finish: makes the samples of data, normalized as in training.
+        class_names: of the targets, in the order of their numbers.
+        passed_over: columns that training did not have.
+    """
+
+    data: Any
+    checksum: int
+    split: Callable[[Any, float, str], tuple[Any, Any]]
+    finish: Callable[[Any], Dataset]
+    class_names: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 class Source(ABC):
@@ -88,29 +111,54 @@ class Source(ABC):
         from .fitting import fit, match
         from .layouts import require_known
         from .normalize import normalized
+        from .splitting import cut, split
+
+        if request.layout is not None:
+            require_known(source.channels, source.name)
+        whole = fit(self._samples(request.data, request, source), source, target)
+        train, validation, apart = cut(whole, request, split)
+        if test is not None and request.test_data:
+            given = test._samples(request.test_data, request, source)
+            apart = fit(match(given, train), source, target)
+        sums = whole.checksum(), apart.checksum() if apart is not None and request.test_data else None
+        return normalized(Parts(train, validation, apart, train.notes(), *sums), request.normalize)
+
+    def whole(
+        self, request: Request, known: Known, source: Spec, target: Spec, labelled: bool = True
+    ) -> Whole:
+        """Return all of ``request.data`` for a trained network, of whose data ``known`` was kept.
+
+        Columns are ordered and classes numbered as in training. Unless ``labelled`` there need be no targets.
+        Raises DataError.
+        """
+        from .fitting import fit
+        from .layouts import require_known
         from .splitting import split
 
         if request.layout is not None:
             require_known(source.channels, source.name)
-        train = fit(self._samples(request.data, request, source), source, target)
-        apart: Dataset | None = None
-        if test is not None and request.test_data:
-            given = test._samples(request.test_data, request, source)
-            apart = fit(match(given, train), source, target)
-        elif request.test:
-            train, apart = split(train, request.test, "test")
-        validation: Dataset | None = None
-        if request.validation:
-            train, validation = split(train, request.validation, "validation")
-        return normalized(Parts(train, validation, apart, train.notes()), request.normalize)
+        found = self._samples(request.data, request, source, labelled)
+        more = tuple(name for name in found.columns if known.columns and name not in known.columns)
+        found = known.ordered(found)
+        data = fit(known.numbered(found), source, target) if labelled else fit(found, source, source)
+        names = data.class_names or known.class_names
+        return Whole(data, data.checksum(), split, known.normalized, names, more)
 
-    def _samples(self, spec: str, request: Request, source: Spec) -> Dataset:
+    def _samples(self, spec: str, request: Request, source: Spec, labelled: bool = True) -> Dataset:
         """Return the data of a spec for a network with this input, and in which layout it is."""
         from .layouts import stored_shape
 
         asked = request.layout if "layout" in self.takes else None
         shape = stored_shape(tuple(source.shape[1:]), source.channels, self.layout)
-        return replace(self.load(self.where(spec), request, shape), layout=self.layout or asked)
+        load = self.load if labelled else self.unlabelled
+        return replace(load(self.where(spec), request, shape), layout=self.layout or asked)
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        """Return what :meth:`load` does, or, where there are no targets, the samples with zeros for them.
+
+        Raises DataError.
+        """
+        return self.load(where, request, sample)
 
     def where(self, spec: str) -> str:
         """Return a spec of this source without the prefix."""

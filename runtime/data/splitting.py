@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Dataset
 from .errors import DataError
+from .parts import Request
+
+T = TypeVar("T")
+
+
+def cut(
+    data: T, request: Request, split: Callable[[T, float, str], tuple[T, T]]
+) -> tuple[T, T | None, T | None]:
+    """Return what remains of data to train on, what validates and what tests, as ``request`` has them.
+
+    ``split`` returns (the rest, the part) for a fraction and the name of a part; see :func:`split`. There is
+    no test part where other data is to test on. Raises DataError where a part would be empty.
+    """
+    test: T | None = None
+    validation: T | None = None
+    if request.test and request.test_data is None:
+        data, test = split(data, request.test, "test")
+    if request.validation:
+        data, validation = split(data, request.validation, "validation")
+    return data, validation, test
 
 
 def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dataset, Dataset]:

@@ -23,6 +23,7 @@ from pjc.diagnostics import PjcError, mistake
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.narrow import wrong_number
 from pjc.dialects.view import shape_of
+from pjc.fields import differing
 from pjc.frontends import ast
 from pjc.frontends.libraries import Libraries
 from pjc.interrupts import interrupts_wait
@@ -43,6 +44,7 @@ from pjc.passes.solvers import parse
 from pjc.passes.unnest import UnnestPass
 from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
+from pjc.reading import reading
 from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, START, STEP, WEIGHTED, outer_of
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.stage_names import EMITTED
@@ -128,6 +130,8 @@ class Compilation:
     options: Options = field(default_factory=Options)
     watch: Watch | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What parameters start from that came with a file which has the source's text alone, by label."""
     _modules: dict[str, ModuleOp] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,7 +146,7 @@ class Compilation:
             found = self.source.start(self.options)
             _verified(found.module, "the network")
             _require_numbers(found.module, self.dtype == "f32")
-            return found
+            return replace(found, initial={**found.initial, **self.given})
 
     def at(self, name: str) -> ModuleOp:
         """Return the module after a stage."""
@@ -318,6 +322,7 @@ class Compilation:
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
         signature = self._signature(whole)
+        self._require_given(signature)
         own = (START, STEP, STEP + WEIGHTED) if outer_of(self.options).name == CUSTOM else ()
         return Program(
             signature,
@@ -328,6 +333,18 @@ class Compilation:
             exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
             initial=self.start.initial,
         )
+
+    def _require_given(self, signature: Signature) -> None:
+        """Raise DiagnosticError where parameters have other shapes than what came for them."""
+        shapes = {spec.name: spec.shape for spec in signature.parameters}
+        for label, array in self.given.items():
+            if shapes.get(label) != array.shape:
+                found = f"is {list(shapes[label])} with these options" if label in shapes else "is none of it"
+                raise mistake(
+                    f"'{self.source.name}' came with a parameter '{label}' of shape {list(array.shape)}, "
+                    f"which {found}",
+                    "leave out the options that change it",
+                )
 
     def _signature(self, whole: proj.ProgramOp) -> Signature:
         """Return the signature of a program, once it is known that its solver uses the options."""
@@ -458,12 +475,33 @@ def compile_text(
 
 
 def compile_file(path: str | Path, options: Options | None = None, watch: Watch | None = None) -> Compilation:
-    """Return the compilation of a file: ``.pjn``, ``.onnx``, or IR.
+    """Return the compilation of a file: ``.pjn``, ``.onnx``, IR, or that of which a ``.pjx`` has a record.
 
     Raises:
         DiagnosticError: if the file cannot be read, or does not use one of the options.
+        ArtifactError: if a ``.pjx`` file cannot be read.
     """
+    if Path(path).suffix.lower() == ".pjx":
+        return recompiled(Path(path), options or Options(), watch)
     return Compilation(open_source(path), options or Options(), watch)
+
+
+def recompiled(path: Path, options: Options, watch: Watch | None = None) -> Compilation:
+    """Return the compilation of which a ``.pjx`` file has a record, with options that differ from the usual.
+
+    Raises:
+        DiagnosticError: for a mistake in the options.
+        ArtifactError: if the file cannot be read, or its record is none of a network.
+    """
+    from pjc.runtime.artifact import ArtifactError, read_record
+
+    recorded = read_record(path)
+    changed = {name: getattr(options, name) for name in differing(options)}
+    with reading(path, "a .pjx file whose network can be compiled again", ArtifactError):
+        if "defines" in changed:
+            changed["defines"] = {**recorded.source["options"].get("defines", {}), **changed["defines"]}
+        found = again(recorded.source, **changed)
+    return replace(found, watch=watch, given=recorded.initial)
 
 
 def again(record: Mapping[str, Any], **changed: Any) -> Compilation:

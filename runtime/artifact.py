@@ -112,6 +112,7 @@ def load(
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
     export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path], None] | None = None,
     outer: Callable[[dict[str, Any]], Outer] | None = None,
+    entries: Collection[str] | None = None,
 ) -> Program:
     """Return the program of a ``.pjx`` file.
 
@@ -122,6 +123,8 @@ def load(
         export: called with the recorded source, parameters, units of outputs and a path, to write an ONNX
             model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
+        entries: the entry points that are read, where the others are not needed: that takes less time, and
+            the program cannot be saved.
 
     Raises:
         ArtifactError: if the file is missing, truncated, altered, or of another format.
@@ -129,7 +132,7 @@ def load(
     path = Path(path)
     size = measured(path, error=ArtifactError)
     with reading(path, "a whole .pjx file", _again), zipfile.ZipFile(path) as archive:
-        found = _read(path, archive, size)
+        found = _read(path, archive, size, entries)
     signature, functions, texts, source, initial, data = found
     if outer is not None:
         functions = _with_outer(path, signature, functions, outer(source))
@@ -142,7 +145,42 @@ def load(
         else:  # it was given units since
             save(program, other, source, set(program.entries()) - found.functions.keys())
 
-    return Program(signature, functions, texts, again, saver, exporter, initial)
+    return Program(signature, functions, texts, again, None if entries else saver, exporter, initial)
+
+
+def is_wide(path: Path) -> bool:
+    """Whether the numbers of the network in a file are of 64 bits; raise ArtifactError as :func:`load`."""
+    found = read_record(path).signature
+    specs = (*found.inputs, *found.targets, *found.outputs, *found.parameters)
+    return any(spec.dtype == "float64" for spec in specs)
+
+
+class Recorded(NamedTuple):
+    """What a file says of itself, of which nothing was compiled: see the head of this module.
+
+    ``sizes`` has the bytes of each member, as they are when it is unpacked.
+    """
+
+    jax: str
+    signature: Signature
+    source: dict[str, Any]
+    initial: dict[str, Any]
+    sizes: dict[str, int]
+
+
+def read_record(path: Path) -> Recorded:
+    """Return what a ``.pjx`` file says of itself; its entry points are not looked at.
+
+    Raises:
+        ArtifactError: as :func:`load`.
+    """
+    size = measured(path, error=ArtifactError)
+    with reading(path, "a whole .pjx file", _again), zipfile.ZipFile(path) as archive:
+        manifest, members = _checked(path, archive, size)
+        signature, initial = _signature(manifest["signature"]), _initial(members)
+        _require_initial(path, signature, initial)
+        sizes = {name: len(data) for name, data in members.items()}
+        return Recorded(str(manifest.get("jax")), signature, manifest["source"], initial, sizes)
 
 
 def _with_outer(path: Path, signature: Signature, functions: dict[str, Any], outer: Outer) -> dict[str, Any]:
@@ -175,31 +213,45 @@ class _Found(NamedTuple):
     data: bytes
 
 
-def _read(path: Path, archive: zipfile.ZipFile, size: int) -> _Found:
+def _checked(path: Path, archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the manifest, and the members that it lists."""
     _require_total(path, archive, size)
     manifest = _manifest(path, archive)
     for key in ("signature", "source", "stages"):
         if key not in manifest:
             raise _damaged(path, f"its manifest has no {key}")
-    members = _members(path, archive, manifest)
-    signature = _signature(manifest["signature"])
-    source = manifest["source"]
-    if not isinstance(source, dict):
+    if not isinstance(manifest["source"], dict):
         raise _damaged(path, "its manifest names no source")
-    initial: dict[str, Any] = safetensors.numpy.load(members[INITIAL]) if INITIAL in members else {}
+    return manifest, _members(path, archive, manifest)
+
+
+def _initial(members: Mapping[str, bytes]) -> dict[str, Any]:
+    return safetensors.numpy.load(members[INITIAL]) if INITIAL in members else {}
+
+
+def _read(path: Path, archive: zipfile.ZipFile, size: int, wanted: Collection[str] | None) -> _Found:
+    manifest, members = _checked(path, archive, size)
+    signature, source = _signature(manifest["signature"]), manifest["source"]
+    initial = _initial(members)
     _require_initial(path, signature, initial)
     texts = {str(stage): members[f"ir/{stage}.mlir"].decode() for stage in manifest["stages"]}
-    entries = [name for name in members if name.startswith("stablehlo/")]
+    entries = {
+        name.removeprefix("stablehlo/").removesuffix(".bin"): data
+        for name, data in members.items()
+        if name.startswith("stablehlo/")
+    }
     exported = {
-        name.removeprefix("stablehlo/").removesuffix(".bin"): jax_export.deserialize(bytearray(members[name]))
-        for name in entries
+        entry: jax_export.deserialize(bytearray(data))
+        for entry, data in entries.items()
+        if wanted is None or entry in wanted
     }
     expected = {MANIFEST, INITIAL, *(f"ir/{stage}.mlir" for stage in texts)}
-    expected |= {f"stablehlo/{entry}.bin" for entry in exported}
+    expected |= {f"stablehlo/{entry}.bin" for entry in entries}
     unlisted = set(archive.namelist()) - {MANIFEST, *members} or members.keys() - expected
     if unlisted:
         raise _damaged(path, f"it holds {sorted(unlisted)[0]!r}, of which its manifest says nothing")
     try:
+        _require_names(signature, entries)
         _require_entries(signature, exported)
     except ModuleError as error:
         raise _damaged(path, str(error)) from error
@@ -238,14 +290,18 @@ def _require_initial(path: Path, signature: Signature, initial: Mapping[str, Any
         raise _damaged(path, f"parameter {name!r} starts from numbers that are not finite")
 
 
+def _require_names(signature: Signature, entries: Collection[str]) -> None:
+    """Raise ModuleError unless a program of this signature has these entry points."""
+    names = set(entries)
+    trains = DISPLACEMENT in names or {"update", "gap"} <= names
+    both = DISPLACEMENT in names and "update" in names
+    if names - ENTRIES or both or not names >= REQUIRED or trains != signature.trainable:
+        listed = ", ".join(sorted(names)) or "none"
+        raise ModuleError(f"its entry points, {listed}, are not those of a program of its signature")
+
+
 def _require_entries(signature: Signature, exported: Mapping[str, jax_export.Exported]) -> None:
     """Raise ModuleError unless entry points are those of a program of this signature, and compute alone."""
-    trains = DISPLACEMENT in exported or {"update", "gap"} <= exported.keys()
-    both = DISPLACEMENT in exported and "update" in exported
-    wrong = exported.keys() - ENTRIES
-    if wrong or both or not exported.keys() >= REQUIRED or trains != signature.trainable:
-        listed = ", ".join(sorted(exported)) or "none"
-        raise ModuleError(f"its entry points, {listed}, are not those of a program of its signature")
     require_readable(exported)
     for entry, each in exported.items():
         require_plain(entry, each)

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from .data.dataset import Dataset
 from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
-from .trainable import Trainable, TrainError, batch_size, specs
+from .predicting import decided, forward, one_output
+from .trainable import Trainable, batch_size, specs
 
 Score = Callable[[Mapping[str, Any], Dataset], float]
 """(params, data) -> the score of the network."""
@@ -46,8 +46,7 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         DataError: from the function, where the data does not fit the program.
     """
     source, target = specs(program)
-    size = batch_size(program)
-    apply = jax.jit(program.apply)
+    size, run = batch_size(program), forward(program)
 
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
@@ -55,9 +54,7 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         weights = None if data.weights is None else data.weights / data.weights.mean()
         for first in range(share.process * size, len(data), share.processes * size):
             x, y = data.x[first : first + size], data.y[first : first + size]
-            padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
-            output = _only(apply(params, padded))[: len(x)]
-            told = _told(output, np.asarray(y), target).reshape(len(x), -1)
+            told = _told(one_output(run(params, x)), np.asarray(y), target).reshape(len(x), -1)
             total += float(
                 told.sum() if weights is None else weights[first : first + size] @ told.sum(axis=1)
             )
@@ -67,22 +64,20 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
     return score
 
 
-def _only(result: Any) -> np.ndarray:
-    if isinstance(result, dict):
-        raise TrainError(
-            f"a score needs one output, and the network has {', '.join(result)}; "
-            "keep one, or score what Program.apply returns from Python"
-        )
-    return np.asarray(result)
-
-
 def _told(output: np.ndarray, y: np.ndarray, target: Spec) -> np.ndarray:
     """Return which labels are told right; for numeric targets the square errors."""
+    told = decided(output, target)
     found: np.ndarray
     if target.threshold is not None:
-        found = (output > target.threshold) == (y.reshape(output.shape) > 0.5)
+        found = told == (y.reshape(output.shape) > 0.5)
     elif target.classes is None:
-        found = np.square(output - y.reshape(output.shape))
+        found = np.square(errors(output, y))
     else:
-        found = output.argmax(-1) == y.reshape(output.shape[:-1])
+        found = told == y.reshape(told.shape)
+    return found
+
+
+def errors(output: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return by how much an output differs from its targets, in float64."""
+    found: np.ndarray = np.subtract(output, y.reshape(output.shape), dtype=np.float64)
     return found

@@ -198,6 +198,27 @@ def read_units(path: Path) -> dict[str, Units]:
         return _units(arrays)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a file of parameters holds: these, the units they were trained in, and the texts beside them.
+
+    ``latent`` is what training goes on from beside them. See :class:`pjc.runtime.data.recipe.Known` for what
+    the texts, by name, say of the data.
+    """
+
+    params: Mapping[str, NDArray[Any]]
+    units: Mapping[str, Units]
+    latent: Mapping[str, NDArray[Any]]
+    notes: Mapping[str, str]
+
+
+def read_stored(path: Path) -> Stored:
+    """Return all that is in a file of parameters; raise DataError."""
+    arrays, notes = _read(path)
+    with reading(path, "a file of parameters with units", DataError):
+        return Stored(_parameters(arrays), _units(arrays), _under(_LATENT, arrays), notes)
+
+
 def _parameters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: value for name, value in arrays.items() if not name.startswith((_LATENT, _UNITS))}
 

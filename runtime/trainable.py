@@ -83,7 +83,15 @@ def check_parameters(program: Trainable, params: Mapping[str, Any]) -> dict[str,
     Raises:
         TrainError: unless names and shapes agree, and all numbers are finite.
     """
-    expected = jax.eval_shape(program.init, jax.random.key(0))
+    return fitting(jax.eval_shape(program.init, jax.random.key(0)), params)
+
+
+def fitting(expected: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``params`` in the types of those ``expected``, which have shapes; see :func:`check_parameters`.
+
+    Raises:
+        TrainError: unless names and shapes agree, and all numbers are finite.
+    """
     for name in sorted(expected.keys() | params.keys()):
         found = f"of shape {list(np.shape(params[name]))}" if name in params else "missing"
         wanted = f"of shape {list(expected[name].shape)}" if name in expected else "no parameter"

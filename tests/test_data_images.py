@@ -97,7 +97,7 @@ def test_parts_of_images_in_the_networks_shape(tmp_path: Path) -> None:
     parts = prepare(Request(f"images:{tmp_path}", resize=True, test=0.5), source, target)
     assert parts.test and parts.test.x[:].shape == (10, 2, 3)
     assert np.bincount(parts.test.y[:]).tolist() == [5, 5]
-    assert parts.notes == {"class_names": '["a", "b"]'}
+    assert parts.notes["class_names"] == '["a", "b"]'
     shades = np.concatenate([part.x[:] for part in (parts.train, parts.validation, parts.test) if part])
     np.testing.assert_allclose(np.sort(shades[:, 1, 1]), np.arange(20) * 10 / 255, rtol=1e-6)
 

@@ -3,6 +3,9 @@
 COMMANDS = {
     "compile": "compile",
     "train": "train",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "info": "info",
     "export": "export",
     "opt": "opt",
     "check-operator": "check_operator",

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _LINES = """pjc MODEL.pjn|MODEL.onnx|FILE.py:NAME [options]
        pjc train MODEL.pjn --data SOURCE [options]
+       pjc evaluate MODEL --params PARAMS.safetensors --data SOURCE [options]
+       pjc predict MODEL --params PARAMS.safetensors --data SOURCE [-o FILE]
+       pjc info FILE
        pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
        pjc opt FILE.mlir -p PASSES [options]
        pjc check-operator FILE.py [NAME ..] [options]"""
@@ -45,6 +48,9 @@ _EXAMPLES = """\
 commands:
   pjc MODEL.pjn          compile a network (also: pjc compile MODEL.pjn)
   pjc train MODEL.pjn    compile it and train it; see pjc train --help
+  pjc evaluate MODEL     say how good a trained network is; see pjc evaluate --help
+  pjc predict MODEL      write what it says of samples; see pjc predict --help
+  pjc info FILE          say what a file holds: a network, parameters, a history or data
   pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
                          write a trained network as an ONNX model; see docs/onnx.md
   pjc opt FILE.mlir      run passes on IR, in the manner of mlir-opt; see pjc opt --help
@@ -80,7 +86,7 @@ class Arguments:
     model: str = required(
         kind=Text(),
         metavar="MODEL",
-        help="the network: a .pjn or .onnx file, IR, or FILE.py:NAME, which runs FILE.py",
+        help="the network: a .pjn or .onnx file, IR, .pjx, or FILE.py:NAME, which runs FILE.py",
     )
     output: str | None = option(
         None, kind=Text("FILE"), flags=("-o",), help="where to write", shown="MODEL.pjx"
@@ -114,8 +120,9 @@ def main(arguments: Sequence[str]) -> int:
     source = Path(given.model)
     require_source(source)
     output = Path(given.output) if given.output else source.with_name(f"{stem_of(source)}.pjx")
-    if output.exists() and output.samefile(file_of(source)):
-        raise CommandError(f"-o {output} would overwrite the source; name another file")
+    writes = given.output is not None or not (given.emit or given.explain)
+    if writes and output.exists() and output.samefile(file_of(source)):
+        raise CommandError(f"{output} would be written over the network itself; name another file with -o")
     if given.emit:
         require_used(given.options, given.emit, f"--emit {given.emit}")
     elif given.explain and not given.output:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Number, Switch, Text, nearest, option
@@ -185,6 +187,19 @@ def console_of_stdout() -> Console:
 def say(console: Console, text: str, style: str | None = None) -> None:
     """Print a line, however long; its markup is text, and control characters are escapes."""
     console.print(printable(text), style=style, markup=False, soft_wrap=True)
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Print a record as JSON on stdout; numbers that are not finite are null in it."""
+    print(json.dumps(_finite(record), indent=1))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cell(text: object) -> str:

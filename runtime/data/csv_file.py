@@ -22,7 +22,9 @@ _MAX_TEXT = MAX_BYTES // 4
 """The longest file read, in bytes: text such as "0," grows fourfold in memory."""
 
 
-def load_csv(path: Path, target: str | None, request: Request | None = None) -> Dataset:
+def load_csv(
+    path: Path, target: str | None, request: Request | None = None, labelled: bool = True
+) -> Dataset:
     """Return the dataset in a CSV file whose column ``target`` holds the targets.
 
     ``target`` may name several columns, with commas between; their targets are numbers. All other columns
@@ -30,7 +32,8 @@ def load_csv(path: Path, target: str | None, request: Request | None = None) -> 
     order, that is 1 where the entry is that category and else 0. Targets that are all whole numbers
     are class numbers; if any is not a number, all are names of classes, numbered in sorted order; else they
     are numeric. Delimiter, decimal mark and encoding are as ``request`` says, or as the file shows; see
-    Request for what else it may ask. Values that are missing are NaN where they are to be filled in.
+    Request for what else it may ask. Values that are missing are NaN where they are to be filled in. Unless
+    ``labelled``, targets and weights need not be there and are not looked at; targets are zeros then.
 
     Raises DataError, with the line, for a missing column, a line of the wrong length, a column of numbers and
     text, an infinite number; and where values are missing, unless they are to be filled in or left out.
@@ -41,7 +44,7 @@ def load_csv(path: Path, target: str | None, request: Request | None = None) -> 
     encoding, guess = encoding_of(path, asked.encoding)
     try:
         with reading(path, "a CSV file", DataError), path.open(encoding=encoding, newline="") as stream:
-            found = _read(stream, path, asked)
+            found = _read(stream, path, asked, labelled)
     except DataError as error:
         if isinstance(error.__cause__, UnicodeDecodeError):
             where = error.__cause__.start
@@ -50,7 +53,7 @@ def load_csv(path: Path, target: str | None, request: Request | None = None) -> 
     return replace(found, remarks=(guess, *found.remarks)) if guess else found
 
 
-def _read(stream: IO[str], path: Path, asked: Request) -> Dataset:
+def _read(stream: IO[str], path: Path, asked: Request, labelled: bool) -> Dataset:
     """Return the dataset in a text."""
     sample = stream.read(SAMPLE)
     stream.seek(0)
@@ -61,7 +64,7 @@ def _read(stream: IO[str], path: Path, asked: Request) -> Dataset:
         if said:
             next(reader)
         first = [entry.lstrip("\ufeff").strip() for entry in next(reader, [])]
-        header = Header.of(first, path, asked)
+        header = Header.of(first, path, asked, labelled)
         mark = asked.decimal or ("." if delimiter == "," else None)
         lines = Lines(header, Numerals(mark, asked.decimal is not None), path)
         if asked.no_header:

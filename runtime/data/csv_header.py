@@ -22,6 +22,7 @@ _COUNTED = 3
 class Header:
     """The names of all columns, and the places of those that are targets, weights, an index, or features.
 
+    There is no target where they are not looked at.
     ``index`` is the place of a first column without a name, which is left out where it numbers the rows;
     ``categorical`` has the places of features that hold names whatever they look like.
     """
@@ -35,8 +36,11 @@ class Header:
     remarks: tuple[str, ...] = ()
 
     @staticmethod
-    def of(first: list[str], path: Path, asked: Request) -> Header:
-        """Return what the first line of a file says, for a run that asks so; raises DataError."""
+    def of(first: list[str], path: Path, asked: Request, labelled: bool = True) -> Header:
+        """Return what the first line of a file says, for a run that asks so; raises DataError.
+
+        Unless ``labelled``, columns of targets and weights need not be there, and are left out.
+        """
         if not any(first):
             raise DataError(f"{path}:1: the first line must name the columns")
         if asked.no_header:
@@ -46,13 +50,18 @@ class Header:
             _require_names(first, path)
             index = None if first[0] else 0
         where = _Columns(names, path)
-        targets = where.targets(asked.target)
-        weights = where.places(asked.weights, "--weights")
+        aside: list[int] = []
+        if labelled:
+            targets = where.targets(asked.target)
+            weights = where.places(asked.weights, "--weights")
+        else:
+            targets, weights = [], []
+            aside = [*where.there(asked.target), *where.there(asked.weights)]
         if len(weights) > 1:
             raise DataError(f"--weights names {len(weights)} columns; weights are numbers of one")
         ignored = set(where.places(asked.ignore, "--ignore"))
         categorical = where.places(asked.categorical, "--categorical")
-        apart = {*targets, *weights}
+        apart = {*targets, *weights, *aside}
         for flag, places in (("--ignore", ignored), ("--categorical", categorical)):
             for place in places:
                 if place in apart:
@@ -66,7 +75,7 @@ class Header:
         apart |= ignored | ({index} if index is not None else set())
         features = [place for place in range(len(names)) if place not in apart]
         if not features:
-            raise DataError(f"{path}:1: there is no column besides the target {asked.target!r}")
+            raise DataError(f"{path}:1: there is no column besides the target {where.shown!r}")
         return Header(
             names, targets, weights[0] if weights else None, index, frozenset(categorical), features, said
         )
@@ -142,11 +151,18 @@ class _Columns:
             )
         return self.places(target, "--target")
 
-    def places(self, wanted: str | None, flag: str) -> list[int]:
-        """Return the places of the columns that an option names, with commas between."""
+    def there(self, wanted: str | None) -> list[int]:
+        """Return the places of those columns that there are, of what an option names."""
+        return [self.names.index(name) for name in self._split(wanted) if name in self.names]
+
+    def _split(self, wanted: str | None) -> list[str]:
         if wanted is None:
             return []
-        names = [wanted] if wanted in self.names else [name.strip() for name in wanted.split(",")]
+        return [wanted] if wanted in self.names else [name.strip() for name in wanted.split(",")]
+
+    def places(self, wanted: str | None, flag: str) -> list[int]:
+        """Return the places of the columns that an option names, with commas between."""
+        names = self._split(wanted)
         for name in names:
             if name not in self.names or not name:
                 raise DataError(f"{self.path}:1: there is no column {name!r}; {self._near(name)}")

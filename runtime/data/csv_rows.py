@@ -38,8 +38,8 @@ class Lines:
         self.columns = [
             Column(names[place], numerals, place in header.categorical) for place in header.features
         ]
-        self.several = len(header.targets) > 1
-        self.labels = Labels(names[header.targets[0]], numerals)
+        self.several = len(header.targets) != 1
+        self.labels = Labels("" if self.several else names[header.targets[0]], numerals)
         self.targets: Sequence[Reads] = (
             [Column(names[place], numerals, numeric=True) for place in header.targets]
             if self.several
@@ -150,6 +150,8 @@ class Lines:
     def _targets(self) -> tuple[NDArray[Any], list[Lack]]:
         """Return the targets, and which of them are missing."""
         names = [self.header.names[place] for place in self.header.targets]
+        if not names:
+            return np.zeros(len(self.lines), np.int64), []
         numbers = np.frombuffer(self.y).reshape(len(self.lines), -1)
         if self.several:
             lacks = [Lack(f"the target {name!r}", np.isnan(numbers[:, at])) for at, name in enumerate(names)]

@@ -99,8 +99,8 @@ class Dataset:
         found = 0
         for each in (self.x, self.y):
             few = np.linspace(0, len(each) - 1, 1000).astype(np.int64)
-            array = each[few] if isinstance(each, Rows) else each
-            found = zlib.crc32(array.tobytes(), found)
+            for _, array in blocks(each.take(few)) if isinstance(each, Rows) else [(0, each)]:
+                found = zlib.crc32(array.tobytes(), found)
         return found if self.weights is None else zlib.crc32(self.weights.tobytes(), found)
 
 

@@ -27,14 +27,18 @@ _BLOCK = 1 << 20
 _ALIKE = re.compile("images|idx3", re.IGNORECASE)
 
 
-def load_idx(images: Path, labels: Path | None = None) -> Dataset:
+def load_idx(images: Path, labels: Path | None = None, labelled: bool = True) -> Dataset:
     """Return the dataset in a file of images and a file of labels.
 
     Without ``labels`` the second file is the one beside the first whose name says "labels" and
     "idx1" where the first says "images" and "idx3", gzipped or not. Images of type uint8 become
-    float32 in [0, 1]. Raises DataError for files that are damaged, too large or do not match.
+    float32 in [0, 1]. Unless ``labelled``, the images alone are read, and the targets are zeros. Raises
+    DataError for files that are damaged, too large or do not match.
     """
     require_file(images)
+    if not labelled:
+        samples = read_idx(images)
+        return from_arrays(samples, np.zeros(len(samples), np.int64), str(images))
     return from_arrays(read_idx(images), read_idx(labels or _labels_beside(images)), str(images))
 
 

@@ -29,9 +29,12 @@ _ROTATED = range(5, 9)
 _EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
-def load_images(folder: Path, sample: tuple[int, ...] | None = None, resize: bool = False) -> Dataset:
+def load_images(
+    folder: Path, sample: tuple[int, ...] | None = None, resize: bool = False, labelled: bool = True
+) -> Dataset:
     """Return the dataset of ``folder/CLASS/FILE``, classes and files in sorted order of their names.
 
+    Unless ``labelled``, the files may also lie in ``folder`` itself; then all are of one class.
     ``sample`` is the shape that a network takes: ``[height, width]``, ``[height, width, channels]`` with
     1 (gray) or 3 (RGB) channels, or the product of these, where all images have the first one's size; None
     keeps that size. Images are converted to gray or RGB, transparency is dropped; of another
@@ -41,7 +44,7 @@ def load_images(folder: Path, sample: tuple[int, ...] | None = None, resize: boo
     Sizes are read from the headers before anything is decoded. Raises DataError, with the file, for what is
     no image, damaged, too large, or of another size; and where Pillow is missing.
     """
-    files, names = _files(folder)
+    files, names = _files(folder) if labelled else _unlabelled(folder)
     height, width, channels = _target(files[0][0], sample, resize)
     check_size((len(files), height, width, channels), 1, f"the images in {folder}")
     pixels = np.empty((len(files), height, width, channels), np.uint8)
@@ -53,7 +56,14 @@ def load_images(folder: Path, sample: tuple[int, ...] | None = None, resize: boo
         return block.astype(np.float32) / np.float32(255)
 
     rows = mapped(pixels).map(scale, pixels.shape[1:], np.float32)
-    return Dataset(rows, labels, len(names), str(folder), names)
+    return Dataset(rows, labels, max(1, len(names)), str(folder), names)
+
+
+def _unlabelled(folder: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
+    """Return the files that lie in a folder, as of one class; if none do, those of its folders."""
+    with reading(folder, "a folder", DataError):
+        inside = [each for each in sorted(folder.iterdir()) if each.name[0] != "." and not each.is_dir()]
+    return ([(path, 0) for path in inside], ()) if inside else _files(folder)
 
 
 def _files(folder: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:

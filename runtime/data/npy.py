@@ -18,15 +18,16 @@ from .npz import read_header
 from .rows import Rows, mapped
 
 
-def load_npy(x: Path, y: Path) -> Dataset:
-    """Return the dataset of two files, ``x`` ``[n, ...]`` and ``y`` ``[n, ...]``.
+def load_npy(x: Path, y: Path | None) -> Dataset:
+    """Return the dataset of two files, ``x`` ``[n, ...]`` and ``y`` ``[n, ...]``; zeros without ``y``.
 
     ``x`` stays on disk and is read batch by batch: uint8 becomes float32 with 255 as 1, other integers
     float64, as in an .npz file. It is read through once, to see that all its numbers are finite, unless
     it holds integers. ``y`` is read whole. Raises DataError for a file that is damaged, holds Python
     objects, or, in the case of ``y``, is too large.
     """
-    samples, targets = _map(x), _map(y)
+    samples = _map(x)
+    targets = np.zeros(len(samples), np.int64) if y is None else _map(y)
     check_size(targets.shape, max(8, targets.dtype.itemsize), f"the targets in {y}")
     if len(samples) != len(targets):
         raise DataError(
@@ -40,11 +41,16 @@ def load_npy(x: Path, y: Path) -> Dataset:
     return replace(kind, x=rows)
 
 
-def find_npy(spec: str) -> Dataset:
-    """Return the dataset that ``X.npy,Y.npy`` names, or a folder with x.npy and y.npy."""
+def find_npy(spec: str, labelled: bool = True) -> Dataset:
+    """Return the dataset that ``X.npy,Y.npy`` names, or a folder with x.npy and y.npy.
+
+    Unless ``labelled``, the first alone is read, and may be named alone.
+    """
     if Path(spec).is_dir():
-        return load_npy(Path(spec, "x.npy"), Path(spec, "y.npy"))
+        return load_npy(Path(spec, "x.npy"), Path(spec, "y.npy") if labelled else None)
     x, comma, y = spec.partition(",")
+    if not labelled and x:
+        return load_npy(Path(x), None)
     if not (x and comma and y):
         raise DataError(
             f"npy:{spec} names no data: expected npy:X.npy,Y.npy, or a folder that holds x.npy and y.npy"

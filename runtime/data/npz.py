@@ -33,20 +33,23 @@ _JOINED = re.compile(r"([xy])(train|test|val|valid)")
 """A name such as xtrain."""
 
 
-def load_npz(path: Path) -> Dataset:
+def load_npz(path: Path, labelled: bool = True) -> Dataset:
     """Return the dataset in an archive with ``x`` ``[n, ...]`` and ``y`` ``[n, ...]``, or with parts of such.
 
     Names of the arrays are as others have them: ``x_train``, ``y_test``, ``train_images``, ``val_labels``,
     ``data`` and ``target``. What is called validation or test comes last, and is the part of that name.
 
+    Unless ``labelled``, the samples to train on may be all that there is, and the targets are zeros.
     The headers are checked against the sizes of the archive's members, and those against the file,
     before memory is taken. Raises DataError for a file that is damaged, too large or lacks an array.
     """
     size = require_file(path)
     with reading(path, "a whole .npz file", DataError), zipfile.ZipFile(path) as archive:
         names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-        parts = _pairs(names, path)
-        members = [_member(archive, name) for pair in parts.values() for name in pair]
+        alone = None if labelled else _samples_alone(names)
+        parts = {} if alone else _pairs(names, path)
+        wanted = [alone] if alone else [name for pair in parts.values() for name in pair]
+        members = [_member(archive, name) for name in wanted]
         total = sum(_checked(archive, member, size, path) for member in members)
         if total > MAX_BYTES:
             raise DataError(
@@ -54,6 +57,8 @@ def load_npz(path: Path) -> Dataset:
                 f"{MAX_BYTES / 2**30:.0f} GiB, so use a part of the data, or npy:X.npy,Y.npy"
             )
         arrays = [_read(archive, member) for member in members]
+    if alone:
+        return _without_targets(arrays[0], path)
     sizes = {part: len(x) if x.ndim else 0 for part, x in zip(parts, arrays[::2], strict=True)}
     x, y = (_joined(each, members[at::2], path) for at, each in enumerate((arrays[::2], arrays[1::2])))
     if len(parts) > 1:
@@ -76,6 +81,20 @@ def _role(name: str) -> tuple[str, str] | None:
     if len(rest) != 1 or len(words) > (2 if part else 1) or rest[0] not in _SAMPLES + _TARGETS:
         return None
     return part, "x" if rest[0] in _SAMPLES else "y"
+
+
+def _samples_alone(names: list[str]) -> str | None:
+    """Return the name of the one array of samples, where there is one and no array of targets."""
+    roles = [(name, role) for name in dict.fromkeys(names) if (role := _role(name)) is not None]
+    samples = [name for name, (_, which) in roles if which == "x"]
+    return samples[0] if len(samples) == len(roles) == 1 else None
+
+
+def _without_targets(x: NDArray[Any], path: Path) -> Dataset:
+    """Return samples with zeros for targets; raises DataError."""
+    if x.ndim == 0:
+        raise DataError(f"{path} holds no samples, but a single number")
+    return from_arrays(x, np.zeros(len(x), np.int64), str(path))
 
 
 def _pairs(names: list[str], path: Path) -> dict[str, tuple[str, str]]:
@@ -116,8 +135,7 @@ def _joined(arrays: Sequence[NDArray[Any]], members: Sequence[str], path: Path) 
         if kinds[0] != kinds[1] or not array.ndim:
             raise DataError(
                 f"{path} has {members[0]} of shape {first.shape} and type {first.dtype}, but {member} of "
-                f"shape {array.shape} and type {array.dtype}; parts are of one type, and their samples of one "
-                "shape"
+                f"shape {array.shape} and type {array.dtype}; parts are of one type, and samples of one shape"
             )
     return first if len(arrays) == 1 else np.concatenate(arrays)
 

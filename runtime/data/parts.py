@@ -83,7 +83,9 @@ class Parts:
     """The data of a run, in the network's shapes.
 
     ``notes`` is what the parameters rely on, and is kept with them: how samples were normalized, the
-    vocabulary, the names of classes. ``remarks`` are sentences that a person should read.
+    vocabulary, the names of classes and columns. ``remarks`` are sentences that a person should read.
+    ``checksum`` tells all of the data apart, in the network's shapes, before parts were set aside and
+    normalized; ``test_checksum`` all of other data to test on.
     """
 
     train: Dataset
@@ -91,6 +93,8 @@ class Parts:
     test: Dataset | None
     notes: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    checksum: int | None = None
+    test_checksum: int | None = None
 
 
 def split_fractions(train: float, validation: float, test: float) -> tuple[float, float]:

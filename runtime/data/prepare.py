@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from .dataset import Dataset
+from .errors import DataError
 from .fitting import Spec
 from .parts import Parts, Request, split_fractions
+from .recipe import Known, with_recipe
+from .source import OPTIONS, Whole
 from .sources import find
 
-__all__ = ["Parts", "Request", "load", "prepare", "split_fractions"]
+__all__ = ["Parts", "Request", "chosen", "load", "prepare", "request_like", "samples", "split_fractions"]
 
 
 def load(
@@ -40,4 +44,88 @@ def prepare(request: Request, source: Spec, target: Spec) -> Parts:
     data = find(request.data)
     data.require_options(request)
     test = find(request.test_data) if request.test_data else None
-    return data.parts(request, test, source, target)
+    return with_recipe(data.parts(request, test, source, target), request)
+
+
+PARTS = ("test", "validation", "train", "all")
+"""The parts of data that a trained network can be asked about."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Data for a trained network: which ``part`` of it, one of PARTS, and ``why``, as a person reads it.
+
+    ``class_names`` are those of the targets; ``passed_over`` are columns that training did not have.
+    """
+
+    data: Dataset
+    part: str
+    why: str
+    class_names: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+
+def request_like(known: Known, data: str, **given: Any) -> Request:
+    """Return what to ask of ``data``: what was ``given``, and else what training asked, where data takes it.
+
+    Fractions that are given without a recipe go with the usual ones. Raises DataError for no data.
+    """
+    asked = Request(data) if known.recipe is None else known.recipe.request
+    takes = find(data).takes
+    found = {name: getattr(asked, name) for name in OPTIONS if name in takes and name != "normalize"}
+    found |= {"test": asked.test, "validation": asked.validation, "test_data": asked.test_data}
+    return Request(data, **{**found, **{name: value for name, value in given.items() if value is not None}})
+
+
+def samples(request: Request, known: Known, source: Spec, target: Spec) -> Chosen:
+    """Return all samples of ``request.data`` for a trained network; there need be no targets.
+
+    Raises DataError.
+    """
+    whole = _whole(request, known, source, target, labelled=False)
+    return Chosen(whole.finish(whole.data), "all", "all of it", whole.class_names, whole.passed_over)
+
+
+def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str | None = None) -> Chosen:
+    """Return a part of ``request.data`` for a trained network, with its targets.
+
+    Args:
+        request: as :func:`request_like` makes it.
+        known: what was kept of the data of training.
+        source: the network's input.
+        target: the network's target; the input where there is none.
+        part: one of PARTS; None for the test part where this is the data of training, which set one aside,
+            else for all.
+
+    Raises:
+        DataError: where the data does not fit, or has no such part: only data of training has parts, if it
+            is known which that was.
+    """
+    whole = _whole(request, known, source, target, labelled=True)
+    recipe = known.recipe
+    same = recipe is not None and whole.checksum == recipe.checksum
+    if part not in (None, *PARTS):
+        raise DataError(f"there is no part {part!r} of data; expected {', '.join(PARTS)}")
+    parts: dict[str, Any] = {}
+    if part != "all" and (same or (recipe is None and part is not None)):
+        parts = dict(zip(("train", "validation", "test"), whole.parts(whole.data, request), strict=True))
+    name = part or ("test" if parts.get("test") is not None else "all")
+    if name == "all":
+        tested = recipe is not None and whole.checksum == recipe.test_checksum
+        why = "all of it" + (", which training tested on" if tested else "")
+        return Chosen(whole.finish(whole.data), name, why, whole.class_names, whole.passed_over)
+    if recipe is not None and not same:
+        raise DataError(
+            f"{request.data} is not the data that the network was trained on, which was "
+            f"{recipe.request.data!r}, so it has no {name} part; leave it out, for all of it"
+        )
+    if parts[name] is None:
+        raise DataError(f"training set no {name} part of {request.data} aside; say which other to take")
+    why = f"its {name} part, " + ("as training had it" if same else "by the fractions given")
+    return Chosen(whole.finish(parts[name]), name, why, whole.class_names, whole.passed_over)
+
+
+def _whole(request: Request, known: Known, source: Spec, target: Spec, labelled: bool) -> Whole:
+    data = find(request.data)
+    data.require_options(request)
+    return data.whole(request, known, source, target, labelled)

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from .errors import DataError
 from .parts import Parts, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .dataset import Dataset
     from .fitting import Spec
+    from .recipe import Known
 
 
 class Form(NamedTuple):
@@ -51,6 +54,28 @@ OPTIONS = {
     "class_weight": Option("--class-weight", "is for the classes of"),
 }
 """By the fields of Request that a source has to know of."""
+
+
+class Whole(NamedTuple):
+    """All of some data, as a trained network takes it, before parts are set aside.
+
+    Attributes:
+        data: the data in the network's shapes, or a text.
+        checksum: what :class:`Recipe` has of the data of training.
+        parts: returns what trains, validates and tests, of the data and for a request; None for no such part.
+        finish: makes the samples of data, filled in and normalized as in training.
+        class_names: of the targets, in the order of their numbers.
+        passed_over: columns that training did not have.
+        remarks: what a person should read of how the data was read.
+    """
+
+    data: Any
+    checksum: int
+    parts: Callable[[Any, Request], tuple[Any, Any, Any]]
+    finish: Callable[[Any], Dataset]
+    class_names: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Source(ABC):
@@ -104,24 +129,55 @@ class Source(ABC):
         if request.layout is not None:
             require_known(source.channels, source.name)
         given = self._samples(request.data, request, source)
-        data, remarks, apart = fit(given, source, target, lacks=True), given.remarks, None
+        whole, remarks = fit(given, source, target, lacks=True), given.remarks
+        train, validation, apart = split_parts(whole, request)
+        test_checksum = None
         if test is not None and request.test_data:
             other = own_test(test._samples(request.test_data, request, source))
             remarks += other.remarks
             apart = fit(match(other, given), source, target, lacks=True)
-        train, validation, apart = split_parts(data, apart, request)
-        parts = Parts(train, validation, apart, train.notes(), tuple(dict.fromkeys(remarks)))
+            test_checksum = apart.checksum()
+        said = tuple(dict.fromkeys(remarks))
+        parts = Parts(train, validation, apart, train.notes(), said, whole.checksum(), test_checksum)
         return class_weighted(
             normalized(filled(parts, request.missing), request.normalize), request.class_weight
         )
 
-    def _samples(self, spec: str, request: Request, source: Spec) -> Dataset:
+    def whole(
+        self, request: Request, known: Known, source: Spec, target: Spec, labelled: bool = True
+    ) -> Whole:
+        """Return all of ``request.data`` for a trained network, of whose data ``known`` was kept.
+
+        Columns are ordered, categories and classes numbered as in training. Unless ``labelled`` there need be
+        no targets. Raises DataError.
+        """
+        from .fitting import fit
+        from .layouts import require_known
+        from .splitting import split_parts
+
+        if request.layout is not None:
+            require_known(source.channels, source.name)
+        found, more = known.ordered(self._samples(request.data, request, source, labelled))
+        numbered = known.numbered(found) if labelled else found
+        data = fit(numbered, source, target if labelled else source, lacks=True)
+        names = data.class_names or known.class_names
+        return Whole(data, data.checksum(), split_parts, known.finished, names, more, found.remarks)
+
+    def _samples(self, spec: str, request: Request, source: Spec, labelled: bool = True) -> Dataset:
         """Return the data of a spec for a network with this input, and in which layout it is."""
         from .layouts import stored_shape
 
         asked = request.layout if "layout" in self.takes else None
         shape = stored_shape(tuple(source.shape[1:]), source.channels, self.layout)
-        return replace(self.load(self.where(spec), request, shape), layout=self.layout or asked)
+        load = self.load if labelled else self.unlabelled
+        return replace(load(self.where(spec), request, shape), layout=self.layout or asked)
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        """Return what :meth:`load` does, or, where there are no targets, the samples with zeros for them.
+
+        Raises DataError.
+        """
+        return self.load(where, request, sample)
 
     def where(self, spec: str) -> str:
         """Return a spec of this source without the prefix."""

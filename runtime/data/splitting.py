@@ -34,22 +34,22 @@ def split(data: Dataset, fraction: float, part: str, seed: int = 0) -> tuple[Dat
     return rest, data.take(chosen, f"{data.name} ({part})")
 
 
-def split_parts(
-    data: Dataset, test: Dataset | None, request: Request
-) -> tuple[Dataset, Dataset | None, Dataset | None]:
-    """Return the parts (train, validation, test) of data, where ``test`` is the last if it is given apart.
+def split_parts(data: Dataset, request: Request) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """Return the parts (train, validation, test) of data, as ``request`` has them.
 
-    The parts that the data come with are taken, unless ``request`` asks for fractions. Where the test part is
-    given apart, one that the data come with is left out. Raises DataError for a part that would be empty.
+    The parts that the data come with are taken, unless ``request`` asks for fractions. Where other data is to
+    test on there is no test part, and one that the data come with is left out. Raises DataError for a part
+    that would be empty.
     """
     validation: Dataset | None = None
-    own_validation = data.own_validation
-    if request.test is None or test is not None:
+    test: Dataset | None = None
+    own_validation, is_apart = data.own_validation, request.test_data is not None
+    if request.test is None or is_apart:
         data, own = _without_end(data, data.own_test, "test")
-        test = own if test is None else test
+        test = None if is_apart else own
     else:
         own_validation = 0
-    if test is None and request.test_fraction:
+    if test is None and not is_apart and request.test_fraction:
         data, test = split(data, request.test_fraction, "test")
     if own_validation and request.validation is None:
         data, validation = _without_end(data, own_validation, "validation")

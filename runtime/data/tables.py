@@ -77,7 +77,7 @@ def releveled(data: Dataset, columns: Sequence[str], levels: Levels, reference: 
     """
     if (data.columns, dict(data.levels)) == (tuple(columns), dict(levels)):
         return data
-    ours, theirs = _columns(data.columns, data.levels), _columns(columns, levels)
+    ours, theirs = columns_of(data.columns, data.levels), columns_of(columns, levels)
     if ours != theirs:
         raise DataError(f"the columns of {data.name} are not those of {reference}, in the same order")
     for column in ours:
@@ -100,7 +100,7 @@ def _gathered(data: Dataset, columns: tuple[str, ...], levels: Levels) -> Datase
     """Return a table with other features of the same columns; those it lacks are 0, or NaN where all are."""
     place = {name: at for at, name in enumerate(data.columns)}
     source, known = [], []
-    for column in _columns(columns, levels):
+    for column in columns_of(columns, levels):
         own = feature_names([column], data.levels)
         for name in feature_names([column], levels):
             source.append(place.get(name, place[own[0]]))
@@ -116,17 +116,30 @@ def _gathered(data: Dataset, columns: tuple[str, ...], levels: Levels) -> Datase
     return replace(data, x=moved, columns=columns, levels=levels)
 
 
+def with_columns(data: Dataset, columns: Sequence[str]) -> Dataset:
+    """Return a table with these of its columns, in this order."""
+    place = {name: at for at, name in enumerate(data.columns)}
+    levels = {column: own for column, own in data.levels.items() if column in columns}
+    names = feature_names(columns, levels)
+    if names == data.columns:
+        return data
+    order = [place[name] for name in names]
+    x = data.x
+    moved = x.map(lambda rows: rows[:, order], (len(order),), x.dtype) if isinstance(x, Rows) else x[:, order]
+    return replace(data, x=moved, columns=names, levels=levels)
+
+
 def described(data: Dataset) -> str:
     """Return how many features a table has, column by column, as it stands in a sentence."""
-    names = _columns(data.columns, data.levels)
+    names = columns_of(data.columns, data.levels)
     shown = [f"{name} ({len(data.levels[name])})" if name in data.levels else name for name in names[:20]]
     more = ", ..." if len(names) > 20 else ""
     encoding = " once categories are features of their own" if data.levels else ""
     return f"{data.name} has {len(data.columns)} features{encoding}: {', '.join(shown)}{more}"
 
 
-def _columns(features: Sequence[str], levels: Levels) -> list[str]:
-    """Return the columns that features are of."""
+def columns_of(features: Sequence[str], levels: Levels) -> list[str]:
+    """Return the columns of a table that features are of, in their order."""
     owner = {feature_name(column, level): column for column, own in levels.items() for level in own}
     return list(dict.fromkeys(owner.get(name, name) for name in features))
 

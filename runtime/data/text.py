@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pjc.reading import reading
 from .dataset import MAX_BYTES, Dataset
 from .errors import DataError, require_file
 from .fitting import Spec, element_type, is_integer
+from .parts import Request
 from .rows import Rows
 
 _MAX_TEXT = MAX_BYTES // 16
@@ -29,8 +31,17 @@ class Text:
     codes: NDArray[np.uint32]
     name: str
 
+    @staticmethod
+    def of(text: str, name: str) -> Text:
+        """Return the characters of a text."""
+        return Text(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), name)
+
     def __len__(self) -> int:
         return len(self.codes)
+
+    def checksum(self) -> int:
+        """Return a number that tells texts apart."""
+        return zlib.crc32(self.codes.tobytes())
 
     def split(self, fraction: float, part: str) -> tuple[Text, Text]:
         """Return (the rest, the part): the part is the end of the text, in one piece.
@@ -46,6 +57,18 @@ class Text:
         cut = len(self) - count
         return Text(self.codes[:cut], self.name), Text(self.codes[cut:], f"{self.name} ({part})")
 
+    def parts(self, request: Request) -> tuple[Text, Text | None, Text | None]:
+        """Return the parts (train, validation, test), as ``request`` has them.
+
+        There is no test part where other data is to test on. Raises DataError for a part that would be empty.
+        """
+        rest, validation, test = self, None, None
+        if request.test_data is None and request.test_fraction:
+            rest, test = rest.split(request.test_fraction, "test")
+        if request.validation_fraction:
+            rest, validation = rest.split(request.validation_fraction, "validation")
+        return rest, validation, test
+
 
 def load_text(path: Path) -> Text:
     """Return the text of a UTF-8 file; raises DataError, with the line, where it is no such text."""
@@ -60,7 +83,7 @@ def load_text(path: Path) -> Text:
         raise DataError(f"{path}:{line}: not UTF-8 text (byte {error.start}); convert it") from None
     if not text:
         raise DataError(f"{path} holds no characters")
-    return Text(np.frombuffer(text.encode("utf-32-le"), np.uint32), str(path))
+    return Text.of(text, str(path))
 
 
 @dataclass(frozen=True)
@@ -87,16 +110,25 @@ class Vocabulary:
                 f"{classes} classes; compile with -D vocabulary={len(codes)}, "
                 "or whatever the network calls that number"
             )
-        unknown = len(codes) < classes
+        found = Vocabulary(codes, len(codes) < classes)
         for text in others:
-            strange = np.setdiff1d(text.codes, codes)
-            if len(strange) and not unknown:
-                raise DataError(
-                    f"{text.name} has {len(strange)} characters that do not occur in the training part, "
-                    f"the first is {chr(int(strange[0]))!r}; compile with -D vocabulary={len(codes) + 1}, "
-                    "which leaves a class for unknown ones"
-                )
-        return Vocabulary(codes, unknown)
+            found.require(text)
+        return found
+
+    def require(self, text: Text) -> None:
+        """Raise DataError for a text with characters that have no class."""
+        strange = np.setdiff1d(text.codes, self.codes)
+        if len(strange) and not self.unknown:
+            raise DataError(
+                f"{text.name} has {len(strange)} characters that do not occur in the training part, "
+                f"the first is {chr(int(strange[0]))!r}; compile with -D vocabulary={len(self.codes) + 1}, "
+                "which leaves a class for unknown ones"
+            )
+
+    def names(self) -> tuple[str, ...]:
+        """Return the characters in the order of their classes, and behind them, where there is a class for
+        unknown ones, U+FFFD."""
+        return (*(chr(int(code)) for code in self.codes), *(["\ufffd"] if self.unknown else []))
 
     def encode(self, text: Text) -> NDArray[np.int32]:
         """Return the class of each character, int32 ``[n]``."""

@@ -289,7 +289,7 @@ class Arguments:
     model: str = required(
         kind=Text(),
         metavar="MODEL",
-        help="the network: a .pjn or .onnx file, IR, or FILE.py:NAME, which runs FILE.py",
+        help="the network: a .pjn or .onnx file, IR, .pjx, or FILE.py:NAME, which runs FILE.py",
     )
     data: DataArguments = part(DataArguments)
     run: RunArguments = part(RunArguments)

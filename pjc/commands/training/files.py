@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
-from pjc.python_files import stem_of
+from pjc.python_files import file_of, stem_of
 from pjc.reading import reason
 from pjc.runtime.data.parts import STANDARD
 
@@ -54,7 +54,17 @@ class Outputs:
         )
         if writes:
             outputs._require_folder(prefix.parent)
+            outputs._require_other(file_of(model))
         return outputs
+
+    def _require_other(self, model: Path) -> None:
+        """Raise CommandError where a run would write over the network that it reads."""
+        for path in self.all():
+            if path.exists() and model.exists() and path.samefile(model):
+                raise CommandError(
+                    f"training writes {path}, which is the network itself; name a folder or another prefix "
+                    "with -o, as in -o runs/"
+                )
 
     def _require_folder(self, folder: Path) -> None:
         """Make the folder that takes the files."""

@@ -33,3 +33,8 @@ class Csv(Source):
         from ..csv_file import load_csv
 
         return load_csv(Path(where), request.target, request)
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..csv_file import load_csv
+
+        return load_csv(Path(where), request.target, request, labelled=False)

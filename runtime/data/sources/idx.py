@@ -33,3 +33,9 @@ class Idx(Source):
         if comma and not Path(where).exists():
             return load_idx(Path(images), Path(labels))
         return load_idx(Path(where))
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..idx import load_idx
+
+        images = Path(where if Path(where).exists() else where.partition(",")[0])
+        return load_idx(images, labelled=False)

@@ -24,3 +24,8 @@ class Images(Source):
         from ..images import load_images
 
         return load_images(Path(where), sample, request.resize)
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..images import load_images
+
+        return load_images(Path(where), sample, request.resize, labelled=False)

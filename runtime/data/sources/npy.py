@@ -19,8 +19,14 @@ class Npy(Source):
     )
     what = ".npy files"
     prefix = "npy:"
+    suffixes = (".npy",)
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..npy import find_npy
 
         return find_npy(where)
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..npy import find_npy
+
+        return find_npy(where, labelled=False)

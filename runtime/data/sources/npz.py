@@ -22,3 +22,8 @@ class Npz(Source):
         from ..npz import load_npz
 
         return load_npz(Path(where))
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..npz import load_npz
+
+        return load_npz(Path(where), labelled=False)

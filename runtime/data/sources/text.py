@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..parts import Parts, Request
-from ..source import OPTIONS, Form, Source, register
+from ..source import OPTIONS, Form, Source, Whole, register
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
     from ..fitting import Spec
+    from ..recipe import Known
     from ..text import Text
 
 
@@ -33,19 +34,14 @@ class TextFile(Source):
         from ..text import Vocabulary, load_text, require_text_network, room, windows
 
         require_text_network(source, target)
-        train = load_text(Path(self.where(request.data)))
-        apart: Text | None = None
+        whole = load_text(Path(self.where(request.data)))
+        train, validation, apart = whole.parts(request)
         if test is not None and request.test_data:
             if test is not self:
                 raise DataError(
                     f"--test-data is {request.test_data!r}, but the data is a text; name text:FILE"
                 )
             apart = load_text(Path(self.where(request.test_data)))
-        elif request.test_fraction:
-            train, apart = train.split(request.test_fraction, "test")
-        validation: Text | None = None
-        if request.validation_fraction:
-            train, validation = train.split(request.validation_fraction, "validation")
         others = [part for part in (validation, apart) if part is not None]
         vocabulary = Vocabulary.measure(train, others, room(source, target))
 
@@ -57,7 +53,25 @@ class TextFile(Source):
             None if validation is None else cut(validation),
             None if apart is None else cut(apart),
             vocabulary.notes(),
+            checksum=whole.checksum(),
+            test_checksum=apart.checksum() if apart is not None and request.test_data else None,
         )
+
+    def whole(
+        self, request: Request, known: Known, source: Spec, target: Spec, labelled: bool = True
+    ) -> Whole:
+        """Return a text, of which the vocabulary of training makes windows."""
+        from ..text import Text, load_text, require_text_network, room, windows
+
+        require_text_network(source, target)
+        vocabulary = known.vocabulary(room(source, target))
+        text = load_text(Path(self.where(request.data)))
+        vocabulary.require(text)
+
+        def cut(part: Text) -> Dataset:
+            return windows(part, vocabulary, source, target, request.stride)
+
+        return Whole(text, text.checksum(), Text.parts, cut, vocabulary.names())
 
     def refusal(self, option: str, spec: str) -> str:
         """Return the same for every option: what is a matter of samples is none of a text."""

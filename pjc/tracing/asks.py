@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from pjc.diagnostics import mistake
@@ -17,6 +18,7 @@ from pjc.dialects.requirements import LOSSES as LOSS_OPS
 from pjc.dialects.sets import SETS as KINDS
 from pjc.frontends.losses import LOSSES
 from pjc.frontends.sets import SETS
+from pjc.tracing.refusal import Refused
 from pjc.tracing.text import nested, number, tuple_text
 
 
@@ -73,11 +75,21 @@ def _written(value: Any) -> str:
         return tuple_text(_written(each) for each in value)
     if isinstance(value, int | np.integer):
         return str(int(value))
-    if isinstance(value, float | np.floating):
-        return number(value)
-    if hasattr(value, "shape"):
-        return nested(np.asarray(value))
+    try:
+        if isinstance(value, float | np.floating):
+            return number(value)
+        if hasattr(value, "shape") and not isinstance(value, jax.core.Tracer):
+            return nested(_real(np.asarray(value)))
+    except Refused as error:
+        raise mistake(f"losses and sets take numbers: {error}") from error
     raise mistake(f"losses and sets take numbers, found {type(value).__name__}")
+
+
+def _real(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    kinds = (jax.numpy.floating, jax.numpy.integer, np.bool_)
+    if not any(jax.numpy.issubdtype(array.dtype, each) for each in kinds):
+        raise mistake(f"losses and sets take real numbers, found {array.dtype}")
+    return array
 
 
 def _known(name: str, slots: Sequence[Any], values: Sequence[Any], named: Mapping[str, Any]) -> None:
@@ -100,6 +112,8 @@ def loss(name: str) -> Callable[..., Loss]:
 
     def make(*values: Any, target: str | None = None, **named: Any) -> Loss:
         _known(name, slots, values, named)
+        if target is not None and not (isinstance(target, str) and target.isidentifier()):
+            raise mistake(f"a target has a name, found {target!r:.80}", "as in target='z'")
         return Loss(name, values, named, target)
 
     make.__name__ = name

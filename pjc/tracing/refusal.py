@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,9 +74,12 @@ def origin(eqn: Any, calls: Sequence[Call] = ()) -> Origin:
     return Origin(inner.origin.line, (*through, inner.name, *inner.origin.through))
 
 
-def raised_at(error: BaseException) -> str:
-    """Return the user's line that an exception comes from."""
+def raised_at(error: BaseException, fn: Any = None) -> str:
+    """Return the user's line that an exception comes from; that of a function where it is a library's own."""
+    code = getattr(inspect.unwrap(fn), "__code__", None) if callable(fn) else None
     found = "a library"
+    if code is not None and not code.co_filename.startswith(ROOTS):
+        found = _place(code.co_filename, code.co_firstlineno, code.co_name)
     traceback = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code

@@ -24,6 +24,7 @@ from pjc.tracing.specs import (
     read_inputs,
     read_parameters,
     sets_by_path,
+    shown,
 )
 from pjc.tracing.text import size_text
 from pjc.tracing.values import Tensor, Value, known
@@ -81,6 +82,8 @@ def traced(
         raise mistake(
             "trace takes the inputs of the function", 'as in pjc.trace(fn, params, pjc.f32["batch", 784])'
         )
+    if name is not None and not (isinstance(name, str) and name.isprintable()):
+        raise mistake(f"a network's name is a text of one line, found {name!r:.80}")
     called = name or _name(fn)
     names = input_names(fn, len(inputs))
     opened, size = read_inputs(inputs, names, opened=True)
@@ -107,12 +110,23 @@ def _jaxpr(fn: Callable[..., Any], params: Any, inputs: Sequence[Input], name: s
         raise
     except Exception as error:  # the user's own code may raise anything
         told = (str(error).strip().splitlines() or [""])[0][:500]
-        hint = "sizes with a name are symbols there; give numbers where the function computes with them"
-        symbolic = any(word in str(error) for word in (BATCH, "symbolic", "InconclusiveDimension"))
         raise mistake(
-            f"{name} fails while it is traced, at {raised_at(error)}: {type(error).__name__}: {told}",
-            hint if symbolic else None,
+            f"{name} fails while it is traced, at {raised_at(error, fn)}: {type(error).__name__}: {told}",
+            _instead(error),
         ) from error
+
+
+def _instead(error: Exception) -> str | None:
+    """Return what to do about what a function raised while it was traced, if that is known."""
+    if isinstance(error, jax.errors.TracerBoolConversionError):
+        return "jnp.where on a comparison with a number has one; what decides otherwise must be known by then"
+    if isinstance(error, jax.errors.TracerArrayConversionError):
+        return "compute with jax.numpy in place of numpy"
+    if isinstance(error, jax.errors.ConcretizationTypeError | jax.errors.TracerIntegerConversionError):
+        return "values are not known while a function is traced: give it what must be known then by a closure"
+    if any(word in str(error) for word in (BATCH, "symbolic", "InconclusiveDimension")):
+        return "sizes with a name are symbols there; give numbers where the function computes with them"
+    return None
 
 
 def _traced(
@@ -163,6 +177,7 @@ class _Writing:
         self.name, self.leaves, self.structure, self.inputs, self.size = name, leaves, structure, inputs, size
         self.sets = sets_by_path(sets, leaves)
         self.walk = Walk()
+        self.walk.text.taken |= _words(size_text(size) for each in inputs for size in each.struct.shape)
         self.targets: dict[str, Target] = {}
         """The targets, by what the losses call them."""
         self.inputs_by_name: dict[str, Tensor] = {}
@@ -221,7 +236,7 @@ class _Writing:
         if not leaf.trained:
             if leaf.value is None:
                 raise mistake(
-                    f"'{leaf.path}' is {leaf.dtype} without values",
+                    f"'{shown(leaf.path)}' is {leaf.dtype} without values",
                     "give arrays of whole numbers as they are",
                 )
             return known(leaf.value)
@@ -246,7 +261,7 @@ class _Writing:
         for name, leaf in zip(own, self.leaves, strict=True):
             kind = f"{leaf.dtype}{list(leaf.shape)}"
             became = f"param {name}" if name else "left as it is" if leaf.trained else "a constant"
-            found.append(Row(leaf.path or "params", kind, became))
+            found.append(Row(shown(leaf.path) or "params", kind, became))
         return found
 
     # Tails
@@ -263,7 +278,7 @@ class _Writing:
             try:
                 found = self.walk.floats(value)
             except Refused as error:
-                raise mistake(f"{self.name}: output '{wanted}': {error}", error.hint) from error
+                raise mistake(f"{self.name}: output '{shown(wanted)}': {error}", error.hint) from error
             own = self.walk.text.name("logits" if wanted == "output" and len(paths) == 1 else wanted)
             self.walk.text.line(f"output {own} = {found.text}")
             self.shapes[own] = found.shape
@@ -279,6 +294,11 @@ class _Writing:
     def _require(self, asked: Loss, value: str, shape: tuple[Any, ...]) -> None:
         wanted = asked.target or "y"
         given = self.inputs_by_name.get(wanted)
+        if given is not None and asked.target is None:
+            raise mistake(
+                f"{self.name}: the target of {asked.name} is called y, and so is an input of the function",
+                f"pjc.{asked.name}(target='z') has a target of its own, target='y' asks for the input back",
+            )
         target = self._target(asked, wanted, shape) if given is None else given.text
         self.walk.text.line(asked.required(value, target))
 
@@ -310,14 +330,14 @@ def _by_output(paths: Iterable[str], loss: Any, name: str) -> list[tuple[str, Lo
         if len(outputs) > 1:
             raise mistake(
                 f"{name} has {len(outputs)} outputs, found one loss",
-                f"give loss={{name: ...}} of {', '.join(outputs)}",
+                f"give loss={{name: ...}} of {_listed(outputs)}",
             )
         return [(outputs[0], loss)]
     if isinstance(loss, Mapping):
         unknown = next((each for each in loss if each not in outputs), None)
         if unknown is not None:
-            raise mistake(f"{name} has no output '{unknown}'", f"it has {', '.join(outputs)}")
-        pairs = list(loss.items())
+            raise mistake(f"{name} has no output '{shown(str(unknown))}'", f"it has {_listed(outputs)}")
+        pairs = [pair for pair in loss.items() if pair[1] is not None]
     elif isinstance(loss, list | tuple):
         if len(loss) > len(outputs):
             raise mistake(f"{name} has {len(outputs)} outputs, found {len(loss)} losses")
@@ -330,5 +350,9 @@ def _by_output(paths: Iterable[str], loss: Any, name: str) -> list[tuple[str, Lo
     return pairs
 
 
-def _words(lines: Sequence[str]) -> set[str]:
+def _listed(outputs: Sequence[str]) -> str:
+    return ", ".join(map(shown, outputs))
+
+
+def _words(lines: Iterable[str]) -> set[str]:
     return {word for line in lines for word in re.findall(r"[A-Za-z_]\w*", line)}

@@ -5,7 +5,8 @@ What they compute is what the compiled network computes: the operators' own forw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +41,17 @@ def _jump(stem: str, arguments: str, at: float, low: float) -> Callable[..., Any
     return _elementwise(stem, arguments, lambda x: jnp.where(x > at, 1.0, low).astype(x.dtype))
 
 
+def _finite(value: Any, what: str) -> float:
+    """Return an argument that is one finite number."""
+    try:
+        found = float(value)
+    except Exception as error:  # whatever an object's own method raises
+        raise mistake(f"{what} is a number that is known, found {type(value).__name__}") from error
+    if not math.isfinite(found):
+        raise mistake(f"{what} is a finite number, found {found:g}")
+    return found
+
+
 def _floats(x: Any) -> Array:
     found = jnp.asarray(x)
     return found if jnp.issubdtype(found.dtype, jnp.floating) else found.astype(jnp.result_type(float))
@@ -51,7 +63,11 @@ def sign(x: Any, margin: float = 0.0) -> Array:
     Args:
         x: an array of any shape; whole numbers are taken for floats.
         margin: how far solvers that iterate keep x away from 0; it does not change what is computed.
+
+    Raises:
+        DiagnosticError: if the margin is no finite number.
     """
+    margin = _finite(margin, "the margin of sign")
     made: Array = _jump("sign", f", margin = {number(margin)}" if margin else "", 0.0, -1.0)(_floats(x))
     return made
 
@@ -63,10 +79,14 @@ def step(x: Any, threshold: float = 0.0, margin: float = 0.0) -> Array:
         x: an array of any shape; whole numbers are taken for floats.
         threshold: where the step is.
         margin: as of :func:`sign`, about the threshold.
+
+    Raises:
+        DiagnosticError: if threshold or margin are no finite numbers.
     """
+    threshold, margin = _finite(threshold, "the threshold of step"), _finite(margin, "the margin of step")
     arguments = f", {number(threshold)}" if threshold else ""
     arguments += f", margin = {number(margin)}" if margin else ""
-    made: Array = _jump("step", arguments, float(threshold), 0.0)(_floats(x))
+    made: Array = _jump("step", arguments, threshold, 0.0)(_floats(x))
     return made
 
 
@@ -86,9 +106,11 @@ def quantize(x: Any, levels: Sequence[float] = (-1.0, 1.0)) -> Array:
         levels: one or more numbers that increase.
 
     Raises:
-        DiagnosticError: if they do not increase.
+        DiagnosticError: if they do not increase, or are no finite numbers.
     """
-    found = tuple(float(each) for each in levels)
+    if not isinstance(levels, Iterable):
+        raise mistake(f"levels are numbers, found {type(levels).__name__}", "as in quantize(x, (-1, 0, 1))")
+    found = tuple(_finite(each, "a level") for each in levels)
     if not found or list(found) != sorted(set(found)):
         raise mistake(f"levels increase strictly, found {list(found)}", "as in quantize(x, (-1, 0, 1))")
     made: Array = _quantizer(found)(_floats(x))

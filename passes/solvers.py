@@ -413,6 +413,10 @@ class SolverKind(Kind):
     metavar = "SOLVER"
 
     @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(SOLVERS)
+
+    @property
     def wanted(self) -> str:
         return "a solver's name, or NAME{number=value}"
 

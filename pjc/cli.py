@@ -67,6 +67,10 @@ def _dispatch(arguments: list[str]) -> int:
 
     from pjc.commands import COMMANDS
 
+    if arguments and arguments[0].partition("=")[0] == "--print-completion":
+        from pjc.commands.completion import main as print_completion
+
+        return print_completion([*arguments[0].split("=", 1)[1:], *arguments[1:]])
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     if command is None and arguments and not arguments[0].startswith("-"):
         _refuse_misspelt_command(arguments[0])

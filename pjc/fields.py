@@ -48,6 +48,11 @@ class Kind:
         """What is expected, as in "a whole number from 1"."""
         return "a text"
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that a shell completes it by; none where they cannot be listed."""
+        return ()
+
     def read(self, text: Any) -> Any:
         """Return the value that a text of the command line stands for."""
         return self.check(text)
@@ -148,6 +153,10 @@ class Choice(Kind):
     def wanted(self) -> str:
         *most, last = map(str, self.among)
         return f"{', '.join(most)} or {last}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(map(str, self.among))
 
     def read(self, text: str) -> str | int:
         return {str(each): each for each in self.among}[text] if text in map(str, self.among) else self._no()

@@ -9,5 +9,7 @@ COMMANDS = {
     "export": "export",
     "opt": "opt",
     "check-operator": "check_operator",
+    "plot": "plot",
+    "doctor": "doctor",
 }
 """The module of each command, which is imported when the command is run."""

@@ -69,7 +69,6 @@ class PjcOptMain(xDSLOptMain):
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.given = arguments
-        self.parser: ArgumentParser | None = None
         super().__init__(args=arguments)
 
     def register_all_dialects(self) -> None:
@@ -85,11 +84,11 @@ class PjcOptMain(xDSLOptMain):
     def register_all_arguments(self, arg_parser: ArgumentParser) -> None:
         """Add the arguments, and refuse what is wrong of those given in the words of the other commands."""
         super().register_all_arguments(arg_parser)
-        own = own_parser(arg_parser, [name for name in self.available_passes if name not in PASSES])
-        wanted = own.parse_args(self.given).target
+        self.own = own_parser(arg_parser, [name for name in self.available_passes if name not in PASSES])
+        wanted = self.own.parse_args(self.given).target
         if parse_spec(wanted).name not in self.available_targets:
             known = ", ".join(self.available_targets)
-            own.error(f"argument -t/--target: unknown target {wanted!r}; known are {known}")
+            self.own.error(f"argument -t/--target: unknown target {wanted!r}; known are {known}")
 
     def run(self) -> None:
         """Run the passes, and write the output when all of it is there."""
@@ -182,6 +181,11 @@ class PjcOptMain(xDSLOptMain):
         """Return the net module of a ``.pjn`` or ``.onnx`` file, or of FILE.py:NAME, as it is written."""
         stream.close()
         return open_source(self.get_input_name()).start(Options()).module
+
+
+def all_arguments() -> ArgumentParser:
+    """Return a parser of the arguments of ``pjc opt``."""
+    return PjcOptMain([]).own
 
 
 def own_parser(theirs: ArgumentParser, others: Sequence[str] = ()) -> Parser:

@@ -1,0 +1,189 @@
+"""``pjc plot HISTORY..``: draw how runs went, over epochs and over seconds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pjc.commands.arguments import Usage, parse
+from pjc.commands.shared import console_of_stdout, say
+from pjc.diagnostics import CommandError, printable
+from pjc.fields import Text, nearest, option, required, rest
+
+if TYPE_CHECKING:
+    from pjc.runtime.curves import Curves
+
+_EXAMPLES = """
+examples:
+  pjc plot digits_mlp.history.csv
+  pjc plot runs/*.history.csv -o runs.svg
+  pjc plot a.history.csv b.history.csv --column largest_t -o t.png
+"""
+
+USAGE = Usage(
+    prog="pjc plot",
+    usage="pjc plot HISTORY.csv .. [-o FILE.png|FILE.svg] [options]",
+    description="Draws the scores of runs, and the gap or demand of their batches, over epochs and over\n"
+    "seconds: a line a run, named by its file. Needs matplotlib: pip install 'pjc[plot]'.",
+    epilog=_EXAMPLES,
+)
+_ENDINGS = (".png", ".svg")
+_STYLES = {"validation": "-", "training": "--", "test": ":"}
+_WIDTH, _HEIGHT = 5.5, 3.5
+"""Of a panel, in inches."""
+_MARKED = 60
+"""Up to so many epochs each is a dot too, so that a run of one can be seen."""
+_MOST_NAMED = 20
+"""Up to so many lines are named."""
+_AUTHOR = "pjc plot"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of ``pjc plot``."""
+
+    history: str = required(kind=Text(), metavar="HISTORY.csv", help="what pjc train wrote of a run")
+    more: tuple[str, ...] = rest(metavar="HISTORY.csv", help="other runs, to compare")
+    output: str | None = option(
+        None, kind=Text("FILE"), flags=("-o",), help="where to write, .png or .svg", shown="HISTORY.png"
+    )
+    column: tuple[str, ...] = option(
+        (),
+        kind=Text("NAME", repeated=True),
+        help="draw this column of the histories; may be repeated",
+        shown="scores, and gap or demand",
+    )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn over one another: columns of the histories, each with its style."""
+
+    title: str
+    columns: dict[str, str]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``pjc plot``."""
+    given = parse(Arguments, USAGE, arguments)
+    from pjc.runtime.curves import read_curves
+    from pjc.runtime.files import held, replace_file
+
+    paths = [Path(each) for each in (given.history, *given.more)]
+    output = Path(given.output) if given.output else paths[0].with_suffix(".png")
+    _require_output(output)
+    runs = [read_curves(path) for path in paths]
+    panels = panels_of(runs, given.column)
+    with held([output]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that its fonts have not
+        figure = drawn(runs, panels)
+        kind = output.suffix.lower().removeprefix(".")
+        author = {"Software": _AUTHOR} if kind == "png" else {"Creator": _AUTHOR, "Date": None}
+        replace_file(output, lambda path: figure.savefig(path, format=kind, dpi=120, metadata=author))
+    say(console_of_stdout(), f"wrote {output}")
+    return 0
+
+
+def _require_output(output: Path) -> None:
+    """Raise an error unless a picture can be written there, and overwrites nothing but another of these."""
+    from pjc.reading import reading
+    from pjc.runtime.files import require_writable
+
+    if output.suffix.lower() not in _ENDINGS:
+        raise CommandError(f"-o {output}: expected a name that ends in {' or '.join(_ENDINGS)}")
+    require_writable(output)
+    if output.exists():
+        if not output.is_file():
+            raise CommandError(f"{output} cannot be written: it is no regular file")
+        with reading(output, "a picture", CommandError), output.open("rb") as stream:
+            head = stream.read(2**14)
+        if head and _AUTHOR.encode() not in head:
+            raise CommandError(
+                f"{output} would be overwritten, which is no picture of pjc plot; name another file with -o"
+            )
+
+
+def panels_of(runs: Sequence[Curves], asked: Sequence[str] = ()) -> list[Panel]:
+    """Return what is drawn: a panel for each score, and one for the gap or demand; or those asked for.
+
+    Raises:
+        CommandError: where none of the runs has anything of it.
+    """
+    from pjc.runtime.curves import MEASURES, PARTS
+
+    known = list(dict.fromkeys(name for run in runs for name in run.columns))
+    for name in asked:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+            raise CommandError(f"no history has a column {name!r}; {hint}")
+    told = [name for name in known if any(run.told(name) for run in runs)]
+    if asked:
+        panels = [Panel(name, {name: "-"}) for name in dict.fromkeys(asked) if name in told]
+    else:
+        scores: dict[str, dict[str, str]] = {}
+        for name in told:
+            part, _, metric = name.partition("_")
+            if part in PARTS and metric:
+                scores.setdefault(metric, {})[name] = _STYLES[part]
+        panels = [Panel(metric.replace("_", " "), columns) for metric, columns in scores.items()]
+        panels += [Panel(name, {name: "-"}) for name in MEASURES if name in told]
+    if not panels:
+        raise CommandError(f"{runs[0].path} has nothing to draw; its columns are {', '.join(known)}")
+    return panels
+
+
+def drawn(runs: Sequence[Curves], panels: Sequence[Panel]) -> Any:
+    """Return a figure with a row for each panel: over epochs, and over seconds where runs tell them."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise CommandError("plotting needs matplotlib; pip install 'pjc[plot]' installs it") from None
+    across = [name for name in ("epoch", "seconds") if any(run.told(name) for run in runs)]
+    size = (_WIDTH * len(across), _HEIGHT * len(panels))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(panels), len(across), squeeze=False)
+    names = labels([run.path for run in runs])
+    for row, panel in zip(axes, panels, strict=True):
+        for axis, over in zip(row, across, strict=True):
+            _draw(axis, runs, names, panel, over)
+    return figure
+
+
+def _draw(axis: Any, runs: Sequence[Curves], names: Sequence[str], panel: Panel, over: str) -> None:
+    """Draw a panel: each run in a color of its own, its columns in their styles."""
+    lines = {}
+    for index, (run, name) in enumerate(zip(runs, names, strict=True)):
+        for column, style in panel.columns.items():
+            if run.told(column) and run.told(over):
+                part = column.partition("_")[0]
+                marker = "." if len(run.columns[column]) <= _MARKED else ""
+                (line,) = axis.plot(
+                    run.columns[over], run.columns[column], style, marker=marker, color=f"C{index % 10}"
+                )
+                lines[f"{name}, {part}" if len(panel.columns) > 1 else name] = line
+    values = [each for run in runs for column in panel.columns for each in run.columns.get(column, ())]
+    finite = [each for each in values if math.isfinite(each)]
+    if len(panel.columns) == 1 and min(finite) > 0 and max(finite) > 100 * min(finite):
+        axis.set_yscale("log")
+    axis.set_xlabel(over)
+    if over == "epoch":
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_ylabel(printable(panel.title), parse_math=False)
+    axis.grid(alpha=0.3)
+    if lines and len(lines) <= _MOST_NAMED:
+        # Not by the lines' own labels: of those some would be hidden, and some read as formulas.
+        legend = axis.legend(list(lines.values()), [" " + each for each in lines], fontsize="small")
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """Return what runs are called: by file, and by path where files in several folders have one name."""
+    short = [path.name.removesuffix(".csv").removesuffix(".history") for path in paths]
+    named = [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]
+    return [printable(each) for each in named]

@@ -222,7 +222,7 @@ class Labels:
         number = True
         held = [text for text in texts if not is_missing(text, number)]
         found = typed_targets(held, self._number(held, where))
-        if found.dtype.kind == "U":
+        if found.dtype.kind == "U" or not held:
             number = False
             held = [text for text in texts if not is_missing(text, number)]
             found = np.array(held or [""])

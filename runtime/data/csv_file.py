@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from pjc.reading import reading
+from pjc.reading import reading, reason
 
 from .columns import Numerals
 from .csv_header import Header
@@ -46,9 +46,9 @@ def load_csv(
         with reading(path, "a CSV file", DataError), path.open(encoding=encoding, newline="") as stream:
             found = _read(stream, path, asked, labelled)
     except DataError as error:
-        if isinstance(error.__cause__, UnicodeDecodeError):
-            where = error.__cause__.start
-            raise DataError(f"{path} is not {encoding} text (byte {where}); convert it") from None
+        if isinstance(error.__cause__, UnicodeError):
+            why = reason(error.__cause__)
+            raise DataError(f"{path} is not {encoding} text: {why}; --encoding says what it is") from None
         raise
     return replace(found, remarks=(guess, *found.remarks)) if guess else found
 

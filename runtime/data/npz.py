@@ -135,7 +135,7 @@ def _joined(arrays: Sequence[NDArray[Any]], members: Sequence[str], path: Path) 
         if kinds[0] != kinds[1] or not array.ndim:
             raise DataError(
                 f"{path} has {members[0]} of shape {first.shape} and type {first.dtype}, but {member} of "
-                f"shape {array.shape} and type {array.dtype}; parts are of one type, and samples of one shape"
+                f"shape {array.shape} and type {array.dtype}; the samples of parts are of one shape and type"
             )
     return first if len(arrays) == 1 else np.concatenate(arrays)
 

@@ -172,18 +172,17 @@ def _rows(scores: Scores) -> Table:
 
     first = {"classes": "class", "labels": "label", "numbers": "column"}[scores.kind]
     titles = {"rms": "rms error", "mean_absolute": "mean absolute", "r2": "R2", "f1": "F1"}
-    rows = [
-        {name: value for name, value in vars(row).items() if name != "name"}
-        for row in scores.rows[:SHOWN_ROWS]
-    ]
-    names = [name for name in rows[0] if any(row[name] is not None for row in rows) or name != "accuracy"]
+    rows = [vars(row) for row in scores.rows[:SHOWN_ROWS]]
+    names = [name for name in rows[0] if name != "name"]
+    if scores.kind == "classes":
+        names.remove("accuracy")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(first)
     for name in names:
         table.add_column(titles.get(name, name), justify="right")
-    for row, of in zip(rows, scores.rows, strict=False):
+    for row in rows:
         values = [str(row[name]) if name == "count" else _number(row[name]) for name in names]
-        table.add_row(cell(of.name), *values)
+        table.add_row(cell(row["name"]), *values)
     return table
 
 

@@ -1,0 +1,329 @@
+"""``pjc evaluate``: the score of training again, from files alone; tables; which part of which data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import Run, runner
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from sklearn import metrics
+from trained_files import CLASSES, KINDS, LABELS, NUMBERS, Files, flowers, table
+
+import pjc
+from pjc.runtime.data.dataset import from_arrays
+from pjc.runtime.evaluate import evaluate
+from pjc.runtime.scores import scores
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(capsys)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Files, str]]:
+    return {kind: make(tmp_path_factory.mktemp(kind)) for kind, make in KINDS.items()}
+
+
+def last(said: str) -> str:
+    return said.strip().splitlines()[-1]
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata())
+
+
+def with_notes(files: Files, to: Path, change: dict[str, str | None]) -> Path:
+    """Return a copy of the parameters with other notes; None takes one away."""
+    with safe_open(files.params, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    notes = {**notes_of(files.params), **change}
+    save_file(arrays, to, {name: value for name, value in notes.items() if value is not None})
+    return to
+
+
+# --- the score of training, from files alone ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", [".pjx", ".pjn"])
+def test_the_score_of_training_is_said_again_in_another_folder(
+    trained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, kind: str, model: str
+) -> None:
+    files, data = trained[kind]
+    for path in files.program.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    prefix = "text:" if data.startswith("text:") else ""
+    there = prefix + Path(data.removeprefix(prefix)).name
+    more = ["--batch", 8] if model == ".pjn" else []
+    code, out, err = run("evaluate", f"net{model}", "--params", files.params.name, "--data", there, *more)
+    assert (code, err) == (0, "")
+    assert last(out) == last(files.said) and last(out).startswith("test ")
+    assert "its test part, as training had it" in out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_parts_of_training_add_up(trained: dict[str, Any], run: Run, kind: str) -> None:
+    files, data = trained[kind]
+    found = {}
+    for part in ("train", "validation", "test", "all"):
+        given = ("--params", files.params, "--data", data, "--part", part, "--json")
+        code, out, _ = run("evaluate", files.program, *given)
+        assert code == 0
+        found[part] = json.loads(out)
+    sizes = {part: each["samples"] for part, each in found.items()}
+    assert f"{sizes['train']} to train on, {sizes['validation']} to validate, {sizes['test']} to test" in (
+        files.said
+    )
+    if kind != "characters":  # whose windows do not go over the ends of parts
+        assert sizes["train"] + sizes["validation"] + sizes["test"] == sizes["all"]
+    assert found["all"]["part"] == "all" and found["all"]["metric"] == found["test"]["metric"]
+
+
+def test_other_data_is_taken_as_a_whole_and_has_no_parts(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    files, _ = trained["classes"]
+    data = flowers(tmp_path / "other.csv", 30)
+    given = (files.program, "--params", files.params, "--data", data)
+    code, out, _ = run("evaluate", *given)
+    assert code == 0 and "all of it, 30 samples" in out and last(out).startswith("accuracy: ")
+    code, _, err = run("evaluate", *given, "--part", "test")
+    assert code == 1 and "is not the data that the network was trained on" in err
+
+
+def test_data_to_test_on_is_known_again(tmp_path: Path, run: Run) -> None:
+    from trained_files import train
+
+    data, other = flowers(tmp_path / "data.csv", 60), flowers(tmp_path / "other.csv", 36)
+    given = ("--data", data, "--target", "kind", "--test-data", other, "--normalize", "unit")
+    files = train(tmp_path, CLASSES, *given)
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", other)
+    assert code == 0 and "all of it, which training tested on, 36 samples" in out
+    assert last(files.said) == f"test {last(out)}"
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", data)
+    assert code == 0 and "all of it, 60 samples" in out
+    code, _, err = run("evaluate", files.program, "--params", files.params, "--data", data, "--part", "test")
+    assert code == 1 and "training set no test part" in err
+
+
+def test_parameters_without_a_recipe_go_with_options(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    files, data = trained["classes"]
+    old = with_notes(files, tmp_path / "old.safetensors", {"recipe": None, "columns": None})
+    given = (files.program, "--params", old, "--data", data)
+    code, _, err = run("evaluate", *given)
+    assert code == 1 and "--target" in err
+    code, out, _ = run("evaluate", *given, "--target", "kind")
+    assert code == 0 and "all of it, 90 samples" in out
+    code, out, _ = run("evaluate", *given, "--target", "kind", "--part", "test", "--test", 0.2)
+    assert code == 0 and last(out) == last(files.said) and "by the fractions given" in out
+
+
+# --- names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [("kind", "c", "b", "a"), ("b", "kind", "a", "c"), ("c", "a", "b", "kind")])
+@pytest.mark.parametrize("extra", [(), ("id",)])
+def test_columns_are_matched_by_name(
+    trained: dict[str, Any], tmp_path: Path, run: Run, order: tuple[str, ...], extra: tuple[str, ...]
+) -> None:
+    files, data = trained["classes"]
+    lines = [line.split(",") for line in Path(data).read_text(encoding="utf-8").split()]
+    at = [lines[0].index(name) for name in order]
+    rows = [[row[place] for place in at] + ["7"] * len(extra) for row in lines[1:]]
+    moved = table(tmp_path / "moved.csv", [*order, *extra], rows)
+    code, out, err = run("evaluate", files.program, "--params", files.params, "--data", moved)
+    assert code == 0 and last(out) == last(files.said)
+    assert ("training had no column id" in err) == bool(extra)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        (("a", "b", "d", "kind"), (1, 2, 3, "lily"), "has no column 'c', which the network was trained with"),
+        (("a", "b", "c", "kind"), (1, 2, 3, "tulip"), "the class 'tulip', which the network was not trained"),
+        (("a", "b", "c", "kind"), (1, 2, 3, 2), "the class '2', which the network was not trained on"),
+        (("a", "b", "c", "sort"), (1, 2, 3, "lily"), "there is no column 'kind'"),
+    ],
+)
+def test_unknown_names_are_told(
+    trained: dict[str, Any], tmp_path: Path, run: Run, header: Any, row: Any, message: str
+) -> None:
+    files, _ = trained["classes"]
+    data = table(tmp_path / "new.csv", list(header), [row] * 2)
+    code, _, err = run("evaluate", files.program, "--params", files.params, "--data", data)
+    assert code == 1 and message in err
+
+
+def test_classes_have_the_numbers_of_training_in_data_that_lacks_some(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    files, data = trained["classes"]
+    head, *rows = [line.split(",") for line in Path(data).read_text(encoding="utf-8").split()]
+    some = table(tmp_path / "some.csv", head, [row for row in rows if row[3] == "rose"])
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", some, "--json")
+    found = {row["name"]: row for row in json.loads(out)["rows"]}
+    assert code == 0 and list(found) == ["aster", "lily", "rose"]
+    assert [row["count"] for row in found.values()] == [0, 0, 30]
+    assert found["rose"]["recall"] == json.loads(out)["value"] > 0.8 and found["rose"]["precision"] == 1.0
+
+
+# --- right numbers ------------------------------------------------------------------------------------
+
+
+def compiled(text: str) -> tuple[Any, dict[str, Any], Any]:
+    program = pjc.compile(text, batch=8)
+    random = np.random.default_rng(5)
+    params = {spec.name: random.normal(size=spec.shape).astype(np.float32) for spec in program.parameters}
+    return program, params, random
+
+
+@pytest.mark.parametrize("count", [1, 8, 27, 200])
+def test_classes_are_scored_as_scikit_learn_scores_them(count: int) -> None:
+    program, params, random = compiled(CLASSES)
+    x, y = random.normal(size=(count, 3)).astype(np.float32), random.integers(0, 3, count)
+    data = from_arrays(x, y, "data")
+    found = scores(program, params, data, ("p", "q", "r"), confusion=True)
+    told = np.argmax(x @ params["w"] + params["b"], axis=1)
+    assert found.confusion is not None
+    np.testing.assert_array_equal(found.confusion, metrics.confusion_matrix(y, told, labels=[0, 1, 2]))
+    wanted = metrics.precision_recall_fscore_support(y, told, labels=[0, 1, 2], zero_division=np.nan)
+    for name in ("precision", "recall", "f1"):
+        ours = [np.nan if getattr(row, name) is None else getattr(row, name) for row in found.rows]
+        at = ("precision", "recall", "f1").index(name)
+        np.testing.assert_allclose(ours, wanted[at])
+    assert [row.name for row in found.rows] == ["p", "q", "r"]
+    assert found.value == evaluate(program, params, data) == pytest.approx(metrics.accuracy_score(y, told))
+
+
+@pytest.mark.parametrize("count", [2, 9, 100])
+def test_numbers_are_scored_as_scikit_learn_scores_them(count: int) -> None:
+    program, params, random = compiled(NUMBERS)
+    x, y = random.normal(size=(count, 3)), random.normal(size=(count, 2)) * [1, 100] + 7
+    data = from_arrays(x.astype(np.float32), y.astype(np.float32), "data")
+    found = scores(program, params, data, ("small", "large"))
+    told = x @ params["w"] + params["b"]
+    assert found.r2 == pytest.approx(metrics.r2_score(y, told), rel=1e-3, abs=1e-4)
+    for column, row in enumerate(found.rows):
+        each = y[:, column], told[:, column]
+        assert row.r2 == pytest.approx(metrics.r2_score(*each), rel=1e-3, abs=1e-4)
+        assert row.rms == pytest.approx(np.sqrt(metrics.mean_squared_error(*each)), rel=1e-4)
+        assert row.mean_absolute == pytest.approx(metrics.mean_absolute_error(*each), rel=1e-4)
+    assert found.value == evaluate(program, params, data)
+    assert found.value == pytest.approx(np.sqrt(np.mean((y - told) ** 2)), rel=1e-4)
+
+
+def test_a_column_that_does_not_vary_has_no_r2() -> None:
+    program, params, random = compiled(NUMBERS)
+    x = random.normal(size=(20, 3)).astype(np.float32)
+    y = np.stack([np.full(20, 0.1), x[:, 0]], axis=1).astype(np.float32)
+    found = scores(program, params, from_arrays(x, y, "data"))
+    assert found.rows[0].r2 is None and found.r2 == found.rows[1].r2 is not None
+
+
+@pytest.mark.parametrize("count", [1, 8, 50])
+def test_labels_are_scored_as_scikit_learn_scores_them(count: int) -> None:
+    program, params, random = compiled(LABELS)
+    x = random.normal(size=(count, 3)).astype(np.float32)
+    y = random.integers(0, 2, (count, 2)).astype(np.float32)
+    data = from_arrays(x, y, "data")
+    found = scores(program, params, data)
+    told = (x @ params["w"] + params["b"]) > program.targets[0].threshold
+    assert found.exact == pytest.approx(np.mean((told == y).all(1)))
+    wanted = metrics.precision_recall_fscore_support(y, told, zero_division=np.nan, average=None)
+    for at, name in enumerate(("precision", "recall", "f1")):
+        ours = [np.nan if getattr(row, name) is None else getattr(row, name) for row in found.rows]
+        np.testing.assert_allclose(ours, wanted[at])
+    assert [row.accuracy for row in found.rows] == pytest.approx((told == y).mean(0).tolist())
+    assert found.value == pytest.approx(evaluate(program, params, data))
+
+
+# --- what is shown ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("classes", ("aster", "lily", "rose", "precision", "recall", "F1", "confusion")),
+        ("numbers", ("price", "size", "rms error", "mean absolute", "R2: ")),
+        ("labels", ("accuracy", "precision", "exact match: ")),
+        ("characters", ("precision", "confusion")),
+    ],
+)
+def test_tables_have_names(trained: dict[str, Any], run: Run, kind: str, words: tuple[str, ...]) -> None:
+    files, data = trained[kind]
+    given = ("--params", files.params, "--data", data, "--confusion")
+    code, out, err = run("evaluate", files.program, *given)
+    assert code == 0 and [word for word in words if word not in out] == []
+    assert ("pairs are counted of classes alone" in err) == (kind in ("numbers", "labels"))
+
+
+# --- wrong files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shift": "[1, 2"},
+        {"shift": "[1, 2, 1e999]"},
+        {"scale": "[1, 1, 0]"},
+        {"scale": "[1, 1]"},
+        {"normalize": "other"},
+        {"class_names": '["a", "a", "b"]'},
+        {"class_names": "[" * 100000},
+        {"columns": '{"a": 1}'},
+        {"recipe": "null"},
+        {"recipe": '{"request": {"data": "x", "unheard": 1}, "checksum": 1}'},
+        {"recipe": '{"request": {"data": 7}, "checksum": 1}'},
+        {"recipe": '{"request": {"data": "x", "test": -3}, "checksum": 1}'},
+        {"recipe": '{"request": {"data": "x"}, "checksum": "no"}'},
+    ],
+)
+def test_notes_that_pjc_does_not_write_are_refused(
+    trained: dict[str, Any], tmp_path: Path, run: Run, change: dict[str, str | None]
+) -> None:
+    files, data = trained["classes"]
+    wrong = with_notes(files, tmp_path / "wrong.safetensors", change)
+    code, out, err = run("evaluate", files.program, "--params", wrong, "--data", data)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"pjc: error: {wrong} is not a file of parameters by pjc that can be read: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "digits"), "has no values for its parameters, as 'w'; name the file"),
+        (("--data", "digits", "--params", "PARAMS"), "digits has the class '0', which the network was not"),
+        (("--data", "DATA", "--params", "PROGRAM"), "is not a whole safetensors file"),
+        (("--data", "DATA", "--params", "nowhere"), "there is no file nowhere"),
+        (("--data", "nowhere.csv", "--params", "PARAMS"), "there is no file nowhere.csv"),
+        (("--data", "DATA", "--params", "PARAMS", "--batch", "4"), "is compiled, so --batch makes no diff"),
+        (("--data", "DATA", "--params", "OTHER"), "the parameters are of another network"),
+        (("--data", "DATA", "--params", "PARAMS", "--split", "1,0,0", "--test", "0.1"), "--split names all"),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(
+    trained: dict[str, Any], run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    files, data = trained["classes"]
+    known = {"PARAMS": files.params, "PROGRAM": files.program, "DATA": data}
+    known["OTHER"] = trained["characters"][0].params
+    code, out, err = run("evaluate", files.program, *(known.get(each, each) for each in arguments))
+    assert (code, out) == (1, "") and message in err
+
+
+def test_a_network_without_a_target_is_not_scored(tmp_path: Path, run: Run) -> None:
+    source = tmp_path / "net.pjn"
+    source.write_text("input x: f32[batch, 3]\noutput z = relu(x)\n", encoding="utf-8")
+    code, _, err = run("evaluate", source, "--data", flowers(tmp_path / "d.csv"), "--target", "kind")
+    assert code == 1 and "does not say what its output is compared with; give --loss" in err

@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .data.dataset import Dataset
 from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
 from .trainable import Trainable, TrainError, batch_size, specs
+
+_QUEUED = 16
+"""How many chunks may wait for the device: they are held in memory."""
 
 Score = Callable[[Mapping[str, Any], Dataset], float]
 """(params, data) -> the score of the network."""
@@ -46,35 +50,47 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
     """
     source, target = specs(program)
     size = batch_size(program)
-    apply = jax.jit(program.apply)
+
+    @jax.jit
+    def chunk(params: Mapping[str, Any], x: Any, y: Any) -> Any:
+        """Return for each sample of a batch the sum of what :func:`_told` says."""
+        told = _told(_only(program.apply(params, x)), y, target)
+        return told.sum(axis=tuple(range(1, told.ndim)))
 
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
-        total = 0.0
+        sums = []
         for first in range(share.process * size, len(data), share.processes * size):
-            x, y = data.x[first : first + size], data.y[first : first + size]
-            padded = np.concatenate([x, np.repeat(x[:1], size - len(x), axis=0)])
-            output = _only(apply(params, padded))[: len(x)]
-            total += _chunk(output, np.asarray(y), target)
+            x, y = (_filled(each[first : first + size], size) for each in (data.x, data.y))
+            sums.append((chunk(params, x, y), min(size, len(data) - first)))
+            sums[-_QUEUED:][0][0].block_until_ready()
+        total = sum(float(np.asarray(each)[:count].sum()) for each, count in sums)
         mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
 
-def _only(result: Any) -> np.ndarray:
+def _filled(rows: Any, size: int) -> np.ndarray:
+    """Return the rows of a chunk with the first one repeated, up to ``size``."""
+    rows = np.asarray(rows)
+    missing = size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
+
+
+def _only(result: Any) -> Any:
     if isinstance(result, dict):
         raise TrainError(
             f"a score needs one output, and the network has {', '.join(result)}; "
             "keep one, or score what Program.apply returns from Python"
         )
-    return np.asarray(result)
+    return result
 
 
-def _chunk(output: np.ndarray, y: np.ndarray, target: Spec) -> float:
-    """Return how many labels are told right; for numeric targets the sum of square errors."""
+def _told(output: Any, y: Any, target: Spec) -> Any:
+    """Return which labels are told right, or for numeric targets the square errors; samples come first."""
     if target.threshold is not None:
-        return int(((output > target.threshold) == (y.reshape(output.shape) > 0.5)).sum())
+        return ((output > target.threshold) == (y.reshape(output.shape) > 0.5)).astype(jnp.int32)
     if target.classes is None:
-        return float(np.square(output - y.reshape(output.shape)).sum())
-    return int((output.argmax(-1) == y.reshape(output.shape[:-1])).sum())
+        return jnp.square(output - y.reshape(output.shape))
+    return (output.argmax(-1) == y.reshape(output.shape[:-1])).astype(jnp.int32)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.failures import report
+from pjc.commands.outputs import other_program, require_ours
 from pjc.commands.shared import (
     console_of_stdout,
     open_model,
@@ -148,6 +149,8 @@ def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = 
     writes = share is None or share.process == 0
     outputs = Outputs.at(given.run.output, model, writes)
     with outputs.held(writes):
+        if writes:
+            outputs.require_new(given)
         return _run_held(given, outputs, share, stopper)
 
 
@@ -155,6 +158,8 @@ def _run_held(given: Arguments, outputs: Outputs, share: Share | None, stopper: 
     """Compile and train, while no other run writes these files."""
     compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
     compilation.require_loss()
+    if (share is None or share.process == 0) and not given.run.resume:
+        require_ours(outputs.program, other_program(outputs.program, compilation), given.run.force)
     with precision(compilation.dtype):
         from pjc.runtime.distributed import ALONE
 
@@ -177,6 +182,7 @@ def _train_program(
     """Train a compiled program and write what comes of it."""
     from pjc.runtime import distributed
     from pjc.runtime.evaluate import evaluate, metric
+    from pjc.runtime.files import require_room
     from pjc.runtime.stepper import stepper_for
     from pjc.runtime.train import train
 
@@ -190,6 +196,7 @@ def _train_program(
     _require_validation(given, parts)
     writes = share.process == 0
     if writes:
+        require_room(outputs.params, 2 * _bytes_of_parameters(program))  # an old one and a new one
         save_program(program, outputs.program)
     say_sizes(console, parts, program)
     say_uneven(console, given.data.normalize, parts.train)
@@ -222,6 +229,13 @@ def _train_program(
         score = shown(evaluate(program, params, parts.test, share), measures.metric)
         say(console, f"test {measures.metric}: {score}", "bold")
     return interrupt.code if stopped else 0
+
+
+def _bytes_of_parameters(program: Program) -> int:
+    import jax
+
+    shapes = jax.eval_shape(program.init, jax.random.key(0))
+    return sum(math.prod(each.shape) * each.dtype.itemsize for each in jax.tree.leaves(shapes))
 
 
 def _require_validation(given: Arguments, parts: Parts) -> None:

@@ -153,6 +153,7 @@ class RunArguments:
     resume: bool = option(
         False, kind=Switch(), help="go on from what an earlier run wrote", shown="", group=_RUN
     )
+    force: bool = option(False, kind=Switch(), help="write over what another run wrote", shown="", group=_RUN)
     checkpoint_every: float = option(
         60.0,
         kind=Number(above=0, below=1e9, of="seconds", metavar="S"),
@@ -224,6 +225,8 @@ class Arguments:
 def check_arguments(given: Arguments) -> None:
     """Raise CommandError for arguments that do not go together."""
     _check_processes(given.several)
+    if given.run.resume and given.run.force:
+        raise CommandError("--resume goes on from what a run wrote, and --force writes over it; give one")
     data = given.data
     if given.run.resume and given.run.params:
         raise CommandError("--resume goes on from what was written, so it takes no --params")

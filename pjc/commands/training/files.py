@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pjc.commands.outputs import is_kept, require_place
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
 from pjc.python_files import stem_of
-from pjc.reading import reason
 from pjc.runtime.data.parts import STANDARD
 
 if TYPE_CHECKING:
@@ -53,21 +53,18 @@ class Outputs:
             prefix.with_name(f"{name}.best.safetensors"),
         )
         if writes:
-            outputs._require_folder(prefix.parent)
+            for path in outputs.all():
+                require_place(path)
         return outputs
 
-    def _require_folder(self, folder: Path) -> None:
-        """Make the folder that takes the files."""
-        from pjc.runtime.files import require_writable
-
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"{folder} cannot be made a directory: {reason(error)}") from None
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise CommandError(f"{folder} cannot be written to; choose another with -o")
-        for path in self.all():
-            require_writable(path)
+    def require_new(self, given: Arguments) -> None:
+        """Raise CommandError where another run wrote files of these names, unless it was said what then."""
+        found = [each for each in (self.params, self.best, self.history) if is_kept(each)]
+        if found and not given.run.resume and not given.run.force:
+            raise CommandError(
+                f"{found[0]} was written by another run; --resume goes on from that, --force writes over it, "
+                "and -o NAME writes elsewhere"
+            )
 
     def all(self) -> tuple[Path, ...]:
         """Return the files."""

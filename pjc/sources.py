@@ -60,6 +60,7 @@ class Source(ABC):
 
     Attributes:
         name: what the network is called.
+        file: what messages call the file that it is in.
         what: what messages call sources of the kind.
         stage: the stage whose IR the module is.
     """
@@ -71,6 +72,7 @@ class Source(ABC):
     faults: ClassVar[tuple[type[Exception], ...]] = ()
     """What else than mistakes a wrong source may raise on its way through the compiler."""
     name: str
+    file: str
     stage: str = "net"
 
     @classmethod

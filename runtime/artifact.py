@@ -183,6 +183,18 @@ def read_record(path: Path) -> Recorded:
         return Recorded(str(manifest.get("jax")), signature, manifest["source"], initial, sizes)
 
 
+def recorded_source(path: Path) -> dict[str, Any]:
+    """Return the record of the source that a ``.pjx`` file was compiled from; nothing else is read of it.
+
+    Raises:
+        ArtifactError: if it is no such file.
+    """
+    size = measured(path, error=ArtifactError)
+    with reading(path, "a whole .pjx file", _again), zipfile.ZipFile(path) as archive:
+        _require_total(path, archive, size)
+        return dict(_manifest(path, archive)["source"])
+
+
 def _with_outer(path: Path, signature: Signature, functions: dict[str, Any], outer: Outer) -> dict[str, Any]:
     """Return the entry points of a file with another outer step."""
     from pjc.runtime.outer import step_entries

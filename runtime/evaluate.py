@@ -10,13 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .data.dataset import Dataset
 from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
-from .predicting import decided, forward, one_output
+from .predicting import decided, one_output
 from .trainable import Trainable, batch_size, specs
+
+_QUEUED = 16
+"""How many chunks may wait for the device: they are held in memory."""
 
 Score = Callable[[Mapping[str, Any], Dataset], float]
 """(params, data) -> the score of the network."""
@@ -46,35 +51,44 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         DataError: from the function, where the data does not fit the program.
     """
     source, target = specs(program)
-    size, run = batch_size(program), forward(program)
+    size = batch_size(program)
+
+    @jax.jit
+    def chunk(params: Mapping[str, Any], x: Any, y: Any) -> Any:
+        """Return for each sample of a batch the sum of what :func:`_told` says."""
+        told = _told(one_output(program.apply(params, x)), y, target)
+        return told.sum(axis=tuple(range(1, told.ndim)))
 
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
-        total = 0.0
-        weights = None if data.weights is None else data.weights / data.weights.mean()
+        sums = []
+        weights = np.ones(len(data)) if data.weights is None else data.weights / data.weights.mean()
         for first in range(share.process * size, len(data), share.processes * size):
-            x, y = data.x[first : first + size], data.y[first : first + size]
-            told = _told(one_output(run(params, x)), np.asarray(y), target).reshape(len(x), -1)
-            total += float(
-                told.sum() if weights is None else weights[first : first + size] @ told.sum(axis=1)
-            )
+            x, y = (_filled(each[first : first + size], size) for each in (data.x, data.y))
+            sums.append((chunk(params, x, y), weights[first : first + size]))
+            sums[-_QUEUED:][0][0].block_until_ready()
+        total = sum(float(np.asarray(each)[: len(weight)] @ weight) for each, weight in sums)
         mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
 
-def _told(output: np.ndarray, y: np.ndarray, target: Spec) -> np.ndarray:
-    """Return which labels are told right; for numeric targets the square errors."""
-    told = decided(output, target)
-    found: np.ndarray
+def _filled(rows: Any, size: int) -> np.ndarray:
+    """Return the rows of a chunk with the first one repeated, up to ``size``."""
+    rows = np.asarray(rows)
+    missing = size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
+
+
+def _told(output: Any, y: Any, target: Spec) -> Any:
+    """Return which labels are told right, or for numeric targets the square errors; samples come first."""
+    found = decided(output, target)
     if target.threshold is not None:
-        found = told == (y.reshape(output.shape) > 0.5)
-    elif target.classes is None:
-        found = np.square(errors(output, y))
-    else:
-        found = told == y.reshape(told.shape)
-    return found
+        return (found == (y.reshape(output.shape) > 0.5)).astype(jnp.int32)
+    if target.classes is None:
+        return jnp.square(output - y.reshape(output.shape))
+    return (found == y.reshape(found.shape)).astype(jnp.int32)
 
 
 def errors(output: np.ndarray, y: np.ndarray) -> np.ndarray:

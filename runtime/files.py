@@ -82,6 +82,26 @@ def require_writable(path: Path) -> None:
         raise WriteError(path, os.strerror(errno.EISDIR))
 
 
+def require_room(path: Path, size: int) -> None:
+    """Raise WriteError unless ``size`` bytes can be written beside ``path``: they are taken for a moment."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=path.suffix, dir=path.resolve().parent)
+        try:
+            with interrupts.temporary(name):
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(handle, 0, max(size, 1))
+                else:
+                    os.write(handle, b"0")
+        finally:
+            os.close(handle)
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot tell
+            return
+        why = error.strerror or str(error)
+        raise WriteError(path, f"{why}; the run writes at least {size} bytes") from None
+
+
 def _is_loop(path: Path) -> bool:
     try:
         path.stat()

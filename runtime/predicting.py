@@ -52,17 +52,17 @@ def forward(program: Trainable) -> Forward:
     return run
 
 
-def one_output(found: Any) -> NDArray[Any]:
+def one_output(found: Any) -> Any:
     """Return the one output; raise TrainError if there are several."""
     if isinstance(found, dict):
         raise TrainError(
             f"a score needs one output, and the network has {', '.join(found)}; "
             "keep one, or score what Program.apply returns from Python"
         )
-    return np.asarray(found)
+    return found
 
 
-def decided(output: NDArray[Any], target: Spec) -> NDArray[Any]:
+def decided(output: Any, target: Spec) -> Any:
     """Return what an output says: class numbers, whether each label is told, or the numbers themselves."""
     if target.threshold is not None:
         return output > target.threshold

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +38,7 @@ from pjc.diagnostics import Diagnostic, DiagnosticError
 from pjc.fields import options_of
 from pjc.options import Options
 from pjc.passes.solvers import SOLVERS, SolverOptions
+from pjc.runtime.artifact import FORMAT
 from pjc.runtime.history import Result, Row
 from pjc.stage_names import EMITTED
 
@@ -68,7 +72,8 @@ class FakeProgram(Means):
     iterations: int = 50
 
     def save(self, path: Path) -> None:
-        Path(path).write_bytes(b"program")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("manifest.json", json.dumps({"format": FORMAT, "source": {"file": "net.pjn"}}))
 
     def require_trainable(self) -> None:
         pass
@@ -81,6 +86,10 @@ class FakeCompilation:
     watch: Any
     dtype = "f32"
     chooses_copies = True
+
+    @property
+    def source(self) -> Any:
+        return SimpleNamespace(file=self.path)
 
     def emit(self, stage: str) -> str:
         self.watch("net-canonicalize", "canonical text")
@@ -252,7 +261,7 @@ def test_compile_writes_beside_the_source_and_sums_up(pjc_run: Run, given: list[
     Path("sub").mkdir()
     Path("sub/a.pjn").write_text("a net")
     code, out, err = pjc_run("sub/a.pjn")
-    assert code == 0 and not err and Path("sub/a.pjx").read_bytes() == b"program"
+    assert code == 0 and not err and zipfile.is_zipfile("sub/a.pjx")
     lines = [line.split() for line in out.splitlines()]
     assert lines == [
         ["constraints", "part", "A", "part", "B"],
@@ -297,10 +306,10 @@ def test_files_that_cannot_be_compiled(pjc_run: Run, given: list[Options]) -> No
 
 
 def test_output_that_cannot_be_written(pjc_run: Run, given: list[Options]) -> None:
-    for output in ("none/net.pjx", "."):
+    for output in ("net.pjn/net.pjx", "."):
         for more in ([], ["--emit", "net"]):
             code, out, err = pjc_run("net.pjn", "-o", output, *more)
-            assert code == 1 and not out and re.search("cannot be written: |is a dir", err), err
+            assert code == 1 and not out and re.search("cannot be|is a dir", err), err
     code, _, err = pjc_run("net.pjn", "-o", os.devnull)
     assert code == 1 and "no regular file" in err and not Path(os.devnull).is_file()
     assert pjc_run("net.pjn", "-o", os.devnull, "--emit", "net") == (0, "", "")
@@ -345,6 +354,48 @@ def test_internal_error_shows_its_place_when_asked(
         cli.main(["net.pjn"])
 
 
+def test_folders_of_outputs_are_made(pjc_run: Run, given: list[Options]) -> None:
+    for output, more in (("a/b/net.pjx", []), ("c/net.mlir", ["--emit", "net"])):
+        assert pjc_run("net.pjn", "-o", output, *more)[0] == 0
+        assert Path(output).is_file()
+
+
+@pytest.mark.parametrize("contents", [b"words", b"PK\3\4 cut", b'{"a": 1}'])
+def test_compiling_overwrites_no_other_file(pjc_run: Run, given: list[Options], contents: bytes) -> None:
+    assert pjc_run("net.pjn")[0] == pjc_run("net.pjn")[0] == 0  # its own file
+    Path("other.pjn").write_text("a net")
+    code, _, err = pjc_run("other.pjn", "-o", "net.pjx")
+    assert code == 1 and "net.pjx would be overwritten, which is the compiled network of net.pjn; name" in err
+    assert pjc_run("other.pjn", "-o", "net.pjx", "--force")[0] == 0
+    Path("any").write_bytes(contents)
+    code, _, err = pjc_run("net.pjn", "-o", "any")
+    assert code == 1 and "any would be overwritten, which is no compiled network" in err
+    assert Path("any").read_bytes() == contents
+    Path("any").write_bytes(b"")
+    assert pjc_run("net.pjn", "-o", "any")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "kept"),
+    [
+        ("out.mlir", b"an older dump", False),
+        ("other.pjn", b"another source", True),
+        ("data.csv", b"a,b\n1,2\n", True),
+        ("net.params.safetensors", b"\0\1\2", True),
+        ("noise", b"\0\1\2", True),
+    ],
+)
+def test_a_printed_stage_overwrites_no_source(
+    pjc_run: Run, given: list[Options], name: str, contents: bytes, kept: bool
+) -> None:
+    Path(name).write_bytes(contents)
+    code, _, err = pjc_run("net.pjn", "--emit", "net", "-o", name)
+    assert code == kept and (f"{name} would be overwritten" in err) == kept
+    assert (Path(name).read_bytes() == contents) == kept
+    assert pjc_run("net.pjn", "--emit", "net", "-o", name, "--force")[0] == 0
+    assert Path(name).read_text() == "net of a net\n"
+
+
 def test_ctrl_c_while_compiling(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options]) -> None:
     monkeypatch.setattr(FakeCompilation, "program", lambda self: signal.raise_signal(signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
@@ -373,7 +424,7 @@ def test_what_to_expect_of_a_solver_is_said_before_training(pjc_run: Run, given:
     code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--solver", "ap")
     assert code == 0 and out.index("warning: ap weakens what the losses ask") < out.index("epoch 1/1")
     assert "there are 4 between them and the farthest parameter" in out
-    assert "weakens" not in pjc_run(*TRAIN, "--epochs", 1)[1]
+    assert "weakens" not in pjc_run(*TRAIN, "--epochs", 1, "--force")[1]
 
 
 def test_train_prints_and_writes(pjc_run: Run, given: list[Options]) -> None:
@@ -383,7 +434,8 @@ def test_train_prints_and_writes(pjc_run: Run, given: list[Options]) -> None:
     assert lines[0] == "digits: 1294 to train on, 144 to validate, 359 to test; batches of 32"
     number = r"\d\.\d+(e-\d+)?"
     for epoch, line in enumerate(lines[1:4], 1):
-        pattern = rf"epoch {epoch}/3: gap {number}, validation accuracy \d\d\.\d%, \d+\.\d s"
+        scores = r"training accuracy \d\d\.\d%, validation accuracy \d\d\.\d%"
+        pattern = rf"epoch {epoch}/3: gap {number}, {scores}, \d+\.\d s"
         assert re.fullmatch(pattern, line), line
     written = ["net.params.safetensors", "net.history.csv", "net.pjx"]
     assert lines[4:7] == [f"wrote {name}" for name in written]
@@ -403,6 +455,56 @@ def test_train_again_gives_the_same_numbers(pjc_run: Run, given: list[Options]) 
         results.append((means(f"{path}.params.safetensors").tolist(), history(f"{path}.history.csv")))
         assert f"wrote {path}.pjx" in out
     assert results[0] == results[1] and results[0] != results[2]
+
+
+@pytest.mark.parametrize("left", ["net.params.safetensors", "net.history.csv", "net.best.safetensors"])
+def test_no_run_writes_over_another(pjc_run: Run, given: list[Options], left: str) -> None:
+    Path(left).write_bytes(b"of another run")
+    code, _, err = pjc_run(*TRAIN, "--epochs", 1)
+    said = (
+        f"{left} was written by another run; --resume goes on from that, --force writes over it, and -o NAME"
+    )
+    assert code == 1 and said in err and not given
+    assert Path(left).read_bytes() == b"of another run" and sorted(os.listdir()) == sorted([left, "net.pjn"])
+    assert pjc_run(*TRAIN, "--epochs", 1, "-o", "elsewhere/")[0] == 0
+    assert pjc_run(*TRAIN, "--epochs", 1, "--force")[0] == 0 and len(history()) == 1
+    code, _, err = pjc_run(*TRAIN, "--epochs", 1, "--force", "--resume")
+    assert code == 1 and "give one" in err
+
+
+@pytest.mark.parametrize("other", ["sub/net.pjn", "net.onnx", "net.mlir"])
+def test_a_model_never_takes_the_names_of_another(pjc_run: Run, given: list[Options], other: str) -> None:
+    Path("sub").mkdir()
+    Path(other).write_text("another net")
+    assert pjc_run(*TRAIN, "--epochs", 1, "-o", "runs/")[0] == 0
+    before = {path: path.read_bytes() for path in Path("runs").iterdir()}
+    for resumed in ([], ["--resume"]):
+        code, _, err = pjc_run("train", other, *TRAIN[2:], "--epochs", 1, "-o", "runs/", *resumed)
+        assert code == 1 and ("its network is another" if resumed else "was written by another run") in err
+    assert before == {path: path.read_bytes() for path in Path("runs").iterdir()}
+
+
+def test_a_run_compiles_over_its_own_program_and_no_other(pjc_run: Run, given: list[Options]) -> None:
+    assert pjc_run("net.pjn")[0] == 0 and pjc_run(*TRAIN, "--epochs", 1)[0] == 0
+    Path("other.pjn").write_text("a net")
+    for name in ("net.pjx", "words"):
+        Path("other.pjx").write_bytes(Path("net.pjx").read_bytes() if name == "net.pjx" else b"words")
+        code, _, err = pjc_run("train", "other.pjn", *TRAIN[2:], "--epochs", 1)
+        assert code == 1 and "other.pjx would be overwritten, which is" in err
+        assert not Path("other.params.safetensors").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_found_before_training(
+    monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options], number: int
+) -> None:
+    def allocate(handle: int, start: int, size: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    code, out, err = pjc_run(*TRAIN, "--epochs", 1)
+    assert code == 1 and f"net.params.safetensors cannot be written: {os.strerror(number)}" in err
+    assert "at least 5120 bytes" in err and "epoch" not in out and os.listdir() == ["net.pjn"]
 
 
 @pytest.mark.parametrize("where", ["made/", "."])
@@ -526,7 +628,7 @@ def test_start_from_parameters(pjc_run: Run, given: list[Options]) -> None:
     pjc_run(*TRAIN, "--epochs", 1, "-o", "fresh")
     assert not np.array_equal(means(), means("fresh.params.safetensors"))
     save_file({"other": np.zeros(3)}, "other.safetensors")
-    code, _, err = pjc_run(*TRAIN, "--params", "other.safetensors")
+    code, _, err = pjc_run(*TRAIN, "--params", "other.safetensors", "-o", "other")
     assert code == 1 and "'means' is missing" in err
     code, _, err = pjc_run(*TRAIN, "--params", first, "--resume")
     assert code == 1 and "takes no --params" in err
@@ -540,9 +642,9 @@ def test_test_data_and_no_validation(pjc_run: Run, given: list[Options]) -> None
     assert code == 0
     assert "digits: 1797 to train on, 70 to test; batches of 32" in out and "validation" not in out
     assert history()[0]["validation_accuracy"] == ""
-    code, _, err = pjc_run(*TRAIN, *arguments, "--test", 0.1)
+    code, _, err = pjc_run(*TRAIN, *arguments, "--test", 0.1, "--force")
     assert code == 1 and "goes without --test-data" in err
-    code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--test", 0)
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--test", 0, "--force")
     assert code == 0 and "test" not in out.splitlines()[-1]
 
 
@@ -565,14 +667,41 @@ def test_keep_best(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Op
     assert 1 < epoch < 4
     assert code == 0 and f"wrote {best}, of epoch {epoch}, which validated best" in out
     kept, tested = means(best), out.splitlines()[-1]
-    assert pjc_run(*TRAIN, "--epochs", epoch)[0] == 0
+    assert pjc_run(*TRAIN, "--epochs", epoch, "--force")[0] == 0
     np.testing.assert_array_equal(means(), kept)
-    assert pjc_run(*TRAIN, "--epochs", epoch, "--keep-best")[0] == 0
+    assert pjc_run(*TRAIN, "--epochs", epoch, "--keep-best", "--force")[0] == 0
     code, out, _ = pjc_run(*TRAIN, "--epochs", 4, "--keep-best", "--resume")
     assert f"of epoch {epoch}, which" in out and out.splitlines()[-1] == tested
     np.testing.assert_array_equal(means(best), kept)
-    code, _, err = pjc_run(*TRAIN, "--keep-best", "--validation", 0)
+    code, _, err = pjc_run(*TRAIN, "--keep-best", "--validation", 0, "--force")
     assert code == 1 and "--keep-best needs samples to validate with" in err
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_patience(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options], patience: int) -> None:
+    """Means that stay as they are validate best after the first epoch: the run ends so many epochs later."""
+    use(monkeypatch, FakeProgram(rate=0.0))
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 9, "--patience", patience)
+    assert code == 0 and [row["epoch"] for row in history()] == [
+        str(1 + each) for each in range(1 + patience)
+    ]
+    why = f"validation accuracy was no better for {patience} epochs"
+    assert f"ended after {1 + patience} of 9 epochs: {why}" in out and "--resume" not in out
+    assert "wrote net.best.safetensors, of epoch 1, which validated best" in out
+    assert out.splitlines()[-1].startswith("test accuracy: ")
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 9, "--patience", patience, "--resume")
+    assert code == 0 and f"epoch {2 + patience}/9" not in out and why in out
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 9, "--patience", patience + 2, "--resume")
+    assert code == 0 and f"ended after {3 + patience} of 9 epochs" in out
+    code, _, err = pjc_run(*TRAIN, "--patience", patience, "--validation", 0, "-o", "other")
+    assert code == 1 and "--patience needs samples to validate with" in err
+
+
+def test_a_run_that_gets_better_has_all_its_epochs(pjc_run: Run, given: list[Options]) -> None:
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 3, "--patience", 3)
+    assert code == 0 and len(history()) == 3 and "ended after" not in out
+    for row in history():
+        assert float(row["training_accuracy"]) > 0.7 and float(row["validation_accuracy"]) > 0.7
 
 
 def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:
@@ -584,7 +713,7 @@ def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:
     assert code == 1 and "goes without --test and --validation" in err
     code, _, err = pjc_run(*TRAIN, "--split", "0.8,0.1,0.1", "--test-data", "digits")
     assert code == 1 and "third number of --split must be 0" in err
-    code, _, err = pjc_run(*TRAIN, "--stride", 2)
+    code, _, err = pjc_run(*TRAIN, "--stride", 2, "--force")
     assert code == 1 and "--stride is for windows of a text" in err
 
 
@@ -658,15 +787,16 @@ def test_numeric_targets_are_scored_by_their_error(
 def test_progress_bar_on_a_terminal() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
     measures = Measures("gap", "accuracy")
-    with train_view.View(terminal, 4, 10, measures, Result({}, epoch=1, batch=5)) as view:
+    with train_view.View(terminal, 4, measures) as view:
+        view.begin(Result({}, epoch=1, batch=5), 10)
         view.progress(6, 0.25)
         assert view.bar.tasks[0].completed == 16 and view.bar.tasks[0].total == 40
-        view.epoch(Row(2, 1.5, 0.125, 0.975))
+        view.epoch(Row(2, 1.5, 0.125, 0.975, training=0.99))
         view.progress(1, 0.5)
         view.bar.refresh()
     assert view.bar.tasks[0].completed == 21
     shown = Text.from_ansi(terminal.file.getvalue()).plain
-    assert "epoch 2/4: gap 0.125, validation accuracy 97.5%, 1.5 s" in shown
+    assert "epoch 2/4: gap 0.125, training accuracy 99.0%, validation accuracy 97.5%, 1.5 s" in shown
     assert "epoch 3/4" in shown and "gap 0.5, validation accuracy 97.5%" in shown
 
 

@@ -119,7 +119,7 @@ def saved(folder: Path, name: str, x: Any) -> str:
 
 def trained(folder: Path, model: Path, *options: str) -> dict[str, Any]:
     """Return the parameters that a run of two epochs leaves, as lists."""
-    given = ["--epochs", "2", "--batch", "2", "--split", "0.8,0.2,0"]
+    given = ["--epochs", "2", "--batch", "2", "--split", "0.8,0.2,0", "--force"]
     assert main(["train", str(model), *given, "-o", str(folder / "run"), *options]) == 0
     found = read_parameters(folder / "run.params.safetensors")
     return {name: value.tolist() for name, value in found.items()}

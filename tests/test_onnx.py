@@ -743,6 +743,15 @@ def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     values = {name: np.asarray(value) + 1 for name, value in program.init(0).items()}
     save_file({**values, "latent/v0_weight": values["v0_weight"]}, params)
     assert main(["export", str(model), str(params), "-o", str(out)]) == 0
+    assert main(["export", str(model), str(params), "-o", str(out)]) == 0  # its own file
+    again = tmp_path / "a" / "b" / "out.onnx"
+    assert main(["export", str(model), str(params), "-o", str(again)]) == 0 and again.exists()
+    (tmp_path / "words").write_text("words")
+    (tmp_path / "torch_mlp.onnx").write_bytes((MODELS / "torch_mlp.onnx").read_bytes())
+    (tmp_path / "theirs.onnx").write_bytes((MODELS / "torch_mlp.onnx").read_bytes())
+    other = onnx.load(out)
+    other.graph.name = "other"
+    onnx.save(other, tmp_path / "ours.onnx")
     assert f"wrote {out}" in capsys.readouterr().out.replace("\n", "")
     x = drawn(3, 12)
     np.testing.assert_allclose(run(out, x)[0], program.apply(values, x), rtol=1e-5, atol=1e-5)
@@ -751,6 +760,10 @@ def test_the_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ([model, model], "not a whole safetensors file"),
         ([MODELS / "torch_cnn.onnx", params, "-o", out], "is missing"),
         ([model, params, "-o", params], "would overwrite"),
+        ([model, params, "-o", tmp_path / "words"], "words would be overwritten, which is no ONNX model"),
+        ([model, params, "-o", tmp_path / "torch_mlp.onnx"], "which is perhaps the source of"),
+        ([model, params, "-o", tmp_path / "theirs.onnx"], "which is a model that pytorch wrote"),
+        ([model, params, "-o", tmp_path / "ours.onnx"], "which is a model of 'other'"),
     ):
         assert main(["export", *map(str, arguments)]) == 1
         assert message in capsys.readouterr().err.replace("\n", " ")

@@ -335,6 +335,7 @@ def go(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
 
     def call(*arguments: object, model: str = "net.pjn") -> tuple[int, str, str]:
         given = ["--solver", "sweep", "--data", "data.csv", "--target", "p,q,r", "--batch", "24"]
+        given += [] if "--resume" in arguments else ["--force"]
         code = cli.main(["train", model, *given, *map(str, arguments)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
@@ -456,7 +457,7 @@ def test_a_network_learns_make_regression_with_defaults(
             "use nn\ninput x: f32[batch, 40]\ntarget y: f32[batch, 1]\n"
             f"h = nn.dense(x, 64)\noutput z = {last}\nrequire squared_error(z, y)\n"
         )
-        given = ["--data", "r.csv", "--target", "y", "--solver", "sweep", "--epochs", "100"]
+        given = ["--data", "r.csv", "--target", "y", "--solver", "sweep", "--epochs", "100", "--force"]
         assert cli.main(["train", "r.pjn", *given]) == 0
         program, params = pjc.load("r.pjx"), read_parameters(Path("r.params.safetensors"))
         parts = prepare(Request("r.csv", target="y"), program.inputs[0], program.targets[0])

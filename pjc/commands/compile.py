@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pjc.commands.arguments import Usage, parse, show_help
+from pjc.commands.outputs import force_option, other_program, other_text, require_ours, require_place
 from pjc.commands.shared import (
     DumpOptions,
     Session,
@@ -102,6 +103,7 @@ class Arguments:
         help="print the form of each dot's copies, why, and its cost; with -o also write there",
         shown="",
     )
+    force: bool = force_option("overwrite -o where it is something else than what is written")
     options: Options = part(Options)
     session: Session = part(Session)
     dumps: DumpOptions = part(DumpOptions)
@@ -123,6 +125,8 @@ def main(arguments: Sequence[str]) -> int:
     writes = given.output is not None or not (given.emit or given.explain)
     if writes and output.exists() and output.samefile(file_of(source)):
         raise CommandError(f"{output} would be written over the network itself; name another file with -o")
+    if given.output:
+        require_place(output)
     if given.emit:
         require_used(given.options, given.emit, f"--emit {given.emit}")
     elif given.explain and not given.output:
@@ -132,13 +136,14 @@ def main(arguments: Sequence[str]) -> int:
         if given.emit:
             text = compilation.emit(given.emit).rstrip("\n") + "\n"
             dumps.check()
-            _write_text(text, given.output)
+            _write_text(text, given.output, given.force)
             return 0
         if given.explain:
             _explain(compilation)
             dumps.check()
             if not given.output:
                 return 0
+        require_ours(output, other_program(output, compilation), given.force)
         program = compilation.program()
         dumps.check()
         with held([output]):
@@ -165,12 +170,13 @@ def require_used(options: Options, stage: str, asked: str) -> None:
             raise CommandError(f"{each.flags[-1]} makes no difference to {asked}; it does to --emit {shown}")
 
 
-def _write_text(text: str, output: str | None) -> None:
+def _write_text(text: str, output: str | None, force: bool) -> None:
     from pjc.runtime.files import held, replace_file
 
     if output is None:
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
         return
+    require_ours(Path(output), other_text(Path(output), text), force)
     with held([Path(output)]):
         replace_file(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
 

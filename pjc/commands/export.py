@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pjc.commands.arguments import Usage, parse
+from pjc.commands.outputs import force_option, other_model, require_ours, require_place
 from pjc.commands.shared import console_of_stdout, require_source, say
 from pjc.diagnostics import CommandError
 from pjc.fields import Text, option, required
@@ -27,24 +28,26 @@ class Arguments:
     output: str | None = option(
         None, kind=Text("FILE.onnx"), flags=("-o",), help="where to write", shown="MODEL.onnx"
     )
+    force: bool = force_option("overwrite -o where it is something else than what is written")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write a trained network as an ONNX model."""
     given = parse(Arguments, USAGE, arguments)
-    import jax.numpy as jnp
-
     import pjc
     from pjc.runtime.files import held
     from pjc.runtime.history import read_parameters, read_units
+    from pjc.runtime.trainable import check_parameters
 
     model, params = Path(given.model), Path(given.params)
     require_source(model)
     output = Path(given.output) if given.output else model.with_suffix(".onnx")
     if any(output.exists() and output.samefile(each) for each in (model, params) if each.exists()):
         raise CommandError(f"-o {output} would overwrite what is read; name another file")
+    require_place(output)
     program = pjc.load(model) if model.suffix.lower() == ".pjx" else pjc.compile(model)
-    arrays = {name: jnp.asarray(array) for name, array in read_parameters(params).items()}
+    arrays = check_parameters(program, read_parameters(params))
+    require_ours(output, other_model(output, program, model), given.force)
     with held([output]):
         program.rescaled(read_units(params)).to_onnx(arrays, output)
     say(console_of_stdout(), f"wrote {output}")

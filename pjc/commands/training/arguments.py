@@ -230,12 +230,20 @@ class RunArguments:
         shown="",
         group=_RUN,
     )
+    patience: int | None = option(
+        None,
+        kind=_COUNT,
+        help="end once the validation score was no better for so many epochs in a row; with --keep-best",
+        shown="",
+        group=_RUN,
+    )
     params: str | None = option(
         None, kind=Text("FILE"), help="safetensors with parameters to start from", group=_RUN
     )
     resume: bool = option(
         False, kind=Switch(), help="go on from what an earlier run wrote", shown="", group=_RUN
     )
+    force: bool = option(False, kind=Switch(), help="write over what another run wrote", shown="", group=_RUN)
     checkpoint_every: float = option(
         60.0,
         kind=Number(above=0, below=1e9, of="seconds", metavar="S"),
@@ -250,6 +258,11 @@ class RunArguments:
         shown="",
         group=_RUN,
     )
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the parameters of the epoch that validates best are kept."""
+        return self.keep_best or self.patience is not None
 
 
 @dataclass(frozen=True)
@@ -302,6 +315,8 @@ class Arguments:
 def check_arguments(given: Arguments) -> None:
     """Raise CommandError for arguments that do not go together."""
     _check_processes(given.several)
+    if given.run.resume and given.run.force:
+        raise CommandError("--resume goes on from what a run wrote, and --force writes over it; give one")
     data = given.data
     if given.run.resume and given.run.params:
         raise CommandError("--resume goes on from what was written, so it takes no --params")

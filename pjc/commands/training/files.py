@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pjc.commands.outputs import is_kept, require_place
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
 from pjc.python_files import file_of, stem_of
-from pjc.reading import reason
 from pjc.runtime.data.parts import STANDARD
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a training run writes; ``best`` only with --keep-best."""
+    """The files that a training run writes; ``best`` only where the best epoch is kept."""
 
     params: Path
     history: Path
@@ -53,7 +53,8 @@ class Outputs:
             prefix.with_name(f"{name}.best.safetensors"),
         )
         if writes:
-            outputs._require_folder(prefix.parent)
+            for path in outputs.all():
+                require_place(path)
             outputs._require_other(file_of(model))
         return outputs
 
@@ -66,18 +67,14 @@ class Outputs:
                     "with -o, as in -o runs/"
                 )
 
-    def _require_folder(self, folder: Path) -> None:
-        """Make the folder that takes the files."""
-        from pjc.runtime.files import require_writable
-
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"{folder} cannot be made a directory: {reason(error)}") from None
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise CommandError(f"{folder} cannot be written to; choose another with -o")
-        for path in self.all():
-            require_writable(path)
+    def require_new(self, given: Arguments) -> None:
+        """Raise CommandError where another run wrote files of these names, unless it was said what then."""
+        found = [each for each in (self.params, self.best, self.history) if is_kept(each)]
+        if found and not given.run.resume and not given.run.force:
+            raise CommandError(
+                f"{found[0]} was written by another run; --resume goes on from that, --force writes over it, "
+                "and -o NAME writes elsewhere"
+            )
 
     def all(self) -> tuple[Path, ...]:
         """Return the files."""
@@ -209,7 +206,6 @@ class Best:
 
     def __init__(self, files: Files, start: Result | None) -> None:
         self.files = files
-        self.sign = 1 if files.measures.metric == "accuracy" else -1
         self.score = -math.inf
         self.epoch: int | None = None
         if start is not None and start.history:
@@ -228,13 +224,18 @@ class Best:
             self._note(rows[-1])
 
     def _note(self, row: Row) -> None:
-        self.score = self.sign * (row.validation or 0.0)
+        self.score = self._goodness(row)
         self.epoch = row.epoch
+
+    def _goodness(self, row: Row) -> float:
+        from pjc.runtime.stopping import goodness
+
+        return -math.inf if row.validation is None else goodness(row.validation, self.files.measures.metric)
 
     def __call__(self, result: Result) -> None:
         """Write the result of an epoch if it is better than all before."""
         row = result.history[-1]
-        if row.validation is not None and self.sign * row.validation > self.score:
+        if self._goodness(row) > self.score:
             self._note(row)
             self.files.write(self.files.outputs.best, result)
 

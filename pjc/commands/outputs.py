@@ -1,0 +1,105 @@
+"""What may be written where: folders are made, and no file is overwritten that is something else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pjc.diagnostics import CommandError, PjcError
+from pjc.fields import Switch, option
+from pjc.reading import reading, reason
+
+if TYPE_CHECKING:
+    from pjc.driver import Compilation
+    from pjc.runtime.program import Program
+
+_OTHERS = (".pjn", ".py", ".onnx", ".pjx", ".safetensors", ".csv", ".npz", ".npy", ".gz", ".zip")
+"""Endings of files that no stage is printed into: sources, and what commands read and write."""
+
+
+def force_option(help: str) -> bool:
+    """Return the field of ``--force``."""
+    return option(False, kind=Switch(), help=help, shown="")
+
+
+def require_place(path: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    Raises:
+        CommandError, WriteError: where that cannot be, or nothing can be written there.
+    """
+    from pjc.runtime.files import require_writable
+
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{folder} cannot be made a directory: {reason(error)}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"{folder} cannot be written to; choose another with -o")
+    require_writable(path)
+
+
+def require_ours(path: Path, found: str | None, force: bool) -> None:
+    """Raise CommandError where a file is ``found`` to be something else than what is to be written."""
+    if found is not None and not force:
+        raise CommandError(
+            f"{path} would be overwritten, which is {found}; name another file with -o, or give --force"
+        )
+
+
+def is_kept(path: Path) -> bool:
+    """Return whether something would be lost if a file were written: there is a regular file, not empty."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def other_program(path: Path, compilation: Compilation) -> str | None:
+    """Return what a file is, unless it is this very model, compiled before."""
+    from pjc.runtime.artifact import recorded_source
+
+    if not is_kept(path):
+        return None
+    try:
+        found = recorded_source(path).get("file")
+    except PjcError:
+        return "no compiled network of this pjc"
+    if not isinstance(found, str) or found == Path(compilation.source.file).name:
+        return None
+    return f"the compiled network of {found.removesuffix('.pjn') if found.endswith('.onnx.pjn') else found}"
+
+
+def other_text(path: Path, text: str) -> str | None:
+    """Return what a file is, unless it can be a stage that was printed before."""
+    if not is_kept(path):
+        return None
+    with path.open("rb") as stream:
+        head = stream.read(max(2**16, len(text.encode()) + 1))
+    if head == text.encode():
+        return None
+    if b"\0" in head:
+        return "no text"
+    return f"a {path.suffix} file" if path.suffix.lower() in _OTHERS else None
+
+
+def other_model(path: Path, program: Program, model: Path) -> str | None:
+    """Return what a file is, unless it is an ONNX model of the same network that pjc wrote before."""
+    from pjc.reading import measured
+    from pjc.runtime.artifact import recorded_source
+
+    if not is_kept(path):
+        return None
+    source = recorded_source(model).get("file") if model.suffix.lower() == ".pjx" else None
+    if source == f"{path.name}.pjn":
+        return f"perhaps the source of {model}"
+    try:
+        import onnx
+
+        measured(path, 2**31)
+        with reading(path, "an ONNX model"):
+            found = onnx.load(path, load_external_data=False)
+    except PjcError:
+        return "no ONNX model"
+    if found.producer_name != "pjc":
+        return f"a model that {found.producer_name or 'another program'} wrote"
+    return None if found.graph.name == program.name else f"a model of {found.graph.name!r}"

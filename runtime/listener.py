@@ -23,9 +23,9 @@ class Listener:
 
     In the order in which they are called: ``begin``; in every epoch ``progress``, ``checkpoint`` and
     ``should_stop`` after batches, and ``progress`` once more at its end; after every whole epoch ``revise``,
-    then ``epoch``, then perhaps ``warning``. What ``epoch`` gets holds what ``revise`` decided, so that a run
-    which is killed before ``epoch`` has written it does the epoch again, and one that is killed after has
-    lost nothing.
+    then ``epoch``, then perhaps ``warning``, then ``is_done``. What ``epoch`` gets holds what ``revise``
+    decided, so that a run which is killed before ``epoch`` has written it does the epoch again, and one that
+    is killed after has lost nothing.
     """
 
     def begin(self, result: Result, batches: int) -> None:
@@ -50,6 +50,13 @@ class Listener:
 
     def epoch(self, result: Result) -> None:
         """An epoch is done, of which the last row of ``result.history`` tells."""
+
+    def is_done(self, result: Result) -> bool:
+        """Return whether the run ends at this epoch, though there were to be more; also asked at its start.
+
+        Where several processes train together, all must answer alike.
+        """
+        return False
 
     def warning(self, text: str) -> None:
         """Something is as it should not be: what, and what to try. Told once of each thing."""

@@ -21,6 +21,7 @@ from .findings import Findings
 from .history import Result, Row
 from .listener import Listener, Revision
 from .stepper import Stepper, stepper_for
+from .streams import Stream
 from .trainable import Trainable, TrainError, batch_size, specs
 
 __all__ = ["Listener", "Revision", "Run", "TrainError", "train"]
@@ -67,10 +68,11 @@ class Run:
             )
 
 
-def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None = None) -> Result:
+def train(program: Trainable, data: Dataset | Stream, run: Run, listener: Listener | None = None) -> Result:
     """Train until ``run.epochs`` whole epochs are done, or the listener says to stop after a batch.
 
-    Each epoch takes the samples of ``data`` in an order drawn from (seed, epoch), in batches of
+    Each epoch takes the batches of a stream as they come, or the samples of ``data`` in an order drawn from
+    (seed, epoch), in batches of
     ``program.batch``; what is left over is not used in that epoch. ``listener`` hears of it and has a say:
     :class:`Listener` tells of what, when, and in which order.
 
@@ -96,7 +98,7 @@ def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None
     listener.begin(result, batches.count)
     for text in findings.before(result):
         listener.warning(text)
-    while result.epoch < run.epochs:
+    while result.epoch < run.epochs and not listener.is_done(result):
         result, stopping = run_epoch(step, result, batches, run.checkpoint_seconds, listener)
         if result.batch < batches.count:
             return result
@@ -115,7 +117,7 @@ def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None
             latent=result.latent,
         )
         listener.epoch(result)
-        for text in findings.after(result, run.validation or data, score):
+        for text in findings.after(result, run.validation or batches.data, score):
             listener.warning(text)
         if stopping:
             return result
@@ -128,8 +130,10 @@ def _step(program: Trainable, run: Run, batches: Batches) -> Step:
     return Step(make(program, run.iterations, run.epochs * batches.count), run.share)
 
 
-def _batches(program: Trainable, data: Dataset, run: Run) -> Batches:
+def _batches(program: Trainable, data: Dataset | Stream, run: Run) -> Batches:
     """Return the batches of a run; raise TrainError where there is none, or it cannot be split."""
+    if isinstance(data, Stream):
+        return data.batches(program, run.seed)
     source, target = specs(program)
     data = fit(data, source, target)
     size = batch_size(program)

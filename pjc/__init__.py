@@ -11,12 +11,15 @@ TYPE_CHECKING = False  # typing's own takes longer to import than the command li
 if TYPE_CHECKING:
     from typing import Any
 
+    from pjc import callbacks, sklearn
     from pjc.api import compile, load, network, trace
     from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError
     from pjc.driver import compile_file
+    from pjc.fit import Fit
     from pjc.operators import operator
     from pjc.options import Options
     from pjc.runtime.program import Program
+    from pjc.training import TrainingWarning, train
 
 __version__ = "0.1.0"
 
@@ -28,15 +31,20 @@ TYPES = ("f32", "f64", "i32")
 __all__ = [
     "Diagnostic",
     "DiagnosticError",
+    "Fit",
     "Options",
     "PjcError",
     "Program",
+    "TrainingWarning",
+    "callbacks",
     "compile",
     "compile_file",
     "load",
     "network",
     "operator",
+    "sklearn",
     "trace",
+    "train",
     *LOSSES,
     *SETS,
     *VOCABULARY,
@@ -46,19 +54,25 @@ __all__ = [
 _HOMES = {
     "Diagnostic": "pjc.diagnostics",
     "DiagnosticError": "pjc.diagnostics",
+    "Fit": "pjc.fit",
     "Options": "pjc.options",
     "PjcError": "pjc.diagnostics",
     "Program": "pjc.runtime.program",
+    "TrainingWarning": "pjc.training",
     "compile": "pjc.api",
     "compile_file": "pjc.driver",
     "load": "pjc.api",
     "network": "pjc.api",
     "operator": "pjc.operators",
     "trace": "pjc.api",
+    "train": "pjc.training",
     **dict.fromkeys((*LOSSES, *SETS), "pjc.tracing.asks"),
     **dict.fromkeys(VOCABULARY, "pjc.tracing.vocabulary"),
     **dict.fromkeys(TYPES, "pjc.tracing.specs"),
 }
+
+_MODULES = ("callbacks", "sklearn")
+"""The modules that are used by their names, as in ``pjc.callbacks.EarlyStopping``."""
 
 # In a checkout the sibling packages stand beside this folder, in a wheel inside it.
 _here = os.path.dirname(os.path.realpath(__file__))
@@ -70,6 +84,8 @@ if not os.path.isdir(os.path.join(_here, "dialects")) and os.path.isfile(
 
 
 def __getattr__(name: str) -> "Any":
+    if name in _MODULES:
+        return import_module(f"pjc.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pjc' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

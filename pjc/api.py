@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 from pjc.diagnostics import mistake
-from pjc.driver import Compilation, again
+from pjc.driver import Compilation, loaded
 from pjc.fields import options_of, require_known
 from pjc.options import Options
-from pjc.runtime.outer_settings import is_transformation, outer_of
+from pjc.runtime.outer_settings import is_transformation
 from pjc.runtime.program import Program
 from pjc.sources import FunctionSource, Source, source_of
 
@@ -163,21 +163,9 @@ def load(path: str | Path, outer: Any = None) -> Program:
     Raises:
         pjc.runtime.artifact.ArtifactError: if the file is missing, truncated, altered, or of another format.
     """
-    from pjc.export import export
-    from pjc.runtime.artifact import load as read
-
     if not isinstance(path, str | os.PathLike):
         raise mistake(f"load takes the path of a .pjx file, found {type(path).__name__}")
 
-    def write(record: dict[str, Any], params: Any, units: Any, to: Path) -> None:
-        found = again(record)
-        export(found.source, found.options, params, to, units)
-
     if outer is not None and not is_transformation(outer):
         raise mistake(f"load takes an optax transformation as outer, found {type(outer).__name__}")
-    return read(
-        path,
-        recompile=lambda record, size: again(record, batch=size).program(),
-        export=write,
-        outer=None if outer is None else lambda record: outer_of(again(record).options).with_own(outer),
-    )
+    return loaded(path, outer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -311,7 +312,7 @@ class Compilation:
             from pjc.runtime.emit import Emitter, entry_points
             from pjc.runtime.mesh import make_mesh
             from pjc.runtime.placement import placement_on
-            from pjc.runtime.program import Program
+            from pjc.runtime.program import Program, Services
 
         whole, mesh = only(self.at("placed"), proj.ProgramOp), self.mesh_plan.mesh
         _check_precision(self.dtype)
@@ -328,9 +329,13 @@ class Compilation:
             signature,
             self._with_outer(signature, entry_points(Emitter(whole), self.options.products, on_mesh)),
             self.texts(),
-            for_batch=again,
-            saver=lambda program, path: save(self._portable(program), path, self.record(), own),
-            exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
+            Services(
+                for_batch=again,
+                saver=lambda program, path: save(self._portable(program), path, self.record(), own),
+                exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
+                restore=restored_program,
+                unpicklable=_OWN_OUTER if own else None,
+            ),
             initial=self.start.initial,
         )
 
@@ -511,6 +516,46 @@ def again(record: Mapping[str, Any], **changed: Any) -> Compilation:
     source = restored(record)
     given = {name: value for name, value in record["options"].items() if name not in source.unused()}
     return Compilation(source, Options(**{**given, **changed}))
+
+
+_OWN_OUTER = (
+    "its outer step is an optax transformation of your own, which no file holds; pickle parameters, and "
+    "compile the network again, or take an outer step that is known by its name"
+)
+
+
+def loaded(path: str | Path, outer: Any = None) -> Program:
+    """Return the program of a ``.pjx`` file, with ``outer``, an optax transformation, as outer step if given.
+
+    Raises:
+        ArtifactError: if the file is missing, truncated, altered, or of another format.
+    """
+    from pjc.export import export
+    from pjc.runtime.artifact import load
+    from pjc.runtime.program import Services
+
+    def write(record: dict[str, Any], params: Any, units: Any, to: Path) -> None:
+        found = again(record)
+        export(found.source, found.options, params, to, units)
+
+    return load(
+        path,
+        Services(
+            restore=restored_program,
+            unpicklable=None if outer is None else _OWN_OUTER,
+        ),
+        recompile=lambda record, size: again(record, batch=size).program(),
+        export=write,
+        outer=None if outer is None else lambda record: outer_of(again(record).options).with_own(outer),
+    )
+
+
+def restored_program(data: bytes) -> Program:
+    """Return the program whose ``.pjx`` file holds these bytes; as :func:`loaded`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "program.pjx")
+        path.write_bytes(data)
+        return loaded(path)
 
 
 def _verified(op: Operation, where: str) -> None:

@@ -17,7 +17,7 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from pjc.runtime.exported import PLATFORMS, ModuleError, require_fits, require_p
 from pjc.runtime.files import replace_file
 from pjc.runtime.finite import not_finite
 from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED, Outer
-from pjc.runtime.program import Program, ProgramError, Signature, Tensors, TensorSpec
+from pjc.runtime.program import Program, ProgramError, Services, Signature, Tensors, TensorSpec
 from pjc.runtime.units import Units
 
 FORMAT = 2
@@ -109,6 +109,7 @@ def _write(path: Path, members: dict[str, bytes]) -> None:
 
 def load(
     path: str | Path,
+    services: Services | None = None,
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
     export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path], None] | None = None,
     outer: Callable[[dict[str, Any]], Outer] | None = None,
@@ -118,8 +119,9 @@ def load(
 
     Args:
         path: the file.
-        recompile: called with the recorded source and a batch size, where ``apply`` is asked for another
-            batch than the compiled one.
+        services: what else the package does for the program.
+        recompile: called with the recorded source and a batch size, where another batch is
+            given than the compiled one.
         export: called with the recorded source, parameters, units of outputs and a path, to write an ONNX
             model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
@@ -136,7 +138,15 @@ def load(
     signature, functions, texts, source, initial, data = found
     if outer is not None:
         functions = _with_outer(path, signature, functions, outer(source))
-    again = None if recompile is None else (lambda size: recompile(source, size))
+
+    def for_batch(size: int) -> Program:
+        assert recompile is not None
+        other = recompile(source, size)
+        if outer is None:
+            return other
+        entries = {name: other.jitted(name) for name in other.entries()}
+        return other.with_functions(_with_outer(path, signature, entries, outer(source)))
+
     exporter = None if export is None else (lambda params, units, to: export(source, params, units, to))
 
     def saver(program: Program, other: Path) -> None:
@@ -145,7 +155,13 @@ def load(
         else:  # it was given units since
             save(program, other, source, set(program.entries()) - found.functions.keys())
 
-    return Program(signature, functions, texts, again, None if entries else saver, exporter, initial)
+    lent = replace(
+        services or Services(),
+        for_batch=None if recompile is None else for_batch,
+        saver=None if entries else saver,
+        exporter=exporter,
+    )
+    return Program(signature, functions, texts, lent, initial)
 
 
 def is_wide(path: Path) -> bool:

@@ -95,7 +95,9 @@ class Step:
 
         self.stepper = stepper
         self.share = share
-        self.jitted = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
+        made = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
+        # A program that is trained again by such a stepper is not compiled again.
+        self.jitted = getattr(stepper, "kept", {}).setdefault(share, made)
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
         """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""

@@ -87,7 +87,13 @@ class Checkpoint:
 
 
 def write_history(path: Path, rows: Sequence[Row], metric: str, measure: str = "gap") -> None:
-    """Write a CSV of one row an epoch.
+    """Write :func:`history_text` to a file."""
+    text = history_text(rows, metric, measure)
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def history_text(rows: Sequence[Row], metric: str, measure: str = "gap") -> str:
+    """Return a CSV of one row an epoch.
 
     Its columns: epoch, seconds, ``<measure>``, ``training_<metric>``, ``validation_<metric>``, largest_t,
     violation.
@@ -101,7 +107,7 @@ def write_history(path: Path, rows: Sequence[Row], metric: str, measure: str = "
         largest = "" if row.t is None else f"{row.t:.4g}"
         away = "" if row.violation is None else f"{row.violation:.4g}"
         writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), *told, largest, away])
-    replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
+    return text.getvalue()
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, notes: Mapping[str, str]) -> None:

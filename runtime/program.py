@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,28 @@ update and gap: ``displacement(params, data)``, ``displacement_weighted(params, 
 
 Exporter = Callable[[Tensors, Mapping[str, Units], Path], None]
 """Writes a model of the network with these parameters, and with outputs in these units, to a file."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the package does for a program, which knows nothing of what stands above it.
+
+    Attributes:
+        for_batch: returns the program for another size of the batch.
+        saver: writes the program to a file.
+        exporter: writes a model of the network to a file.
+        restore: returns the program of what ``saver`` wrote; a function that pickle finds by its name.
+        unpicklable: why the program cannot be made again from a file, where that is so.
+        page: returns what a notebook shows of the program, as HTML.
+    """
+
+    for_batch: Callable[[int], Program] | None = None
+    saver: Callable[[Program, Path], None] | None = None
+    exporter: Exporter | None = None
+    restore: Callable[[bytes], Program] | None = None
+    unpicklable: str | None = None
+    page: Callable[[Program], str] | None = None
+
 
 _DATA = {"update": 1, "gap": 1, DISPLACEMENT: 1, STEP: 3}
 """The entry points that train, and which of their arguments is the data."""
@@ -114,6 +137,7 @@ class Program:
         iterations: how many iterations ``update`` runs if it is not told.
         frozen: the names of the parameters that the outer step leaves as they are.
         initial: what parameters start from that were given with the network, by name; others are drawn.
+        kept: what training compiled for the program, by the way it trains.
     """
 
     def __init__(
@@ -121,9 +145,7 @@ class Program:
         signature: Signature,
         functions: Functions,
         texts: Mapping[str, str],
-        for_batch: Callable[[int], Program] | None = None,
-        saver: Callable[[Program, Path], None] | None = None,
-        exporter: Exporter | None = None,
+        services: Services | None = None,
         initial: Tensors | None = None,
     ) -> None:
         self.signature = signature
@@ -137,10 +159,9 @@ class Program:
         self.frozen = signature.frozen
         self._functions = {name: jax.jit(automatic(function)) for name, function in functions.items()}
         self._texts = texts
-        self._for_batch = for_batch
-        self._saver = saver
-        self._exporter = exporter
+        self._services = services or Services()
         self.initial = dict(initial or {})
+        self.kept: dict[Any, Any] = {}
         self._other_batches: dict[int, Program] = {}
         self._remembered: Mapping[str, Any] | None = None
 
@@ -198,8 +219,34 @@ class Program:
             outputs=tuple(replace(spec, units=back.get(spec.name)) for spec in self.outputs),
         )
         functions = {name: _in_units(name, each, signature) for name, each in self._functions.items()}
-        kept = (self._texts, self._for_batch, self._saver, self._exporter, self.initial)
-        return Program(signature, functions, *kept)
+        return Program(signature, functions, self._texts, self._services, self.initial)
+
+    def with_functions(self, functions: Functions) -> Program:
+        """Return the program with these entry points besides its own, or in their places."""
+        whole: dict[str, Callable[..., Any]] = {**self._functions, **functions}
+        return Program(self.signature, whole, self._texts, self._services, self.initial)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to make the program again, for pickle: of the bytes of its ``.pjx`` file.
+
+        Raises:
+            ProgramError: if a file cannot hold all of it.
+        """
+        why = self._services.unpicklable
+        if self._services.restore is None:
+            why = "it was made without what reads files"
+        if why is not None:
+            raise ProgramError(f"network '{self.name}' cannot be pickled: {why}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "program.pjx")
+            self.save(path)
+            return self._services.restore, (path.read_bytes(),)
+
+    def __copy__(self) -> Program:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Program:
+        return self  # nothing changes a program
 
     def init(self, key: Array | int) -> dict[str, Array]:
         """Return the parameters that training starts from: those given with the network, the others drawn.
@@ -285,9 +332,9 @@ class Program:
             ProgramError: if the network requires nothing, or the arguments do not fit it.
         """
         self._require(not self.sweeps, "update")
-        taken, named = self._training_data(params, data)
+        program, taken, named = self._training_data(params, data)
         count = _count(self.iterations if iterations is None else iterations)
-        after, info = self._functions["update"](taken, named, count)
+        after, info = program._functions["update"](taken, named, count)
         self._tell("update", after, info)
         return self._like(params, self._finished(after) if finish else after), dict(info)
 
@@ -315,8 +362,8 @@ class Program:
             ProgramError: as :meth:`update`.
         """
         self._require(not self.sweeps, "gap")
-        taken, named = self._training_data(params, data)
-        found = self._functions["gap"](taken, named, _count(iterations))
+        program, taken, named = self._training_data(params, data)
+        found = program._functions["gap"](taken, named, _count(iterations))
         return dict(found)
 
     @property
@@ -345,9 +392,9 @@ class Program:
             ProgramError: if the solver iterates, the network requires nothing, or the arguments do not fit.
         """
         self._require(self.sweeps, "displacement")
-        taken, named = self._training_data(params, data)
-        entry, weights = self._weighted(DISPLACEMENT, sample_weight)
-        asked, info = self.jitted(entry)(taken, named, *weights)
+        program, taken, named = self._training_data(params, data)
+        entry, weights = program._weighted(DISPLACEMENT, sample_weight)
+        asked, info = program.jitted(entry)(taken, named, *weights)
         self._tell("displacement", asked, info)
         return self._like(params, asked), dict(info)
 
@@ -388,9 +435,9 @@ class Program:
         """
         self._require_step("step")
         params, optimizer, steps = self._state(state)
-        taken, named = self._training_data(params, data)
-        entry, weights = self._weighted(STEP, sample_weight)
-        after, remembered, info = self.jitted(entry)(taken, optimizer, steps, named, *weights)
+        program, taken, named = self._training_data(params, data)
+        entry, weights = program._weighted(STEP, sample_weight)
+        after, remembered, info = program.jitted(entry)(taken, optimizer, steps, named, *weights)
         self._tell("step", after, info, remembered)
         return State(self._like(params, after), dict(remembered), steps), dict(info)
 
@@ -545,9 +592,9 @@ class Program:
         Raises:
             OSError: if the file cannot be written.
         """
-        if self._saver is None:
+        if self._services.saver is None:
             raise ProgramError("this program cannot be saved")
-        self._saver(self, _path(path))
+        self._services.saver(self, _path(path))
 
     def to_onnx(self, params: Tensors, path: str | Path) -> None:
         """Write the network with these parameters as an ONNX model of standard operators.
@@ -561,17 +608,25 @@ class Program:
         """
         separate = self.separate(self._taken(params))
         self._require_finite(separate)
-        if self._exporter is None:
+        if self._services.exporter is None:
             raise ProgramError("this program cannot be exported; compile the network again")
-        self._exporter(separate, _units_of(self.outputs), _path(path))
+        self._services.exporter(separate, _units_of(self.outputs), _path(path))
 
     def specialized(self, inputs: tuple[Array, ...]) -> Program:
         """Return the program for the batch size that the inputs have."""
         size = self._batch_of(inputs)
-        if size is None or size == self.batch or self._for_batch is None:
+        return self if size is None else self.with_batch(size)
+
+    def with_batch(self, size: int) -> Program:
+        """Return the program for batches of another size, compiled once for each; itself if there is none.
+
+        Raises:
+            DiagnosticError: if the network cannot be compiled for that size.
+        """
+        if size == self.batch or self.batch is None or self._services.for_batch is None:
             return self
         if size not in self._other_batches:
-            self._other_batches[size] = self._for_batch(size).rescaled(self.units)
+            self._other_batches[size] = self._services.for_batch(size).rescaled(self.units)
         return self._other_batches[size]
 
     def _batch_of(self, inputs: tuple[Array, ...]) -> int | None:
@@ -585,9 +640,11 @@ class Program:
 
     def _training_data(
         self, params: Tensors, data: tuple[Array, ...]
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
+    ) -> tuple[Program, dict[str, Array], dict[str, Array]]:
+        """Return the program for a batch of this size, and what it takes."""
         self.require_trainable()
-        return self._taken(params), self._named(data, (*self.inputs, *self.targets))
+        program = self.specialized(data)
+        return program, self._taken(params), program._named(data, (*program.inputs, *program.targets))
 
     def _taken(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters as the entry points take them, once they are known to fit."""

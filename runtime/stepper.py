@@ -62,6 +62,7 @@ class UpdateStepper:
     def __init__(self, program: Trainable, iterations: int | None = None, batches: int | None = None) -> None:
         self.program = program
         self.iterations = iterations
+        self.kept = _kept(program, (type(self), iterations))
 
     def checked(self, at: Result) -> Result:
         check_parameters(self.program, {**at.params, **at.latent})
@@ -99,6 +100,7 @@ class SweepStepper:
             )
         self.program = cast(Displacing, program)
         self.batches = batches
+        self.kept = _kept(program, (type(self),))
 
     def checked(self, at: Result) -> Result:
         latent, remembered = _parted(at.latent)
@@ -114,19 +116,31 @@ class SweepStepper:
     def carried(self, at: Result) -> Mapping[str, Any]:
         latent, remembered = _parted(at.latent)
         params = self.program.stacked({**at.params, **latent})
-        return {**params, **(remembered or self.program.start(params).optimizer)}
+        started = remembered or self.program.start(params).optimizer
+        return {**params, **started, _BATCHES: jnp.int32(self.batches or 0)}
 
     def step(self, carried: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Mapping[str, Any]]:
         batch = (x, y) if self.program.targets else (x,)
         params, remembered = _parted(carried)
-        state = State(params, remembered, jnp.int32(self.batches or 0))
-        after, info = self.program.step(state, *batch)
-        return {**after.params, **after.optimizer}, info
+        batches = remembered.pop(_BATCHES)
+        after, info = self.program.step(State(params, remembered, batches), *batch)
+        return {**after.params, **after.optimizer, _BATCHES: batches}, info
 
     def result(self, carried: Mapping[str, Any], at: Result) -> Result:
         held, remembered = _parted(carried)
+        remembered.pop(_BATCHES)
         params, latent = finished(self.program, held)
         return replace(at, params=params, latent={**latent, **remembered})
+
+
+_BATCHES = OUTER + "batches of the run"
+"""What the number of batches goes by among what is carried, so that one step is compiled for runs of any."""
+
+
+def _kept(program: Trainable, way: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return where what is compiled to train a program in some way is kept: with the program."""
+    found: dict[Any, Any] = getattr(program, "kept", {}).setdefault(way, {})
+    return found
 
 
 def stepper_for(program: Trainable) -> type[UpdateStepper] | type[SweepStepper]:

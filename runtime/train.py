@@ -21,6 +21,7 @@ from .findings import Findings
 from .history import Result, Row
 from .listener import Listener, Revision
 from .stepper import Stepper, stepper_for
+from .streams import Stream
 from .trainable import Trainable, TrainError, batch_size, specs
 
 __all__ = ["Listener", "Revision", "Run", "TrainError", "Training", "train"]
@@ -72,13 +73,13 @@ class Run:
             )
 
 
-def train(program: Trainable, data: Dataset, run: Run, listener: Listener | None = None) -> Result:
+def train(program: Trainable, data: Dataset | Stream, run: Run, listener: Listener | None = None) -> Result:
     """Train until ``run.epochs`` whole epochs are done, or the listener says to stop.
 
-    Each epoch takes the samples of ``data`` in an order drawn from (seed, epoch), in batches of
-    ``program.batch``. Where they are no multiple of that, the last batch is filled up with the samples that
-    the epoch began with: each is seen at least once in an epoch, and those twice. ``listener`` hears of it
-    and has a say: :class:`Listener` tells of what, when, and in which order.
+    Each epoch takes the batches of a stream as they come, or the samples of ``data`` in an order drawn from
+    (seed, epoch), in batches of ``program.batch``. Where they are no multiple of that, the last batch is
+    filled up with the samples that the epoch began with: each is seen at least once in an epoch, and those
+    twice. ``listener`` hears of it and has a say: :class:`Listener` tells of what, when, and in which order.
 
     Where several processes train together, each calls this with its ``run.share`` and else with the same; it
     reads its rows of every batch, all get the same result, and all stop within two batches of the one whose
@@ -103,7 +104,7 @@ class Training:
         DataError, TrainError: as :func:`train` does, before anything is trained.
     """
 
-    def __init__(self, program: Trainable, data: Dataset, run: Run) -> None:
+    def __init__(self, program: Trainable, data: Dataset | Stream, run: Run) -> None:
         self.program = program
         self.asked = run
         self.batches = _batches(program, data, run)
@@ -177,8 +178,10 @@ def _step(program: Trainable, run: Run, batches: Batches) -> Step:
     return Step(make(program, run.iterations, run.epochs * batches.count), run.share)
 
 
-def _batches(program: Trainable, data: Dataset, run: Run) -> Batches:
+def _batches(program: Trainable, data: Dataset | Stream, run: Run) -> Batches:
     """Return the batches of a run; raise TrainError where there is none, or it cannot be split."""
+    if isinstance(data, Stream):
+        return data.batches(program, run.seed)
     source, target = specs(program)
     data = fit(data, source, target)
     size = batch_size(program)

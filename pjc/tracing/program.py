@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,24 @@ class TracedProgram:
         if name.startswith("_") or name == "program":
             raise AttributeError(name)
         return getattr(self.program, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to make the program again, for pickle; the function itself is not kept.
+
+        Raises:
+            ProgramError: if the program cannot be pickled; see :meth:`pjc.Program.__reduce__`.
+        """
+        kept = {field.name: getattr(self.traced, field.name) for field in fields(self.traced)}
+        # A structure is pickled by a tree that has it: those of a module's class are then that class's own.
+        kept["structure"] = jax.tree.unflatten(self.traced.structure, range(len(self.traced.leaves)))
+        kept["output"] = jax.tree.unflatten(self.traced.output, range(len(self.traced.outputs)))
+        return _restored, (self.program, kept, self.source)
+
+    def __copy__(self) -> TracedProgram:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> TracedProgram:
+        return self
 
     def __repr__(self) -> str:
         return repr(self.program).replace("<pjc.Program", "<pjc.TracedProgram", 1)
@@ -232,6 +251,12 @@ class TracedProgram:
     def report(self) -> None:
         """Print what became of each parameter and each equation."""
         print(table(self.traced))
+
+
+def _restored(program: Program, kept: dict[str, Any], source: Any) -> TracedProgram:
+    """Return the program that :meth:`TracedProgram.__reduce__` took apart."""
+    structures = {name: jax.tree.structure(kept[name]) for name in ("structure", "output")}
+    return TracedProgram(program, Traced(**{**kept, **structures}), source)
 
 
 def table(traced: Traced) -> str:

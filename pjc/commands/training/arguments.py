@@ -47,7 +47,7 @@ class Delimiter(Kind):
     """A character between columns."""
 
     metavar = "CHAR"
-    words: ClassVar[Mapping[str, str]] = {
+    names: ClassVar[Mapping[str, str]] = {
         "tab": "\t",
         "\\t": "\t",
         "comma": ",",
@@ -60,7 +60,7 @@ class Delimiter(Kind):
         return "one character that no number has, or the word tab"
 
     def check(self, value: Any) -> str:
-        found = self.words.get(value, value)
+        found = self.names.get(value, value)
         if not isinstance(found, str) or len(found) != 1 or found.isalnum() or found in '.+-_"\r\n\0':
             raise ValueError
         return found

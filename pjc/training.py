@@ -1,0 +1,301 @@
+"""``pjc.train``: from a network and data to parameters, in one call."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pjc.callbacks import Callback, TrainingRun
+from pjc.diagnostics import mistake
+from pjc.driver import Compilation
+from pjc.fields import require_known
+from pjc.fit import Fit, tree_of, write_parameters
+from pjc.options import Options
+from pjc.runtime.data.dataset import Dataset
+from pjc.runtime.data.parts import STANDARD, TARGETS
+from pjc.runtime.evaluate import evaluate, metric
+from pjc.runtime.history import Result, read_checkpoint
+from pjc.runtime.listener import Listener
+from pjc.runtime.program import Program
+from pjc.runtime.standardize import can_standardize, standardized
+from pjc.runtime.stepper import stepper_for
+from pjc.runtime.streams import Stream
+from pjc.runtime.train import Run
+from pjc.runtime.train import train as run_training
+from pjc.runtime.trainable import check_parameters, specs
+from pjc.runtime.units import WHEN
+from pjc.sources import source_of
+from pjc.tracing.program import TracedProgram
+from pjc.training_data import Asked, Given, given_for
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class TrainingWarning(UserWarning):
+    """Something about a run is not as it should be: what, and what to try."""
+
+
+def train(
+    network: Any,
+    data: Any,
+    *,
+    epochs: int = 10,
+    validation: Any = None,
+    test: Any = None,
+    callbacks: Sequence[Callback] = (),
+    seed: int = 0,
+    normalize: str = "none",
+    normalize_targets: str | None = None,
+    target: str | None = None,
+    steps_per_epoch: int | None = None,
+    iterations: int | None = None,
+    resume: Any = None,
+    verbose: bool | None = None,
+    **options: Any,
+) -> Fit:
+    """Train a network, and return what comes of it.
+
+    The first Ctrl-C ends training after a batch, which a line says, and what there is is returned; the second
+    is an error as usual.
+
+    Args:
+        network: a program of :func:`pjc.compile`, :func:`pjc.trace` or :func:`pjc.load`, or what
+            :func:`pjc.compile` takes, which is compiled with ``options``.
+        data: arrays or tables ``(x, y)``; ``x`` alone for a network without a target; batches ``(x, y)`` of
+            anything that can be gone through in every epoch (a loader of PyTorch, tf.data or Grain, a list);
+            or the name of a source, as ``pjc train --data`` takes it. Whole numbers and text are classes,
+            where the network takes classes.
+        epochs: how many there are to be, with those of ``resume``.
+        validation: a part of the data below 1, or data, to score the network on after every epoch.
+        test: a part of the data below 1, or data, to score the network on at the end: ``fit.score``.
+        callbacks: of :mod:`pjc.callbacks`.
+        seed: draws the parameters, and with the epoch's number the order of the samples.
+        normalize: "unit" brings each feature to 0..1, "standard" to mean 0 and variance 1, as measured on
+            what is trained on; ``fit.predict`` and ``fit.evaluate`` do it too.
+        normalize_targets: "standard": training sees targets of numbers with mean 0 and variance 1, while
+            outputs and scores are in the data's own units; "none": as they are. By default the former, where
+            the loss allows it, and ``data`` are no batches.
+        target: the column of a table that holds the targets, where ``data`` is the name of a file.
+        steps_per_epoch: how many batches an epoch has, where ``data`` makes them; by default all.
+        iterations: how many an update has, of solvers that iterate.
+        resume: where to begin: a :class:`Fit`, a file of parameters that ``pjc train`` or ``fit.save`` wrote,
+            or parameters. A run goes on to the numbers of one that never stopped.
+        verbose: whether a line is printed for each epoch; by default in a notebook and at a terminal.
+        options: the fields of :class:`Options`, where ``network`` is not compiled yet.
+
+    Raises:
+        DataError: where the data does not fit the network.
+        TrainError: where training cannot start, or diverges.
+        DiagnosticError: for mistakes in the network, and wrong arguments.
+    """
+    program = _program(network, options)
+    asked = Asked(data, validation, test, target, normalize, steps_per_epoch)
+    inner = program.program if isinstance(program, TracedProgram) else program
+    inner.require_trainable()
+    given = given_for(asked, *specs(inner))
+    start, units = _start(program, resume)
+    inner = _in_units(inner, given, normalize_targets, units)
+    run = Run(epochs, seed, given.validation, iterations, start)
+    job = _Job(_with(program, inner), _sized(inner, given.train, options), given, run)
+    return job.fit(tuple(callbacks), _is_watched() if verbose is None else verbose)
+
+
+def _program(network: Any, options: Mapping[str, Any]) -> Program | TracedProgram:
+    """Return the program that is trained, compiled with the options if it is not yet."""
+    if isinstance(network, Program | TracedProgram):
+        if options:
+            raise mistake(
+                f"the network is compiled already, so it takes no {', '.join(options)}",
+                "give options where it is compiled, or a source here",
+            )
+        return network
+    require_known(Options, options)
+    return Compilation(source_of(network), Options(**options)).program()
+
+
+def _with(program: Program | TracedProgram, inner: Program) -> Program | TracedProgram:
+    if isinstance(program, TracedProgram):
+        return TracedProgram(inner, program.traced, program.source)
+    return inner
+
+
+def _sized(program: Program, data: Dataset | Stream, options: Mapping[str, Any]) -> Program:
+    """Return the program for batches of all samples, where there are fewer than in one batch."""
+    small = isinstance(data, Dataset) and program.batch is not None and len(data) < program.batch
+    return program.with_batch(len(data)) if small and isinstance(data, Dataset) else program
+
+
+def _in_units(program: Program, given: Given, wish: str | None, units: Mapping[str, Any] | None) -> Program:
+    """Return the program in the units of what it goes on from, or of its targets; see Start.in_units."""
+    if wish not in (None, *TARGETS):
+        raise mistake(f"there is no normalization of targets {wish!r}", f"known are {', '.join(TARGETS)}")
+    if units is not None:
+        return program.rescaled(units)
+    if wish == STANDARD and not can_standardize(program):
+        raise mistake(f"normalize_targets={STANDARD!r} does not go with this network", WHEN)
+    if isinstance(given.train, Stream):
+        if wish == STANDARD:
+            raise mistake("targets are measured on all samples, and batches are seen one by one")
+        return program
+    return program if wish == "none" else standardized(program, given.train)
+
+
+def _start(program: Program | TracedProgram, resume: Any) -> tuple[Result | None, Mapping[str, Any] | None]:
+    """Return where training begins, and the units that belongs to it."""
+    if resume is None:
+        return None, None
+    if isinstance(resume, Fit):
+        return resume.result, resume.compiled.units
+    inner = program.program if isinstance(program, TracedProgram) else program
+    if isinstance(resume, str | Path):
+        found = read_checkpoint(Path(resume))
+        return found.result, found.units
+    named = program.named(resume) if isinstance(program, TracedProgram) else resume
+    if not isinstance(named, Mapping):
+        raise mistake(
+            "resume takes what train returned, a file of parameters, or parameters, found "
+            f"{type(resume).__name__}"
+        )
+    return Result(check_parameters(inner, named)), None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that is ready: the program for the caller, that which is trained, its data, and what is asked."""
+
+    program: Program | TracedProgram
+    trained: Program
+    given: Given
+    run: Run
+
+    def fit(self, callbacks: Sequence[Callback], verbose: bool) -> Fit:
+        """Train, and return what comes of it."""
+        trained, given = self.trained, self.given
+        settings = {"seed": self.run.seed, "batch": trained.batch or 0}
+        begun = self.run.start or Result(trained.init(self.run.seed))
+        told = TrainingRun(
+            self.program,
+            self.run.epochs,
+            metric(trained),
+            stepper_for(trained).measure,
+            self.run.seed,
+            begun,
+            write_parameters(trained, settings, given.notes),
+            tree_of(self.program),
+        )
+        result = _trained(self, told, _Listener(told, callbacks, verbose))
+        params = (
+            result if told.kept is None else replace(result, params=told.kept.params, latent=told.kept.latent)
+        )
+        score = None if given.test is None else evaluate(trained, params.params, given.test)
+        stopped = told.stopping if result.epoch < self.run.epochs else None
+        return Fit(self.program, params, self.run.epochs, stopped, score, settings, given.notes)
+
+
+def _trained(job: _Job, told: TrainingRun, listener: _Listener) -> Result:
+    """Return where training stands at its end, or where Ctrl-C ended it."""
+    started: list[Callback] = []
+    try:
+        for each in listener.callbacks:
+            each.start(told)
+            started.append(each)
+        with _first_interrupt(told):
+            result = run_training(job.trained, job.given.train, job.run, listener)
+    except KeyboardInterrupt:
+        if not told.batches:
+            raise  # nothing was trained yet
+        told.stopping = told.stopping or INTERRUPTED
+        result = told.result
+    finally:
+        for each in started:
+            each.end(told)
+    if (
+        told.stopping is not None
+        and result.epoch < job.run.epochs
+        and (listener.verbose or told.stopping == INTERRUPTED)
+    ):
+        done = f"{result.epoch} epochs" + (f" and {result.batch} batches" if result.batch else "")
+        print(f"stopped after {done} of {job.run.epochs} epochs: {told.stopping}", file=sys.stderr)
+    return result
+
+
+INTERRUPTED = "interrupted"
+"""Why a run ended that Ctrl-C ended."""
+
+
+@contextmanager
+def _first_interrupt(told: TrainingRun) -> Iterator[None]:
+    """Within it the first Ctrl-C asks the run to stop; the second does what it did before."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+
+    def take(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        told.stop(INTERRUPTED)
+        print("\nstopping after this batch; Ctrl-C again aborts", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, take)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass
+class _Listener(Listener):
+    """Tells callbacks of a run, and whoever watches."""
+
+    told: TrainingRun
+    callbacks: Sequence[Callback]
+    verbose: bool
+
+    def begin(self, result: Result, batches: int) -> None:
+        self.told.result, self.told.batches, self.told.batch = result, batches, result.batch
+
+    def progress(self, batch: int, gap: float) -> None:
+        self.told.told = gap
+
+    def should_stop(self) -> bool:
+        self.told.batch += 1
+        for each in self.callbacks:
+            each.batch(self.told)
+        return self.told.stopping is not None
+
+    def epoch(self, result: Result) -> None:
+        told = self.told
+        told.result, told.batch = result, 0
+        if self.verbose:
+            print(_line(told), flush=True)
+        for each in self.callbacks:
+            each.epoch(told)
+
+    def is_done(self, result: Result) -> bool:
+        return self.told.stopping is not None
+
+    def warning(self, text: str) -> None:
+        warnings.warn(text, TrainingWarning, stacklevel=2)
+
+
+def _line(told: TrainingRun) -> str:
+    """Return what a person reads of an epoch."""
+    row = told.result.history[-1]
+    score = ""
+    if row.validation is not None:
+        shown = f"{100 * row.validation:.1f}%" if told.metric == "accuracy" else f"{row.validation:.4g}"
+        score = f", validation {told.metric} {shown}"
+    return f"epoch {row.epoch}/{told.epochs}: {told.measure} {row.gap:.3g}{score}, {row.seconds:.1f} s"
+
+
+def _is_watched() -> bool:
+    """Whether a person sees what is printed as it is: in a notebook, or at a terminal."""
+    return "ipykernel" in sys.modules or bool(getattr(sys.stdout, "isatty", bool)())

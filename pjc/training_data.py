@@ -1,0 +1,185 @@
+"""What callers train on: arrays, tables, batches that something makes, or the name of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pjc.diagnostics import mistake
+from pjc.runtime.data.dataset import Dataset
+from pjc.runtime.data.errors import DataError
+from pjc.runtime.data.fitting import Spec, fit, match
+from pjc.runtime.data.normalize import normalized
+from pjc.runtime.data.parts import NORMALIZATIONS, Parts, Request
+from pjc.runtime.data.prepare import load, prepare
+from pjc.runtime.data.splitting import split
+from pjc.runtime.streams import Stream, array_of, dataset, pair_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run asks of its data; see :func:`pjc.train`."""
+
+    data: Any
+    validation: Any = None
+    test: Any = None
+    target: str | None = None
+    normalize: str = "none"
+    steps_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        steps = self.steps_per_epoch
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+            raise mistake(f"steps_per_epoch takes a whole number from 1, found {steps!r}")
+        if self.normalize not in NORMALIZATIONS:
+            raise mistake(
+                f"there is no normalization {self.normalize!r}", f"known are {', '.join(NORMALIZATIONS)}"
+            )
+
+
+@dataclass(frozen=True)
+class Given:
+    """The data of a run: what is trained on, and the parts to validate and test with."""
+
+    train: Dataset | Stream
+    validation: Dataset | None
+    test: Dataset | None
+    notes: dict[str, str]
+
+
+def given_for(asked: Asked, source: Spec, target: Spec) -> Given:
+    """Return the data of a run in the shapes and types of a network's input and target.
+
+    Raises:
+        DataError: if it does not fit, or parts of it are too small.
+        DiagnosticError: for what is no data.
+    """
+    if isinstance(asked.data, str | Path):
+        return _named(asked, source, target)
+    if asked.target is not None:
+        raise mistake("target names a column of a file, and the data are no file")
+    whole = _read(asked.data, "the data", target, asked.steps_per_epoch)
+    if isinstance(whole, Stream):
+        return _streamed(asked, whole, source, target)
+    train = fit(whole, source, target)
+    train, test = _part(asked.test, "test", train, source, target)
+    train, validation = _part(asked.validation, "validation", train, source, target)
+    found = normalized(Parts(train, validation, test, train.notes()), asked.normalize)
+    return Given(found.train, found.validation, found.test, dict(found.notes))
+
+
+def _named(asked: Asked, source: Spec, target: Spec) -> Given:
+    """Return the parts of the source of a name."""
+    parts = {"test": asked.test, "validation": asked.validation}
+    fractions = {name: float(each or 0) for name, each in parts.items() if each is None or _is_fraction(each)}
+    file = str(asked.test) if isinstance(asked.test, str | Path) else None
+    request = Request(
+        str(asked.data),
+        file,
+        asked.target,
+        test=fractions.get("test", 0.0),
+        validation=fractions.get("validation", 0.0),
+        normalize=asked.normalize,
+    )
+    for name, each in parts.items():
+        if name not in fractions and not (name == "test" and file is not None):
+            raise mistake(
+                f"{name} is a part of the source {str(asked.data)!r}, found {type(each).__name__}",
+                f"give a fraction, as in {name}=0.1, or pjc.runtime.data.load({str(asked.data)!r}) as data",
+            )
+    found = prepare(request, source, target)
+    return Given(found.train, found.validation, found.test, dict(found.notes))
+
+
+def _streamed(asked: Asked, stream: Stream, source: Spec, target: Spec) -> Given:
+    """Return batches to train on, with parts that are data of their own."""
+    if asked.normalize != "none":
+        raise mistake(
+            "normalize measures all samples, and batches are seen one by one",
+            "normalize where the batches are made, or give all samples as (x, y)",
+        )
+    parts: list[Dataset | None] = []
+    for name, each in (("validation", asked.validation), ("test", asked.test)):
+        if _is_fraction(each):
+            raise mistake(f"{name} cannot be a part of batches that something makes", f"give {name}=(x, y)")
+        parts.append(None if each is None else samples_of(each, f"the {name} data", source, target))
+    return Given(stream, parts[0], parts[1], {})
+
+
+def _part(
+    given: Any, name: str, train: Dataset, source: Spec, target: Spec
+) -> tuple[Dataset, Dataset | None]:
+    """Return what is left to train on, and the part of a name: a fraction of that, or data of its own."""
+    if given is None:
+        return train, None
+    if _is_fraction(given):
+        return split(train, float(given), name)
+    return train, match(samples_of(given, f"the {name} data", source, target), train)
+
+
+def _is_fraction(given: Any) -> bool:
+    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
+
+
+def samples_of(given: Any, name: str, source: Spec, target: Spec) -> Dataset:
+    """Return data as samples with targets, those of batches one after another.
+
+    Targets of None are the samples themselves. What has names of columns keeps them.
+
+    Raises:
+        DataError: if it does not fit the network.
+        DiagnosticError: for what is no data.
+    """
+    if isinstance(given, str | Path):
+        return fit(load(str(given), sample=tuple(source.shape[1:])), source, target)
+    found = _read(given, name, target)
+    if isinstance(found, Dataset):
+        return fit(found, source, target)
+    pairs = [pair_of(batch, source, target, f"the batches of {name}") for batch in found.source]
+    if not pairs:
+        raise DataError(f"{name} has no batch")
+    x, y = (
+        np.concatenate([array_of(each[at], f"the {what} of {name}") for each in pairs])
+        for at, what in enumerate(("samples", "targets"))
+    )
+    return fit(dataset(x, y, name, target), source, target)
+
+
+def _read(given: Any, name: str, target: Spec, steps: int | None = None) -> Dataset | Stream:
+    """Return data as samples that are all there, or as a stream."""
+    if isinstance(given, Dataset | Stream):
+        return given
+    if _is_pair(given) or _is_array(given):
+        if steps is not None:
+            raise mistake("steps_per_epoch is for batches that something makes, and all samples are there")
+        x, y = given if _is_pair(given) else (given, None)
+        return dataset(x, y, name, target)
+    if isinstance(given, Iterable) and not isinstance(given, bytes):
+        return Stream(given, name, steps)
+    raise mistake(
+        f"{name} are arrays (x, y), batches that can be gone through, or the name of a source, found "
+        f"{type(given).__name__}",
+        "as in pjc.train(program, (x, y))",
+    )
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether it is samples and targets, or samples and None; a list of two batches is not."""
+    whole = isinstance(given, tuple | list) and len(given) == 2
+    return whole and _is_array(given[0]) and (given[1] is None or _is_array(given[1], True))
+
+
+def _is_array(given: Any, labels: bool = False) -> bool:
+    """Whether it is an array, a table or a column, or nested lists of numbers, with ``labels`` of text."""
+    if hasattr(given, "shape") and not isinstance(given, tuple | list):
+        return True
+    if not isinstance(given, list) or not given:
+        return False
+    first = given
+    while isinstance(first, list) and first:
+        first = first[0]
+    return isinstance(first, int | float | np.number) or (labels and isinstance(first, str))

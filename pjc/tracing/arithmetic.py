@@ -123,8 +123,10 @@ def mul(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     whole = _whole_number(walk, given, eqn)
     if whole is not None:
         return whole
-    shape = _shape(eqn)
-    return product(walk, given[0], given[1], shape)
+    if all(_number(each) is None for each in given):
+        for each in given:
+            walk.note_factor(each)
+    return product(walk, given[0], given[1], _shape(eqn))
 
 
 def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> Value:
@@ -233,8 +235,10 @@ def larger(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: b
 @handles("clamp", becomes="clip, or maximum and minimum")
 def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     low, x, high = given
-    if isinstance(x, Place | Wrap) or (isinstance(x, Tensor) and x.whole):
-        return x  # rows out of range are refused when data are read
+    if isinstance(x, Place) and isinstance(low, Constant) and isinstance(high, Constant):
+        if all(low.number <= at <= high.number for at in (x.offset, x.factor * (x.count - 1) + x.offset)):
+            return x
+        raise Refused("it clips the number of an iteration, which leaves that range")
     ends = [_number(each) for each in (low, high)]
     if ends[0] is None or ends[1] is None:
         shape = _shape(eqn)
@@ -400,7 +404,10 @@ def product(walk: Walk, a: Value, b: Value, shape: Sequence[Any]) -> Value:
 @handles("convert_element_type", becomes="the value itself; a condition becomes 0 and 1")
 def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     (value,) = given
-    kind = np.dtype(eqn.params["new_dtype"]).kind
+    new = np.dtype(eqn.params["new_dtype"])
+    kind = new.kind
+    if kind in "fV" and new.itemsize < 2:
+        raise Refused(f"it rounds to {new}", "pjc.round(x) and pjc.quantize(x, levels) round")
     if isinstance(value, Test):
         if kind == "b":
             return value
@@ -408,11 +415,13 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if isinstance(value, Size):
         return value
     if isinstance(value, Place | Wrap):
-        if kind in "iu":
+        if kind in "iu" and (isinstance(value, Wrap) or _holds(new, value)):
             return value
-        raise Refused("it makes numbers with fractions of the number of an iteration")
+        raise Refused("it makes numbers of another type of the number of an iteration")
     if isinstance(value, Tensor) and value.whole:
         if kind in "iu":
+            if new.itemsize < 4:
+                raise Refused(f"it makes {new} of an input of whole numbers, which may be larger")
             return value
         raise Refused(
             "it makes numbers with fractions of an input of whole numbers", "declare the input as f32"
@@ -422,8 +431,24 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return value
 
 
+def _holds(kind: np.dtype[Any], place: Place) -> bool:
+    """Whether a type of whole numbers holds what a place is in each iteration."""
+    ends = (place.offset, place.factor * (place.count - 1) + place.offset)
+    return all(np.iinfo(kind).min <= at <= np.iinfo(kind).max for at in ends)
+
+
+@handles("reduce_precision", becomes="the value itself, from bfloat16 on")
+def reduce_precision(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    exponent, mantissa = eqn.params["exponent_bits"], eqn.params["mantissa_bits"]
+    if (exponent, mantissa) not in ((8, 23), (8, 7), (5, 10), (11, 52)):
+        raise Refused(
+            f"it rounds to {mantissa} bits behind the first", "pjc.round(x) and pjc.quantize(x, levels) round"
+        )
+    return given[0]
+
+
 @handles(
-    *("stop_gradient", "copy", "reduce_precision", "optimization_barrier", "sharding_constraint"),
+    *("stop_gradient", "copy", "optimization_barrier", "sharding_constraint"),
     *("device_put", "name"),
     becomes="the value itself",
 )
@@ -433,6 +458,9 @@ def same(walk: Walk, eqn: Any, given: list[Value]) -> list[Value]:
 
 @handles("reduce_sum", becomes="a sum along axes")
 def reduce_sum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    if any(given[0].shape[axis] == 0 for axis in eqn.params["axes"]):
+        shape = _shape(eqn)
+        return constant(np.zeros((1,) * len(shape), np.float32), shape)  # a sum of nothing
     return reduced(walk, "sum", eqn, given)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
+from pjc.builder.loops import MAX_ITERATIONS
 from pjc.tracing.pieces import Edge, Pieces
 from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
@@ -82,8 +83,8 @@ class Scan:
     def run(self) -> list[Value]:
         if any(isinstance(each, Failed) for each in (*self.consts, *self.first, *self.sliced)):
             return self._through([Failed(tuple(v.aval.shape)) for v in self.body.jaxpr.invars])
-        if self.length == 0:
-            raise Refused("it has no iterations")
+        if not 0 < self.length <= MAX_ITERATIONS:
+            raise Refused(f"it has {self.length:,} iterations, and loops have 1 to {MAX_ITERATIONS:,}")
         text = self.walk.text
         loop = text.numbered("t")
         sources = [self._source(each, loop) for each in self.sliced]

@@ -142,7 +142,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     window = iter(numbers.update_window_dims)
     sizes = [1 if at in inserted else updates.shape[next(window)] for at in range(len(x.shape))]
     require_whole(sizes, x)
-    shape, own = settled(x.shape), settled(updates.shape)
+    shape, own, held = settled(x.shape), settled(updates.shape), numbered(x.shape)
     whole = np.broadcast_to(rows.array, settled(rows.shape))
 
     def put(primitive: Any, operand: Any, new: Any) -> np.ndarray[Any, Any]:
@@ -156,7 +156,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         counts = put(lax.scatter_add_p, np.zeros(shape, np.int32), np.ones(own, np.int32))
         if counts.max(initial=0) > 1:
             raise Refused("it adds several entries to one", "sum them before")
-    places = put(lax.scatter_p, numbered(x.shape), numbered(updates.shape, prod(shape)))
+    places = put(lax.scatter_p, held, numbered(updates.shape, prod(shape)))
     if kind == "scatter":
         return replaced(walk, x, updates, np.asarray(places))
     filler = np.full((1,) * len(x.shape), 1 if kind == "scatter-mul" else 0, np.float32)

@@ -19,7 +19,7 @@ from pjc.tracing.refusal import Refused
 from pjc.tracing.shaping import joined, moved, slice_text, taken
 from pjc.tracing.values import Constant, Shape, Tensor, Value, constant
 from pjc.tracing.views import broadcast, indexed, reshaped, transposed
-from pjc.tracing.walk import Walk
+from pjc.tracing.walk import MAX_FOLDED, Walk
 
 Places = np.ndarray[Any, Any]
 
@@ -34,8 +34,14 @@ def is_settled(size: object) -> bool:
 
 
 def numbered(shape: Shape, first: int = 0) -> Places:
-    """Return the place of each entry of a shape, counted from a number."""
+    """Return the place of each entry of a shape, counted from a number.
+
+    Raises:
+        Refused: if there are too many.
+    """
     held = settled(shape)
+    if prod(held) > MAX_FOLDED:
+        raise Refused(f"it takes or puts entries one by one in {prod(held):,} numbers", "slices are views")
     return np.arange(first, first + prod(held), dtype=np.int32).reshape(held)
 
 

@@ -6,16 +6,26 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from pjc.tracing.refusal import Refused
-from pjc.tracing.values import Tensor, Value
+from pjc.tracing.values import Tensor, Value, constant
 from pjc.tracing.views import is_moved, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 
 @handles("dot_general", becomes="matmul of the operands, their axes in order")
 def dot_general(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    lhs, rhs = (walk.floats(each) for each in given)
     contracting, batch = eqn.params["dimension_numbers"]
+    if any(given[0].shape[axis] == 0 for axis in contracting[0]):
+        shape = tuple(eqn.outvars[0].aval.shape)
+        return constant(np.zeros((1,) * len(shape), np.float32), shape)  # a sum of nothing
+    lhs, rhs = (walk.floats(each) for each in given)
+    if contracting[0]:
+        walk.note_contracted(lhs, rhs)
+    else:
+        walk.note_factor(lhs)
+        walk.note_factor(rhs)
     # The sum runs along several axes in the order of the weights', which are then not moved.
     pairs = sorted(zip(*contracting, strict=True), key=lambda pair: pair[0] if rhs.fed else pair[1])
     axes = [[int(a) for a, _ in pairs], [int(b) for _, b in pairs], *(list(map(int, each)) for each in batch)]

@@ -15,6 +15,7 @@ from jax import Array
 
 from pjc.runtime.outer_state import State
 from pjc.runtime.program import Program, ProgramError
+from pjc.tracing.specs import Leaf, shown
 from pjc.tracing.trace import Traced
 
 Tree = Any
@@ -88,23 +89,30 @@ class TracedProgram:
                 f"{_short(structure)}"
             )
         for leaf, value in zip(self.traced.leaves, found, strict=True):
-            if leaf.trained and tuple(np.shape(value)) != leaf.shape:
-                raise ProgramError(
-                    f"parameter '{leaf.path}' has shape {np.shape(value)}, expected {leaf.shape}"
-                )
+            _check(leaf, value)
         return found
 
     def _named(self, leaves: list[Any]) -> dict[str, Any]:
-        """Return the parameters by the names of the text, those of equal layers stacked."""
-        found = {name: leaf for name, leaf in zip(self.traced.own, leaves, strict=True) if name is not None}
+        """Return the parameters by the names of the text, in its type, those of equal layers stacked."""
+        specs = self.program.parameters
+        kind = np.dtype(specs[0].dtype if specs else "float32")
+        found = {
+            name: leaf if getattr(leaf, "dtype", None) == kind else jnp.asarray(leaf, kind)
+            for name, leaf in zip(self.traced.own, leaves, strict=True)
+            if name is not None
+        }
         return self._stack(found) if self.program.signature.families else found
 
     def _tree(self, named: Mapping[str, Any], rest: list[Any]) -> Tree:
-        """Return named parameters as a tree, with ``rest`` for the leaves that the text does not have."""
+        """Return named parameters as a tree, each in the type of its leaf in ``rest``.
+
+        Leaves that the text does not have are those of ``rest``.
+        """
         if self.program.signature.families:
             named = self._separate(dict(named))
         leaves = [
-            other if name is None else named[name] for name, other in zip(self.traced.own, rest, strict=True)
+            other if name is None else _typed(named[name], other, leaf)
+            for name, other, leaf in zip(self.traced.own, rest, self.traced.leaves, strict=True)
         ]
         return jax.tree.unflatten(self.traced.structure, leaves)
 
@@ -239,7 +247,10 @@ class TracedProgram:
 
     def tree(self, named: Mapping[str, Any]) -> Tree:
         """Return parameters by the names of the text as the caller's tree: the inverse of :meth:`named`."""
-        rest = [jnp.zeros(leaf.shape) if leaf.value is None else leaf.value for leaf in self.traced.leaves]
+        rest = [
+            jnp.zeros(leaf.shape, leaf.dtype) if leaf.value is None else leaf.value
+            for leaf in self.traced.leaves
+        ]
         return self._tree(self.program.stacked(dict(named)), rest)
 
     # What it became
@@ -264,6 +275,43 @@ def table(traced: Traced) -> str:
     rows = [("where", "what", "became"), *((row.place, row.what, row.became) for row in traced.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     return "\n".join(f"{a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in rows)
+
+
+def _check(leaf: Leaf, value: Any) -> None:
+    """Raise ProgramError unless a value can stand for a leaf of the parameters."""
+    if leaf.trained:
+        if tuple(np.shape(value)) != leaf.shape:
+            raise ProgramError(
+                f"parameter '{shown(leaf.path)}' has shape {np.shape(value)}, expected {leaf.shape}"
+            )
+        kind = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        if not any(jnp.issubdtype(kind, each) for each in (jnp.floating, jnp.integer, jnp.bool_)):
+            raise ProgramError(f"parameter '{shown(leaf.path)}' holds {kind}, expected real numbers")
+    elif not _is_constant(leaf.value, value):
+        raise ProgramError(
+            f"'{shown(leaf.path)}' is a constant of the network, and other than when it was traced; trace "
+            "the function again, or give numbers with fractions, which are parameters"
+        )
+
+
+def _is_constant(known: Any, value: Any) -> bool:
+    """Whether a value is one that the network was traced with; those that JAX traces cannot be looked at."""
+    if value is known or isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct):
+        return True
+    if np.shape(value) != np.shape(known):
+        return False
+    if jnp.issubdtype(getattr(known, "dtype", np.int32), jax.dtypes.prng_key):
+        return getattr(value, "dtype", None) == known.dtype and _is_constant(
+            jax.random.key_data(known), jax.random.key_data(value)
+        )
+    return bool(np.array_equal(np.asarray(known), np.asarray(value)))
+
+
+def _typed(value: Array, like: Any, leaf: Leaf) -> Array:
+    """Return an array in the type of another, or of a leaf where the other has none with fractions."""
+    kind = getattr(like, "dtype", leaf.dtype)
+    kind = jax.dtypes.canonicalize_dtype(kind if jnp.issubdtype(kind, jnp.floating) else leaf.dtype)
+    return value if value.dtype == kind else value.astype(kind)
 
 
 def _is_key(given: Any) -> bool:

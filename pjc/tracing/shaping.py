@@ -244,8 +244,8 @@ def taken(walk: Walk, x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
             runs[-1] = (start, place, place - last)
         else:
             runs.append((place, place, 0))
-    if len(runs) > MAX_PARTS:
-        raise Refused(f"it takes entries at {len(runs):,} places in no order, more than {MAX_PARTS:,}")
+        if len(runs) > MAX_PARTS:
+            raise Refused(f"it takes entries at more than {MAX_PARTS:,} places in no order")
     parts: list[Value] = []
     for start, last, step in runs:
         count = (last - start) // step + 1 if step else 1

@@ -198,8 +198,10 @@ class _Writing:
         self._losses(outputs, loss)
         tails = list(self.walk.text.lines)
         read = _words([*body, *tails])
+        # What is in a set is a parameter even if nothing reads it: it is projected when training ends.
         own = tuple(
-            each.text if isinstance(each, Tensor) and each.text in read else None for each in parameters
+            each.text if isinstance(each, Tensor) and (each.text in read or leaf.path in self.sets) else None
+            for each, leaf in zip(parameters, self.leaves, strict=True)
         )
         lines = [*self._heads(own), "", *body, "", *tails]
         text = f"# From the Python function {self.name}\n\n" + "\n".join(lines) + "\n"
@@ -250,11 +252,17 @@ class _Writing:
         lines += [str(each) for each in self.targets.values()]
         for held, leaf in zip(own, self.leaves, strict=True):
             if held is not None:
-                start = "he_normal" if len(leaf.shape) > 1 else "zeros"
+                start = self._start(held, leaf.shape)
                 dims = ", ".join(map(str, leaf.shape))
                 lines.append(f"param {held}: f32[{dims}] = {start}")
                 lines += [f"require {held} in {each}" for each in self.sets.get(leaf.path, ())]
         return lines
+
+    def _start(self, name: str, shape: tuple[int, ...]) -> str:
+        """Return how a parameter is drawn, by what the function does with it."""
+        if (len(shape) > 1 and name not in self.walk.factors) or name in self.walk.contracted:
+            return "he_normal"
+        return "ones" if name in self.walk.factors else "zeros"
 
     def _leaf_rows(self, own: Sequence[str | None]) -> list[Row]:
         found = []

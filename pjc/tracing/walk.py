@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend import core
 
 from pjc.dialects import shapes
+from pjc.reading import reason
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Call, Origin, Refusals, Refused, origin
 from pjc.tracing.text import Text, factor, number, tuple_text
@@ -83,6 +84,10 @@ class Walk:
         """The calls that the equation at hand is in, the outermost first."""
         self.wanted: list[bool] = []
         """Which results of the equation at hand anything needs."""
+        self.factors: set[str] = set()
+        """The texts of what multiplies others entry by entry, along one axis at most."""
+        self.contracted: set[str] = set()
+        """The texts of what products of matrices are of."""
 
     # Jaxprs
 
@@ -152,6 +157,8 @@ class Walk:
                     return lost
                 if name not in STRUCTURED and any(isinstance(each, Failed) for each in given):
                     return lost
+                if name not in STRUCTURED and any(_is_complex(var.aval) for var in eqn.outvars):
+                    raise Refused("it computes with complex numbers", "compute their parts one by one")
                 made = handler(self, eqn, given)
             values = made if isinstance(made, list) else [made]
             values = [self._kept(each, count) for each, count in zip(values, readers, strict=True)]
@@ -210,8 +217,9 @@ class Walk:
             _is_settled(out.shape) for out in outs
         ):
             return None
-        if sum(prod(out.shape) for out in outs) > MAX_FOLDED:
-            raise Refused(f"it makes a constant of {prod(outs[0].shape):,} numbers")
+        most = max(sum(prod(each.shape) for each in several) for several in (outs, given))
+        if most > MAX_FOLDED:
+            raise Refused(f"it makes a constant of {most:,} numbers, or of as many")
         whole = [
             np.broadcast_to(each.array, each.shape) if isinstance(each, Constant) else each.array
             for each in given
@@ -256,6 +264,20 @@ class Walk:
                     "give that dimension a number; a loss takes the mean over the batch by itself",
                 )
         raise Refused("it computes with numbers of rows")
+
+    def note_factor(self, value: Value) -> None:
+        """Note that a value multiplies another entry by entry: a vector of that kind starts at 1."""
+        if isinstance(value, Function) and (value.pieces.edges or value.pieces.offsets != (0.0,)):
+            return
+        found = _of(value)
+        if found is not None:
+            held = found if found.narrow is None else found.narrow
+            if len(long_axes(held.shape)) <= 1:
+                self.factors.add(_root(found))
+
+    def note_contracted(self, *values: Tensor) -> None:
+        """Note that a product of matrices is of values."""
+        self.contracted.update(map(_root, values))
 
     def floats(self, value: Value) -> Tensor:
         """Return a value as a tensor of numbers with fractions."""
@@ -410,8 +432,13 @@ ENTRYWISE = frozenset(
 
 def computed(eqn: Any, arrays: Sequence[Any], **changed: Any) -> list[Any]:
     """Return what an equation, perhaps with other parameters, makes of numbers."""
-    with jax.ensure_compile_time_eval():
-        found = eqn.primitive.bind(*[jax.numpy.asarray(each) for each in arrays], **{**eqn.params, **changed})
+    try:
+        with jax.ensure_compile_time_eval():
+            found = eqn.primitive.bind(
+                *[jax.numpy.asarray(each) for each in arrays], **{**eqn.params, **changed}
+            )
+    except Exception as error:  # what the user's own callbacks raise, or XLA for want of memory
+        raise Refused(f"it cannot be computed: {type(error).__name__}: {reason(error)}") from error
     return list(found) if eqn.primitive.multiple_results else [found]
 
 
@@ -447,6 +474,17 @@ def _of(value: Value) -> Tensor | None:
     if isinstance(value, Function) and value.made:
         return value.made[0]
     return value.of if isinstance(value, Function | Test) else value if isinstance(value, Tensor) else None
+
+
+def _root(value: Tensor) -> str:
+    """Return the text of what a tensor is a view of, or has entries of."""
+    while value.narrow is not None or value.source is not None:
+        value = value.narrow if value.narrow is not None else value.source  # type: ignore[assignment]
+    return value.text if value.cut is None else value.cut[0]
+
+
+def _is_complex(aval: Any) -> bool:
+    return bool(jax.numpy.issubdtype(getattr(aval, "dtype", np.float32), np.complexfloating))
 
 
 def _inverse(permutation: Sequence[int]) -> tuple[int, ...]:

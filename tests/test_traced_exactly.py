@@ -1,0 +1,135 @@
+"""A traced network computes what its function does, or says that it cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import pjc
+from pjc.tracing.specs import f32, i32
+from tests.tracing import Case, check
+
+SPEC = f32["batch", 4]
+
+
+def looped(count: int, place: Any) -> Any:
+    """Return a function whose loop reads weights by what is made of the number of its iteration."""
+    return lambda p, x: lax.fori_loop(0, count, lambda i, h: jax.nn.relu(h @ p[place(i)]) + x, x)
+
+
+REFUSED = {
+    "clamped rows": (i32["batch"], (7, 4), lambda p, t: p[lax.clamp(0, t, 3)], "whole numbers"),
+    "clipped rows": (i32["batch"], (7, 4), lambda p, t: p[jnp.clip(t, 0, 3)], "whole numbers"),
+    "short rows": (i32["batch"], (7, 4), lambda p, t: p[t.astype(jnp.int8)], "makes int8 of an input"),
+    "clamped places": (SPEC, (3, 4, 4), looped(3, lambda i: lax.clamp(1, i, 2)), "leaves that range"),
+    "capped places": (SPEC, (3, 4, 4), looped(5, lambda i: lax.clamp(0, i, 2)), "leaves that range"),
+    "short places": (
+        SPEC,
+        (3, 4, 4),
+        looped(3, lambda i: (i * 100).astype(jnp.int8) // 100),
+        "makes numbers of another type",
+    ),
+    "float8": (
+        SPEC,
+        (4, 3),
+        lambda p, x: x.astype("float8_e4m3fn").astype("float32") @ p,
+        "rounds to float8_e4m3fn",
+    ),
+    "float8 weights": (
+        SPEC,
+        (4, 3),
+        lambda p, x: x @ p.astype("float8_e5m2").astype("float32"),
+        "rounds to float8_e5m2",
+    ),
+    "few bits": (SPEC, (4, 3), lambda p, x: lax.reduce_precision(x, 5, 2) @ p, "rounds to 2 bits"),
+    "no bits": (SPEC, (4, 3), lambda p, x: x @ lax.reduce_precision(p, 8, 0), "rounds to 0 bits"),
+    "complex": (SPEC, (4, 3), lambda p, x: jnp.real(x * (1 + 2j)) @ p, "complex numbers"),
+    "complex weights": (SPEC, (4, 3), lambda p, x: x @ jnp.abs(p * 1j), "complex numbers"),
+    "fourier": (SPEC, (4, 3), lambda p, x: jnp.abs(jnp.fft.fft(x)) @ p, "complex numbers"),
+    "long loop": (SPEC, (4, 4), lambda p, x: lax.fori_loop(0, 10**9, lambda i, h: h @ p, x), "iterations"),
+    "compared loop": (
+        SPEC,
+        (4, 4),
+        lambda p, x: lax.fori_loop(0, 10**9, lambda i, h: jnp.where(i < 0, h, h @ p), x),
+        "1,000,000,000 iterations",
+    ),
+    "no loop": (
+        SPEC,
+        (0, 4),
+        lambda p, x: lax.scan(lambda h, w: (h + w, None), x, p)[0],
+        "it has 0 iterations",
+    ),
+    "huge constant": (
+        SPEC,
+        (4, 4),
+        lambda p, x: x @ p + (jnp.ones((10**5, 10**5)) @ jnp.ones((10**5, 4)))[0],
+        "a constant of 10,000,400,000 numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_be_another_value_is_refused_with_its_line(name: str) -> None:
+    spec, sizes, fn, message = REFUSED[name]
+    with pytest.raises(pjc.DiagnosticError, match=message) as caught:
+        pjc.trace(fn, np.zeros(sizes, "float32"), spec)
+    assert "test_traced_exactly.py:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fn"),
+    [
+        ((4, 10**9), lambda p, x: x @ p.at[0].set(0.0)[:, :3]),
+        ((4, 10**9), lambda p, x: x @ p[:, np.array([3, 1])]),
+        ((4, 10**9), lambda p, x: x @ p[:, ::-1][:, :3]),
+        ((4, 10**9), lambda p, x: x @ p.at[:, 5].add(1.0)[:, :3]),
+    ],
+)
+def test_entries_of_huge_tensors_are_not_counted_one_by_one(sizes: tuple[int, ...], fn: Any) -> None:
+    with pytest.raises(pjc.DiagnosticError, match=r"one by one in 4,000,000,000|at more than 1,024 places"):
+        pjc.trace(fn, jax.ShapeDtypeStruct(sizes, "float32"), SPEC)
+
+
+def test_constants_that_cannot_be_computed_are_refused() -> None:
+    def failing(p: Any, x: Any) -> Any:
+        def raised(z: Any) -> Any:
+            raise ValueError("not today")
+
+        return x * jax.pure_callback(raised, jax.ShapeDtypeStruct((), "float32"), jnp.ones(()))
+
+    with pytest.raises(pjc.DiagnosticError, match=r"pure_callback, .*it cannot be computed: "):
+        pjc.trace(failing, {}, SPEC)
+
+
+SAME = {
+    "clamped in range": ((3, 4, 4), looped(3, lambda i: lax.clamp(0, i, 2))),
+    "clamped from above": ((3, 4, 4), looped(2, lambda i: lax.clamp(0, 1 + i, 2))),
+    "remat": ((4, 4), lambda p, x: jax.checkpoint(lambda z: jax.nn.relu(z @ p))(x)),
+    "own precision": ((4, 4), lambda p, x: lax.reduce_precision(x @ p, 8, 23)),
+    "known parts of complex numbers": ((4,), lambda p, x: x * p * jnp.abs(jnp.fft.fft(jnp.arange(4.0)))),
+    "sum of nothing": ((4, 3), lambda p, x: x[:, :3] + p[:0].sum() + x[:, :0].sum(1, keepdims=True)),
+    "product of nothing": ((4, 3), lambda p, x: x[:, :0] @ p[:0] + x @ p),
+    "mean of ones": ((4, 3), lambda p, x: (x @ p) * jnp.ones((5, 3)).mean(0)),
+    "whole weights": ((4, 3), lambda p, x: x @ p * jnp.arange(3) + np.int64(3)),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_changes_no_value_is_compiled(name: str) -> None:
+    sizes, fn = SAME[name]
+    check(Case(name, fn, sizes, (SPEC,)))
+
+
+def test_parameters_without_entries_are_kept_as_they_are() -> None:
+    given = {"w": np.zeros((0, 3), "float32"), "v": np.ones((4, 3), "float32")}
+    program = pjc.trace(
+        lambda p, x: x @ p["v"] + x[:, :0] @ p["w"], given, SPEC, loss=pjc.squared_error(), batch=2
+    )
+    x = np.ones((2, 4), "float32")
+    state, _ = program.step(program.start(given), x, np.zeros((2, 3), "float32"))
+    assert state.params["w"].shape == (0, 3) and np.any(state.params["v"] != 1)

@@ -2,7 +2,8 @@
 
 docs/passes.md from the docstrings of the passes, docs/constraints.md from those of ops and projections,
 docs/options.md from the fields of the options, the table of docs/data.md from the sources of data, that of
-docs/python.md from what compiles the primitives of JAX.
+docs/python.md from what compiles the primitives of JAX, that of docs/language.md from what stands in for
+functions.
 tests/test_docs.py holds the pages to them.
 """
 
@@ -21,6 +22,7 @@ from pjc.fields import Option, options_of
 from pjc.options import Options
 from pjc.runtime.data.sources import table
 from pjc.runtime.projections import LOSSES, OPERATORS, SETS
+from pjc.standins import known_names, standin_in_language
 from pjc.tracing import trace  # noqa: F401  it enters what compiles primitives
 from pjc.tracing.walk import NOTES
 from pjc.universe import PASSES, pass_factory
@@ -136,6 +138,13 @@ def with_primitives(page: str) -> str:
     return _between("primitives", page, ["| primitives | become |", "|---|---|", *rows])
 
 
+def with_standins(page: str) -> str:
+    """Return the text of docs/language.md with the table between its marks written anew."""
+    rows = {each: None for each in map(standin_in_language, known_names()) if each and each.lacking}
+    told = [f"| `{each.name}` | {each.language} |" for each in rows]
+    return _between("standins", page, ["| function | instead |", "|---|---|", *told])
+
+
 def _between(mark: str, page: str, lines: Sequence[str]) -> str:
     before, begin, rest = page.partition(f"<!-- {mark} -->\n")
     end, after = rest.partition(f"<!-- end of {mark} -->\n")[1:]
@@ -147,5 +156,6 @@ if __name__ == "__main__":
     (folder / "passes.md").write_text(page())
     (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))
     (folder / "python.md").write_text(with_primitives((folder / "python.md").read_text()))
+    (folder / "language.md").write_text(with_standins((folder / "language.md").read_text()))
     (folder / "options.md").write_text(options_page())
     (folder / "constraints.md").write_text(constraints_page())

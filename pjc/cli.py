@@ -1,4 +1,4 @@
-"""The command line: ``pjc MODEL``, ``pjc train``, ``pjc export``, ``pjc opt``, ``pjc check-operator``.
+"""The command line: ``pjc MODEL``, and the commands that ``pjc --help`` lists.
 
 Nothing heavy is imported until a command needs it, so that ``pjc --help`` answers at once; and nothing but
 what handles signals before they are handled, so that Ctrl-C is heard from the first moment.
@@ -71,6 +71,8 @@ def _dispatch(arguments: list[str]) -> int:
         from pjc.commands.completion import main as print_completion
 
         return print_completion([*arguments[0].split("=", 1)[1:], *arguments[1:]])
+    if arguments[:1] == ["help"] and not os.path.exists("help"):
+        arguments = [*arguments[1:2], "--help"]
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     if command is None and arguments and not arguments[0].startswith("-"):
         _refuse_misspelt_command(arguments[0])

@@ -130,6 +130,14 @@ def test_the_table_of_primitives_is_up_to_date() -> None:
     assert "| `scan` | a loop |" in text and with_primitives(text) == text, "run python docs/reference.py"
 
 
+def test_the_table_of_functions_that_are_not_there_is_that_of_the_code() -> None:
+    with_standins = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_standins"]
+    text = read(ROOT / "docs" / "language.md")
+    assert "| `tanh` | use clip(x, -1, 1)" in text and with_standins(text) == text, (
+        "run python docs/reference.py"
+    )
+
+
 def python_of(page: Path) -> list[str]:
     """Return the blocks of Python of a page."""
     return re.findall(r"^```python\n(.*?)^```", read(page), re.DOTALL | re.MULTILINE)

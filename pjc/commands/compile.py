@@ -43,7 +43,10 @@ _LINES = """pjc MODEL.pjn|MODEL.onnx|FILE.py:NAME [options]
        pjc info FILE
        pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
        pjc opt FILE.mlir -p PASSES [options]
-       pjc check-operator FILE.py [NAME ..] [options]"""
+       pjc check-operator FILE.py [NAME ..] [options]
+       pjc plot HISTORY.csv .. [-o FILE.png|FILE.svg] [options]
+       pjc doctor [--json]
+       pjc --print-completion {bash,zsh,tcsh}"""
 
 _EXAMPLES = """\
 commands:
@@ -57,6 +60,9 @@ commands:
   pjc opt FILE.mlir      run passes on IR, in the manner of mlir-opt; see pjc opt --help
   pjc check-operator FILE.py
                          test the projections of operators of your own; see docs/operators.md
+  pjc plot HISTORY.csv ..
+                         draw how runs went; see pjc plot --help
+  pjc doctor             say what pjc runs on here, and try it out
 
 examples:
   pjc digits_mlp.pjn                       writes digits_mlp.pjx beside the source

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
+from pjc.cli import main
+from pjc.commands.training.arguments import Delimiter
 from pjc.runtime.data import DataError, Rows, fit, load, split, tables
 from pjc.runtime.data.prepare import Request, prepare
 from pjc.runtime.data.tables import releveled
@@ -409,6 +412,77 @@ def test_gaps_are_not_trained_on(table: Any) -> None:
         fit(found, x(3), Y)
     with refused("takes the numbers of rows, and .* lacks values"):
         prepare(Request(table(GAPS), target="t", missing="mean"), Wanted("i", (2, 3), "int32"), Y)
+
+
+# --- asked for ------------------------------------------------------------------------------------
+
+NET = """
+input x: f32[batch, 4]
+target y: class[batch, 2]
+param w: f32[4, 2] = normal(0.4)
+output z = x @ w
+require cross_entropy(z, y)
+"""
+ASKED = """
+--no-header --target 4 --delimiter tab --decimal , --encoding latin-1 --weights 5 --ignore 1 --categorical 2
+--missing drop --class-weight balanced --normalize standard
+"""
+
+
+def test_the_command_line_asks_for_all_of_it(
+    table: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(
+        f"{row},5\t{'uvw'[row % 3]}\t{'' if row == 3 else row}\t{row % 2}\t1\n" for row in range(40)
+    )
+    path = table(rows.replace("u", "é"), "latin-1", "rows.tsv")
+    (tmp_path / "net.pjn").write_text(NET)
+    words = [
+        "train",
+        str(tmp_path / "net.pjn"),
+        "--data",
+        path,
+        "--batch",
+        "4",
+        "--epochs",
+        "1",
+        *ASKED.split(),
+    ]
+    assert main([*words, "-o", f"{tmp_path}/"]) == 0
+    said = "".join(capsys.readouterr().out.split())
+    assert "1of40rowsareleftout" in said and "testaccuracy" in said
+    with safe_open(tmp_path / "net.params.safetensors", framework="numpy") as file:
+        notes = file.metadata()
+    assert json.loads(notes["levels"]) == {"2": ["v", "w", "é"]}
+    assert json.loads(notes["columns"]) == ["2=v", "2=w", "2=é", "3"]
+
+
+@pytest.mark.parametrize(
+    ("word", "character"), [("tab", "\t"), ("\\t", "\t"), (";", ";"), ("comma", ","), ("space", " ")]
+)
+def test_how_a_delimiter_is_written(word: str, character: str) -> None:
+    assert Delimiter().read(word) == character
+
+
+@pytest.mark.parametrize("word", ["", ";;", "a", "5", ".", '"', "\n", "-"])
+def test_what_is_no_delimiter(word: str) -> None:
+    with pytest.raises(ValueError):
+        Delimiter().read(word)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("missing", "median"),
+        ("decimal", ":"),
+        ("class_weight", "even"),
+        ("delimiter", "tab"),
+        ("delimiter", ""),
+    ],
+)
+def test_requests_from_python_are_checked(table: Any, option: str, value: str) -> None:
+    with refused(f"--{option.replace('_', '-')} is '{value}'; expected"):
+        prepare(replace(Request(table(COLOURS), target="t"), **{option: value}), x(4), Y)
 
 
 # --- weights --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .rows import Rows
     from .splitting import split
     from .text import Text, Vocabulary, load_text, windows
+    from .weights import class_weights
 
 __all__ = [
     "MAX_BYTES",
@@ -35,6 +36,7 @@ __all__ = [
     "Spec",
     "Text",
     "Vocabulary",
+    "class_weights",
     "fit",
     "from_arrays",
     "load",
@@ -55,6 +57,7 @@ _HOMES = {
     "Spec": "fitting",
     "Text": "text",
     "Vocabulary": "text",
+    "class_weights": "weights",
     "fit": "fitting",
     "from_arrays": "dataset",
     "load": "prepare",

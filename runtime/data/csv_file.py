@@ -58,7 +58,11 @@ def _read(stream: IO[str], path: Path, asked: Request, labelled: bool) -> Datase
     sample = stream.read(SAMPLE)
     stream.seek(0)
     said = said_delimiter(sample)
-    delimiter = asked.delimiter or said or delimiter_of(sample, len(sample) < SAMPLE, str(path))
+    delimiter = (
+        asked.delimiter
+        if asked.delimiter is not None
+        else said or delimiter_of(sample, len(sample) < SAMPLE, str(path))
+    )
     reader = reader_of(stream, delimiter)
     try:
         if said:

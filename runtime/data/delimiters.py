@@ -21,7 +21,9 @@ _SAID = re.compile(r"sep=(.)\r?\n")
 
 
 def reader_of(stream: IO[str], delimiter: str) -> Any:
-    """Return a csv.reader of a text; blanks after a delimiter do not count."""
+    """Return a csv.reader of a text; blanks after a delimiter do not count. Raises DataError."""
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise DataError(f"--delimiter is {delimiter!r}; expected one character, such as ';'")
     return csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True)
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from .errors import DataError
-from .parts import Parts, Request
+from .parts import CLASS_WEIGHTS, DECIMALS, MISSING, Parts, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,7 @@ OPTIONS = {
     "class_weight": Option("--class-weight", "is for the classes of"),
 }
 """By the fields of Request that a source has to know of."""
+_CHOICES = {"decimal": DECIMALS, "missing": MISSING, "class_weight": CLASS_WEIGHTS}
 
 
 class Whole(NamedTuple):
@@ -190,10 +191,14 @@ class Source(ABC):
         return f"{flag} {purpose} {takers}, but the data is {spec!r}"
 
     def require_options(self, request: Request) -> None:
-        """Raise DataError where ``request`` has an option that the source does not take."""
+        """Raise DataError where ``request`` has an option that the source does not take, or that is none."""
         for option in OPTIONS:
             if option not in self.takes and getattr(request, option) != getattr(Request, option):
                 raise DataError(self.refusal(option, request.data))
+        for option, among in _CHOICES.items():
+            value = getattr(request, option)
+            if value != getattr(Request, option) and value not in among:
+                raise DataError(f"{OPTIONS[option].flag} is {value!r}; expected {' or '.join(among)}")
 
     @property
     def is_path(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -204,6 +205,11 @@ def archives() -> list[bytes]:
             made = io.BytesIO()
             save(made, x=arrays()["x"], y=labels)
             found.append(made.getvalue())
+    x, y = (arrays()[name] for name in "xy")
+    for names in (("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "val_images")):
+        made = io.BytesIO()
+        np.savez(made, **dict(zip(names, (x, y[:, None], x[:6], y[:6, None]), strict=False)))
+        found.append(made.getvalue())
     return found
 
 
@@ -219,7 +225,18 @@ def npy() -> list[bytes]:
 def tables() -> list[bytes]:
     rows = [",".join(f"{v:.4g}" for v in x) + f",{'abc'[y]}" for x, y in zip(*arrays().values(), strict=True)]
     plain = "\n".join(["p,q,r,s,t,u,y", *rows]) + "\n"
-    return [plain.encode(), plain.replace(",", ";").encode("utf-8-sig"), plain.replace("\n", "\r\n").encode()]
+    others = plain.replace(",", ";")
+    named = "".join(
+        f'{at},"{v[0]:.3f}",{"NA" if at == 7 else v[1].round(2)},{"éu"[at % 2]},{v[2]},{v[3]},{"abc"[y]}\n'
+        for at, (v, y) in enumerate(zip(*arrays().values(), strict=True))
+    )
+    return [
+        plain.encode(),
+        others.encode("utf-8-sig"),
+        plain.replace("\n", "\r\n").encode(),
+        others.replace(".", ",").encode("utf-16"),
+        (",p,q,r,s,t,y\n" + named).encode("cp1252"),
+    ]
 
 
 def idx() -> list[bytes]:
@@ -295,6 +312,20 @@ def use_picture(path: Path) -> tuple[int, str]:
     return prepared(f"images:{folder}", IMAGES)
 
 
+def mutate_table(data: bytes, rng: random.Random) -> bytes:
+    """Return a table with other tokens; one in another encoding than UTF-8 with other bytes."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return mutate.of_bytes(data, rng)
+    return mutate.of_text(data, rng)
+
+
+def use_csv(path: Path) -> tuple[int, str]:
+    """Read a table, and fill in what it lacks or leave it out; its size tells which."""
+    return prepared(str(path), target="y", missing=("mean", "drop")[path.stat().st_size % 2])
+
+
 FORMATS = {
     "pjn": Format(".pjn", texts, mutate.of_text, use_pjn),
     "mlir": Format(".mlir", ir, mutate.of_text, use_ir),
@@ -302,7 +333,7 @@ FORMATS = {
     "pjx": Format(".pjx", artifacts, mutate.of_pjx, use_pjx),
     "npz": Format(".npz", archives, mutate.of_zip, lambda path: prepared(str(path))),
     "npy": Format(".npy", npy, mutate.of_npy, use_npy),
-    "csv": Format(".csv", tables, mutate.of_text, lambda path: prepared(str(path), target="y")),
+    "csv": Format(".csv", tables, mutate_table, use_csv),
     "idx": Format("-idx3-ubyte", idx, mutate.of_bytes, use_idx),
     "images": Format(".png", pictures, mutate.of_bytes, use_picture),
     "checkpoints": Format(".safetensors", checkpoints, mutate.of_safetensors, use_checkpoint),

@@ -505,8 +505,9 @@ def recompiled(path: Path, options: Options, watch: Watch | None = None) -> Comp
     with reading(path, "a .pjx file whose network can be compiled again", ArtifactError):
         if "defines" in changed:
             changed["defines"] = {**recorded.source["options"].get("defines", {}), **changed["defines"]}
-        found = again(recorded.source, **changed)
-    return replace(found, watch=watch, given=recorded.initial)
+        found = replace(again(recorded.source, **changed), watch=watch, given=recorded.initial)
+        _ = found.start  # which reads all of the record
+        return found
 
 
 def again(record: Mapping[str, Any], **changed: Any) -> Compilation:

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.reading import reading
+from pjc.diagnostics import PjcError
+from pjc.numerals import decimal
+from pjc.reading import MAX_TEXT_BYTES, measured, reading
 
 from .data.errors import DataError, require_file
 from .files import replace_file
@@ -247,6 +249,36 @@ def _units(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Units]:
         return {target: Units.from_record(each) for target, each in found.items()}
     except UnitsError as error:  # which names no file
         raise ValueError(str(error)) from error
+
+
+def is_checkpoint(notes: Mapping[str, str]) -> bool:
+    """Whether the texts beside parameters say that :func:`read_checkpoint` reads their file."""
+    return notes.get("format") == _FORMAT
+
+
+def looks_like_history(path: Path) -> bool:
+    """Return whether a file begins as :func:`write_history` begins one; raises nothing."""
+    try:
+        require_file(path)  # a pipe would never end
+        with path.open("rb") as stream:
+            return stream.read(64).startswith(b"epoch,seconds,")
+    except (OSError, PjcError):
+        return False
+
+
+def read_history(path: Path) -> tuple[list[str], list[list[float | None]]]:
+    """Return the names of the columns of a history, and its rows, None where nothing was told.
+
+    Raises:
+        DataError: if the file is no history.
+    """
+    measured(path, MAX_TEXT_BYTES, DataError)
+    with reading(path, "a history of a run", DataError):
+        head, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        found = [[None if each == "" else decimal(each) for each in row] for row in rows]
+        if any(len(row) != len(head) or row[0] is None for row in found):
+            raise ValueError("its rows are not as long as its first line, or have no epoch")
+        return head, found
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

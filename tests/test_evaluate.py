@@ -219,7 +219,7 @@ def test_numbers_are_scored_as_scikit_learn_scores_them(count: int) -> None:
         assert row.r2 == pytest.approx(metrics.r2_score(*each), rel=1e-3, abs=1e-4)
         assert row.rms == pytest.approx(np.sqrt(metrics.mean_squared_error(*each)), rel=1e-4)
         assert row.mean_absolute == pytest.approx(metrics.mean_absolute_error(*each), rel=1e-4)
-    assert found.value == evaluate(program, params, data)
+    assert found.value == pytest.approx(evaluate(program, params, data), rel=1e-12)
     assert found.value == pytest.approx(np.sqrt(np.mean((y - told) ** 2)), rel=1e-4)
 
 

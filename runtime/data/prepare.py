@@ -10,7 +10,7 @@ from .errors import DataError
 from .fitting import Spec
 from .parts import Parts, Request, split_fractions
 from .recipe import Known, with_recipe
-from .source import OPTIONS, Whole
+from .source import OPTIONS, Looked, Whole
 from .sources import find
 
 __all__ = ["Parts", "Request", "chosen", "load", "prepare", "request_like", "samples", "split_fractions"]
@@ -34,6 +34,17 @@ def load(
     request = Request(spec, target=target, resize=resize, **options)
     source.require_options(request)
     return source.load(source.where(spec), request, sample)
+
+
+def look(spec: str, target: str | None = None) -> Looked:
+    """Return the data that ``spec`` names, as they are, for no network; raise DataError.
+
+    ``target`` names the column of a table that holds the targets.
+    """
+    source = find(spec)
+    request = Request(spec, target=target)
+    source.require_options(request)
+    return source.look(request)
 
 
 def prepare(request: Request, source: Spec, target: Spec) -> Parts:

@@ -129,9 +129,12 @@ class Known:
     def numbered(self, data: Dataset) -> Dataset:
         """Return data with the class numbers of training, by the names of classes.
 
-        Raises DataError for a class that training did not have, and where only one of the two has names.
+        As they are where nothing is known of training. Raises DataError for a class that training did not
+        have, and where only one of the two has names.
         """
         if data.classes is None or data.class_names == self.class_names:
+            return data
+        if not self.class_names and self.recipe is None:  # it is not known how they were numbered
             return data
         if not self.class_names:
             raise DataError(

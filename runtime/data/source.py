@@ -57,6 +57,13 @@ OPTIONS = {
 _CHOICES = {"decimal": DECIMALS, "missing": MISSING, "class_weight": CLASS_WEIGHTS}
 
 
+class Looked(NamedTuple):
+    """Data as they are, a dataset or a text, and whether they have targets of their own."""
+
+    data: Any
+    labelled: bool
+
+
 class Whole(NamedTuple):
     """All of some data, as a trained network takes it, before parts are set aside.
 
@@ -172,6 +179,20 @@ class Source(ABC):
         shape = stored_shape(tuple(source.shape[1:]), source.channels, self.layout)
         load = self.load if labelled else self.unlabelled
         return replace(load(self.where(spec), request, shape), layout=self.layout or asked)
+
+    def look(self, request: Request) -> Looked:
+        """Return the data of a spec as it is, with its targets where they are found.
+
+        Raises DataError.
+        """
+        where = self.where(request.data)
+        try:
+            return Looked(self.load(where, request, None), True)
+        except DataError as error:
+            try:
+                return Looked(self.unlabelled(where, request, None), False)
+            except DataError:
+                raise error from None
 
     def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         """Return what :meth:`load` does, or, where there are no targets, the samples with zeros for them.

@@ -198,7 +198,8 @@ class Files:
         """Write the parameters of a result to a file."""
         from pjc.runtime.history import Checkpoint, write_checkpoint
 
-        write_checkpoint(path, Checkpoint(result, self.settings, self.units), self.notes)
+        notes = {**self.notes, "metric": self.measures.metric}
+        write_checkpoint(path, Checkpoint(result, self.settings, self.units), notes)
 
 
 class Best:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..parts import Parts, Request
-from ..source import OPTIONS, Form, Source, Whole, register
+from ..source import OPTIONS, Form, Looked, Source, Whole, register
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -56,6 +56,11 @@ class TextFile(Source):
             checksum=whole.checksum(),
             test_checksum=apart.checksum() if apart is not None and request.test_data else None,
         )
+
+    def look(self, request: Request) -> Looked:
+        from ..text import load_text
+
+        return Looked(load_text(Path(self.where(request.data))), False)
 
     def whole(
         self, request: Request, known: Known, source: Spec, target: Spec, labelled: bool = True

@@ -1,0 +1,412 @@
+"""``pjc info``: what a file holds. Nothing in it is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pjc.commands.arguments import Usage, parse
+from pjc.commands.shared import cell, console_of_stdout, print_json, say, shown_bytes
+from pjc.diagnostics import CommandError
+from pjc.fields import Switch, Text, option, part, required
+from pjc.options import Options
+from pjc.python_files import PythonName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pjc.runtime.data.dataset import Dataset
+    from pjc.runtime.data.text import Text as CharacterText
+    from pjc.runtime.history import Stored
+    from pjc.runtime.program import Signature, TensorSpec
+
+Record = dict[str, Any]
+
+_EXAMPLES = """
+What it is: a compiled network (.pjx), parameters (.safetensors) and how far their training came, the history
+of a run (.csv), a network (.pjn, .onnx, IR), or data, named as for pjc train. Options such as -D are for
+networks that are not compiled.
+
+examples:
+  pjc info digits_mlp.pjx
+  pjc info digits_mlp.params.safetensors --json
+  pjc info iris.csv --target species
+"""
+
+USAGE = Usage(
+    prog="pjc info",
+    usage="pjc info FILE [options]",
+    description="Says what a file holds, how it was made, and how large it is; nothing in it is executed.",
+    epilog=_EXAMPLES,
+)
+_NETWORKS = (".pjn", ".onnx", ".mlir")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of ``pjc info``."""
+
+    file: str = required(kind=Text(), metavar="FILE", help="a file, or data as for pjc train")
+    target: str | None = option(
+        None, kind=Text("COLUMN"), help="the column of a table that holds the targets", group="data"
+    )
+    json: bool = option(False, kind=Switch(), help="print JSON", shown="", group="output")
+    options: Options = part(Options)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``pjc info``."""
+    given = parse(Arguments, USAGE, arguments)
+    record = described(given)
+    if given.json:
+        print_json(record)
+    else:
+        _show(console_of_stdout(), record)
+    return 0
+
+
+def described(given: Arguments) -> Record:
+    """Return what there is to say of a file, as JSON holds it; raise PjcError where it cannot be read."""
+    path = Path(given.file)
+    if PythonName.of(given.file) is not None:
+        raise CommandError(
+            f"{given.file} is a Python file, which would have to be run; compile it, and ask of the .pjx file"
+        )
+    ending = path.suffix.lower()
+    readers: dict[str, Callable[[Path], Record]] = {".pjx": _program, ".safetensors": _parameters}
+    if ending in readers:
+        return {"file": given.file, "bytes": _size(path), **readers[ending](path)}
+    if ending in _NETWORKS or (path.is_file() and _is_ir(path)):
+        return {"file": given.file, "bytes": _size(path), **_network(path, given.options)}
+    if ending == ".csv" and path.is_file() and _is_history(path):
+        return {"file": given.file, "bytes": _size(path), **_history(path)}
+    return {"data": given.file, **_data(given.file, given.target)}
+
+
+def _size(path: Path) -> int:
+    from pjc.reading import measured
+
+    return measured(path)
+
+
+def _is_ir(path: Path) -> bool:
+    from pjc.sources import IrSource
+
+    return IrSource.recognises(path)
+
+
+# --- networks -----------------------------------------------------------------------------------------
+
+
+def _program(path: Path) -> Record:
+    """Return what a compiled network says of itself."""
+    from pjc import __version__
+    from pjc.runtime.artifact import FORMAT, read_record
+
+    found = read_record(path)
+    source = found.source
+    entries = [
+        name.removeprefix("stablehlo/").removesuffix(".bin")
+        for name in found.sizes
+        if name.startswith("stablehlo/")
+    ]
+    return {
+        "what": "a compiled network",
+        "format": FORMAT,
+        "jax": found.jax,
+        "read by": f"pjc {__version__}",
+        **_signature(found.signature),
+        "source": {name: source[name] for name in ("kind", "name", "file") if name in source},
+        "options": source.get("options", {}),
+        "entry points": sorted(entries),
+        "starts from": sorted(found.initial),
+        "members": found.sizes,
+    }
+
+
+def _network(path: Path, options: Options) -> Record:
+    """Return what a network takes and gives, as it is compiled; no program is made."""
+    from pjc import driver
+    from pjc.dialects import proj
+    from pjc.passes.analysis.graph import only
+    from pjc.signature import signature_of
+
+    compilation = driver.compile_file(path, options)
+    program = only(compilation.at("proj"), proj.ProgramOp)
+    source = compilation.source
+    return {
+        "what": f"a network ({source.kind})",
+        **_signature(signature_of(program, options.repeats)),
+        "starts at": source.stage,
+        "starts from": sorted(compilation.start.initial),
+    }
+
+
+def _signature(found: Signature) -> Record:
+    return {
+        "name": found.name,
+        "inputs": [_spec(each) for each in found.inputs],
+        "targets": [_spec(each) for each in found.targets],
+        "outputs": [_spec(each) for each in found.outputs],
+        "batch": found.batch,
+        "solver": found.solver,
+        **_sizes([_spec(each) for each in found.parameters]),
+    }
+
+
+def _spec(spec: TensorSpec) -> Record:
+    import numpy as np
+
+    kind = np.dtype(spec.dtype) if spec.dtype != "bfloat16" else np.dtype("uint16")
+    found: Record = {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}
+    found["bytes"] = int(np.prod(spec.shape, dtype=np.int64)) * kind.itemsize
+    if spec.classes is not None:
+        found["classes"] = spec.classes
+    if spec.units is not None:
+        found["scale"], found["offset"] = list(spec.units.scale), list(spec.units.offset)
+    return found
+
+
+def _sizes(parameters: list[Record]) -> Record:
+    """Return parameters with how many numbers and bytes they are in all."""
+    import math
+
+    return {
+        "parameters": parameters,
+        "numbers": sum(math.prod(each["shape"]) for each in parameters),
+        "parameter bytes": sum(each["bytes"] for each in parameters),
+    }
+
+
+# --- what training leaves behind ----------------------------------------------------------------------
+
+
+def _parameters(path: Path) -> Record:
+    """Return what is in a file of parameters, and how far the training was that wrote it."""
+    from pjc.runtime.history import read_stored
+
+    found = read_stored(path)
+    listed = [
+        {"name": name, "shape": list(each.shape), "dtype": str(each.dtype), "bytes": each.nbytes}
+        for name, each in sorted(found.params.items())
+    ]
+    return {"what": "parameters", **_sizes(listed), **_training(path, found), **_relied_on(path, found)}
+
+
+def _training(path: Path, found: Stored) -> Record:
+    """Return how parameters were trained, where their file says so."""
+    from pjc.runtime.history import is_checkpoint, read_checkpoint
+
+    if not is_checkpoint(found.notes):
+        return {"format": found.notes.get("format", "not by pjc train")}
+    checkpoint = read_checkpoint(path)
+    result = checkpoint.result
+    return {
+        "what": "parameters, from which training can go on",
+        "format": found.notes["format"],
+        "epochs": result.epoch,
+        "batches of the next epoch": result.batch,
+        "seconds": result.seconds,
+        **_best([(row.epoch, row.validation) for row in result.history], found.notes.get("metric")),
+        "settings": dict(checkpoint.settings),
+        "optimizer state": len(found.latent),
+    }
+
+
+def _best(rows: list[tuple[int, float | None]], metric: str | None) -> Record:
+    """Return the last and the best validation score; a file of an older pjc does not say which is better."""
+    known = [(value, epoch) for epoch, value in rows if value is not None]
+    if not known:
+        return {}
+    record: Record = {"last validation": {"score": known[-1][0], "epoch": known[-1][1]}}
+    if metric is None:
+        return record
+    score, epoch = (max if metric == "accuracy" else min)(known, key=lambda each: each[0])
+    return {"metric": metric, **record, "best validation": {"score": score, "epoch": epoch}}
+
+
+def _relied_on(path: Path, found: Stored) -> Record:
+    """Return what parameters rely on: data, normalization, names, units."""
+    from pjc.runtime.data.recipe import Known
+
+    known = Known.of(found.notes, str(path))
+    record: Record = {}
+    if known.recipe is not None:
+        asked = {name: value for name, value in vars(known.recipe.request).items() if value is not None}
+        record["trained on"] = {**asked, "checksum": f"{known.recipe.checksum:08x}"}
+    if known.normalize is not None:
+        record["normalize"] = known.normalize.kind
+    if known.codes is not None:
+        record["vocabulary"] = [chr(int(code)) for code in known.codes]
+    record |= {
+        name: list(each)
+        for name, each in (("class names", known.class_names), ("columns", known.columns))
+        if each
+    }
+    if found.units:
+        record["units"] = {
+            name: {"scale": list(each.scale), "offset": list(each.offset)}
+            for name, each in found.units.items()
+        }
+    return record
+
+
+def _is_history(path: Path) -> bool:
+    from pjc.runtime.history import looks_like_history
+
+    return looks_like_history(path)
+
+
+def _history(path: Path) -> Record:
+    """Return how the run went of which there is a history."""
+    from pjc.runtime.history import read_history
+
+    header, rows = read_history(path)
+    last = dict(zip(header, rows[-1], strict=True)) if rows else {}
+    best: Record = {}
+    for place, name in enumerate(header):
+        known = [(row[place], index) for index, row in enumerate(rows) if row[place] is not None]
+        if name.startswith("validation_") and known:
+            value, at = (max if name.endswith("accuracy") else min)(known, key=lambda each: each[0] or 0.0)
+            best[name] = {"score": value, "epoch": int(rows[at][0] or 0)}
+    return {
+        "what": "the history of a run",
+        "epochs": len(rows),
+        "columns": header,
+        "last": last,
+        "best": best,
+    }
+
+
+# --- data ---------------------------------------------------------------------------------------------
+
+
+def _data(spec: str, target: str | None) -> Record:
+    """Return what there is to say of data."""
+    from pjc.runtime.data.prepare import look
+
+    found = look(spec, target)
+    if not hasattr(found.data, "x"):
+        return _characters(found.data)
+    return _dataset(found.data, found.labelled)
+
+
+def _characters(text: CharacterText) -> Record:
+    import numpy as np
+
+    codes, counts = np.unique(text.codes, return_counts=True)
+    characters = {chr(int(code)): int(count) for code, count in zip(codes, counts, strict=True)}
+    return {
+        "what": "a text",
+        "characters": len(text),
+        "different characters": len(codes),
+        "checksum": f"{text.checksum():08x}",
+        "vocabulary": list(characters),
+    }
+
+
+def _dataset(data: Dataset, labelled: bool) -> Record:
+    import math
+
+    x, y = data.x, data.y
+    record: Record = {
+        "what": "data",
+        "samples": len(data),
+        "sample": {"shape": list(x.shape[1:]), "dtype": str(x.dtype)},
+        "bytes": math.prod(x.shape) * x.dtype.itemsize,
+        "checksum": f"{data.checksum():08x}",
+    }
+    if data.columns:
+        record["columns"] = list(data.columns)
+    if not labelled:
+        return {**record, "targets": "none" + (", until --target names their column" if data.columns else "")}
+    record["targets"] = {"shape": list(y.shape[1:]), "dtype": str(y.dtype)}
+    return record | _targets(data)
+
+
+def _targets(data: Dataset) -> Record:
+    """Return how often there is each class, or from where to where numbers go."""
+    import numpy as np
+
+    y = np.asarray(data.y[:])
+    if data.classes is None:
+        return {"lowest": float(y.min()), "highest": float(y.max()), "mean": float(y.mean())}
+    if data.classes > _MANY:
+        return {"classes": data.classes}
+    names = data.class_names or tuple(str(number) for number in range(data.classes))
+    counts = np.bincount(y.reshape(-1), minlength=len(names)).tolist()
+    return {"classes": dict(zip(names, counts, strict=False))}
+
+
+_MANY = 10000
+"""From how many classes on they are not counted each."""
+
+
+# --- on the screen ------------------------------------------------------------------------------------
+
+_SHOWN = 24
+"""How many entries of a list are shown."""
+
+
+def _show(console: Console, record: Record) -> None:
+    """Print a record: what is one value a line each, and tables of tensors."""
+    for name, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            say(console, f"{name}:")
+            _tensors(console, value)
+        elif isinstance(value, Mapping):
+            _mapping(console, name, value)
+        else:
+            say(console, f"{name}: {_text(name, value)}")
+
+
+def _mapping(console: Console, name: str, value: Mapping[str, Any]) -> None:
+    if not value:
+        return
+    say(console, f"{name}:")
+    for at, (key, each) in enumerate(value.items()):
+        if at == _SHOWN:
+            say(console, f"  and {len(value) - at} more, which --json has")
+            return
+        inner = (
+            ", ".join(f"{a} {_text(a, b)}" for a, b in each.items()) if isinstance(each, Mapping) else None
+        )
+        say(console, f"  {key}: {_text(name, each) if inner is None else inner}")
+
+
+def _tensors(console: Console, listed: list[Record]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 2), show_header=False)
+    for each in listed[:_SHOWN]:
+        shape = "[" + ", ".join(map(str, each["shape"])) + "]"
+        classes = f"classes 0 to {each['classes'] - 1}" if "classes" in each else ""
+        units = "in units of its own" if "scale" in each else ""
+        table.add_row(
+            cell(each["name"]), f"{each['dtype']}{cell(shape)}", shown_bytes(each["bytes"]), classes or units
+        )
+    console.print(table)
+    if len(listed) > _SHOWN:
+        say(console, f"  and {len(listed) - _SHOWN} more, which --json has")
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a value as a person reads it; sizes in the unit that reads best."""
+    if isinstance(value, list) and name.endswith("shape"):
+        return "[" + ", ".join(map(str, value)) + "]"
+    if isinstance(value, list):
+        shown = ", ".join(_text(name, each) for each in value[:_SHOWN])
+        return (shown + (f" and {len(value) - _SHOWN} more" if len(value) > _SHOWN else "")) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and ("bytes" in name or name.startswith("members"))
+    ):
+        return shown_bytes(value)
+    if isinstance(value, str) and (not value.strip() or not value.isprintable()):
+        return repr(value)
+    return "none" if value is None else f"{value:,}" if type(value) is int else str(value)

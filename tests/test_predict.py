@@ -1,0 +1,280 @@
+"""``pjc predict``: what a network says of samples without targets, by name, in the data's own units."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import imports
+import numpy as np
+import pytest
+from running import Run, runner
+from safetensors.numpy import load_file
+from trained_files import CLASSES, KINDS, Files, table, train
+
+import pjc
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(capsys)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Files, str]]:
+    return {kind: make(tmp_path_factory.mktemp(kind)) for kind, make in KINDS.items()}
+
+
+def rows(text: str) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns of a table, and its rows."""
+    head, *found = list(csv.reader(io.StringIO(text)))
+    return head, found
+
+
+def logits(files: Files, x: Any) -> Any:
+    """Return what the network says of samples as they were, by NumPy."""
+    params = load_file(files.params)
+    return np.asarray(x) @ params["w"] + params["b"]
+
+
+def columns(data: str, names: tuple[str, ...]) -> np.ndarray:
+    with open(data, encoding="utf-8", newline="") as stream:
+        return np.array([[float(row[name]) for name in names] for row in csv.DictReader(stream)])
+
+
+def normalized(files: Files, x: np.ndarray) -> np.ndarray:
+    """Return samples transformed by the numbers that stand beside the parameters."""
+    from safetensors import safe_open
+
+    with safe_open(files.params, framework="numpy") as file:
+        notes = file.metadata()
+    found: np.ndarray = (x - json.loads(notes["shift"])) / json.loads(notes["scale"])
+    return found
+
+
+# --- right values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "id", "a")])
+def test_classes_are_told_by_name_of_columns_in_any_order(
+    trained: dict[str, Any], tmp_path: Path, run: Run, names: tuple[str, ...]
+) -> None:
+    files, data = trained["classes"]
+    x = columns(data, ("a", "b", "c"))[:20]
+    at = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "id": np.arange(20)}
+    new = table(tmp_path / "new.csv", list(names), zip(*(at[name] for name in names), strict=True))
+    code, out, err = run("predict", files.program, "--params", files.params, "--data", new, "--scores")
+    head, found = rows(out)
+    assert code == 0 and ("training had no column id" in err) == ("id" in names)
+    assert head == ["prediction", "score_aster", "score_lily", "score_rose"]
+    wanted = logits(files, normalized(files, x))
+    assert [row[0] for row in found] == [("aster", "lily", "rose")[each] for each in wanted.argmax(1)]
+    np.testing.assert_allclose(np.array([row[1:] for row in found], float), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_the_column_of_targets_may_be_there_and_is_not_looked_at(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    files, data = trained["classes"]
+    given = ("--params", files.params, "--data")
+    said = run("predict", files.program, *given, data)
+    assert said[0] == 0 and len(rows(said[1])[1]) == 90
+    text = Path(data).read_text(encoding="utf-8")
+    for name in ("rose", "aster", "lily"):
+        text = text.replace(name, "")  # which training would refuse
+    (tmp_path / "blank.csv").write_text(text, encoding="utf-8")
+    assert run("predict", files.program, *given, tmp_path / "blank.csv") == said
+
+
+@pytest.mark.parametrize("model", [".pjx", ".pjn"])
+def test_numbers_are_in_the_units_of_the_data(trained: dict[str, Any], run: Run, model: str) -> None:
+    files, data = trained["numbers"]
+    source = files.program.with_suffix(model)
+    code, out, _ = run("predict", source, "--params", files.params, "--data", data)
+    head, found = rows(out)
+    assert code == 0 and head == ["price", "size"]
+    arrays = load_file(files.params)
+    inside = logits(files, normalized(files, columns(data, ("a", "b", "c"))))
+    wanted = inside * arrays["units/y/scale"] + arrays["units/y/offset"]
+    np.testing.assert_allclose(np.array(found, float), wanted, rtol=1e-3)
+    assert wanted[:, 0].mean() > 500
+
+
+def test_labels_are_0_and_1(trained: dict[str, Any], tmp_path: Path, run: Run) -> None:
+    files, data = trained["labels"]
+    with np.load(data) as archive:
+        x = archive["x"]
+    code, _, _ = run(
+        "predict",
+        files.program,
+        "--params",
+        files.params,
+        "--data",
+        data,
+        "-o",
+        tmp_path / "o.npz",
+        "--scores",
+    )
+    with np.load(tmp_path / "o.npz") as found:
+        assert code == 0 and set(found) == {"prediction", "scores"}
+        np.testing.assert_allclose(found["scores"], logits(files, x), rtol=1e-4, atol=1e-5)
+        threshold = pjc.load(files.program).targets[0].threshold
+        np.testing.assert_array_equal(found["prediction"], found["scores"] > threshold)
+
+
+# --- data without targets -----------------------------------------------------------------------------
+
+
+def given_as(kind: str, folder: Path, x: np.ndarray) -> str:
+    """Write samples without targets and return what names them."""
+    if kind == "csv":
+        return str(table(folder / "x.csv", ["a", "b", "c"], x))
+    if kind == "npz":
+        np.savez(folder / "x.npz", x=x)
+        return str(folder / "x.npz")
+    np.save(folder / "x.npy", x)
+    return {"npy": str(folder / "x.npy"), "npy:": f"npy:{folder / 'x.npy'}", "npy:FOLDER": f"npy:{folder}"}[
+        kind
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "npy", "npy:", "npy:FOLDER"])
+@pytest.mark.parametrize("count", [1, 8, 21])
+def test_samples_alone_will_do(
+    trained: dict[str, Any], tmp_path: Path, run: Run, kind: str, count: int
+) -> None:
+    files, data = trained["classes"]
+    x = columns(data, ("a", "b", "c"))[:count]
+    spec = given_as(kind, tmp_path, x)
+    out = tmp_path / "said.npz"
+    code, said, err = run("predict", files.program, "--params", files.params, "--data", spec, "-o", out)
+    assert (code, said, err) == (0, "", "")
+    with np.load(out) as found:
+        assert found["classes"].tolist() == ["aster", "lily", "rose"]
+        wanted = found["classes"][logits(files, normalized(files, x)).argmax(1)]
+        np.testing.assert_array_equal(found["prediction"], wanted)
+
+
+@pytest.mark.parametrize("folders", [False, True])
+def test_images_need_no_folders_of_classes(tmp_path: Path, run: Run, folders: bool) -> None:
+    image = pytest.importorskip("PIL.Image")
+    text = CLASSES.replace("f32[batch, 3]", "f32[batch, 4]").replace("f32[3, 3]", "f32[4, 3]")
+    for number in range(30):
+        (tmp_path / f"data/{'pqr'[number % 3]}").mkdir(parents=True, exist_ok=True)
+        array = np.full((2, 2), 100 * (number % 3), np.uint8)
+        image.fromarray(array).save(tmp_path / f"data/{'pqr'[number % 3]}/{number:02}.png")
+    files = train(tmp_path, text, "--data", f"images:{tmp_path / 'data'}", "--epochs", 30, "--rate", 0.3)
+    new = tmp_path / "new"
+    for name, shade in (("2.png", 200), ("0.png", 0), ("1.png", 0)):
+        place = new / ("any" if folders else "")
+        place.mkdir(parents=True, exist_ok=True)
+        image.fromarray(np.full((2, 2), shade, np.uint8)).save(place / name)
+    code, out, _ = run("predict", files.program, "--params", files.params, "--data", f"images:{new}")
+    assert code == 0
+    head, found = rows(out)
+    assert head == ["prediction"] and [row[0] for row in found] == ["p", "p", "r"]
+
+
+# --- outputs ------------------------------------------------------------------------------------------
+
+
+def test_a_table_on_stdout_and_in_a_file_is_the_same(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    for kind in ("classes", "numbers", "labels", "characters"):
+        files, data = trained[kind]
+        given = (files.program, "--params", files.params, "--data", data)
+        _, out, _ = run("predict", *given)
+        assert run("predict", *given, "-o", tmp_path / "o.csv")[0] == 0
+        assert (tmp_path / "o.csv").read_text(encoding="utf-8") == out and len(rows(out)[1]) >= 80
+        code, out_json, _ = run("predict", *given, "--json")
+        assert code == 0 and len(json.loads(out_json)["prediction"]) == len(rows(out)[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "DATA", "-o", "o.parquet"), "name a file that ends in .csv or .npz"),
+        (("--data", "DATA", "-o", "DATA"), "would overwrite what is read"),
+        (("--data", "DATA", "--sample", "3"), "name the samples with --data, or go on with a text"),
+        ((), "name the samples with --data, or go on with a text"),
+        (("--data", "DATA", "--seed", "3"), "go with --sample"),
+        (("--sample", "3"), "--sample goes with --prompt TEXT"),
+        (("--sample", "3", "--prompt", "a"), "a text needs an input"),
+        (("--data", "digits"), "takes [3], 3 entries"),
+        (("--data", "text:DATA"), "a text needs an input"),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(
+    trained: dict[str, Any], run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    files, data = trained["classes"]
+    given = [each.replace("DATA", data) for each in arguments]
+    code, out, err = run("predict", files.program, "--params", files.params, *given)
+    assert (code, out) == (1, "") and message in err
+
+
+def test_scores_of_numbers_are_the_numbers(trained: dict[str, Any], run: Run) -> None:
+    files, data = trained["numbers"]
+    code, _, err = run("predict", files.program, "--params", files.params, "--data", data, "--scores")
+    assert code == 1 and "--scores is for classes and labels" in err
+
+
+# --- text ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", ["a", "cab", "abcabc\nabc"])
+def test_a_text_goes_on_as_it_was_learned(trained: dict[str, Any], run: Run, prompt: str) -> None:
+    files, _ = trained["characters"]
+    given = (files.program, "--params", files.params, "--sample", 40, "--prompt", prompt)
+    code, out, _ = run("predict", *given, "--temperature", 0)
+    assert code == 0 and out.startswith(prompt) and len(out) == len(prompt) + 41
+    said = out[len(prompt) - 1 : -1]
+    assert all(
+        said[at + 1] == {"a": "b", "b": "c"}.get(each, said[at + 1]) for at, each in enumerate(said[:-1])
+    )
+
+
+def test_a_seed_gives_the_same_text_again_and_temperature_another(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    files, _ = trained["characters"]
+    given = (files.program, "--params", files.params, "--sample", 60, "--prompt", "ab", "--temperature", 3)
+    first, again, other = (run("predict", *given, "--seed", seed)[1] for seed in (1, 1, 2))
+    assert first == again != other and set(first) <= set("abc\n")
+    assert run("predict", *given, "--seed", 1, "-o", tmp_path / "o.txt")[0] == 0
+    assert (tmp_path / "o.txt").read_text(encoding="utf-8") + "\n" == first
+
+
+@pytest.mark.parametrize(("prompt", "message"), [("", "has no characters"), ("aXb", "'X'"), ("é", "'é'")])
+def test_a_prompt_of_other_characters_is_refused(
+    trained: dict[str, Any], run: Run, prompt: str, message: str
+) -> None:
+    files, _ = trained["characters"]
+    given = ("--params", files.params, "--sample", 5, "--prompt", prompt)
+    code, out, err = run("predict", files.program, *given)
+    assert (code, out) == (1, "") and message in err
+
+
+# --- start-up -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_of_a_compiled_network_nothing_is_compiled_again(trained: dict[str, Any], command: str) -> None:
+    """The compiler is not even loaded."""
+    files, data = trained["classes"]
+    arguments = [command, str(files.program), "--params", str(files.params), "--data", data]
+    code = (
+        "import sys\n"
+        "from pjc.cli import main\n"
+        f"code = main({arguments!r})\n"
+        "heavy = {'xdsl', 'lark', 'networkx', 'pjc.driver', 'optax'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=imports.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pjc import __version__
+from pjc.commands.config import ConfigArguments, read_config
 from pjc.diagnostics import DiagnosticError
 from pjc.fields import Option, options_of, parts_of
 
@@ -38,8 +40,10 @@ def parse(cls: type[T], usage: Usage, arguments: Sequence[str]) -> T:
     Raises:
         DiagnosticError: for values that do not go together.
     """
-    found = vars(_parser(cls, usage).parse_args(arguments))
-    return _made(cls, found, "")
+    file = _config_of(arguments)
+    given = {} if file is None else read_config(Path(file), _all(cls, ""))
+    found = vars(_parser(cls, usage, given).parse_args(arguments))
+    return _made(cls, found, "", given)
 
 
 def show_help(cls: type, usage: Usage) -> None:
@@ -47,7 +51,19 @@ def show_help(cls: type, usage: Usage) -> None:
     _parser(cls, usage).print_help(sys.stderr)
 
 
-def _parser(cls: type, usage: Usage) -> argparse.ArgumentParser:
+def _config_of(arguments: Sequence[str]) -> str | None:
+    """Return the file with options that a command line names."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config")
+    try:
+        found: str | None = parser.parse_known_args(arguments)[0].config
+    except argparse.ArgumentError:  # which the command's own parser says better
+        return None
+    return found
+
+
+def _parser(cls: type, usage: Usage, given: Collection[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of a command, for which options are ``given`` already, by their paths."""
     parser = argparse.ArgumentParser(
         prog=usage.prog,
         usage=usage.usage,
@@ -59,7 +75,9 @@ def _parser(cls: type, usage: Usage) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pjc {__version__}")
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for path, option in _all(cls, ""):
+    for path, option in [*_all(cls, ""), *_all(ConfigArguments, "")]:
+        if path in given:
+            option = replace(option, required=False)
         if option.group and option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         _add(groups[option.group] if option.group else parser, path, option)
@@ -87,6 +105,8 @@ def _add(group: argparse._ActionsContainer, path: str, option: Option) -> None:
     if not option.flags:
         if kind.repeated:
             more["nargs"] = "*"
+        elif not option.required:
+            more["nargs"] = "?"
         group.add_argument(path, **more)
         return
     if kind.repeated:
@@ -108,13 +128,18 @@ def _reader(option: Option) -> Callable[[str], Any]:
     return read
 
 
-def _made(cls: type[T], found: dict[str, Any], prefix: str) -> T:
-    """Return the record of what was found under a prefix; what was not given keeps its default."""
-    given = {}
+def _made(cls: type[T], found: dict[str, Any], prefix: str, config: Mapping[str, Any]) -> T:
+    """Return the record of what was found under a prefix, or else is in a file of options.
+
+    What was not given keeps its default.
+    """
+    given: dict[str, Any] = {}
     for each in options_of(cls):
-        if prefix + each.name in found:
-            value = found[prefix + each.name]
-            given[each.name] = each.read(value) if each.kind.repeated else value
+        path = prefix + each.name
+        if path in found and not (found[path] == [] and path in config):  # none that are told by their place
+            given[each.name] = each.read(found[path]) if each.kind.repeated else found[path]
+        elif path in config:
+            given[each.name] = config[path]
     for name, inner in parts_of(cls).items():
-        given[name] = _made(inner, found, f"{prefix}{name}.")
+        given[name] = _made(inner, found, f"{prefix}{name}.", config)
     return cls(**given)

@@ -586,6 +586,7 @@ def test_resume_of_another_run(pjc_run: Run, given: list[Options], change: list[
     before = Path("net.params.safetensors").read_bytes()
     code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume", *change)
     assert code == 1 and message in err and "without --resume" in err
+    assert "--params net.params.safetensors" in err
     assert Path("net.params.safetensors").read_bytes() == before
 
 
@@ -793,6 +794,17 @@ def test_what_is_said_at_which_level(pjc_run: Run, given: list[Options]) -> None
     assert code == 1 and "was written by another run" in err
     code, _, err = pjc_run(*few, "--quiet", "--log-level", "debug")
     assert code == 1 and "give one of them" in err
+
+
+@pytest.mark.parametrize(("high", "normalize"), [(255, "none"), (255, "unit"), (1, "none")])
+def test_raw_pixels_are_told_of_once(pjc_run: Run, given: list[Options], high: int, normalize: str) -> None:
+    x = np.random.default_rng(0).uniform(0, 1, size=(200, 8, 8))
+    x[:, 0] = 1
+    np.savez("pixels.npz", x=high * x, y=np.arange(200) % 10)
+    arguments = ["train", "net.pjn", "--data", "pixels.npz", "--epochs", 3, "--normalize", normalize]
+    code, out, _ = pjc_run(*arguments)
+    assert code == 0 and out.count("as pixels do; --normalize unit") == (high > 1 and normalize == "none")
+    assert out.count("no better than guessing") == 1
 
 
 def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:

@@ -21,6 +21,7 @@ from pjc.commands.shared import (
     require_source,
     save_program,
     say,
+    says,
 )
 from pjc.commands.training.arguments import Arguments, DataArguments, check_arguments, request_of
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
@@ -32,8 +33,9 @@ from pjc.commands.training.view import (
     View,
     say_early,
     say_end,
+    say_hints,
     say_sizes,
-    say_uneven,
+    say_times,
     shown,
 )
 from pjc.commands.training.watching import Watching
@@ -200,7 +202,9 @@ def _train_program(
         require_room(outputs.params, 2 * _bytes_of_parameters(program))  # an old one and a new one
         save_program(program, outputs.program)
     say_sizes(console, parts, program)
-    say_uneven(console, given.data.normalize, parts.train)
+    say_hints(console, given.data.normalize, parts.train, program)
+    if says(console, "debug"):
+        say_times(console, compilation.summary().seconds)
     for expected in compilation.cautions():
         say(console, f"warning: {expected}", "yellow", "warning")
     if share.processes > 1:

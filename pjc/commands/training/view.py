@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from pjc.commands.shared import RESULT, say, says
@@ -105,13 +106,26 @@ def say_sizes(console: Console, parts: Parts, program: Program) -> None:
         say(console, text)
 
 
-def say_uneven(console: Console, normalize: str, train: Dataset) -> None:
-    """Say where the features of a table are of very different sizes, and training takes them as they are."""
-    from pjc.runtime.data.normalize import uneven
+def say_hints(console: Console, normalize: str, train: Dataset, program: Program) -> None:
+    """Say what is unusual in the data, and what to try."""
+    from pjc.runtime.data.hints import hints, target_hint
+    from pjc.runtime.standardize import can_standardize
+    from pjc.runtime.trainable import specs
 
-    text = uneven(train) if normalize == "none" else None
-    if text is not None:
+    found = hints(train, normalize)
+    target = specs(program)[1]
+    if program.targets and target.classes is None and target.threshold is None:
+        advice = "--normalize-targets standard brings that to 1" if can_standardize(program) else None
+        told = target_hint(train, bool(program.units), advice)
+        found += [] if told is None else [told]
+    for text in found:
         say(console, f"warning: {text}", "yellow", "warning")
+
+
+def say_times(console: Console, seconds: Mapping[str, float]) -> None:
+    """Say how long the stages of the compiler took, to who wants to know."""
+    told = ", ".join(f"{stage} {taken:.2f}" for stage, taken in seconds.items())
+    say(console, f"seconds: {told}", level="debug")
 
 
 def say_early(console: Console, patience: int, result: Result, epochs: int, measures: Measures) -> None:

@@ -586,6 +586,7 @@ def test_resume_of_another_run(pjc_run: Run, given: list[Options], change: list[
     before = Path("net.params.safetensors").read_bytes()
     code, _, err = pjc_run(*TRAIN, "--epochs", 2, "--resume", *change)
     assert code == 1 and message in err and "without --resume" in err
+    assert "--params net.params.safetensors" in err
     assert Path("net.params.safetensors").read_bytes() == before
 
 
@@ -702,6 +703,108 @@ def test_a_run_that_gets_better_has_all_its_epochs(pjc_run: Run, given: list[Opt
     assert code == 0 and len(history()) == 3 and "ended after" not in out
     for row in history():
         assert float(row["training_accuracy"]) > 0.7 and float(row["validation_accuracy"]) > 0.7
+
+
+def table(path: str = "net.runs.csv") -> list[dict[str, str]]:
+    """Return the rows of a table of runs, without the times."""
+    with Path(path).open(newline="") as stream:
+        return [{k: v for k, v in row.items() if "seconds" not in k} for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize("more", [[], ["--keep-best"], ["--patience", 1]])
+def test_several_runs(pjc_run: Run, given: list[Options], more: list[Any]) -> None:
+    code, out, err = pjc_run(*TRAIN, "--epochs", 2, "--runs", 3, "--seed", 4, *more)
+    assert code == 0, err
+    assert len(given) == 1 and out.count("epoch ") == 0 and out.count("\nrun ") == 3
+    rows = table()
+    assert [row["seed"] for row in rows] == ["4", "5", "6"]
+    scores = [float(row["validation"]) for row in rows]
+    for row in rows:
+        alone = ["--seed", row["seed"], "-o", f"one{row['seed']}/"]
+        assert pjc_run(*TRAIN, "--epochs", 2, *more, *alone)[0] == 0
+        told = [float(each["validation_accuracy"]) for each in history(f"one{row['seed']}/net.history.csv")]
+        assert float(row["validation"]) == (max(told) if more else told[-1])
+    best = rows[scores.index(max(scores))]["seed"]
+    name = "net.best.safetensors" if more else "net.params.safetensors"
+    np.testing.assert_array_equal(means(), means(f"one{best}/{name}"))
+    assert history() == history(f"one{best}/net.history.csv")
+    assert f"wrote net.params.safetensors, of seed {best}, which validates best" in out
+    mean, spread = 100 * np.mean(scores), 100 * np.std(scores, ddof=1)
+    told = f"validation accuracy of 3 runs: {mean:.1f}% mean, {spread:.2f}% standard deviation"
+    assert told in out and f"{100 * max(scores):.1f}% of the best" in out
+    assert "seconds to 99% of the best validation score: " in out
+    assert out.splitlines()[-1].startswith("test accuracy of 3 runs: ")
+    assert pjc_run(*TRAIN, "--epochs", 2, "--runs", 3, "--seed", 4, *more, "-o", "again/")[0] == 0
+    assert table("again/net.runs.csv") == rows
+
+
+@pytest.mark.parametrize("batches", [10, 83, 100, 170])
+def test_ctrl_c_keeps_the_runs_that_are_done(
+    monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options], batches: int
+) -> None:
+    several = ["--epochs", 2, "--runs", 3]
+    assert pjc_run(*TRAIN, *several, "-o", "whole/")[0] == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, batches)
+        code, out, _ = pjc_run(*TRAIN, *several)
+    done = int("stopped after 1 of 3" in out) + 2 * int("stopped after 2 of 3" in out)
+    assert code == 130 and done == len(table() if done else []) and done == (0 if batches < 80 else done)
+    assert done or not Path("net.params.safetensors").exists()
+    code, _, err = pjc_run(*TRAIN, *several, "--resume")
+    if not done:
+        assert code == 1 and "nothing to resume" in err
+        return
+    assert code == 0 and table() == table("whole/net.runs.csv")
+    np.testing.assert_array_equal(means(), means("whole/net.params.safetensors"))
+    for change, said in (
+        ("--seed", "its runs are not those from --seed 1"),
+        ("--epochs", "its epochs of a run"),
+    ):
+        code, _, err = pjc_run(*TRAIN, *several, "--resume", change, 1)
+        assert code == 1 and said in err
+    Path("net.runs.csv").write_text("seed,what\n1,2\n")
+    code, _, err = pjc_run(*TRAIN, *several, "--resume")
+    assert code == 1 and "net.runs.csv is not a table of runs that can be read" in err
+
+
+def test_several_runs_that_cannot_be(pjc_run: Run, given: list[Options]) -> None:
+    for more, said in (
+        (["--validation", 0], "--runs needs samples to validate with"),
+        (["--distributed"], "--runs is for one process"),
+        (["--seed", 2**31 - 1], "goes past seed 2147483647"),
+    ):
+        code, _, err = pjc_run(*TRAIN, "--runs", 2, *more)
+        assert code == 1 and said in err
+    assert pjc_run(*TRAIN, "--runs", 0)[0] == 2
+
+
+def test_what_is_said_at_which_level(pjc_run: Run, given: list[Options]) -> None:
+    few = [*TRAIN, "--epochs", 1, "--solver", "ap"]  # which there is a warning of
+    said = {}
+    for level in ("debug", "info", "warning", "error"):
+        code, said[level], err = pjc_run(*few, "--force", "--log-level", level)
+        assert code == 0 and not err
+        lines = said[level].splitlines()
+        assert any(line.startswith("epoch 1/1") for line in lines) == (level in ("debug", "info"))
+        assert any(line.startswith("warning: ") for line in lines) == (level != "error")
+        assert lines[-1].startswith("test accuracy: ") and "wrote net.pjx" in lines
+    code, out, err = pjc_run(*few, "--force", "--quiet")
+    assert (code, out, err) == (0, said["error"], "")
+    code, _, err = pjc_run(*few, "--quiet")
+    assert code == 1 and "was written by another run" in err
+    code, _, err = pjc_run(*few, "--quiet", "--log-level", "debug")
+    assert code == 1 and "give one of them" in err
+
+
+@pytest.mark.parametrize(("high", "normalize"), [(255, "none"), (255, "unit"), (1, "none")])
+def test_raw_pixels_are_told_of_once(pjc_run: Run, given: list[Options], high: int, normalize: str) -> None:
+    x = np.random.default_rng(0).uniform(0, 1, size=(200, 8, 8))
+    x[:, 0] = 1
+    np.savez("pixels.npz", x=high * x, y=np.arange(200) % 10)
+    arguments = ["train", "net.pjn", "--data", "pixels.npz", "--epochs", 3, "--normalize", normalize]
+    code, out, _ = pjc_run(*arguments)
+    assert code == 0 and out.count("as pixels do; --normalize unit") == (high > 1 and normalize == "none")
+    assert out.count("no better than guessing") == 1
 
 
 def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:

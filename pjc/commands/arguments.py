@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pjc import __version__
 from pjc.commands import COMMANDS
+from pjc.commands.config import ConfigArguments, read_config
 from pjc.commands.failures import fail
 from pjc.commands.lookup import all_options, takers_of
 from pjc.diagnostics import DiagnosticError
@@ -75,8 +77,10 @@ def parse(cls: type[T], usage: Usage, arguments: Sequence[str]) -> T:
     Raises:
         DiagnosticError: for values that do not go together.
     """
-    found = vars(parser_of(cls, usage).parse_args(arguments))
-    return _made(cls, found, "")
+    file = _config_of(arguments)
+    given = {} if file is None else read_config(Path(file), all_options(cls))
+    found = vars(parser_of(cls, usage, given).parse_args(arguments))
+    return _made(cls, found, "", given)
 
 
 def show_help(cls: type, usage: Usage) -> None:
@@ -84,8 +88,19 @@ def show_help(cls: type, usage: Usage) -> None:
     parser_of(cls, usage).print_help(sys.stderr)
 
 
-def parser_of(cls: type, usage: Usage) -> Parser:
-    """Return the parser of a command's record."""
+def _config_of(arguments: Sequence[str]) -> str | None:
+    """Return the file with options that a command line names."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config")
+    try:
+        found: str | None = parser.parse_known_args(arguments)[0].config
+    except argparse.ArgumentError:  # which the command's own parser says better
+        return None
+    return found
+
+
+def parser_of(cls: type, usage: Usage, given: Collection[str] = ()) -> Parser:
+    """Return the parser of a command's record, for which options are ``given`` already, by their paths."""
     parser = Parser(
         prog=usage.prog,
         usage=usage.usage,
@@ -97,7 +112,9 @@ def parser_of(cls: type, usage: Usage) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"pjc {__version__}")
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for path, option in all_options(cls):
+    for path, option in [*all_options(cls), *all_options(ConfigArguments)]:
+        if path in given:
+            option = replace(option, required=False)
         if option.group and option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         _add(groups[option.group] if option.group else parser, path, option)
@@ -117,6 +134,8 @@ def _add(group: argparse._ActionsContainer, path: str, option: Option) -> None:
     if not option.flags:
         if kind.repeated:
             more["nargs"] = "*"
+        elif not option.required:
+            more["nargs"] = "?"
         group.add_argument(path, **more)
         return
     if kind.repeated:
@@ -138,13 +157,18 @@ def _reader(option: Option) -> Callable[[str], Any]:
     return read
 
 
-def _made(cls: type[T], found: dict[str, Any], prefix: str) -> T:
-    """Return the record of what was found under a prefix; what was not given keeps its default."""
-    given = {}
+def _made(cls: type[T], found: dict[str, Any], prefix: str, config: Mapping[str, Any]) -> T:
+    """Return the record of what was found under a prefix, or else is in a file of options.
+
+    What was not given keeps its default.
+    """
+    given: dict[str, Any] = {}
     for each in options_of(cls):
-        if prefix + each.name in found:
-            value = found[prefix + each.name]
-            given[each.name] = each.read(value) if each.kind.repeated else value
+        path = prefix + each.name
+        if path in found and not (found[path] == [] and path in config):  # none that are told by their place
+            given[each.name] = each.read(found[path]) if each.kind.repeated else found[path]
+        elif path in config:
+            given[each.name] = config[path]
     for name, inner in parts_of(cls).items():
-        given[name] = _made(inner, found, f"{prefix}{name}.")
+        given[name] = _made(inner, found, f"{prefix}{name}.", config)
     return cls(**given)

@@ -177,15 +177,37 @@ def save_program(program: Program, path: Path) -> None:
     replace_file(path, program.save)
 
 
-def console_of_stdout() -> Console:
-    """Return the console for stdout: styled on a terminal, plain lines elsewhere."""
+LEVELS = ("debug", "info", "warning", "error")
+"""What ``--log-level`` takes: how much a command says on its way, most first."""
+RESULT = "result"
+"""The level of what a command is asked for: it is always said."""
+
+
+def console_of_stdout(level: str = "info") -> Console:
+    """Return the console for stdout: styled on a terminal, plain lines elsewhere.
+
+    ``level`` is the least of LEVELS that is said on it.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    setattr(console, _LEAST, level)
+    return console
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
+_LEAST = "pjc_level"
+
+
+def says(console: Console, level: str) -> bool:
+    """Return whether what is of a level is said on a console."""
+    least = getattr(console, _LEAST, LEVELS[0])
+    return level == RESULT or LEVELS.index(level) >= LEVELS.index(least)
+
+
+def say(console: Console, text: str, style: str | None = None, level: str = "info") -> None:
     """Print a line, however long; its markup is text, and control characters are escapes."""
+    if not says(console, level):
+        return
     console.print(printable(text), style=style, markup=False, soft_wrap=True)
 
 

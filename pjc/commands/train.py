@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,29 +14,33 @@ from pjc.commands.arguments import Usage, parse
 from pjc.commands.failures import report
 from pjc.commands.outputs import other_program, require_ours
 from pjc.commands.shared import (
+    RESULT,
     console_of_stdout,
     open_model,
     precision,
     require_source,
     save_program,
     say,
+    says,
 )
 from pjc.commands.training.arguments import Arguments, DataArguments, check_arguments, request_of
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
 from pjc.commands.training.hold import Holder, holding
+from pjc.commands.training.runs import Several, train_runs
 from pjc.commands.training.view import (
     Interrupt,
     Stopper,
     View,
     say_early,
     say_end,
+    say_hints,
     say_sizes,
-    say_uneven,
+    say_times,
     shown,
 )
+from pjc.commands.training.watching import Watching
 from pjc.diagnostics import CommandError, PjcError
 from pjc.runtime.data.sources import help_lines
-from pjc.runtime.listener import Listener, Revision
 from pjc.runtime.stopping import EarlyStopping
 
 if TYPE_CHECKING:
@@ -186,7 +189,7 @@ def _train_program(
     from pjc.runtime.stepper import stepper_for
     from pjc.runtime.train import train
 
-    console = console_of_stdout()
+    console = console_of_stdout(given.run.level)
     parts = _load_parts(given.data, program)
     settings = settings_of(given, compilation, program, parts)
     if share.processes > 1:
@@ -201,12 +204,17 @@ def _train_program(
     say_sizes(console, parts, program)
     for remark in parts.remarks:
         say(console, remark)
-    say_uneven(console, given.data.normalize, parts.train)
+    say_hints(console, given.data.normalize, parts.train, program)
+    if says(console, "debug"):
+        say_times(console, compilation.summary().seconds)
     for expected in compilation.cautions():
-        say(console, f"warning: {expected}", "yellow")
+        say(console, f"warning: {expected}", "yellow", "warning")
     if share.processes > 1:
         say(console, distributed.describe())
     measures = Measures(stepper_for(program).measure, metric(program))
+    if given.run.runs > 1:
+        several = Several(given, compilation, program, parts, outputs, settings, measures)
+        return train_runs(several, console, start)
     view = View(console, given.run.epochs, measures)
     patience = None if given.run.patience is None else EarlyStopping(given.run.patience, measures.metric)
     files = Files(outputs, settings, parts.notes, measures, program.units) if writes else None
@@ -216,7 +224,7 @@ def _train_program(
     asked = _run_of(given, parts, start, share)
     with view, stopper or Interrupt() as interrupt:
         holder = Holder(console, compilation, program.units)
-        listener = _Listener(view, interrupt, holder, files, best, patience)
+        listener = Watching(view, interrupt, holder, files, best, patience)
         result = train(program, parts.train, asked, listener)
         listener.checkpoint(result)
     params = result.params if best is None else best.params(result)
@@ -229,7 +237,7 @@ def _train_program(
         if share.processes > 1:
             params = share.local(share.everywhere(params))
         score = shown(evaluate(program, params, parts.test, share), measures.metric)
-        say(console, f"test {measures.metric}: {score}", "bold")
+        say(console, f"test {measures.metric}: {score}", "bold", RESULT)
     return interrupt.code if stopped else 0
 
 
@@ -243,7 +251,8 @@ def _bytes_of_parameters(program: Program) -> int:
 def _require_validation(given: Arguments, parts: Parts) -> None:
     """Raise CommandError where the best epoch is to be kept, and there is nothing to tell it by."""
     asked = "--patience" if given.run.patience is not None else "--keep-best"
-    if given.run.keeps_best and not parts.validation:
+    asked = "--runs" if given.run.runs > 1 else asked
+    if (given.run.keeps_best or given.run.runs > 1) and not parts.validation:
         raise CommandError(f"{asked} needs samples to validate with; give --validation or --split")
 
 
@@ -273,48 +282,6 @@ def _run_of(given: Arguments, parts: Parts, start: Result | None, share: Share) 
         checkpoint_seconds=given.run.checkpoint_every if share.process == 0 else math.inf,
         share=share,
     )
-
-
-@dataclass
-class _Listener(Listener):
-    """What the command does while it trains: show, save, stop, and hold dots whose |t| is large."""
-
-    view: View
-    stopper: Stopper
-    holder: Holder
-    files: Files | None
-    best: Best | None
-    patience: EarlyStopping | None
-
-    def begin(self, result: Result, batches: int) -> None:
-        self.view.begin(result, batches)
-
-    def progress(self, batch: int, gap: float) -> None:
-        self.view.progress(batch, gap)
-
-    def checkpoint(self, result: Result) -> None:
-        if self.files is not None:
-            self.files.save(result)
-
-    def should_stop(self) -> bool:
-        self.stopper.begin()
-        return self.stopper()
-
-    def revise(self, result: Result) -> Revision | None:
-        return self.holder(result)
-
-    def epoch(self, result: Result) -> None:
-        # In this order: killed in between, the run that is resumed does the epoch again.
-        if self.best is not None:
-            self.best(result)
-        self.checkpoint(result)
-        self.view.epoch(result.history[-1])
-
-    def is_done(self, result: Result) -> bool:
-        return self.patience is not None and self.patience.is_done(result)
-
-    def warning(self, text: str) -> None:
-        self.view.warning(text)
 
 
 def _load_parts(given: DataArguments, program: Program) -> Parts:

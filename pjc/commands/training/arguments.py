@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pjc.commands.shared import DumpOptions, Session
+from pjc.commands.shared import LEVELS, DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.numerals import decimal, is_whole
@@ -259,6 +259,28 @@ class RunArguments:
         group=_RUN,
     )
 
+    quiet: bool = option(
+        False, kind=Switch(), help="say only what comes of it; as --log-level error", shown="", group=_RUN
+    )
+    log_level: str = option(
+        "info",
+        kind=Choice(LEVELS),
+        help="how much is said on the way: debug also tells what takes the time, warning only warnings",
+        group=_RUN,
+    )
+    runs: int = option(
+        1,
+        kind=_COUNT,
+        help="train so many times, with --seed and those that follow it; writes MODEL.runs.csv and the "
+        "parameters of the run that validates best",
+        group=_RUN,
+    )
+
+    @property
+    def level(self) -> str:
+        """The least level that is said."""
+        return "error" if self.quiet else self.log_level
+
     @property
     def keeps_best(self) -> bool:
         """Whether the parameters of the epoch that validates best are kept."""
@@ -317,6 +339,12 @@ def check_arguments(given: Arguments) -> None:
     _check_processes(given.several)
     if given.run.resume and given.run.force:
         raise CommandError("--resume goes on from what a run wrote, and --force writes over it; give one")
+    if given.run.quiet and given.run.log_level != RunArguments.log_level:
+        raise CommandError("--quiet is --log-level error; give one of them")
+    if given.run.runs > 1 and given.several.distributed:
+        raise CommandError("--runs is for one process; start each run by itself with --distributed")
+    if given.run.seed + given.run.runs - 1 > LARGEST:
+        raise CommandError(f"--runs {given.run.runs} from --seed {given.run.seed} goes past seed {LARGEST}")
     data = given.data
     if given.run.resume and given.run.params:
         raise CommandError("--resume goes on from what was written, so it takes no --params")

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a training run writes; ``best`` only where the best epoch is kept."""
+    """The files that a training run writes; ``best`` where the best epoch is kept, ``runs`` with --runs."""
 
     params: Path
     history: Path
     program: Path
     best: Path
+    runs: Path
 
     @staticmethod
     def at(where: str, model: Path, writes: bool) -> Outputs:
@@ -51,6 +52,7 @@ class Outputs:
             prefix.with_name(f"{name}.history.csv"),
             prefix.with_name(f"{name}.pjx"),
             prefix.with_name(f"{name}.best.safetensors"),
+            prefix.with_name(f"{name}.runs.csv"),
         )
         if writes:
             for path in outputs.all():
@@ -69,7 +71,7 @@ class Outputs:
 
     def require_new(self, given: Arguments) -> None:
         """Raise CommandError where another run wrote files of these names, unless it was said what then."""
-        found = [each for each in (self.params, self.best, self.history) if is_kept(each)]
+        found = [each for each in (self.params, self.best, self.history, self.runs) if is_kept(each)]
         if found and not given.run.resume and not given.run.force:
             raise CommandError(
                 f"{found[0]} was written by another run; --resume goes on from that, --force writes over it, "
@@ -78,7 +80,7 @@ class Outputs:
 
     def all(self) -> tuple[Path, ...]:
         """Return the files."""
-        return self.params, self.history, self.program, self.best
+        return self.params, self.history, self.program, self.best, self.runs
 
     @contextmanager
     def held(self, writes: bool) -> Iterator[None]:
@@ -99,7 +101,9 @@ Settings = Mapping[str, str | int | float]
 
 def settings_of(given: Arguments, compilation: Compilation, program: Program, parts: Parts) -> Settings:
     """Return what must be the same for a resumed run to give the same numbers."""
+    several = {"epochs of a run": given.run.epochs} if given.run.runs > 1 else {}
     return {
+        **several,
         "seed": given.run.seed,
         "data": f"{len(parts.train)} samples to train on, checksum {parts.train.checksum():08x}",
         **compilation.options.compared(),
@@ -158,13 +162,18 @@ def start_of(given: Arguments, program: Program, outputs: Outputs, settings: Set
         checkpoint = read_checkpoint(path)
     defaults = Options().compared()  # of options that the run's version did not have yet
     for name, ours in settings.items():
+        if name == "seed" and given.run.runs > 1:  # that of the run that was best
+            continue
         theirs = checkpoint.settings.get(name, defaults.get(name))
         if theirs != ours:
             difference = f"was {theirs}, now it is {ours}" if name != "network" else "is another"
             raise CommandError(
                 f"{outputs.params} cannot be resumed: its {name} {difference}; "
-                "repeat the options of that run, or start anew without --resume"
+                "repeat the options of that run, or start anew without --resume: from its parameters, with "
+                f"--params {outputs.params}, or from fresh ones"
             )
+    if given.run.runs > 1:
+        return Start(None, checkpoint.units)
     result = checkpoint.result
     return Start(replace(result, params=check_parameters(program, result.params)), checkpoint.units)
 

@@ -47,7 +47,7 @@ class Holder:
         for label in new:
             advice = "it is held from now on" if automatic else f"--copies {label}=held would be exact"
             text = f"{label}: |t| reached {large[label]:.2g}, too large for the factored form; {advice}"
-            say(self.console, f"warning: {text}", "yellow")
+            say(self.console, f"warning: {text}", "yellow", "warning")
         if not automatic:
             return None
         held = (*result.held, *new)

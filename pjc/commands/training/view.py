@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from pjc.commands.shared import say
+from pjc.commands.shared import RESULT, say, says
 from pjc.interrupts import STOPPING, exit_code, taking
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 class View:
     """Shows a training run: a line for each epoch and, on a terminal, a progress bar."""
 
-    def __init__(self, console: Console, epochs: int, measures: Measures) -> None:
+    def __init__(self, console: Console, epochs: int, measures: Measures, level: str = "info") -> None:
         from rich import progress
 
         self.console = console
         self.epochs = epochs
+        self.level = level
+        self.title = ""
+        self.warned: set[str] = set()
         self.batches = 0
         self.measures = measures
         self.done = 0
@@ -38,7 +42,7 @@ class View:
             progress.TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and says(console, "info")),
         )
         self.task = self.bar.add_task(self._title(), total=None, state="")
 
@@ -50,7 +54,7 @@ class View:
         self.bar.stop()
 
     def _title(self) -> str:
-        return f"epoch {min(self.done + 1, self.epochs)}/{self.epochs}"
+        return f"{self.title}epoch {min(self.done + 1, self.epochs)}/{self.epochs}"
 
     def begin(self, start: Result, batches: int) -> None:
         """Show that training begins at ``start``, with so many batches in every epoch."""
@@ -76,11 +80,14 @@ class View:
             self.validation = f", validation {metric} {shown(row.validation, metric)}"
         training = "" if row.training is None else f", training {metric} {shown(row.training, metric)}"
         told = f"{self.measures.batch} {row.gap:.3g}{training}{self.validation}"
-        say(self.console, f"epoch {row.epoch}/{self.epochs}: {told}, {row.seconds:.1f} s")
+        say(self.console, f"epoch {row.epoch}/{self.epochs}: {told}, {row.seconds:.1f} s", level=self.level)
 
     def warning(self, text: str) -> None:
-        """Show what is not as it should be."""
-        say(self.console, f"warning: {text}", "yellow")
+        """Show what is not as it should be, once."""
+        if text in self.warned:
+            return
+        self.warned.add(text)
+        say(self.console, f"warning: {text}", "yellow", "warning")
 
 
 def shown(value: float, metric: str) -> str:
@@ -99,13 +106,26 @@ def say_sizes(console: Console, parts: Parts, program: Program) -> None:
         say(console, text)
 
 
-def say_uneven(console: Console, normalize: str, train: Dataset) -> None:
-    """Say where the features of a table are of very different sizes, and training takes them as they are."""
-    from pjc.runtime.data.normalize import uneven
+def say_hints(console: Console, normalize: str, train: Dataset, program: Program) -> None:
+    """Say what is unusual in the data, and what to try."""
+    from pjc.runtime.data.hints import hints, target_hint
+    from pjc.runtime.standardize import can_standardize
+    from pjc.runtime.trainable import specs
 
-    text = uneven(train) if normalize == "none" else None
-    if text is not None:
-        say(console, f"warning: {text}", "yellow")
+    found = hints(train, normalize)
+    target = specs(program)[1]
+    if program.targets and target.classes is None and target.threshold is None:
+        advice = "--normalize-targets standard brings that to 1" if can_standardize(program) else None
+        told = target_hint(train, bool(program.units), advice)
+        found += [] if told is None else [told]
+    for text in found:
+        say(console, f"warning: {text}", "yellow", "warning")
+
+
+def say_times(console: Console, seconds: Mapping[str, float]) -> None:
+    """Say how long the stages of the compiler took, to who wants to know."""
+    told = ", ".join(f"{stage} {taken:.2f}" for stage, taken in seconds.items())
+    say(console, f"seconds: {told}", level="debug")
 
 
 def say_early(console: Console, patience: int, result: Result, epochs: int, measures: Measures) -> None:
@@ -120,12 +140,12 @@ def say_end(
 ) -> None:
     """Say what was written and, if training was ``stopped`` before all ``epochs``, where."""
     for path in (outputs.params, outputs.history, outputs.program):
-        say(console, f"wrote {path}")
+        say(console, f"wrote {path}", level=RESULT)
     if best is not None and best.epoch is not None:
-        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best")
+        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best", level=RESULT)
     if stopped is not None:
         done = f"{stopped.epoch} epochs" + (f" and {stopped.batch} batches" if stopped.batch else "")
-        say(console, f"stopped after {done} of {epochs} epochs; --resume goes on from here")
+        say(console, f"stopped after {done} of {epochs} epochs; --resume goes on from here", level=RESULT)
 
 
 class Stopper(Protocol):

@@ -109,7 +109,7 @@ class Subject:
             raise
         except PjcError as error:
             return {**found, "error": str(error)}
-        at = curve.best() if self.asked.arguments.run.keep_best else self.epochs - 1
+        at = curve.best() if self.asked.arguments.run.keeps_best else self.epochs - 1
         return {
             **found,
             **asdict(curve),

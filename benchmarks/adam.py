@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> list[Curve]:
     curves = []
     for seed in seeds:
         curve = follow(program, parts, run.epochs, seed, tell)
-        at = curve.best() if run.keep_best else -1
+        at = curve.best() if run.keeps_best else -1
         for text in curve.warnings:
             print(f"warning: {text}")
         if curve.test:
             print(f"test {curve.metric}: {curve.test[at]:.4f}, seed {seed}", flush=True)
         curves.append(curve)
-    tested = [curve.test[curve.best() if run.keep_best else -1] for curve in curves if curve.test]
+    tested = [curve.test[curve.best() if run.keeps_best else -1] for curve in curves if curve.test]
     if len(tested) > 1:
         print(
             f"mean over {len(tested)} seeds: {statistics.mean(tested):.4f} +- {statistics.stdev(tested):.4f}"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from .data.dataset import Dataset
 from .distributed import Share
@@ -35,19 +36,29 @@ class Batches:
 
     @property
     def count(self) -> int:
-        """How many there are in an epoch."""
-        return len(self.data) // self.size
+        """How many there are in an epoch: as many as hold every sample."""
+        return -(-len(self.data) // self.size)
 
     def after(self, at: Result) -> Iterator[tuple[Any, Any]]:
         """Yield the batches (x, y) of the epoch that ``at`` stands in, from there on."""
         data, size, share = self.data, self.size, self.share
-        order = np.random.default_rng([self.seed, at.epoch]).permutation(len(data))
-        if size == len(data):  # a batch of all samples: each may have parameters of its own
-            order = np.arange(size)
+        order = self._order(at.epoch)
         rows = share.rows(size)
         for batch in range(at.batch, self.count):
             chosen = order[batch * size : (batch + 1) * size][rows]
             yield share.batch(data.x[chosen], size), share.batch(data.y[chosen], size)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the samples of an epoch's batches, one after another.
+
+        The last batch is filled up with those that the epoch began with, so that all are of the size that the
+        step is compiled for.
+        """
+        samples = len(self.data)
+        if self.size == samples:  # a batch of all samples: each may have parameters of its own
+            return np.arange(samples)
+        order = np.random.default_rng([self.seed, epoch]).permutation(samples)
+        return np.concatenate([order, order[: self.count * self.size - samples]])
 
     def abstract(self) -> tuple[Any, Any]:
         """Return the shapes and types of a batch."""

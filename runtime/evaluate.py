@@ -10,13 +10,17 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .data.dataset import Dataset
 from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
-from .predicting import decided, forward, one_output
-from .trainable import Trainable, batch_size, specs
+from .trainable import Trainable, TrainError, batch_size, specs
+
+_QUEUED = 16
+"""How many chunks may wait for the device: they are held in memory."""
 
 Score = Callable[[Mapping[str, Any], Dataset], float]
 """(params, data) -> the score of the network."""
@@ -45,31 +49,57 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         DataError: from the function, where the data does not fit the program.
     """
     source, target = specs(program)
-    size, run = batch_size(program), forward(program)
+    size = batch_size(program)
+
+    @jax.jit
+    def chunk(params: Mapping[str, Any], x: Any, y: Any) -> Any:
+        """Return for each sample of a batch the sum of what :func:`_told` says."""
+        told = _told(_only(program.apply(params, x)), y, target)
+        return told.sum(axis=tuple(range(1, told.ndim)))
+
+    # A program that is scored again is not compiled again.
+    chunk = getattr(program, "kept", {}).setdefault("score", {}).setdefault("chunk", chunk)
 
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
-        total = 0.0
+        sums = []
         for first in range(share.process * size, len(data), share.processes * size):
-            x, y = data.x[first : first + size], data.y[first : first + size]
-            total += _chunk(one_output(run(params, x)), np.asarray(y), target)
+            x, y = (_filled(each[first : first + size], size) for each in (data.x, data.y))
+            sums.append((chunk(params, x, y), min(size, len(data) - first)))
+            sums[-_QUEUED:][0][0].block_until_ready()
+        total = sum(float(np.asarray(each)[:count].sum()) for each, count in sums)
         mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
 
-def _chunk(output: np.ndarray, y: np.ndarray, target: Spec) -> float:
-    """Return how many labels are told right; for numeric targets the sum of square errors."""
-    found = decided(output, target)
-    if target.threshold is not None:
-        return int((found == (y.reshape(output.shape) > 0.5)).sum())
-    if target.classes is None:
-        return float(np.square(errors(output, y)).sum())
-    return int((found == y.reshape(found.shape)).sum())
+def _filled(rows: Any, size: int) -> np.ndarray:
+    """Return the rows of a chunk with the first one repeated, up to ``size``."""
+    rows = np.asarray(rows)
+    missing = size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
+
+
+def _only(result: Any) -> Any:
+    if isinstance(result, dict):
+        raise TrainError(
+            f"a score needs one output, and the network has {', '.join(result)}; "
+            "keep one, or score what Program.apply returns from Python"
+        )
+    return result
 
 
 def errors(output: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return by how much an output differs from its targets, in float64."""
     found: np.ndarray = np.subtract(output, y.reshape(output.shape), dtype=np.float64)
     return found
+
+
+def _told(output: Any, y: Any, target: Spec) -> Any:
+    """Return which labels are told right, or for numeric targets the square errors; samples come first."""
+    if target.threshold is not None:
+        return ((output > target.threshold) == (y.reshape(output.shape) > 0.5)).astype(jnp.int32)
+    if target.classes is None:
+        return jnp.square(output - y.reshape(output.shape))
+    return (output.argmax(-1) == y.reshape(output.shape[:-1])).astype(jnp.int32)

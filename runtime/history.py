@@ -37,6 +37,7 @@ _UNITS = "units/"
 class Row:
     """One epoch: seconds since training began, mean gap of its batches, validation score, largest |t|.
 
+    ``training`` is the score on some of the samples that are trained on; None where nothing is validated.
     ``gap`` is the demand where the solver goes once through the network: see ``Stepper.measure``. ``t`` is
     that of the factored dots; None if there are none. ``violation`` is how far the parameters were from the
     sets that they are required to be in: the root mean square distance to the set that was farthest, mean
@@ -49,6 +50,7 @@ class Row:
     validation: float | None
     t: float | None = None
     violation: float | None = None
+    training: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,20 @@ def write_history(path: Path, rows: Sequence[Row], metric: str, measure: str = "
 
 
 def history_text(rows: Sequence[Row], metric: str, measure: str = "gap") -> str:
-    """Return a CSV: epoch, seconds, ``<measure>``, ``validation_<metric>``, largest_t, violation."""
+    """Return a CSV of one row an epoch.
+
+    Its columns: epoch, seconds, ``<measure>``, ``training_<metric>``, ``validation_<metric>``, largest_t,
+    violation.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    score = "validation_" + metric.replace(" ", "_")
-    writer.writerow(["epoch", "seconds", measure, score, "largest_t", "violation"])
+    scores = [f"{part}_{metric.replace(' ', '_')}" for part in ("training", "validation")]
+    writer.writerow(["epoch", "seconds", measure, *scores, "largest_t", "violation"])
     for row in rows:
-        validation = "" if row.validation is None else repr(row.validation)
+        told = ["" if score is None else repr(score) for score in (row.training, row.validation)]
         largest = "" if row.t is None else f"{row.t:.4g}"
         away = "" if row.violation is None else f"{row.violation:.4g}"
-        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), validation, largest, away])
+        writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), *told, largest, away])
     return text.getvalue()
 
 
@@ -168,9 +174,8 @@ def _result(arrays: Mapping[str, NDArray[Any]], state: dict[str, Any]) -> Result
 
 
 def _row(row: dict[str, Any]) -> Row:
-    told = {
-        name: None if row.get(name) is None else float(row[name]) for name in ("validation", "t", "violation")
-    }
+    optional = ("validation", "t", "violation", "training")
+    told = {name: None if row.get(name) is None else float(row[name]) for name in optional}
     return Row(_count(row["epoch"]), _number(row["seconds"]), _number(row["gap"]), **told)
 
 
@@ -202,11 +207,6 @@ def read_units(path: Path) -> dict[str, Units]:
     arrays = _read(path)[0]
     with reading(path, "a file of parameters with units", DataError):
         return _units(arrays)
-
-
-def read_notes(path: Path) -> dict[str, str]:
-    """Return the texts that stand beside the parameters in a file, by name; raise DataError."""
-    return _read(path)[1]
 
 
 def _parameters(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

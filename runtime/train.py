@@ -24,7 +24,11 @@ from .stepper import Stepper, stepper_for
 from .streams import Stream
 from .trainable import Trainable, TrainError, batch_size, specs
 
-__all__ = ["Listener", "Revision", "Run", "TrainError", "train"]
+__all__ = ["Listener", "Revision", "Run", "TrainError", "Training", "train"]
+
+
+SCORED = 2048
+"""The most training samples that are scored after an epoch."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Run:
     Attributes:
         epochs: how many whole epochs there are to be, with those of ``start``.
         seed: from 0; draws the parameters, and with the epoch's number the order of the samples.
-        validation: samples to score the network on after every epoch.
+        validation: samples to score the network on after every epoch; it is also scored on as many of those
+            that it is trained on, but on no more than there are, and than ``SCORED``.
         iterations: how many an update has; None for the program's own number.
         start: where to begin; None to begin with the program's own parameters. From a result of the same run
             it goes on to the same numbers.
@@ -69,12 +74,12 @@ class Run:
 
 
 def train(program: Trainable, data: Dataset | Stream, run: Run, listener: Listener | None = None) -> Result:
-    """Train until ``run.epochs`` whole epochs are done, or the listener says to stop after a batch.
+    """Train until ``run.epochs`` whole epochs are done, or the listener says to stop.
 
     Each epoch takes the batches of a stream as they come, or the samples of ``data`` in an order drawn from
-    (seed, epoch), in batches of
-    ``program.batch``; what is left over is not used in that epoch. ``listener`` hears of it and has a say:
-    :class:`Listener` tells of what, when, and in which order.
+    (seed, epoch), in batches of ``program.batch``. Where they are no multiple of that, the last batch is
+    filled up with the samples that the epoch began with: each is seen at least once in an epoch, and those
+    twice. ``listener`` hears of it and has a say: :class:`Listener` tells of what, when, and in which order.
 
     Where several processes train together, each calls this with its ``run.share`` and else with the same; it
     reads its rows of every batch, all get the same result, and all stop within two batches of the one whose
@@ -89,39 +94,82 @@ def train(program: Trainable, data: Dataset | Stream, run: Run, listener: Listen
         TrainError: when it is less than a batch, the gap or demand stops being finite, a batch cannot be
             split evenly over the devices, or ``run.start`` is of another network or outer step.
     """
-    listener = listener or Listener()
-    batches = _batches(program, data, run)
-    score = evaluator(program, run.share)
-    step = _step(program, run, batches)
-    result = step.stepper.checked(run.start or Result(program.init(jax.random.key(run.seed))))
-    findings = Findings(program, result, step.stepper.stuck)
-    listener.begin(result, batches.count)
-    for text in findings.before(result):
-        listener.warning(text)
-    while result.epoch < run.epochs and not listener.is_done(result):
-        result, stopping = run_epoch(step, result, batches, run.checkpoint_seconds, listener)
-        if result.batch < batches.count:
-            return result
-        validated = None if run.validation is None else score(result.params, run.validation)
-        row = _row(result, batches.count, validated)
-        revision = listener.revise(result)
-        if revision is not None:
-            step = _step(revision.program, run, batches)
-            result = replace(result, held=revision.held)
-        result = Result(
-            result.params,
-            (*result.history, row),
-            row.epoch,
-            seconds=result.seconds,
-            held=result.held,
-            latent=result.latent,
-        )
-        listener.epoch(result)
-        for text in findings.after(result, run.validation or batches.data, score):
+    return Training(program, data, run).run(listener=listener)
+
+
+class Training:
+    """A run with what is compiled for it, to be run once or with several seeds.
+
+    Raises:
+        DataError, TrainError: as :func:`train` does, before anything is trained.
+    """
+
+    def __init__(self, program: Trainable, data: Dataset | Stream, run: Run) -> None:
+        self.program = program
+        self.asked = run
+        self.batches = _batches(program, data, run)
+        self.score = evaluator(program, run.share)
+        self.scored = _scored(self.batches.data, run.validation)
+        self.step = _step(program, run, self.batches)
+
+    def run(self, seed: int | None = None, listener: Listener | None = None) -> Result:
+        """Return what :func:`train` does, for another ``seed`` if one is given."""
+        asked = self.asked if seed is None else replace(self.asked, seed=seed)
+        listener = listener or Listener()
+        batches, step = replace(self.batches, seed=asked.seed), self.step
+        fresh = asked.start or Result(self.program.init(jax.random.key(asked.seed)))
+        result = step.stepper.checked(fresh)
+        findings = Findings(self.program, result, step.stepper.stuck)
+        listener.begin(result, batches.count)
+        for text in findings.before(result):
             listener.warning(text)
-        if stopping:
-            return result
-    return result
+        while result.epoch < asked.epochs and not listener.is_done(result):
+            result, stopping = run_epoch(step, result, batches, asked.checkpoint_seconds, listener)
+            if result.batch < batches.count:
+                return result
+            row = self._row(result)
+            revision = listener.revise(result)
+            if revision is not None:
+                step = _step(revision.program, asked, batches)
+                result = replace(result, held=revision.held)
+            result = _after_epoch(result, row)
+            listener.epoch(result)
+            for text in findings.after(result, asked.validation or batches.data, self.score):
+                listener.warning(text)
+            if stopping:
+                return result
+        return result
+
+    def _row(self, result: Result) -> Row:
+        """Return what the history says of an epoch that is done."""
+        count = self.batches.count
+        training, validated = (
+            None if data is None else self.score(result.params, data) for data in self.scored
+        )
+        largest = max(result.multipliers.values(), default=None)
+        away = result.violation_sum / count if result.latent and result.violation_sum else None
+        gap = result.gap_sum / count
+        return Row(result.epoch + 1, result.seconds, gap, validated, largest, away, training)
+
+
+def _after_epoch(result: Result, row: Row) -> Result:
+    """Return where training stands once an epoch is done."""
+    return Result(
+        result.params,
+        (*result.history, row),
+        row.epoch,
+        seconds=result.seconds,
+        held=result.held,
+        latent=result.latent,
+    )
+
+
+def _scored(data: Dataset, validation: Dataset | None) -> tuple[Dataset | None, Dataset | None]:
+    """Return what is scored after an epoch: evenly spaced samples to train on, and those to validate with."""
+    if validation is None:
+        return None, None
+    some = min(len(data), len(validation), SCORED)
+    return data.take(np.linspace(0, len(data) - 1, some).astype(np.int64), data.name), validation
 
 
 def _step(program: Trainable, run: Run, batches: Batches) -> Step:
@@ -147,13 +195,6 @@ def _batches(program: Trainable, data: Dataset | Stream, run: Run) -> Batches:
             f"{size}; compile with --batch {len(data)} or less"
         )
     return Batches(data, size, run.seed, run.share)
-
-
-def _row(result: Result, batches: int, validated: float | None) -> Row:
-    """Return what the history says of an epoch that is done."""
-    largest = max(result.multipliers.values(), default=None)
-    away = result.violation_sum / batches if result.latent and result.violation_sum else None
-    return Row(result.epoch + 1, result.seconds, result.gap_sum / batches, validated, largest, away)
 
 
 def _require_from(name: str, value: object, least: int) -> None:

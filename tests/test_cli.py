@@ -383,7 +383,8 @@ def test_train_prints_and_writes(pjc_run: Run, given: list[Options]) -> None:
     assert lines[0] == "digits: 1294 to train on, 144 to validate, 359 to test; batches of 32"
     number = r"\d\.\d+(e-\d+)?"
     for epoch, line in enumerate(lines[1:4], 1):
-        pattern = rf"epoch {epoch}/3: gap {number}, validation accuracy \d\d\.\d%, \d+\.\d s"
+        scores = r"training accuracy \d\d\.\d%, validation accuracy \d\d\.\d%"
+        pattern = rf"epoch {epoch}/3: gap {number}, {scores}, \d+\.\d s"
         assert re.fullmatch(pattern, line), line
     written = ["net.params.safetensors", "net.history.csv", "net.pjx"]
     assert lines[4:7] == [f"wrote {name}" for name in written]
@@ -575,6 +576,33 @@ def test_keep_best(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Op
     assert code == 1 and "--keep-best needs samples to validate with" in err
 
 
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_patience(monkeypatch: pytest.MonkeyPatch, pjc_run: Run, given: list[Options], patience: int) -> None:
+    """Means that stay as they are validate best after the first epoch: the run ends so many epochs later."""
+    use(monkeypatch, FakeProgram(rate=0.0))
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 9, "--patience", patience)
+    assert code == 0 and [row["epoch"] for row in history()] == [
+        str(1 + each) for each in range(1 + patience)
+    ]
+    why = f"validation accuracy was no better for {patience} epochs"
+    assert f"ended after {1 + patience} of 9 epochs: {why}" in out and "--resume" not in out
+    assert "wrote net.best.safetensors, of epoch 1, which validated best" in out
+    assert out.splitlines()[-1].startswith("test accuracy: ")
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 9, "--patience", patience, "--resume")
+    assert code == 0 and f"epoch {2 + patience}/9" not in out and why in out
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 9, "--patience", patience + 2, "--resume")
+    assert code == 0 and f"ended after {3 + patience} of 9 epochs" in out
+    code, _, err = pjc_run(*TRAIN, "--patience", patience, "--validation", 0)
+    assert code == 1 and "--patience needs samples to validate with" in err
+
+
+def test_a_run_that_gets_better_has_all_its_epochs(pjc_run: Run, given: list[Options]) -> None:
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 3, "--patience", 3)
+    assert code == 0 and len(history()) == 3 and "ended after" not in out
+    for row in history():
+        assert float(row["training_accuracy"]) > 0.7 and float(row["validation_accuracy"]) > 0.7
+
+
 def test_split_into_three(pjc_run: Run, given: list[Options]) -> None:
     code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--split", "0.5,0.25,0.25")
     assert code == 0 and "digits: 899 to train on, 449 to validate, 449 to test" in out
@@ -658,15 +686,16 @@ def test_numeric_targets_are_scored_by_their_error(
 def test_progress_bar_on_a_terminal() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
     measures = Measures("gap", "accuracy")
-    with train_view.View(terminal, 4, 10, measures, Result({}, epoch=1, batch=5)) as view:
+    with train_view.View(terminal, 4, measures) as view:
+        view.begin(Result({}, epoch=1, batch=5), 10)
         view.progress(6, 0.25)
         assert view.bar.tasks[0].completed == 16 and view.bar.tasks[0].total == 40
-        view.epoch(Row(2, 1.5, 0.125, 0.975))
+        view.epoch(Row(2, 1.5, 0.125, 0.975, training=0.99))
         view.progress(1, 0.5)
         view.bar.refresh()
     assert view.bar.tasks[0].completed == 21
     shown = Text.from_ansi(terminal.file.getvalue()).plain
-    assert "epoch 2/4: gap 0.125, validation accuracy 97.5%, 1.5 s" in shown
+    assert "epoch 2/4: gap 0.125, training accuracy 99.0%, validation accuracy 97.5%, 1.5 s" in shown
     assert "epoch 3/4" in shown and "gap 0.5, validation accuracy 97.5%" in shown
 
 

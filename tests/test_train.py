@@ -24,13 +24,15 @@ from pjc.runtime.files import WriteError, replace_file
 from pjc.runtime.history import (
     Checkpoint,
     Result,
+    Row,
     read_checkpoint,
     read_parameters,
     write_checkpoint,
     write_history,
 )
 from pjc.runtime.stepper import UpdateStepper
-from pjc.runtime.train import Listener, Revision, Run, TrainError, train
+from pjc.runtime.stopping import EarlyStopping
+from pjc.runtime.train import Listener, Revision, Run, TrainError, Training, train
 from pjc.runtime.trainable import check_parameters
 
 
@@ -154,20 +156,105 @@ def test_training_learns_and_reports() -> None:
 
 
 def test_one_epoch_is_what_it_says() -> None:
-    """The loop equals updates by hand on the order drawn from (seed, epoch), remainder dropped."""
+    """The loop equals updates by hand on the order drawn from (seed, epoch), the last batch filled up."""
     rest, _ = parts()
     program = Means()
     result = train(program, rest, Run(epochs=2, seed=7))
     params, gaps = program.init(jax.random.key(7)), []
     for epoch in range(2):
         order = np.random.default_rng([7, epoch]).permutation(len(rest))
+        order = np.concatenate([order, order[:2]])  # of 1438 samples in batches of 32
         gaps = []
-        for batch in range(1438 // 32):
+        for batch in range(45):
             chosen = order[32 * batch : 32 * (batch + 1)]
             params, info = program.update(params, rest.x[chosen], rest.y[chosen])
             gaps.append(float(info["gap"]))
     np.testing.assert_allclose(result.params["means"], params["means"], rtol=1e-4, atol=1e-6)
     assert math.isclose(result.history[1].gap, np.mean(gaps), rel_tol=1e-4)
+
+
+@pytest.mark.parametrize(("samples", "size"), [(100, 32), (33, 32), (96, 32), (32, 32), (5, 3)])
+def test_an_epoch_has_every_sample(samples: int, size: int) -> None:
+    """What a step has seen of each sample in an epoch, counted by the step itself."""
+
+    @dataclass(frozen=True)
+    class Counts(Means):
+        def init(self, key: Any) -> dict[str, Any]:
+            return {"means": jnp.zeros((10, 64))}
+
+        def update(
+            self, params: Any, x: Any, y: Any, iterations: int | None = None, finish: bool = True
+        ) -> Any:
+            flat = params["means"].reshape(-1).at[x[:, 0].astype(jnp.int32)].add(1)
+            return {"means": flat.reshape(10, 64)}, {"gap": jnp.float32(1)}
+
+    x = np.repeat(np.arange(samples, dtype=np.float32)[:, None], 64, axis=1)
+    data = Dataset(x, np.arange(samples) % 10, 10, "counted")
+    program = Counts(size, (Spec("x", (size, 64)),), (Spec("y", (size,), "int32", 10),))
+    seen = np.asarray(train(program, data, Run(epochs=1, seed=3)).params["means"]).reshape(-1)
+    batches = math.ceil(samples / size)
+    expected = np.ones(samples)
+    expected[np.random.default_rng([3, 0]).permutation(samples)[: batches * size - samples]] = 2
+    np.testing.assert_array_equal(seen[:samples], expected)
+    assert seen.sum() == batches * size
+    watch = Watch()
+    whole = train(program, data, Run(epochs=2, seed=3), watch)
+    assert watch.events[0] == f"begin at 0 0 of {batches}"
+    stopped = train(program, data, Run(epochs=2, seed=3), Watch(batches + 1))
+    assert same(train(program, data, Run(epochs=2, seed=3, start=stopped)), whole)
+
+
+def test_scores_of_training_and_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest, test = parts()
+    few = rest.take(np.arange(40), "few")
+    for data, validation, scored in ((rest, test, len(test)), (few, test, 40), (rest, few, 40)):
+        result = train(Means(), data, Run(epochs=1, validation=validation))
+        some = data.take(np.linspace(0, len(data) - 1, scored).astype(int), "some")
+        assert result.history[0].training == evaluate(Means(), result.params, some)
+        assert result.history[0].validation == evaluate(Means(), result.params, validation)
+    monkeypatch.setattr("pjc.runtime.train.SCORED", 50)
+    result = train(Means(), rest, Run(epochs=1, validation=test))
+    some = rest.take(np.linspace(0, len(rest) - 1, 50).astype(int), "some")
+    assert result.history[0].training == evaluate(Means(), result.params, some)
+    assert train(Means(), rest, Run(epochs=1)).history[0].training is None
+
+
+def validated(*scores: float | None) -> Result:
+    return Result({}, tuple(Row(at, 1.0, 1.0, each) for at, each in enumerate(scores, 1)), len(scores))
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "patience", "done"),
+    [
+        ("accuracy", (0.5, 0.6, 0.6), 1, True),
+        ("accuracy", (0.5, 0.6, 0.6), 2, False),
+        ("accuracy", (0.9, 0.6, 0.7), 2, True),
+        ("rms error", (3.0, 2.0, 2.5), 1, True),
+        ("rms error", (3.0, 2.0, 1.5), 1, False),
+        ("accuracy", (None, None, None), 1, False),
+        ("accuracy", (), 1, False),
+    ],
+)
+def test_early_stopping(name: str, scores: tuple[float | None, ...], patience: int, done: bool) -> None:
+    assert EarlyStopping(patience, name).is_done(validated(*scores)) == done
+
+
+def test_early_stopping_ends_a_run_and_one_that_is_resumed() -> None:
+    rest, test = parts()
+    run = Run(epochs=9, validation=test)
+    result = train(Means(rate=0.0), rest, run, EarlyStopping(2, "accuracy"))
+    assert (result.epoch, result.batch) == (3, 0)
+    again = train(Means(rate=0.0), rest, replace(run, start=result), EarlyStopping(2, "accuracy"))
+    assert again.epoch == 3
+    assert train(Means(rate=0.0), rest, replace(run, start=result), EarlyStopping(4, "accuracy")).epoch == 5
+
+
+def test_one_training_runs_with_several_seeds() -> None:
+    rest, test = parts()
+    run = Run(epochs=2, validation=test)
+    training = Training(Means(), rest, run)
+    for seed in (4, 0, 4):
+        assert same(training.run(seed), train(Means(), rest, replace(run, seed=seed)))
 
 
 def test_same_seed_same_numbers_other_seed_others() -> None:
@@ -188,17 +275,19 @@ def test_a_listener_hears_of_everything_in_order() -> None:
     watch = Watch(revision=Revision(Means(rate=0.0), ("dot",)))
     result = train(Means(), few, Run(epochs=2, checkpoint_seconds=0), watch)
     assert watch.events == [
-        "begin at 0 0 of 3",
+        "begin at 0 0 of 4",
         "checkpoint 0 1",
         "checkpoint 0 2",
-        "revise 0 3",
+        "checkpoint 0 3",
+        "revise 0 4",
         "epoch 1 0 held dot",
         "checkpoint 1 1",
         "checkpoint 1 2",
-        "revise 1 3",
+        "checkpoint 1 3",
+        "revise 1 4",
         "epoch 2 0 held dot",
     ]
-    assert [batch for batch, _ in watch.told][-1] == 3
+    assert [batch for batch, _ in watch.told][-1] == 4
     first, last = watch.epochs
     np.testing.assert_array_equal(first.params["means"], last.params["means"])  # the second program is idle
     assert last == result and first.history == last.history[:1]
@@ -215,11 +304,11 @@ def test_a_listener_that_stops_is_heard_after_its_batch_and_after_the_epoch() ->
     rest, _ = parts()
     watch = Watch(stop_after=10)
     result = train(Means(), rest, Run(epochs=3), watch)
-    assert (result.epoch, result.batch) == (0, 10) and watch.events == ["begin at 0 0 of 44"]
-    watch = Watch(stop_after=44)
+    assert (result.epoch, result.batch) == (0, 10) and watch.events == ["begin at 0 0 of 45"]
+    watch = Watch(stop_after=45)
     result = train(Means(), rest, Run(epochs=3), watch)
     assert (result.epoch, result.batch) == (1, 0)
-    assert watch.events == ["begin at 0 0 of 44", "revise 0 44", "epoch 1 0 held "]
+    assert watch.events == ["begin at 0 0 of 45", "revise 0 45", "epoch 1 0 held "]
 
 
 class Momentum(UpdateStepper):
@@ -250,7 +339,7 @@ def test_another_way_to_step_brings_a_state_that_checkpoints_hold(tmp_path: Path
         whole.params["means"], train(Means(), rest, replace(run, stepper=UpdateStepper)).params["means"]
     )
     path = tmp_path / "a.safetensors"
-    for after in (20, 44, 60):
+    for after in (20, 45, 60):
         stopped = train(Means(), rest, run, Watch(after))
         write_checkpoint(path, Checkpoint(stopped), {})
         assert set(read_parameters(path)) == {"means"}
@@ -276,12 +365,12 @@ def test_what_a_run_cannot_be_asked_for(asked: dict[str, Any], message: str) -> 
         Run(**{"epochs": 1, **asked})
 
 
-@pytest.mark.parametrize("after", [1, 43, 44, 45, 60, 88])
+@pytest.mark.parametrize("after", [1, 44, 45, 46, 60, 90])
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, after: int) -> None:
     rest, test = parts()
     whole = train(Means(), rest, Run(epochs=3, seed=1, validation=test))
     stopped = train(Means(), rest, Run(epochs=3, seed=1, validation=test), Watch(after))
-    assert 44 * stopped.epoch + stopped.batch in (after, after - stopped.epoch)
+    assert 45 * stopped.epoch + stopped.batch in (after, after - stopped.epoch)
     path = tmp_path / "a.safetensors"
     write_checkpoint(path, Checkpoint(stopped, {"seed": 1}), {})
     read = read_checkpoint(path)
@@ -297,7 +386,7 @@ def test_progress_is_told_rarely() -> None:
     result = train(Means(), rest, Run(epochs=4), watch)
     told = watch.told
     assert 4 <= len(told) <= 4 + result.seconds / 0.1 + 1
-    assert told[-1] == (44, result.history[-1].gap)
+    assert told[-1] == (45, result.history[-1].gap)
 
 
 def test_labels_with_more_axes_and_numeric_targets() -> None:

@@ -24,10 +24,20 @@ from pjc.commands.shared import (
 from pjc.commands.training.arguments import Arguments, DataArguments, check_arguments, request_of
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
 from pjc.commands.training.hold import Holder, holding
-from pjc.commands.training.view import Interrupt, Stopper, View, say_end, say_sizes, say_uneven, shown
+from pjc.commands.training.view import (
+    Interrupt,
+    Stopper,
+    View,
+    say_early,
+    say_end,
+    say_sizes,
+    say_uneven,
+    shown,
+)
 from pjc.diagnostics import CommandError, PjcError
 from pjc.runtime.data.sources import help_lines
 from pjc.runtime.listener import Listener, Revision
+from pjc.runtime.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -177,8 +187,7 @@ def _train_program(
         _require_same(given, compilation, settings)
     found = start_of(given, program, outputs, settings, share)
     program, start = found.in_units(program, given.data.normalize_targets, parts.train), found.result
-    if given.run.keep_best and not parts.validation:
-        raise CommandError("--keep-best needs samples to validate with; give --validation or --split")
+    _require_validation(given, parts)
     writes = share.process == 0
     if writes:
         save_program(program, outputs.program)
@@ -189,18 +198,23 @@ def _train_program(
     if share.processes > 1:
         say(console, distributed.describe())
     measures = Measures(stepper_for(program).measure, metric(program))
-    view = View(console, given.run.epochs, len(parts.train) // (program.batch or 1), measures, start)
+    view = View(console, given.run.epochs, measures)
+    patience = None if given.run.patience is None else EarlyStopping(given.run.patience, measures.metric)
     files = Files(outputs, settings, parts.notes, measures, program.units) if writes else None
-    best = Best(files, start) if files is not None and given.run.keep_best else None
+    best = Best(files, start) if files is not None and given.run.keeps_best else None
     if start is not None and start.held:
         program = holding(compilation, start.held, program.units)
     asked = _run_of(given, parts, start, share)
     with view, stopper or Interrupt() as interrupt:
-        listener = _Listener(view, interrupt, Holder(console, compilation, program.units), files, best)
+        holder = Holder(console, compilation, program.units)
+        listener = _Listener(view, interrupt, holder, files, best, patience)
         result = train(program, parts.train, asked, listener)
         listener.checkpoint(result)
     params = result.params if best is None else best.params(result)
-    stopped = interrupt() or result.epoch < given.run.epochs
+    early = patience is not None and patience.is_done(result)
+    stopped = interrupt() or (result.epoch < given.run.epochs and not early)
+    if early and not stopped:
+        say_early(console, given.run.patience or 0, result, given.run.epochs, measures)
     say_end(console, outputs, best, result if stopped else None, given.run.epochs)
     if parts.test is not None:
         if share.processes > 1:
@@ -210,6 +224,13 @@ def _train_program(
     return interrupt.code if stopped else 0
 
 
+def _require_validation(given: Arguments, parts: Parts) -> None:
+    """Raise CommandError where the best epoch is to be kept, and there is nothing to tell it by."""
+    asked = "--patience" if given.run.patience is not None else "--keep-best"
+    if given.run.keeps_best and not parts.validation:
+        raise CommandError(f"{asked} needs samples to validate with; give --validation or --split")
+
+
 def _require_same(given: Arguments, compilation: Compilation, settings: Settings) -> None:
     """Raise DiagnosticError unless all processes were asked for the same."""
     from pjc.runtime import distributed
@@ -217,6 +238,7 @@ def _require_same(given: Arguments, compilation: Compilation, settings: Settings
     forms = " ".join(f"{each.label}={each.choice.form}" for each in compilation.explain())
     chosen = {
         "number of epochs": given.run.epochs,
+        "patience": given.run.patience or 0,
         "way to start": given.run.resume,
         "choice of copies": forms,
     }
@@ -246,6 +268,10 @@ class _Listener(Listener):
     holder: Holder
     files: Files | None
     best: Best | None
+    patience: EarlyStopping | None
+
+    def begin(self, result: Result, batches: int) -> None:
+        self.view.begin(result, batches)
 
     def progress(self, batch: int, gap: float) -> None:
         self.view.progress(batch, gap)
@@ -267,6 +293,9 @@ class _Listener(Listener):
             self.best(result)
         self.checkpoint(result)
         self.view.epoch(result.history[-1])
+
+    def is_done(self, result: Result) -> bool:
+        return self.patience is not None and self.patience.is_done(result)
 
     def warning(self, text: str) -> None:
         self.view.warning(text)

@@ -140,6 +140,13 @@ class RunArguments:
         shown="",
         group=_RUN,
     )
+    patience: int | None = option(
+        None,
+        kind=_COUNT,
+        help="end once the validation score was no better for so many epochs in a row; with --keep-best",
+        shown="",
+        group=_RUN,
+    )
     params: str | None = option(
         None, kind=Text("FILE"), help="safetensors with parameters to start from", group=_RUN
     )
@@ -160,6 +167,11 @@ class RunArguments:
         shown="",
         group=_RUN,
     )
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the parameters of the epoch that validates best are kept."""
+        return self.keep_best or self.patience is not None
 
 
 @dataclass(frozen=True)

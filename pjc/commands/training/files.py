@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a training run writes; ``best`` only with --keep-best."""
+    """The files that a training run writes; ``best`` only where the best epoch is kept."""
 
     params: Path
     history: Path
@@ -199,7 +199,6 @@ class Best:
 
     def __init__(self, files: Files, start: Result | None) -> None:
         self.files = files
-        self.sign = 1 if files.measures.metric == "accuracy" else -1
         self.score = -math.inf
         self.epoch: int | None = None
         if start is not None and start.history:
@@ -218,13 +217,18 @@ class Best:
             self._note(rows[-1])
 
     def _note(self, row: Row) -> None:
-        self.score = self.sign * (row.validation or 0.0)
+        self.score = self._goodness(row)
         self.epoch = row.epoch
+
+    def _goodness(self, row: Row) -> float:
+        from pjc.runtime.stopping import goodness
+
+        return -math.inf if row.validation is None else goodness(row.validation, self.files.measures.metric)
 
     def __call__(self, result: Result) -> None:
         """Write the result of an epoch if it is better than all before."""
         row = result.history[-1]
-        if row.validation is not None and self.sign * row.validation > self.score:
+        if self._goodness(row) > self.score:
             self._note(row)
             self.files.write(self.files.outputs.best, result)
 

@@ -22,16 +22,14 @@ if TYPE_CHECKING:
 class View:
     """Shows a training run: a line for each epoch and, on a terminal, a progress bar."""
 
-    def __init__(
-        self, console: Console, epochs: int, batches: int, measures: Measures, start: Result | None
-    ) -> None:
+    def __init__(self, console: Console, epochs: int, measures: Measures) -> None:
         from rich import progress
 
         self.console = console
         self.epochs = epochs
-        self.batches = batches
+        self.batches = 0
         self.measures = measures
-        self.done = start.epoch if start else 0
+        self.done = 0
         self.validation = ""
         self.bar = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -42,9 +40,7 @@ class View:
             transient=True,
             disable=not console.is_terminal,
         )
-        total = epochs * batches
-        at = self.done * batches + (start.batch if start else 0)
-        self.task = self.bar.add_task(self._title(), total=total, completed=at, state="")
+        self.task = self.bar.add_task(self._title(), total=None, state="")
 
     def __enter__(self) -> View:
         self.bar.start()
@@ -55,6 +51,12 @@ class View:
 
     def _title(self) -> str:
         return f"epoch {min(self.done + 1, self.epochs)}/{self.epochs}"
+
+    def begin(self, start: Result, batches: int) -> None:
+        """Show that training begins at ``start``, with so many batches in every epoch."""
+        self.batches, self.done = batches, start.epoch
+        at = self.done * batches + start.batch
+        self.bar.update(self.task, total=self.epochs * batches, completed=at, description=self._title())
 
     def progress(self, batch: int, gap: float) -> None:
         """Show how many batches of the epoch are done, and their mean gap or demand."""
@@ -69,11 +71,12 @@ class View:
     def epoch(self, row: Row) -> None:
         """Show the numbers of an epoch."""
         self.done = row.epoch
+        metric = self.measures.metric
         if row.validation is not None:
-            metric = self.measures.metric
             self.validation = f", validation {metric} {shown(row.validation, metric)}"
-        text = f"epoch {row.epoch}/{self.epochs}: {self.measures.batch} {row.gap:.3g}{self.validation}"
-        say(self.console, f"{text}, {row.seconds:.1f} s")
+        training = "" if row.training is None else f", training {metric} {shown(row.training, metric)}"
+        told = f"{self.measures.batch} {row.gap:.3g}{training}{self.validation}"
+        say(self.console, f"epoch {row.epoch}/{self.epochs}: {told}, {row.seconds:.1f} s")
 
     def warning(self, text: str) -> None:
         """Show what is not as it should be."""
@@ -103,6 +106,13 @@ def say_uneven(console: Console, normalize: str, train: Dataset) -> None:
     text = uneven(train) if normalize == "none" else None
     if text is not None:
         say(console, f"warning: {text}", "yellow")
+
+
+def say_early(console: Console, patience: int, result: Result, epochs: int, measures: Measures) -> None:
+    """Say that training ended before all ``epochs``, and why."""
+    if result.epoch < epochs:
+        why = f"validation {measures.metric} was no better for {patience} epochs"
+        say(console, f"ended after {result.epoch} of {epochs} epochs: {why}")
 
 
 def say_end(

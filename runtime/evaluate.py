@@ -59,6 +59,9 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         told = _told(one_output(program.apply(params, x)), y, target)
         return told.sum(axis=tuple(range(1, told.ndim)))
 
+    # A program that is scored again is not compiled again.
+    chunk = getattr(program, "kept", {}).setdefault("score", {}).setdefault("chunk", chunk)
+
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
         sums = []

@@ -102,7 +102,7 @@ def test_early_stopping_keeps_the_best_epoch(program: pjc.Program) -> None:
     assert len(scores) == best + 5 < 300
     assert fit.stopped == f"no better validation accuracy since epoch {best + 1}"
     assert fit.result.batch == 0
-    again = pjc.train(program, data(64), epochs=300, validation=0.3, callbacks=[StopAt(best, 5)])
+    again = pjc.train(program, data(64), epochs=300, validation=0.3, callbacks=[StopAt(best, 6)])
     np.testing.assert_array_equal(fit.params["w"], again.params["w"])
     last = pjc.train(
         program, data(64), epochs=300, validation=0.3, callbacks=[EarlyStopping(4, restore=False)]

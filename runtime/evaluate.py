@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,47 +52,54 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
         DataError: from the function, where the data does not fit the program.
     """
     source, target = specs(program)
-    size = batch_size(program)
+    size, numeric = batch_size(program), metric(program) != "accuracy"
 
     @jax.jit
     def chunk(params: Mapping[str, Any], x: Any, y: Any) -> Any:
-        """Return for each sample of a batch the sum of what :func:`_told` says."""
-        told = _told(one_output(program.apply(params, x)), y, target)
-        return told.sum(axis=tuple(range(1, told.ndim)))
+        """Return for each sample of a batch how many labels are told right, or its output of numbers."""
+        output = one_output(program.apply(params, x))
+        if numeric:
+            return output
+        told = _told(output, y, target)
+        return told.sum(axis=tuple(range(1, told.ndim)), dtype=jnp.int32)
+
+    def total_of(found: Any, y: np.ndarray, weights: np.ndarray) -> float:
+        """Return the weighted sum over the samples of a chunk, in float64."""
+        each = np.asarray(found)[: len(y)]
+        if numeric:
+            each = np.square(errors(each, y)).reshape(len(y), -1).sum(axis=1)
+        return float(each @ weights)
 
     # A program that is scored again is not compiled again.
     chunk = getattr(program, "kept", {}).setdefault("score", {}).setdefault("chunk", chunk)
 
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
-        sums = []
+        total, queue = 0.0, deque[tuple[Any, np.ndarray, np.ndarray]]()
         weights = np.ones(len(data)) if data.weights is None else data.weights / data.weights.mean()
         for first in range(share.process * size, len(data), share.processes * size):
-            x, y = (_filled(each[first : first + size], size) for each in (data.x, data.y))
-            sums.append((chunk(params, x, y), weights[first : first + size]))
-            sums[-_QUEUED:][0][0].block_until_ready()
-        total = sum(float(np.asarray(each)[: len(weight)] @ weight) for each, weight in sums)
+            rows = slice(first, first + size)
+            x, y = (np.asarray(each[rows]) for each in (data.x, data.y))
+            queue.append((chunk(params, _filled(x, size), _filled(y, size)), y, weights[rows]))
+            if len(queue) > _QUEUED:
+                total += total_of(*queue.popleft())
+        total += sum(total_of(*each) for each in queue)
         mean = share.total(total) / data.y.size
         return mean if metric(program) == "accuracy" else math.sqrt(mean)
 
     return score
 
 
-def _filled(rows: Any, size: int) -> np.ndarray:
+def _filled(rows: np.ndarray, size: int) -> np.ndarray:
     """Return the rows of a chunk with the first one repeated, up to ``size``."""
-    rows = np.asarray(rows)
     missing = size - len(rows)
     return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
 
 
 def _told(output: Any, y: Any, target: Spec) -> Any:
-    """Return which labels are told right, or for numeric targets the square errors; samples come first."""
+    """Return which labels are told right; samples come first."""
     found = decided(output, target)
-    if target.threshold is not None:
-        return (found == (y.reshape(output.shape) > 0.5)).astype(jnp.int32)
-    if target.classes is None:
-        return jnp.square(output - y.reshape(output.shape))
-    return (found == y.reshape(found.shape)).astype(jnp.int32)
+    return found == (y.reshape(found.shape) if target.threshold is None else y.reshape(found.shape) > 0.5)
 
 
 def errors(output: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -138,13 +138,14 @@ class Source(ABC):
             require_known(source.channels, source.name)
         given = self._samples(request.data, request, source)
         whole, remarks = fit(given, source, target, lacks=True), given.remarks
-        train, validation, apart = split_parts(whole, request)
-        test_checksum = None
+        other: Dataset | None = None
         if test is not None and request.test_data:
-            other = own_test(test._samples(request.test_data, request, source))
-            remarks += other.remarks
-            apart = fit(match(other, given), source, target, lacks=True)
-            test_checksum = apart.checksum()
+            found = own_test(test._samples(request.test_data, request, source))
+            remarks += found.remarks
+            other = fit(match(found, given), source, target, lacks=True)
+        train, validation, apart = split_parts(whole, request)
+        test_checksum = None if other is None else other.checksum()
+        apart = apart if other is None else other
         said = tuple(dict.fromkeys(remarks))
         parts = Parts(train, validation, apart, train.notes(), said, whole.checksum(), test_checksum)
         return class_weighted(

@@ -79,7 +79,9 @@ def calling(path: Path, function: Callable[[], T], what: str) -> T:
     try:
         with _beside(path), redirect_stdout(sys.stderr):
             return function()
-    except (Exception, SystemExit) as error:  # whatever the user's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's code raises
         raise DiagnosticError(
             _told(path, error, what), {str(path): path.read_text("utf-8", "replace"), **_sources(error)}
         ) from error

@@ -160,6 +160,13 @@ def test_builders_of_networks_may_be_named_too(pjc_run: Run) -> None:
         ),
         ("def net(:\n", "model.py:net", "model.py:1:9: error: model.py fails: SyntaxError"),
         ("import sys\nsys.exit(0)\n", "model.py:net", "model.py:2:1: error: model.py fails: SystemExit"),
+        (
+            "class Stop(BaseException):\n    pass\ndef net():\n    raise Stop('here')\n",
+            "model.py:net",
+            "model.py:4:5: error: net() fails: Stop: here",
+        ),
+        ("raise GeneratorExit\n", "model.py:net", "model.py:1:1: error: model.py fails: GeneratorExit"),
+        ("import asyncio\nraise asyncio.CancelledError\n", "model.py:net", "fails: CancelledError"),
         ("import none_such\n", "model.py:net", "fails: ModuleNotFoundError: No module named 'none_such'"),
         (
             HEAD + 'net = pjc.network(lambda p, x: jax.numpy.tanh(x), params, pjc.f32["batch", 4])\n',

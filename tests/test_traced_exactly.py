@@ -34,6 +34,10 @@ REFUSED = {
         looped(3, lambda i: (i * 100).astype(jnp.int8) // 100),
         "makes numbers of another type",
     ),
+    "places behind the last": (SPEC, (3, 4, 4), looped(5, lambda i: i), "read entries 0 to 4 of 3"),
+    "places before the first": (SPEC, (3, 4, 4), looped(3, lambda i: 1 - i), "in some iterations"),
+    "places by two": (SPEC, (3, 4, 4), looped(3, lambda i: 2 * i), "read entries 0 to 4 of 3"),
+    "long way back": (SPEC, (2000, 4, 4), looped(2000, lambda i: 1999 - i), "more than 1,024"),
     "float8": (
         SPEC,
         (4, 3),
@@ -109,6 +113,30 @@ def test_constants_that_cannot_be_computed_are_refused() -> None:
 SAME = {
     "clamped in range": ((3, 4, 4), looped(3, lambda i: lax.clamp(0, i, 2))),
     "clamped from above": ((3, 4, 4), looped(2, lambda i: lax.clamp(0, 1 + i, 2))),
+    "places from the end": ((3, 4, 4), looped(3, lambda i: -i - 1)),
+    "places counting down": ((3, 4, 4), looped(3, lambda i: 2 - i)),
+    "places counting down by two": ((7, 4, 4), looped(3, lambda i: 5 - 2 * i)),
+    "one place counting down": ((1, 4, 4), looped(1, lambda i: -i)),
+    "columns counting down": (
+        (4, 3),
+        lambda p, x: lax.fori_loop(0, 3, lambda i, h: h + x @ p[:, 2 - i], jnp.zeros(x.shape[0])),
+    ),
+    "entries of an input counting down": (
+        (4, 4),
+        lambda p, x: lax.fori_loop(0, 4, lambda i, h: jax.nn.relu(h @ p) * x[:, 3 - i, None], x),
+    ),
+    "slices counting down": (
+        (3, 4, 4),
+        lambda p, x: lax.fori_loop(
+            0, 3, lambda i, h: h @ lax.dynamic_index_in_dim(p, 2 - i, 0, keepdims=False), x
+        ),
+    ),
+    "nested places counting down": (
+        (3, 2, 4, 4),
+        lambda p, x: lax.fori_loop(
+            0, 3, lambda i, h: lax.fori_loop(0, 2, lambda j, g: jax.nn.relu(g @ p[2 - i, 1 - j]), h), x
+        ),
+    ),
     "remat": ((4, 4), lambda p, x: jax.checkpoint(lambda z: jax.nn.relu(z @ p))(x)),
     "own precision": ((4, 4), lambda p, x: lax.reduce_precision(x @ p, 8, 23)),
     "known parts of complex numbers": ((4,), lambda p, x: x * p * jnp.abs(jnp.fft.fft(jnp.arange(4.0)))),

@@ -15,7 +15,7 @@ from jax import lax
 from pjc.tracing.arithmetic import product
 from pjc.tracing.places import is_settled, numbered, placed, replaced, require_whole, settled
 from pjc.tracing.refusal import Refused
-from pjc.tracing.shaping import moved, slice_text
+from pjc.tracing.shaping import MAX_PARTS, moved, slice_text
 from pjc.tracing.values import Columns, Constant, Place, Tensor, Value, constant
 from pjc.tracing.views import indexed, named, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
@@ -26,6 +26,7 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x, sizes = moved(walk, given[0]), eqn.params["slice_sizes"]
     starts = given[1 : 1 + len(sizes)]
     texts, kept = [], []
+    loop = _loop(walk, starts)
     for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
         length = x.shape[axis]
         if isinstance(start, Constant) and start.number is not None:
@@ -34,8 +35,8 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             texts.append(slice_text(first, first + size, 1, length))
             kept.append(size)
         elif isinstance(start, Place) and bool(size == 1):
-            x = named(x, partial(walk.text.above, loop=start.loop))
-            texts.append(start.text())
+            x, text = _counted(walk, x, axis, start, loop)
+            texts.append(text)
         elif isinstance(start, Place):
             raise Refused(
                 "it takes several entries at the number of an iteration", "take one, or reshape first"
@@ -83,12 +84,45 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 def _at_iterations(walk: Walk, x: Tensor, places: Mapping[int, Value], out: Sequence[Any]) -> Tensor:
     """Return the entries at the numbers of iterations."""
-    texts = [":"] * len(x.shape)
+    texts, loop = [":"] * len(x.shape), _loop(walk, list(places.values()))
     for axis, place in places.items():
         assert isinstance(place, Place), "iterations are counted by places"
-        x = named(x, partial(walk.text.above, loop=place.loop))
-        texts[axis] = place.text()
+        x, texts[axis] = _counted(walk, x, axis, place, loop)
     return reshaped(indexed(x, texts, [size for at, size in enumerate(x.shape) if at not in places]), out)
+
+
+def _loop(walk: Walk, places: Sequence[Value]) -> str:
+    """Return the outermost of the loops that places count with; nothing where there is none."""
+    loops = {each.loop for each in places if isinstance(each, Place)}
+    return walk.text.outermost(loops) if loops else ""
+
+
+def _counted(walk: Walk, x: Tensor, axis: int, place: Place, loop: str) -> tuple[Tensor, str]:
+    """Return a tensor with a name above a loop, and the text of an iteration's place along an axis.
+
+    Where places count down it is the tensor with its entries in the other order.
+    """
+    size, ends = x.shape[axis], (place.offset, place.factor * (place.count - 1) + place.offset)
+    if not is_settled(size):
+        raise Refused("it takes entries along an axis that is open", "give that dimension a number")
+    if min(ends) < 0 or max(ends) >= size:
+        raise Refused(
+            f"its iterations read entries {min(ends)} to {max(ends)} of {size}",
+            "JAX takes the nearest entry for one that there is not; read those that there are",
+        )
+    above = partial(walk.text.above, loop=loop)
+    x = named(x, above)
+    if place.factor >= 0:
+        return x, place.text()
+    if size > MAX_PARTS:
+        raise Refused(f"it counts down along {size:,} entries, more than {MAX_PARTS:,}")
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    parts = [
+        indexed(x, [":"] * axis + [slice_text(at, at + 1, 1, size)], shape) for at in range(size - 1, -1, -1)
+    ]
+    text = f"concat({', '.join(part.text for part in parts)}, axis = {axis})"
+    turned = above(x if size == 1 else Tensor(text, x.shape, x.fed, x.whole))
+    return turned, Place(place.loop, place.count, -place.factor, size - 1 - place.offset).text()
 
 
 def _rows(walk: Walk, x: Tensor, rows: Tensor, axis: int, eqn: Any) -> Tensor:

@@ -103,6 +103,11 @@ class Text:
         for each, found in self._depths.items():
             self._depths[each] = min(found, depth - 1)
 
+    def outermost(self, loops: Iterable[str]) -> str:
+        """Return which of some loops around the statement is around the others."""
+        order = [name for name, _ in self._loops]
+        return min(loops, key=order.index)
+
     def above(self, value: Tensor, loop: str) -> Tensor:
         """Return a tensor by a name that is bound above a loop, as what its iterations take slices of.
 

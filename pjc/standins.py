@@ -50,12 +50,12 @@ _INSTEAD = {
     "floor": "pjc.round(x) has one",
     "sort": "jnp.max along an axis has one",
     "argmax": "return the scores, and take it outside of the function",
-    "cumsum": "jax.lax.scan with the sum as carry has one",
+    "cumsum": "along an axis of a fixed size it has one",
+    "iota": "jnp.take_along_axis, or x[i] under jax.vmap, takes an entry of each sample",
     "cond": "compile the branch that is taken; jnp.where on values of one tensor has one",
     "while": "jax.lax.fori_loop or scan of a fixed length has one",
     "scatter": "return rows from jax.lax.scan, or concatenate them",
     "random": "take the network in inference, or give the numbers as an input",
-    "conv_transpose": "jnp.repeat, then a convolution, has one",
 }
 _ALIASES = {
     "logistic": "sigmoid",
@@ -88,6 +88,7 @@ _ALIASES = {
     "cumprod": "cumsum",
     "cummax": "cumsum",
     "scatter_add": "scatter",
+    "cumlogsumexp": "logsumexp",
     "dynamic_update_slice": "scatter",
     "random_bits": "random",
     "random_wrap": "random",

@@ -1,8 +1,8 @@
 """Arrays on a mesh whose axes are explicit, as ``jax.make_mesh`` makes them.
 
 Along an explicit axis the type of every value says how it is split, and an equation that leaves that open is
-an error: a product, say, that sums over the samples. Which equations a program has is the compiler's affair, so
-its entry points leave the splitting of all that lies within to JAX, and give what they return a type again.
+an error: a product, say, that sums over the samples. Which equations there are is the compiler's affair, so
+entry points leave the splitting of all that lies within to JAX, and give what they return a type again.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ _lacking(
     onnx="only as the last node, where the loss absorbs it",
 )
 _lacking(
-    "logsumexp ReduceLogSumExp",
+    "logsumexp cumlogsumexp ReduceLogSumExp",
     jax=_LOGITS + "return the logits",
     language=_LOGITS + "output the logits",
     onnx=_LOGITS + "let the model give the logits",
@@ -220,10 +220,11 @@ _lacking(
 )
 _lacking(
     "cumsum cumprod cummax CumSum",
-    jax="jax.lax.scan with the sum as carry has one",
+    jax="along an axis of a fixed size it has one",
     language="a loop adds up in turn: s = s + x[:, t] in 'for t in 0..T'",
     onnx="a product with a triangular matrix of ones has one",
 )
+_lacking("iota", jax="jnp.take_along_axis, or x[i] under jax.vmap, takes an entry of each sample")
 _lacking(
     "cond switch If",
     jax="compile the branch that is taken; jnp.where on values of one tensor has one",

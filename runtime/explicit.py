@@ -1,7 +1,7 @@
 """Arrays on a mesh whose axes are explicit, as ``jax.make_mesh`` makes them.
 
-Along an explicit axis the type of every value says how it is split; an equation that leaves that open is
-an error: a product, say, that sums over the samples. Which equations a program has is up to the compiler: its
+Along an explicit axis the type of every value says how it is split, and an equation that leaves that open is
+an error: a product, say, that sums over the samples. Which equations there are is the compiler's affair, so
 entry points leave the splitting of all that lies within to JAX, and give what they return a type again.
 """
 

@@ -64,7 +64,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "argsort": (lambda x: jnp.argsort(x, axis=-1), "sort", "jnp.max"),
     "top_k": (lambda x: lax.top_k(x, 2)[0], "sort", "jnp.max"),
     "argmax": (lambda x: jnp.argmax(x, axis=-1), "argmax", "scores"),
-    "cumsum": (lambda x: jnp.cumsum(x, axis=-1), "cumsum", "scan"),
+    "cumsum": (lambda x: jnp.cumsum(x, axis=0), "cumsum", "fixed size"),
     "while": (lambda x: lax.while_loop(lambda c: c.sum() < 9, lambda c: c + 1, x), "while", "fori_loop"),
     "cond": (lambda x: lax.cond(x.sum() > 0, lambda y: y, lambda y: -y, x), "cond", "jnp.where"),
     "prod": (lambda x: jnp.prod(x, axis=-1), "reduce_prod", ""),
@@ -171,19 +171,11 @@ def test_a_random_layer() -> None:
 def test_rows_of_whole_numbers() -> None:
     told = refusal(lambda p, n: n * 2.0, {}, i32["batch"])
     assert "whole numbers" in told
-    told = refusal(lambda p, n: jax.nn.one_hot(n, 5) @ p["w"], {"w": (5, 2)}, i32["batch"])
+    told = refusal(lambda p, n: jax.nn.one_hot(n, 5).sum(0) * (n == 3), {}, i32["batch"])
+    assert "compares numbers of rows" in told
+    told = refusal(lambda p, n: jax.nn.one_hot(n, 500) * p["w"], {"w": (500,)}, i32["batch"])
     assert "one_hot" in told
     assert "table[indices]" in told
-
-
-def test_transposed_convolutions() -> None:
-    def network(p, x):
-        return lax.conv_transpose(x, p["k"], (2, 2), "SAME")
-
-    told = refusal(network, {"k": (3, 3, 2, 2)}, f32["batch", 4, 4, 2])
-    assert "transposed" in told
-    assert "jnp.repeat" in told
-    assert line_of(network, 1) in told
 
 
 def test_layers_of_flax() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from pjc.tracing.joining import joined, numbers_of, slice_text
 from pjc.tracing.pieces import (
     Edge,
     Pieces,
@@ -20,12 +22,16 @@ from pjc.tracing.pieces import (
 )
 from pjc.tracing.refusal import Refused
 from pjc.tracing.text import tuple_text
-from pjc.tracing.values import Constant, Function, Place, Size, Tensor, Test, Value, Wrap, constant
-from pjc.tracing.views import broadcast_to, transposed
+from pjc.tracing.values import Constant, Function, OneHot, Place, Size, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.views import broadcast_to, indexed, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 SIGN = Pieces((Edge(0.0, after=True), Edge(0.0)), (0.0, 0.0, 0.0), (-1.0, 0.0, 1.0))
 """-1 below 0, 0 at 0 itself, 1 above."""
+MAX_RUNS = 8
+"""The most runs of equal numbers of a constant that products with it are multiples of."""
+REST = Pieces((), (-1.0,), (1.0,))
+"""What is left of 1."""
 
 
 def as_function(walk: Walk, value: Value, shape: Sequence[Any]) -> Function | None:
@@ -136,11 +142,6 @@ def _multiple(walk: Walk, value: Value, known: float, shape: Sequence[Any]) -> V
     if found is None:
         found = Function(broadcast_to(walk.floats(value), shape), Pieces(), tuple(shape))
     return Function(found.of, found.pieces.scaled(known), tuple(shape))
-
-
-def numbers_of(value: Value) -> Value:
-    """Return a condition as the function that is 1 where it holds, and 0 elsewhere."""
-    return Function(value.of, value.pieces, value.shape) if isinstance(value, Test) else value
 
 
 @handles("div", becomes="a multiple, or a product: only numbers that are known divide")
@@ -276,6 +277,9 @@ def round_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     name, shape = eqn.primitive.name, _shape(eqn)
+    code = coded(a, b) or coded(b, a) if name == "eq" else None
+    if code is not None:
+        return code
     if isinstance(a, Tensor) and a.whole:
         if name == "lt" and isinstance(b, Constant) and b.number == 0:
             return Wrap(a, a.shape)
@@ -288,6 +292,23 @@ def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         difference = walk.join("sum", sides, shape, lambda x, y: f"{x} - {y}")
         same = difference, Pieces(), Pieces((), (0.0,), (0.0,))
     return Test(same[0], compared(same[1], same[2], name), shape)
+
+
+def coded(rows: Value, numbers: Value) -> OneHot | None:
+    """Return numbers of rows, compared with all places along an axis; None if they are not."""
+    if not (isinstance(rows, Tensor) and rows.whole and isinstance(numbers, Constant) and numbers.is_whole):
+        return None
+    shape, array = numbers.shape, numbers.array
+    axes = [axis for axis, size in enumerate(array.shape) if size > 1]
+    if len(axes) != 1 or not np.array_equal(array.reshape(-1), np.arange(shape[axes[0]])):
+        return None
+    (axis,) = axes
+    held = rows if rows.narrow is None else rows.narrow
+    if len(held.shape) != len(shape) or not bool(held.shape[axis] == 1):
+        return None
+    sizes = [size for at, size in enumerate(held.shape) if at != axis]
+    wide = [size for at, size in enumerate(rows.shape) if at != axis]
+    return OneHot(broadcast_to(reshaped(held, sizes), wide), axis, shape)
 
 
 def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Value:
@@ -307,7 +328,10 @@ def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Val
         raise Refused("it compares the number of an iteration with values")
     found = np.unique(relation(np.array(sides[0]), np.array(sides[1])))
     if len(found) > 1:
-        raise Refused("it does one thing in some iterations and another in others", "write them as two loops")
+        raise Refused(
+            "it does one thing in some iterations and another in others",
+            "write them as two loops, or as a Python loop over range",
+        )
     return constant(found.reshape((1,) * len(shape)), shape)
 
 
@@ -336,6 +360,9 @@ def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         raise Refused("it chooses between numbers of rows")
     if isinstance(which, Constant):
         return _masked(walk, which, cases, shape)
+    if isinstance(which, OneHot):
+        code = walk.tensor(which)
+        return _selected(walk, [Function(code, REST, code.shape), code], cases, shape)
     if len(cases) != 2 or not isinstance(which, Test):
         raise Refused("it chooses by a value", "jnp.where on a comparison with a number has one")
     found = []
@@ -354,7 +381,7 @@ def select(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 def _by_test(walk: Walk, which: Test, cases: Sequence[Value], shape: Sequence[Any]) -> Value:
     """Where the condition is on another tensor than the cases: products with its step."""
     step = walk.tensor(numbers_of(which))
-    rest = Function(step, Pieces((), (-1.0,), (1.0,)), step.shape)
+    rest = Function(step, REST, step.shape)
     return _selected(walk, [rest, step], cases, shape)
 
 
@@ -362,9 +389,25 @@ def _masked(walk: Walk, which: Constant, cases: Sequence[Value], shape: Sequence
     one = which.number
     if one is not None:
         return cases[int(one)]
+    found = runs(which, shape)
+    if found is not None and not any(_is_extreme(each) for each in cases):
+        axis, parts = found
+        cut = [_cut(walk, cases[int(number)], shape, axis, start, stop) for start, stop, number in parts]
+        return joined(walk, [_as_floats(each) for each in cut], axis)
     chosen = which.array.astype(np.int64)
     masks = [constant((chosen == at).astype(np.float32), shape) for at in range(len(cases))]
     return _selected(walk, masks, cases, shape)
+
+
+def _as_floats(value: Value) -> Value:
+    return constant(value.array.astype(np.float32), value.shape) if isinstance(value, Constant) else value
+
+
+def _is_extreme(value: Value) -> bool:
+    """Whether numbers are as large as those that masks put before a softmax."""
+    if not isinstance(value, Constant):
+        return False
+    return not np.isfinite(value.array.astype(np.float64)).all() or np.abs(value.array).max(initial=0) > 1e8
 
 
 def _selected(walk: Walk, masks: Sequence[Value], cases: Sequence[Value], shape: Sequence[Any]) -> Value:
@@ -372,10 +415,7 @@ def _selected(walk: Walk, masks: Sequence[Value], cases: Sequence[Value], shape:
     made: Value | None = None
     for mask, case in zip(masks, cases, strict=True):
         if isinstance(case, Constant):
-            if (
-                not np.isfinite(case.array.astype(np.float64)).all()
-                or np.abs(case.array).max(initial=0) > 1e8
-            ):
+            if _is_extreme(case):
                 raise Refused(
                     "it puts very large numbers where a mask is, as before a softmax",
                     "with relu of the scores, put zeros there behind it",
@@ -392,12 +432,46 @@ def _selected(walk: Walk, masks: Sequence[Value], cases: Sequence[Value], shape:
     return constant(np.zeros((1,) * len(shape), np.float32), shape) if made is None else made
 
 
+def runs(value: Constant, shape: Sequence[Any]) -> tuple[int, list[tuple[int, int, Any]]] | None:
+    """Return the axis along which numbers vary, and the few runs of equal ones there: start, stop, number.
+
+    None if they vary along several axes, or more often than :data:`MAX_RUNS`.
+    """
+    axes = [axis for axis, size in enumerate(value.array.shape) if size > 1]
+    if len(axes) != 1 or len(value.shape) != len(shape):
+        return None
+    numbers = value.array.reshape(-1)
+    edges = [0, *(int(at) + 1 for at in np.flatnonzero(numbers[1:] != numbers[:-1])), len(numbers)]
+    if len(edges) - 1 > MAX_RUNS:
+        return None
+    return axes[0], [(start, stop, numbers[start]) for start, stop in itertools.pairwise(edges)]
+
+
+def _cut(walk: Walk, value: Value, shape: Sequence[Any], axis: int, start: int, stop: int) -> Value:
+    """Return entries of a value along an axis."""
+    own = [*shape[:axis], stop - start, *shape[axis + 1 :]]
+    if isinstance(value, Constant):
+        array = value.array if value.array.shape[axis] == 1 else value.array.take(range(start, stop), axis)
+        return constant(array, own)
+    x = broadcast_to(walk.floats(numbers_of(value)), shape)
+    return indexed(x, [":"] * axis + [slice_text(start, stop, 1, shape[axis])], own)
+
+
 def product(walk: Walk, a: Value, b: Value, shape: Sequence[Any]) -> Value:
     """Return the product of two values, entry by entry."""
     for one, other in ((a, b), (b, a)):
         known = _number(other)
         if known is not None:
             return _multiple(walk, one, known, shape)
+        found = runs(other, shape) if isinstance(other, Constant) and not isinstance(one, Constant) else None
+        if found is not None:
+            axis, parts = found
+            cut = [_cut(walk, one, shape, axis, start, stop) for start, stop, _ in parts]
+            own = [
+                _multiple(walk, each, float(n), each.shape)
+                for each, (_, _, n) in zip(cut, parts, strict=True)
+            ]
+            return joined(walk, own, axis)
     return walk.join("product", [numbers_of(a), numbers_of(b)], shape, lambda x, y: f"{x} * {y}")
 
 
@@ -412,7 +486,7 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         if kind == "b":
             return value
         return numbers_of(value)
-    if isinstance(value, Size):
+    if isinstance(value, Size | OneHot):
         return value
     if isinstance(value, Place | Wrap):
         if kind in "iu" and (isinstance(value, Wrap) or _holds(new, value)):
@@ -462,6 +536,29 @@ def reduce_sum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         shape = _shape(eqn)
         return constant(np.zeros((1,) * len(shape), np.float32), shape)  # a sum of nothing
     return reduced(walk, "sum", eqn, given)
+
+
+SCANS = {"cumsum": "{} + {}", "cumprod": "{} * {}", "cummax": "maximum({}, {})", "cummin": "minimum({}, {})"}
+"""What joins two entries, by the primitives that join all up to each."""
+
+
+@handles(*SCANS, becomes="as many sums, products, maxima or minima as its length has binary digits")
+def cumulative(walk: Walk, eqn: Any, given: list[Value]) -> Value:
+    axis, name = int(eqn.params["axis"]), eqn.primitive.name
+    x, backwards = walk.floats(given[0]), bool(eqn.params["reverse"])
+    size = x.shape[axis]
+    if not isinstance(size, int):
+        raise Refused("it runs along an axis that is open", "give that dimension a number")
+    stem = {"cumsum": "sum", "cumprod": "product"}.get(name, name.replace("cum", ""))
+    reach = 1
+    while reach < size:
+        # Each entry holds those of its last ``reach`` places; joined to what lies before them, twice as many.
+        near, far = _cut(walk, x, x.shape, axis, reach, size), _cut(walk, x, x.shape, axis, 0, size - reach)
+        done = _cut(walk, x, x.shape, axis, *((size - reach, size) if backwards else (0, reach)))
+        made = walk.join(stem, [near, far], near.shape, SCANS[name].format)
+        x = joined(walk, [made, done] if backwards else [done, made], axis)
+        reach *= 2
+    return x
 
 
 @handles("reduce_max", "reduce_min", becomes="max, min along axes")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from pjc.tracing.joining import joined, slice_text
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
-from pjc.tracing.shaping import joined, padded, slice_text
+from pjc.tracing.shaping import padded, spread
 from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Constant, Function, Tensor, Value, constant
 from pjc.tracing.views import indexed, reshaped, transposed
@@ -23,10 +24,6 @@ Pairs = Sequence[tuple[int, int]]
 def convolution(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     params = eqn.params
     x, weight = (walk.floats(each) for each in given)
-    if any(each != 1 for each in params["lhs_dilation"]):
-        raise Refused(
-            "it spreads its input, as transposed convolutions do", "jnp.repeat, then a convolution, has one"
-        )
     if params["batch_group_count"] != 1:
         raise Refused("it groups the batch")
     spatial = len(x.shape) - 2
@@ -34,6 +31,8 @@ def convolution(walk: Walk, eqn: Any, given: list[Value]) -> Value:
         raise Refused(f"it is a convolution along {spatial} axes", "along one or two there is one")
     numbers = params["dimension_numbers"]
     image, window, result = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    for axis, apart in zip(image[2:], params["lhs_dilation"], strict=True):
+        x = spread(walk, x, axis, int(apart) - 1) if apart != 1 else x
     a = transposed(x, [image[0], *image[2:], image[1]])
     w = transposed(weight, [*window[2:], window[1], window[0]])
     strides, dilation = list(params["window_strides"]), list(params["rhs_dilation"])

@@ -13,10 +13,11 @@ import numpy as np
 from jax import lax
 
 from pjc.tracing.arithmetic import product
+from pjc.tracing.joining import MAX_PARTS, moved, slice_text
 from pjc.tracing.places import is_settled, numbered, placed, replaced, require_whole, settled
+from pjc.tracing.products import picked
 from pjc.tracing.refusal import Refused
-from pjc.tracing.shaping import MAX_PARTS, moved, slice_text
-from pjc.tracing.values import Columns, Constant, Place, Tensor, Value, constant
+from pjc.tracing.values import Columns, Constant, OneHot, Place, Tensor, Value, constant
 from pjc.tracing.views import indexed, named, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
 
@@ -54,7 +55,7 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if isinstance(rows, Constant):
         return _known(walk, x, rows, eqn)
     if numbers.operand_batching_dims:
-        raise Refused("it takes other entries for each sample", "jnp.take(table, indices, axis=0) takes rows")
+        return _of_samples(walk, x, rows, eqn)
     parts = dict(zip(axes, rows.parts if isinstance(rows, Columns) else [rows], strict=False))
     texts = [":"] * len(sizes)
     for axis, part in parts.items():
@@ -80,6 +81,43 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             "rows of a table can be taken by an input of whole numbers, along one axis",
         )
     return _rows(walk, x, found[0], axes[0], eqn)
+
+
+def _of_samples(walk: Walk, x: Tensor, rows: Value, eqn: Any) -> Tensor:
+    """Return other entries along an axis for each place along other axes, by the numbers in an input."""
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    shared = list(map(int, numbers.operand_batching_dims))
+    starts = list(map(int, numbers.start_index_map))
+    parts = dict(zip(starts, rows.parts if isinstance(rows, Columns) else [rows], strict=False))
+    # An axis that is taken whole starts at 0, whatever is asked.
+    axes = [at for at in starts if not bool(sizes[at] == x.shape[at])] or starts[:1]
+    number = parts.get(axes[0])
+    rest = [at for at in range(len(sizes)) if at not in (*shared, *axes)]
+    if (
+        len(axes) != 1
+        or not (isinstance(number, Tensor) and number.whole)
+        or not bool(sizes[axes[0]] == 1)
+        or any(not bool(sizes[at] == x.shape[at]) for at in rest)
+    ):
+        raise Refused(
+            "it takes other entries for each sample",
+            "one entry along an axis can be taken for each, by an input of whole numbers",
+        )
+    if x.whole:
+        raise Refused("it takes numbers of rows by others", "rows of a table can be taken by them")
+    index = reshaped(number, number.shape[:-1])
+    own = [int(at) for at in numbers.start_indices_batching_dims]
+    code = OneHot(index, len(index.shape), (*index.shape, x.shape[axes[0]]))
+    made = picked(walk, x, code, axes[0], (own, shared))
+    # Made of the shared axes, the other axes of the numbers, the other axes of x.
+    places = [*own, *(at for at in range(len(index.shape)) if at not in own)]
+    out, offsets = tuple(eqn.outvars[0].aval.shape), list(numbers.offset_dims)
+    window = [at for at in range(len(sizes)) if at not in (*numbers.collapsed_slice_dims, *shared)]
+    made = reshaped(made, (*made.shape[: len(places)], *(sizes[at] for at in window)))
+    others = [at for at in range(len(out)) if at not in offsets]
+    source = {others[place]: at for at, place in enumerate(places)}
+    source |= {place: len(places) + at for at, place in enumerate(offsets)}
+    return transposed(made, [source[at] for at in range(len(out))])
 
 
 def _at_iterations(walk: Walk, x: Tensor, places: Mapping[int, Value], out: Sequence[Any]) -> Tensor:

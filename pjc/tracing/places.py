@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from pjc.tracing.arithmetic import product
+from pjc.tracing.joining import joined, moved, slice_text
 from pjc.tracing.refusal import Refused
-from pjc.tracing.shaping import joined, moved, slice_text, taken
+from pjc.tracing.shaping import taken
 from pjc.tracing.values import Constant, Shape, Tensor, Value, constant
 from pjc.tracing.views import broadcast, indexed, reshaped, transposed
 from pjc.tracing.walk import MAX_FOLDED, Walk

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
-from pjc.tracing.values import Tensor, Value, constant
-from pjc.tracing.views import is_moved, reshaped, transposed
+from pjc.tracing.shaping import taken
+from pjc.tracing.text import tuple_text
+from pjc.tracing.values import Constant, Function, OneHot, Tensor, Value, constant
+from pjc.tracing.views import broadcast, is_moved, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 
@@ -20,6 +23,9 @@ def dot_general(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if any(given[0].shape[axis] == 0 for axis in contracting[0]):
         shape = tuple(eqn.outvars[0].aval.shape)
         return constant(np.zeros((1,) * len(shape), np.float32), shape)  # a sum of nothing
+    found = _by_constant(walk, eqn, given) or _by_code(walk, eqn, given)
+    if found is not None:
+        return found
     lhs, rhs = (walk.floats(each) for each in given)
     if contracting[0]:
         walk.note_contracted(lhs, rhs)
@@ -109,3 +115,93 @@ def _outer(walk: Walk, lhs: Tensor, rhs: Tensor, free: Sequence[Axes], batch: tu
     a = reshaped(a, (*a.shape[:count], *left, *[1] * len(right)))
     b = reshaped(b, (*b.shape[:count], *[1] * len(left), *right))
     return walk.text.bind("product", f"{a.text} * {b.text}", shape, fed=lhs.fed or rhs.fed)
+
+
+def _by_constant(walk: Walk, eqn: Any, given: Sequence[Value]) -> Value | None:
+    """Return a product with a constant that is a multiple of a sum, or of entries; None if it is neither."""
+    contracting, batch = eqn.params["dimension_numbers"]
+    for side in (0, 1):
+        known, other = given[side], given[1 - side]
+        if not isinstance(known, Constant) or isinstance(other, Constant):
+            continue
+        axes = list(map(int, contracting[1 - side]))
+        number = known.number
+        if number is not None and axes:
+            x = walk.floats(other)
+            order = [*map(int, batch[1 - side]), *_free(x, [*axes, *batch[1 - side]])]
+            kept = sorted(order)
+            text = f"sum({x.text}, axis = {tuple_text(sorted(axes))})"
+            total = walk.text.bind("sum", text, [x.shape[axis] for axis in kept], fed=x.fed)
+            total = transposed(total, [kept.index(axis) for axis in order])
+            return _spread(total, float(number), len(batch[0]), side, eqn)
+        if not batch[0] and len(axes) == 1:
+            return _chosen(walk, known, walk.floats(other), axes[0], int(contracting[side][0]), side, eqn)
+    return None
+
+
+def _spread(total: Tensor, number: float, batch: int, side: int, eqn: Any) -> Value:
+    """Return a multiple of a sum, which is the same along the free axes of the constant."""
+    shape = tuple(eqn.outvars[0].aval.shape)
+    own = len(total.shape) - batch
+    rest = range(len(shape) - own, len(shape)) if side == 0 else range(batch, batch + own)
+    wide = broadcast(total, shape, [*range(batch), *rest])
+    return Function(wide, Pieces().scaled(number), shape)
+
+
+def _chosen(walk: Walk, known: Constant, x: Tensor, axis: int, own: int, side: int, eqn: Any) -> Value | None:
+    """Return a product with a matrix each column of which holds one number, always the same, and zeros."""
+    if not _is_settled(x.shape[axis]) or not all(map(_is_settled, known.shape)):
+        return None
+    matrix = np.moveaxis(np.broadcast_to(known.array, known.shape), own, 0)
+    free = matrix.shape[1:]
+    matrix = matrix.reshape(matrix.shape[0], -1)
+    where = matrix.argmax(0) if matrix.max(initial=0) > 0 else matrix.argmin(0)
+    numbers = matrix[where, np.arange(matrix.shape[1])]
+    if (np.count_nonzero(matrix, axis=0) != 1).any() or (numbers != numbers[:1]).any():
+        return None
+    last = transposed(x, [*_free(x, [axis]), axis])
+    found = taken(walk, last, len(last.shape) - 1, [int(each) for each in where])
+    if side == 0:
+        found = transposed(found, [len(found.shape) - 1, *range(len(found.shape) - 1)])
+        found = reshaped(found, (*free, *last.shape[:-1]))
+    else:
+        found = reshaped(found, (*last.shape[:-1], *free))
+    return Function(_named(found, eqn), Pieces().scaled(float(numbers[0])), tuple(eqn.outvars[0].aval.shape))
+
+
+def _is_settled(size: object) -> bool:
+    return isinstance(size, int | np.integer)
+
+
+def _by_code(walk: Walk, eqn: Any, given: Sequence[Value]) -> Value | None:
+    """Return a product with a code of numbers of rows: those rows of the other operand."""
+    contracting, batch = eqn.params["dimension_numbers"]
+    for side in (0, 1):
+        code = given[side]
+        if not isinstance(code, OneHot) or batch[0] or list(contracting[side]) != [code.axis]:
+            continue
+        table = walk.floats(given[1 - side])
+        axis = int(contracting[1 - side][0])
+        first = transposed(table, [axis, *_free(table, [axis])])
+        rows, rest = code.rows.shape, first.shape[1:]
+        made = walk.text.bind("rows", f"gather({first.text}, {code.rows.text})", (*rows, *rest), fed=True)
+        if side == 1:
+            made = transposed(made, [*range(len(rows), len(made.shape)), *range(len(rows))])
+        return made
+    return None
+
+
+def picked(walk: Walk, x: Tensor, code: OneHot, axis: int, batch: tuple[Axes, Axes]) -> Tensor:
+    """Return entries along an axis by a code's numbers, others for each place along batch axes.
+
+    Args:
+        walk: the walk.
+        x: what entries are taken of.
+        code: the numbers, as a code whose last axis is that of the places.
+        axis: the axis of x.
+        batch: the axes that both share, of the code and of x.
+
+    Returns:
+        A tensor of the batch axes, the other axes of the numbers, the other axes of x.
+    """
+    return _matmul(walk, walk.tensor(code), x, ([code.axis], [axis]), batch)

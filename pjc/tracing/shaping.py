@@ -7,21 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pjc.tracing.arithmetic import numbers_of
+from pjc.tracing.joining import MAX_PARTS, check_parts, is_size, joined, moved, slice_text
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
-from pjc.tracing.text import size_text, tuple_text
+from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Columns, Constant, Function, Place, Size, Tensor, Value, Wrap, constant
 from pjc.tracing.views import broadcast, indexed, reshaped, transposed
 from pjc.tracing.walk import Walk, handles, permuted, seen
-
-MAX_PARTS = 1024
-"""The most slices that one equation becomes."""
-
-
-def moved(walk: Walk, value: Value) -> Tensor:
-    """Return what a view is of; numbers of rows may be moved too."""
-    return walk.tensor(numbers_of(value))
 
 
 def _shape(eqn: Any) -> tuple[Any, ...]:
@@ -56,18 +48,6 @@ def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 @handles("transpose", becomes="transpose, a view")
 def transpose(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return permuted(given[0], eqn.params["permutation"])
-
-
-def slice_text(start: Any, stop: Any, step: int, size: Any) -> str:
-    """Return a slice as the language has it."""
-    if step == 1 and _is(start, 0) and _is(stop, size):
-        return ":"
-    text = f"{'' if _is(start, 0) else size_text(start)}:{'' if _is(stop, size) else size_text(stop)}"
-    return text if step == 1 else f"{text}:{step}"
-
-
-def _is(size: Any, other: Any) -> bool:
-    return bool(size == other)
 
 
 @handles("slice", becomes="a view")
@@ -109,33 +89,17 @@ def concatenate(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     axis = eqn.params["dimension"]
     if _are_columns(given, axis):
         return Columns(tuple(given), _shape(eqn))
-    return joined(walk, [each for each in given if not _is(each.shape[axis], 0)], axis)
+    return joined(walk, [each for each in given if not is_size(each.shape[axis], 0)], axis)
 
 
 @handles("stack", becomes="stack, a view")
 def stack(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     parts, axis = [moved(walk, each) for each in given], eqn.params["axis"]
-    _check_parts(parts)
+    check_parts(parts)
     if len(parts) == 1:
         return reshaped(parts[0], _shape(eqn))
     text = f"stack({', '.join(part.text for part in parts)}, axis = {axis})"
     return walk.text.bind("stack", text, _shape(eqn), fed=any(p.fed for p in parts), whole=parts[0].whole)
-
-
-def joined(walk: Walk, given: Sequence[Value], axis: int) -> Tensor:
-    """Return values one after another along an axis."""
-    found, order = walk.aligned([numbers_of(each) for each in given])
-    parts = [moved(walk, each) for each in found]
-    if len(parts) == 1:
-        return parts[0] if order is None else transposed(parts[0], order)
-    _check_parts(parts)
-    own = axis if order is None else order[axis]
-    size = sum((part.shape[own] for part in parts[1:]), start=parts[0].shape[own])
-    shape = (*parts[0].shape[:own], size, *parts[0].shape[own + 1 :])
-    text = f"concat({', '.join(part.text for part in parts)}, axis = {own})"
-    fed = any(part.fed for part in parts)
-    made = walk.text.bind("concat", text, shape, fed=fed, whole=parts[0].whole)
-    return made if order is None else transposed(made, order)
 
 
 def _are_columns(given: Sequence[Value], axis: int) -> bool:
@@ -144,19 +108,12 @@ def _are_columns(given: Sequence[Value], axis: int) -> bool:
         isinstance(each, Place) or (isinstance(each, Tensor) and each.whole) or _is_whole(each)
         for each in given
     ]
-    last = axis == len(given[0].shape) - 1 and all(_is(each.shape[axis], 1) for each in given)
+    last = axis == len(given[0].shape) - 1 and all(is_size(each.shape[axis], 1) for each in given)
     return last and all(kinds) and any(isinstance(each, Constant | Place) for each in given)
 
 
 def _is_whole(value: Value) -> bool:
     return isinstance(value, Constant) and value.is_whole
-
-
-def _check_parts(parts: Sequence[Tensor]) -> None:
-    if len(parts) > MAX_PARTS:
-        raise Refused(f"it joins {len(parts):,} parts, more than {MAX_PARTS:,}")
-    if len({part.whole for part in parts}) > 1:
-        raise Refused("it joins numbers of rows with numbers")
 
 
 @handles("tile", becomes="views")
@@ -165,8 +122,8 @@ def tile(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     split: list[Any] = []
     whole: list[Any] = []
     for size, count in zip(x.shape, counts, strict=True):
-        split += [size] if _is(count, 1) else [1, size]
-        whole += [size] if _is(count, 1) else [count, size]
+        split += [size] if is_size(count, 1) else [1, size]
+        whole += [size] if is_size(count, 1) else [count, size]
     found = reshaped(x, split)
     return reshaped(broadcast(found, whole, range(len(whole))), _shape(eqn))
 
@@ -180,11 +137,13 @@ def dim_as_value(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 def pad(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     value, filler = given
     widths = [tuple(map(int, each)) for each in eqn.params["padding_config"]]
-    if any(inner for _, _, inner in widths):
-        raise Refused("it pads between entries")
     if not (isinstance(filler, Constant) and filler.number is not None):
         raise Refused("it pads with a value that is not known")
     x = moved(walk, value)
+    for axis, (_, _, between) in enumerate(widths):
+        if between:
+            x = spread(walk, x, axis, between, float(filler.number))
+    widths = [(low, high, 0) for low, high, _ in widths]
     cut = [
         slice_text(max(0, -low), size - max(0, -high), 1, size)
         for (low, high, _), size in zip(widths, x.shape, strict=True)
@@ -201,6 +160,20 @@ def pad(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     lower = walk.tensor(Function(inside, Pieces().shifted(-outside), inside.shape))
     made = padded(walk, lower, around)
     return Function(made, Pieces().shifted(outside), made.shape)
+
+
+def spread(walk: Walk, x: Tensor, axis: int, between: int, filler: float = 0.0) -> Tensor:
+    """Return a tensor with a number of fillers between the entries along an axis."""
+    size = settled_size(x.shape[axis])
+    if size < 2:
+        return x
+    front, behind = x.shape[:axis], x.shape[axis + 1 :]
+    apart = reshaped(x, (*front, size, 1, *behind))
+    rest = (*front, size, between, *behind)
+    fillers = walk.text.constant(constant(np.full((1,) * len(rest), filler, np.float32), rest))
+    both = reshaped(joined(walk, [apart, fillers], axis + 1), (*front, size * (1 + between), *behind))
+    last = size * (1 + between) - between
+    return indexed(both, [":"] * axis + [slice_text(0, last, 1, both.shape[axis])], (*front, last, *behind))
 
 
 def padded(walk: Walk, x: Tensor, around: Sequence[tuple[int, int]]) -> Tensor:
@@ -226,10 +199,10 @@ def rev(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 def reversed_(walk: Walk, x: Tensor, axis: int) -> Tensor:
     """Return a tensor with the entries along an axis in the other order."""
-    return taken(walk, x, axis, range(_settled(x.shape[axis]) - 1, -1, -1))
+    return taken(walk, x, axis, range(settled_size(x.shape[axis]) - 1, -1, -1))
 
 
-def _settled(size: Any) -> int:
+def settled_size(size: Any) -> int:
     if not isinstance(size, int | np.integer):
         raise Refused("it moves entries along an axis that is open", "give that dimension a number")
     return int(size)

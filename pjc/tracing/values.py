@@ -125,6 +125,23 @@ class Wrap:
     added: Any = None
 
 
+@dataclass(frozen=True, eq=False)
+class OneHot:
+    """1 where a number of rows is the place along an axis, 0 elsewhere: a code, which the text may not need.
+
+    Attributes:
+        rows: the numbers, without that axis; they are below its size.
+        axis: the axis.
+        shape: the sizes of the code.
+    """
+
+    rows: Tensor
+    axis: int
+    shape: Shape
+    made: list[Tensor] = field(default_factory=list)
+    """The tensor, once the text has it."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Numbers of entries along several axes: one value for each, along a last axis."""
@@ -155,7 +172,9 @@ class Failed:
     shape: Shape
 
 
-Value: TypeAlias = Constant | Tensor | Function | Test | Place | Wrap | Columns | Keys | Size | Failed
+Value: TypeAlias = (
+    Constant | Tensor | Function | Test | Place | Wrap | OneHot | Columns | Keys | Size | Failed
+)
 
 
 def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:

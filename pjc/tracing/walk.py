@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from math import prod
+from math import isqrt, prod
 from typing import Any, TypeAlias
 
 import jax
@@ -21,13 +21,14 @@ from pjc.dialects import shapes
 from pjc.reading import reason
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Call, Origin, Refusals, Refused, origin
-from pjc.tracing.text import Text, factor, number, tuple_text
+from pjc.tracing.text import MAX_ARRAY, Text, factor, number, tuple_text
 from pjc.tracing.values import (
     PREFIX,
     Constant,
     Failed,
     Function,
     Keys,
+    OneHot,
     Place,
     Shape,
     Size,
@@ -152,6 +153,11 @@ class Walk:
             if made is None:
                 handler = HANDLERS.get(name)
                 if handler is None:
+                    if any(isinstance(each, Place) for each in given):
+                        raise Refused(
+                            "it computes with the number of an iteration",
+                            "a Python loop over range decides by it while it is traced",
+                        )
                     whole = any(isinstance(each, Tensor) and each.whole for each in given)
                     self.refusals.unknown(name, where, whole=whole)
                     return lost
@@ -250,6 +256,10 @@ class Walk:
                 if not value.made:
                     value.made.append(self._bound(value))
                 return value.made[0]
+            case OneHot():
+                if not value.made:
+                    value.made.append(self._coded(value))
+                return value.made[0]
             case Test():
                 raise Refused(
                     "it computes with a condition on values", "jnp.where, or a cast to numbers, has one"
@@ -261,7 +271,7 @@ class Walk:
             case Size():
                 raise Refused(
                     "it computes with a size that is open, as that of the batch",
-                    "give that dimension a number; a loss takes the mean over the batch by itself",
+                    "give that dimension a number; samples are independent: a loss takes their mean",
                 )
         raise Refused("it computes with numbers of rows")
 
@@ -293,6 +303,20 @@ class Walk:
             return value.of
         stem = written("x", value.pieces)[0]
         return self.join(stem, [value.of], value.shape, lambda x: written(x, value.pieces)[1])
+
+    def _coded(self, value: OneHot) -> Tensor:
+        """Return a code as rows of the identity."""
+        size = value.shape[value.axis]
+        if not isinstance(size, int) or size**2 > MAX_ARRAY:
+            raise Refused(
+                f"it makes a code of numbers of rows that is {size} wide, more than {isqrt(MAX_ARRAY)}",
+                "table[indices] takes rows of a table by number",
+            )
+        identity = self.text.entries(np.eye(size, dtype=np.float32))
+        shape = (*value.rows.shape, size)
+        made = self.text.bind("code", f"gather({identity.text}, {value.rows.text})", shape, fed=True)
+        order = list(range(len(value.rows.shape)))
+        return transposed(made, [*order[: value.axis], len(order), *order[value.axis :]])
 
     def expression(self, value: Value) -> str:
         """Return an expression for a value, in brackets where it is a sum."""
@@ -465,7 +489,7 @@ def _is_settled(shape: Shape) -> bool:
 
 def is_fed(value: Value) -> bool:
     """Whether a value depends on inputs."""
-    found = _of(value)
+    found = value.rows if isinstance(value, OneHot) else _of(value)
     return found is not None and found.fed
 
 
@@ -535,6 +559,10 @@ def permuted(value: Value, permutation: Sequence[int]) -> Value:
         case Wrap():
             rows = transposed(value.rows, permutation)
             return Wrap(rows, rows.shape, value.added)
+        case OneHot():
+            rest = [axis - (axis > value.axis) for axis in permutation if axis != value.axis]
+            shape = tuple(value.shape[axis] for axis in permutation)
+            return OneHot(transposed(value.rows, rest), list(permutation).index(value.axis), shape)
     raise Refused("it moves what are no numbers")
 
 

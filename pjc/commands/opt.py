@@ -99,6 +99,10 @@ class PjcOptMain(xDSLOptMain):
         require_writable(output)
         if source is not None and output.exists() and Path(source).exists() and output.samefile(source):
             raise CommandError(f"-o {output} would overwrite the source; name another file")
+        if output.is_file() and output.stat().st_size and not IrSource.recognises(output):
+            raise CommandError(
+                f"{output} would be overwritten, which holds no IR; name another file with -o, or remove it"
+            )
         with held([output]):
             super().run()
             text = self.collected.getvalue()

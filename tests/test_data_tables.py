@@ -119,6 +119,12 @@ def test_what_may_mean_two_things_is_refused(
         assert load(path, "t", **options).x.tolist() == features
 
 
+@pytest.mark.parametrize("text", ["1.234,5", "1,234.5", "1'000", "-12.345.678,9", "1 234,5"])
+def test_thousands_that_are_set_apart_are_not_read(table: Any, text: str) -> None:
+    with refused(":2: column 'a' holds .* not a number; marks that set thousands apart are not read"):
+        load(table(f"a;t\n{text};0\n"), "t")
+
+
 @pytest.mark.parametrize(
     ("text", "targets"), [("a;t\n1;1,5\n2;2\n", [1.5, 2]), ("a\tt\n0,5\t1,25\n", [1.25]), ("a;t\n1;2\n", [2])]
 )

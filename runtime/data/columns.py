@@ -38,6 +38,8 @@ _MISSING = frozenset(
 """What stands where a value is missing: what pandas takes for that, and the question mark of UCI's tables."""
 _NONE = frozenset({"None"})
 """What stands for a missing number, but may also be the name of a category."""
+_APART = re.compile(r"[+-]?\d{1,3}([.,' ]\d{3})+([.,]\d*)?")
+"""What is a number of thousands that are set apart."""
 _BETWEEN = "\0"
 """What no number has in it."""
 _NUMBERLIKE = re.compile(r"[+-]?[$€£]?\.?\d")
@@ -100,7 +102,8 @@ class Numerals:
         try:
             Numerals(other).read(text)
         except ValueError:
-            return ""
+            apart = _APART.fullmatch(text) is not None
+            return "; marks that set thousands apart are not read: remove them" if apart else ""
         return f"; --decimal {other} reads it as one"
 
     def require_sure(self, where: str) -> None:

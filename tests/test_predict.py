@@ -168,7 +168,7 @@ def test_images_need_no_folders_of_classes(tmp_path: Path, run: Run, folders: bo
         (tmp_path / f"data/{'pqr'[number % 3]}").mkdir(parents=True, exist_ok=True)
         array = np.full((2, 2), 100 * (number % 3), np.uint8)
         image.fromarray(array).save(tmp_path / f"data/{'pqr'[number % 3]}/{number:02}.png")
-    files = train(tmp_path, text, "--data", f"images:{tmp_path / 'data'}", "--epochs", 30, "--rate", 0.3)
+    files = train(tmp_path, text, "--data", f"images:{tmp_path / 'data'}", "--epochs", 60)
     new = tmp_path / "new"
     for name, shade in (("2.png", 200), ("0.png", 0), ("1.png", 0)):
         place = new / ("any" if folders else "")

@@ -66,7 +66,10 @@ def test_rooms_leave_alone_what_is_not_theirs(room: str, library: str) -> None:
     assert [module for module in mine if library in imports.imported(module)] == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([name, "--help"] for name in ("train", "evaluate", "predict", "info"))],
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"

@@ -467,7 +467,9 @@ def test_no_run_writes_over_another(pjc_run: Run, given: list[Options], left: st
     assert code == 1 and said in err and not given
     assert Path(left).read_bytes() == b"of another run" and sorted(os.listdir()) == sorted([left, "net.pjn"])
     assert pjc_run(*TRAIN, "--epochs", 1, "-o", "elsewhere/")[0] == 0
-    assert pjc_run(*TRAIN, "--epochs", 1, "--force")[0] == 0 and len(history()) == 1
+    code, out, _ = pjc_run(*TRAIN, "--epochs", 1, "--force")
+    assert code == 0 and len(history()) == 1
+    assert (f"warning: {left} stays as an earlier run left it" in out) == ("best" in left)
     code, _, err = pjc_run(*TRAIN, "--epochs", 1, "--force", "--resume")
     assert code == 1 and "give one" in err
 

@@ -209,6 +209,8 @@ def _train_program(
         say_times(console, compilation.summary().seconds)
     for expected in compilation.cautions():
         say(console, f"warning: {expected}", "yellow", "warning")
+    for path in outputs.stale(given) if writes else ():
+        say(console, f"warning: {path} stays as an earlier run left it", "yellow", "warning")
     if share.processes > 1:
         say(console, distributed.describe())
     measures = Measures(stepper_for(program).measure, metric(program))

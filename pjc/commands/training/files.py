@@ -78,6 +78,12 @@ class Outputs:
                 "and -o NAME writes elsewhere"
             )
 
+    def stale(self, given: Arguments) -> list[Path]:
+        """Return the files of an earlier run that this one, which writes over the others, leaves."""
+        several = given.run.runs > 1
+        written = {self.best: given.run.keeps_best and not several, self.runs: several}
+        return [path for path, ours in written.items() if given.run.force and not ours and is_kept(path)]
+
     def all(self) -> tuple[Path, ...]:
         """Return the files."""
         return self.params, self.history, self.program, self.best, self.runs

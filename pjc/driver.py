@@ -30,6 +30,7 @@ from pjc.frontends.libraries import Libraries
 from pjc.interrupts import interrupts_wait
 from pjc.mesh import check_devices
 from pjc.mesh_plan import MeshPlan, require_memory
+from pjc.notebook import page
 from pjc.options import Options
 from pjc.passes.analysis.depth import levels
 from pjc.passes.analysis.graph import only
@@ -335,6 +336,7 @@ class Compilation:
                 exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
                 restore=restored_program,
                 unpicklable=_OWN_OUTER if own else None,
+                page=page,
             ),
             initial=self.start.initial,
         )
@@ -544,6 +546,7 @@ def loaded(path: str | Path, outer: Any = None) -> Program:
         Services(
             restore=restored_program,
             unpicklable=None if outer is None else _OWN_OUTER,
+            page=page,
         ),
         recompile=lambda record, size: again(record, batch=size).program(),
         export=write,

@@ -29,6 +29,7 @@ from pjc.fields import require_known
 from pjc.fit import Fit
 from pjc.options import Options
 from pjc.runtime.data.errors import DataError
+from pjc.runtime.data.ordering import order
 from pjc.runtime.history import Result
 from pjc.runtime.outer_settings import is_transformation
 from pjc.runtime.program import Program
@@ -342,11 +343,9 @@ def _rows(count: int, batch: int, weight: NDArray[Any] | None, seed: int) -> NDA
     times = max(1, -(-batch // count))
     if weight is None:
         return np.tile(np.arange(count), times)
-    total = weight.sum()
-    if not total > 0:
+    if not weight.sum() > 0:
         raise ValueError("sample_weight: all weights are 0, so no sample counts")
-    places = (np.arange(count * times) + np.random.default_rng(seed).random()) / (count * times)
-    return np.searchsorted(np.cumsum(weight) / total, places, side="right").clip(0, count - 1)
+    return order(count * times, np.tile(weight, times), np.random.default_rng(seed)) % count
 
 
 def _sizes(given: Any) -> tuple[int, ...]:

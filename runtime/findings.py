@@ -50,9 +50,16 @@ class Findings:
             "as in '= normal(1)' for levels(-1, 0, 1)"
         ]
 
-    def after(self, result: Result, data: Dataset, score: Score) -> list[str]:
-        """Return what is to be said after an epoch; ``data`` is what was validated with, or is trained on."""
-        found = [self._unmoved(result), self._guessing(result, data, score)]
+    def after(self, result: Result, data: Dataset, score: Score, judged: bool = True) -> list[str]:
+        """Return what is to be said after an epoch.
+
+        Args:
+            result: where training stands.
+            data: what was validated with, or is trained on.
+            score: scores parameters on data.
+            judged: whether enough was trained for the score to tell something.
+        """
+        found = [self._unmoved(result), self._guessing(result, data, score) if judged else None]
         return [text for text in found if text is not None]
 
     def _unmoved(self, result: Result) -> str | None:

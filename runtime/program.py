@@ -186,6 +186,10 @@ class Program:
         lines.append(f"  solver: {trains if self.signature.trainable else 'none, it requires nothing'}>")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows; None leaves it with the text."""
+        return None if self._services.page is None else self._services.page(self)
+
     def stages(self) -> tuple[str, ...]:
         """Return the names of the stages whose text :meth:`ir` has."""
         return tuple(self._texts)

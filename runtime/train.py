@@ -27,6 +27,8 @@ from .trainable import Trainable, TrainError, batch_size, specs
 __all__ = ["Listener", "Revision", "Run", "TrainError", "Training", "train"]
 
 
+_EARLY = 50
+"""How many batches there are before a score as bad as guessing is spoken of, but in the last epoch."""
 SCORED = 2048
 """The most training samples that are scored after an epoch."""
 
@@ -134,7 +136,8 @@ class Training:
                 result = replace(result, held=revision.held)
             result = _after_epoch(result, row)
             listener.epoch(result)
-            for text in findings.after(result, asked.validation or batches.data, self.score):
+            known = result.epoch == asked.epochs or result.epoch * batches.count >= _EARLY
+            for text in findings.after(result, asked.validation or batches.data, self.score, known):
                 listener.warning(text)
             if stopping:
                 return result

@@ -26,7 +26,7 @@ from pjc import __version__
 from pjc.commands import COMMANDS
 from pjc.runtime.projections import REGISTERED
 
-AFTER_MERGE: tuple[str, ...] = (
+AFTER_MERGE = ()
     *("evaluate", "predict", "info"),
     *("--force", "--patience", "--runs", "--quiet", "--config"),
 )

@@ -62,6 +62,9 @@ class TracedProgram:
     def __deepcopy__(self, memo: Any) -> TracedProgram:
         return self
 
+    def _repr_html_(self) -> str | None:
+        return self.program._repr_html_()
+
     def __repr__(self) -> str:
         return repr(self.program).replace("<pjc.Program", "<pjc.TracedProgram", 1)
 

@@ -171,10 +171,10 @@ def test_a_random_layer() -> None:
 def test_rows_of_whole_numbers() -> None:
     told = refusal(lambda p, n: n * 2.0, {}, i32["batch"])
     assert "whole numbers" in told
-    told = refusal(lambda p, n: jax.nn.one_hot(n, 5).sum(0) * (n == 3), {}, i32["batch"])
+    told = refusal(lambda p, n: jnp.where(n == 3, 1.0, 2.0), {}, i32["batch"])
     assert "compares numbers of rows" in told
     told = refusal(lambda p, n: jax.nn.one_hot(n, 500) * p["w"], {"w": (500,)}, i32["batch"])
-    assert "one_hot" in told
+    assert "500 wide" in told
     assert "table[indices]" in told
 
 

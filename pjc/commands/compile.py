@@ -130,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(given.output) if given.output else source.with_name(f"{stem_of(source)}.pjx")
     writes = given.output is not None or not (given.emit or given.explain)
     if writes and output.exists() and output.samefile(file_of(source)):
-        raise CommandError(f"{output} would overwrite the source; name another file with -o")
+        raise CommandError(f"{output} would overwrite the source, the network itself; name another with -o")
     if given.output:
         require_place(output)
     if given.emit:

@@ -45,6 +45,7 @@ from pjc.runtime.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
+    from rich.console import Console
 
     from pjc.driver import Compilation
     from pjc.runtime.data.prepare import Parts
@@ -201,14 +202,7 @@ def _train_program(
     if writes:
         require_room(outputs.params, 2 * _bytes_of_parameters(program))  # an old one and a new one
         save_program(program, outputs.program)
-    say_sizes(console, parts, program)
-    for remark in parts.remarks:
-        say(console, remark)
-    say_hints(console, given.data.normalize, parts.train, program)
-    if says(console, "debug"):
-        say_times(console, compilation.summary().seconds)
-    for expected in compilation.cautions():
-        say(console, f"warning: {expected}", "yellow", "warning")
+    _say_before(console, given, compilation, program, parts)
     for path in outputs.stale(given) if writes else ():
         say(console, f"warning: {path} stays as an earlier run left it", "yellow", "warning")
     if share.processes > 1:
@@ -241,6 +235,20 @@ def _train_program(
         score = shown(evaluate(program, params, parts.test, share), measures.metric)
         say(console, f"test {measures.metric}: {score}", "bold", RESULT)
     return interrupt.code if stopped else 0
+
+
+def _say_before(
+    console: Console, given: Arguments, compilation: Compilation, program: Program, parts: Parts
+) -> None:
+    """Say what is trained on, and what to expect of that."""
+    say_sizes(console, parts, program)
+    for remark in parts.remarks:
+        say(console, remark)
+    say_hints(console, given.data.normalize, parts.train, program)
+    if says(console, "debug"):
+        say_times(console, compilation.summary().seconds)
+    for expected in compilation.cautions():
+        say(console, f"warning: {expected}", "yellow", "warning")
 
 
 def _bytes_of_parameters(program: Program) -> int:

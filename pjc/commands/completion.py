@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from pjc.commands import COMMANDS
 from pjc.commands.arguments import parser_of
@@ -40,9 +41,8 @@ def script(shell: str) -> str:
         import shtab
     except ImportError:
         raise CommandError("completion needs shtab; pip install 'pjc[completion]' installs it") from None
-    preamble = {"bash": _FIRST}
-    found: str = shtab.complete(whole_parser(), shell=shell, preamble=preamble)
-    return found
+    complete: Any = shtab.complete  # whose preamble is a text by its annotation, and a dict by its code
+    return str(complete(whole_parser(), shell=shell, preamble={"bash": _FIRST}))
 
 
 def whole_parser() -> argparse.ArgumentParser:

@@ -39,7 +39,7 @@ from pjc.runtime.emit.views import viewed
 from pjc.runtime.outer import outer_of, step_entries
 from pjc.runtime.outer_settings import DISPLACEMENT, WEIGHTED
 from pjc.runtime.products import PRODUCTS
-from pjc.runtime.program import Program
+from pjc.runtime.program import Program, Services
 from pjc.runtime.projections import OPERATORS, REGISTERED, loss
 from pjc.runtime.projections.operator import Operator
 
@@ -86,7 +86,7 @@ def program_of(compilation: Compilation) -> Program:
         given.signature,
         functions,
         {},
-        for_batch=lambda size: program_of(compilation.for_batch(size)),
+        Services(for_batch=lambda size: program_of(compilation.for_batch(size))),
         initial=given.initial,
     )
 

@@ -313,7 +313,7 @@ def test_checkpoints_within_an_epoch_change_nothing_and_are_gone_on_from(tmp_pat
 
     watched = train(Means(), rest, Run(epochs=2, seed=1, checkpoint_seconds=0), Watch())
     assert same(watched, whole)
-    assert [(each.epoch, each.batch) for each in seen] == [(e, b) for e in (0, 1) for b in range(1, 44)]
+    assert [(each.epoch, each.batch) for each in seen] == [(e, b) for e in (0, 1) for b in range(1, 45)]
     for middle in (seen[0], seen[50], seen[-1]):
         path = tmp_path / "a.safetensors"
         write_checkpoint(path, Checkpoint(middle), {})

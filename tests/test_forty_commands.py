@@ -298,7 +298,8 @@ def test_a_command_that_takes_its_time(case: Case, folder: Path, capsys: pytest.
 
 
 def test_every_command_is_tried() -> None:
-    assert all(any(case.line.split()[:1] == [name] for case in CASES) for name in COMMANDS if name != "compile")
+    tried = {word for case in CASES for word in case.line.split()[:1]}
+    assert set(COMMANDS) - {"compile"} <= tried
     assert len(CASES) > 80 and len(QUICK) > 60
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 from jax import lax
 
 import pjc
+from pjc.runtime.program import ProgramError
 from pjc.tracing.specs import f32, i32
 from tests.tracing import Case, check
 
@@ -161,3 +163,22 @@ def test_parameters_without_entries_are_kept_as_they_are() -> None:
     x = np.ones((2, 4), "float32")
     state, _ = program.step(program.start(given), x, np.zeros((2, 3), "float32"))
     assert state.params["w"].shape == (0, 3) and np.any(state.params["v"] != 1)
+
+
+@pytest.mark.parametrize(
+    ("fn", "is_used"),
+    [
+        (lambda p, x: x @ p["w"], False),
+        (lambda p, x: x @ p["w"] + 0 * jnp.float32(len("ab")), False),
+        (lambda p, x: x @ p["w"] * p["count"].astype(jnp.float32), True),
+    ],
+)
+def test_a_constant_that_nothing_reads_may_be_another(fn: Callable[..., Any], is_used: bool) -> None:
+    given = {"w": np.ones((3, 2), np.float32), "count": np.int32(2)}
+    prog = pjc.trace(fn, given, pjc.f32["batch", 3])
+    other, x = {**given, "count": np.int32(5)}, np.ones((4, 3), np.float32)
+    if is_used:
+        with pytest.raises(ProgramError, match="'count' is a constant of the network"):
+            prog.apply(other, x)
+    else:
+        np.testing.assert_allclose(prog.apply(other, x), fn(other, x), rtol=1e-6)

@@ -290,7 +290,7 @@ def _check(leaf: Leaf, value: Any) -> None:
         kind = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         if not any(jnp.issubdtype(kind, each) for each in (jnp.floating, jnp.integer, jnp.bool_)):
             raise ProgramError(f"parameter '{shown(leaf.path)}' holds {kind}, expected real numbers")
-    elif not _is_constant(leaf.value, value):
+    elif leaf.used and not _is_constant(leaf.value, value):
         raise ProgramError(
             f"'{shown(leaf.path)}' is a constant of the network, and other than when it was traced; trace "
             "the function again, or give numbers with fractions, which are parameters"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import Var
 
 from pjc.builder.emitter import MAX_OPS
 from pjc.diagnostics import DiagnosticError, PjcError, mistake
@@ -103,6 +104,15 @@ def _name(fn: Callable[..., Any]) -> str:
     return "network" if called == "<lambda>" or not found or found[0].isdigit() else found
 
 
+def _used(jaxpr: Any) -> set[Any]:
+    """Return the variables that outputs depend on; all that an equation takes are such if its results are."""
+    found = {each for each in jaxpr.outvars if isinstance(each, Var)}
+    for eqn in reversed(jaxpr.eqns):
+        if eqn.effects or not found.isdisjoint(eqn.outvars):
+            found.update(each for each in eqn.invars if isinstance(each, Var))
+    return found
+
+
 def _jaxpr(fn: Callable[..., Any], params: Any, inputs: Sequence[Input], name: str) -> tuple[Any, Any]:
     try:
         return jax.make_jaxpr(fn, return_shape=True)(params, *[each.struct for each in inputs])
@@ -147,6 +157,8 @@ def _traced(
         ],
     )
     jaxpr, result = _jaxpr(fn, shapes, inputs, name)
+    used, first = _used(jaxpr.jaxpr), jaxpr.jaxpr.invars[: len(leaves)]
+    leaves = [replace(leaf, used=each in used) for leaf, each in zip(leaves, first, strict=True)]
     return _Writing(name, leaves, structure, inputs, sets, size).run(jaxpr, result, loss)
 
 

@@ -24,7 +24,57 @@ def looped(count: int, place: Any) -> Any:
     return lambda p, x: lax.fori_loop(0, count, lambda i, h: jax.nn.relu(h @ p[place(i)]) + x, x)
 
 
+def nested(outer: int, inner: int, place: Any) -> Any:
+    """Return a function of two loops, the inner one of which does what is made of both numbers."""
+    return lambda p, x: lax.fori_loop(
+        0, outer, lambda i, h: lax.fori_loop(0, inner, lambda j, g: place(i, j, g, p), h), x
+    )
+
+
+def other(i: Any, j: Any, h: Any, p: Any) -> Any:
+    return jnp.where(i == j, h, h @ p)
+
+
+def counting_otherwise(p: Any, x: Any) -> Any:
+    """Carry a number through an inner loop that is that of the outer one."""
+
+    def outer(i: Any, h: Any) -> Any:
+        return lax.fori_loop(0, 3, lambda j, kept: (i + 1, jax.nn.relu(kept[1] @ p[kept[0]])), (0, h))[1]
+
+    return lax.fori_loop(0, 3, outer, x)
+
+
+def collecting(count: int) -> Any:
+    """Return a function whose inner loop of so many iterations collects the number of the outer one."""
+
+    def step(p: Any, h: Any, i: Any) -> Any:
+        numbers = lax.scan(lambda kept, j: (kept, i), None, jnp.arange(count))[1]
+        return jax.nn.relu(h @ p[numbers[0]]), None
+
+    return lambda p, x: lax.scan(lambda h, i: step(p, h, i), x, jnp.arange(3))[0]
+
+
 REFUSED = {
+    "places of loops of one length": (SPEC, (4, 4), nested(3, 3, other), "in some iterations"),
+    "places of loops of other lengths": (SPEC, (4, 4), nested(3, 4, other), "in some iterations"),
+    "counter of the outer loop": (SPEC, (4, 4, 4), counting_otherwise, "does not count by 1"),
+    "collected places": (SPEC, (3, 4, 4), collecting(3), "collects the number of an outer iteration"),
+    "fewer collected places": (SPEC, (3, 4, 4), collecting(2), "collects the number of an outer iteration"),
+    "least of no number": (SPEC, (4, 4), lambda p, x: jnp.minimum(x @ p, jnp.nan), "compares with nan"),
+    "clipped by no number": (SPEC, (4, 4), lambda p, x: jnp.clip(x @ p, jnp.nan, 1), "compares with nan"),
+    "clipped to infinity": (SPEC, (4, 4), lambda p, x: jnp.clip(x @ p, jnp.inf), "compares with inf"),
+    "clamped to infinity": (
+        SPEC,
+        (4, 4),
+        lambda p, x: lax.clamp(jnp.float32(jnp.inf), x @ p, jnp.float32(1)),
+        "compares with inf",
+    ),
+    "column behind the last": (
+        i32["batch"],
+        (5, 4),
+        lambda p, k: p.at[k, 7].get(mode="fill"),
+        "there are none of",
+    ),
     "clamped rows": (i32["batch"], (7, 4), lambda p, t: p[lax.clamp(0, t, 3)], "whole numbers"),
     "clipped rows": (i32["batch"], (7, 4), lambda p, t: p[jnp.clip(t, 0, 3)], "whole numbers"),
     "short rows": (i32["batch"], (7, 4), lambda p, t: p[t.astype(jnp.int8)], "makes int8 of an input"),
@@ -113,6 +163,14 @@ def test_constants_that_cannot_be_computed_are_refused() -> None:
 
 
 SAME = {
+    "places of two loops that are always in order": (
+        (4, 4),
+        nested(3, 2, lambda i, j, h, p: jnp.where(j < i + 2, h @ p, h)),
+    ),
+    "clamped between bounds that cross": ((4, 4), lambda p, x: lax.clamp(1.0, x @ p, 0.5)),
+    "clamped by values": ((4, 4), lambda p, x: lax.clamp(x - 1, x @ p, x + 1)),
+    "clamped by a number and a value": ((4, 4), lambda p, x: lax.clamp(jnp.zeros_like(x), x @ p, x * x)),
+    "clamped from below alone": ((4, 4), lambda p, x: lax.clamp(0.25, x @ p, jnp.float32(jnp.inf))),
     "clamped in range": ((3, 4, 4), looped(3, lambda i: lax.clamp(0, i, 2))),
     "clamped from above": ((3, 4, 4), looped(2, lambda i: lax.clamp(0, 1 + i, 2))),
     "places from the end": ((3, 4, 4), looped(3, lambda i: -i - 1)),

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from tracing import BATCH, Case, Cases, compare, data, drawn
 
 import pjc
 from pjc import f32, i32
+from tests.tracing import BATCH, Case, Cases, compare, data, drawn
 
 CODES, STEPS, FACTORS = Cases(), Cases(), Cases()
 MASK = np.array([1, 1, 0, 0], np.float32)
@@ -139,6 +139,27 @@ def some_columns(p, x):
     return (x @ p["w"]) @ jnp.eye(4)[:, [2, 2, 0]]
 
 
+@CODES(f32["batch", 5], i32["batch"], w=(5, 5))
+def code_in_a_loop_and_behind_it(p, x, k):
+    code = jax.nn.one_hot(k, 5)
+    h = lax.fori_loop(0, 3, lambda i, h: jax.nn.relu(h @ p["w"]) + code, x)
+    return h + 2 * code + code.sum(-1, keepdims=True)
+
+
+@CODES(f32["batch", 4], i32["batch"], w=(5, 4))
+def rows_in_a_loop_and_behind_it(p, x, k):
+    code = jax.nn.one_hot(k, 5)
+    return lax.fori_loop(0, 2, lambda i, h: jax.nn.relu(h + code @ p["w"]), x) - code @ p["w"]
+
+
+@CODES(f32["batch", 4], i32["batch", 3], u=(4, 4), w=(5, 4))
+def code_of_each_step(p, x, k):
+    def step(h, t):
+        return jax.nn.relu(h @ p["u"] + jax.nn.one_hot(t, 5) @ p["w"]), None
+
+    return lax.scan(step, x, k.T)[0]
+
+
 ALL = {case.name: case for case in (*CODES.found, *STEPS.found, *FACTORS.found)}
 
 
@@ -188,3 +209,20 @@ def test_wide_codes_are_refused_but_not_where_they_take_rows() -> None:
     assert pjc.trace(lambda w, k: jax.nn.one_hot(k, 300) @ w, w, i32["batch"]).apply(w, [1]).shape == (1, 2)
     with pytest.raises(pjc.DiagnosticError, match="300 wide, more than 256"):
         pjc.trace(lambda w, k: jax.nn.one_hot(k, 300).sum(0) @ w, w, i32["batch"])
+
+
+@pytest.mark.parametrize("rows", [[0, -1, 1], [5, 0, 0], [-5, 2, 2]])
+@pytest.mark.parametrize("name", ["code_by_table", "code_beside_numbers", "entries_along_an_axis"])
+def test_numbers_without_a_place_in_the_code_are_refused(name: str, rows: list[int]) -> None:
+    program, params = traced(ALL[name])
+    arrays = data(ALL[name].inputs, 5)
+    arrays[-1] = jnp.broadcast_to(jnp.array(rows).reshape(-1, *[1] * (arrays[-1].ndim - 1)), arrays[-1].shape)
+    with pytest.raises(pjc.PjcError, match="they must be from 0 to 4"):
+        program.apply(params, *arrays)
+
+
+def test_a_product_with_more_columns_than_an_equation_has_parts_is_one() -> None:
+    columns = np.random.default_rng(0).permutation(np.tile(np.eye(4, dtype=np.float32), 1500).T).T
+    w, x = drawn((4, 4)), drawn((3, 4), 1)
+    program = pjc.trace(lambda w, x: (x @ w) @ columns, w, f32["batch", 4])
+    np.testing.assert_allclose(program.apply(w, x), (x @ w) @ columns, rtol=1e-5, atol=1e-6)

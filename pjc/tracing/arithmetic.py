@@ -23,7 +23,7 @@ from pjc.tracing.pieces import (
 from pjc.tracing.refusal import Refused
 from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Constant, Function, OneHot, Place, Size, Tensor, Test, Value, Wrap, constant
-from pjc.tracing.views import broadcast_to, indexed, reshaped, transposed
+from pjc.tracing.views import broadcast_to, indexed, is_settled, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 SIGN = Pieces((Edge(0.0, after=True), Edge(0.0)), (0.0, 0.0, 0.0), (-1.0, 0.0, 1.0))
@@ -218,9 +218,9 @@ def _max_min(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper:
     for a, b in (given, given[::-1]):
         known = b.number if isinstance(b, Constant) else None
         if known is not None and not np.isfinite(float(known)):
-            if (float(known) < 0) == upper:
+            if float(known) == (-np.inf if upper else np.inf):
                 return a
-            raise Refused("it compares with infinity")
+            raise Refused(f"it compares with {float(known):g}")
     same = pair(walk, given, shape)
     if same is not None:
         return Function(same[0], (largest if upper else least)(same[1], same[2]), tuple(shape))
@@ -237,20 +237,11 @@ def larger(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: b
 def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     low, x, high = given
     if isinstance(x, Place) and isinstance(low, Constant) and isinstance(high, Constant):
-        if all(low.number <= at <= high.number for at in (x.offset, x.factor * (x.count - 1) + x.offset)):
+        if all(low.number <= at <= high.number for at in x.ends):
             return x
         raise Refused("it clips the number of an iteration, which leaves that range")
-    ends = [_number(each) for each in (low, high)]
-    if ends[0] is None or ends[1] is None:
-        shape = _shape(eqn)
-        return larger(walk, [larger(walk, [x, low], shape, upper=True), high], shape, upper=False)
-    found = _one(walk, [x], eqn)
-    pieces = found.pieces
-    if np.isfinite(ends[0]):
-        pieces = largest(pieces, Pieces((), (0.0,), (ends[0],)))
-    if np.isfinite(ends[1]):
-        pieces = least(pieces, Pieces((), (0.0,), (ends[1],)))
-    return Function(found.of, pieces, found.shape)
+    raised = _max_min(walk, [x, low], _shape(eqn), upper=True)
+    return _max_min(walk, [raised, high], _shape(eqn), upper=False)
 
 
 @handles("abs", becomes="abs, or part of a piecewise linear function")
@@ -273,7 +264,15 @@ def round_(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     return walk.entrywise("round", x, "round({x})")
 
 
-@handles("gt", "ge", "lt", "le", "eq", "ne", becomes="a condition of jnp.where, on a tensor or a difference")
+@handles(
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "eq",
+    "ne",
+    becomes="a condition of jnp.where, on a tensor or a difference; a code of rows",
+)
 def compare(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     a, b = given
     name, shape = eqn.primitive.name, _shape(eqn)
@@ -326,7 +325,10 @@ def _places_compared(a: Value, b: Value, name: str, shape: Sequence[Any]) -> Val
     ]
     if not all(sides) or None in sides[0] + sides[1]:
         raise Refused("it compares the number of an iteration with values")
-    found = np.unique(relation(np.array(sides[0]), np.array(sides[1])))
+    first, second = map(np.array, sides)
+    if isinstance(a, Place) and isinstance(b, Place) and a.loop != b.loop:
+        first = first[:, None]  # each iteration of one loop meets all of the other
+    found = np.unique(relation(first, second))
     if len(found) > 1:
         raise Refused(
             "it does one thing in some iterations and another in others",
@@ -507,8 +509,7 @@ def convert(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 def _holds(kind: np.dtype[Any], place: Place) -> bool:
     """Whether a type of whole numbers holds what a place is in each iteration."""
-    ends = (place.offset, place.factor * (place.count - 1) + place.offset)
-    return all(np.iinfo(kind).min <= at <= np.iinfo(kind).max for at in ends)
+    return all(np.iinfo(kind).min <= at <= np.iinfo(kind).max for at in place.ends)
 
 
 @handles("reduce_precision", becomes="the value itself, from bfloat16 on")
@@ -535,7 +536,7 @@ def reduce_sum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     if any(given[0].shape[axis] == 0 for axis in eqn.params["axes"]):
         shape = _shape(eqn)
         return constant(np.zeros((1,) * len(shape), np.float32), shape)  # a sum of nothing
-    return reduced(walk, "sum", eqn, given)
+    return reduced(walk, "sum", walk.floats(given[0]), eqn.params["axes"])
 
 
 SCANS = {"cumsum": "{} + {}", "cumprod": "{} * {}", "cummax": "maximum({}, {})", "cummin": "minimum({}, {})"}
@@ -547,7 +548,7 @@ def cumulative(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     axis, name = int(eqn.params["axis"]), eqn.primitive.name
     x, backwards = walk.floats(given[0]), bool(eqn.params["reverse"])
     size = x.shape[axis]
-    if not isinstance(size, int):
+    if not is_settled(size):
         raise Refused("it runs along an axis that is open", "give that dimension a number")
     stem = {"cumsum": "sum", "cumprod": "product"}.get(name, name.replace("cum", ""))
     reach = 1
@@ -563,23 +564,20 @@ def cumulative(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 @handles("reduce_max", "reduce_min", becomes="max, min along axes")
 def reduce_max(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    return reduced(walk, eqn.primitive.name.removeprefix("reduce_"), eqn, given)
+    name = eqn.primitive.name.removeprefix("reduce_")
+    return reduced(walk, name, walk.floats(given[0]), eqn.params["axes"])
 
 
-def reduced(walk: Walk, function: str, eqn: Any, given: list[Value]) -> Value:
-    """Return a reduction along axes."""
-    axes = [int(axis) for axis in eqn.params["axes"]]
-    x = walk.floats(given[0])
+def reduced(walk: Walk, function: str, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Return a reduction along axes; those that are left stay in their order."""
     if not axes:
         return x
-    shape = _shape(eqn)
     (found,), order = walk.aligned([x])
     x = walk.floats(found)
-    if order is None:
-        return walk.text.bind(function, f"{function}({x.text}, axis = {tuple_text(axes)})", shape, fed=x.fed)
+    places = range(len(x.shape)) if order is None else order
     # The axes as the source has them; those that are left are in its order.
-    left = [axis for axis in range(len(order)) if axis not in axes]
-    own = sorted(left, key=lambda axis: order[axis])
-    text = f"{function}({x.text}, axis = {tuple_text(sorted(order[axis] for axis in axes))})"
-    made = walk.text.bind(function, text, [shape[left.index(axis)] for axis in own], fed=x.fed)
+    left = [axis for axis in range(len(places)) if axis not in axes]
+    own = sorted(left, key=lambda axis: places[axis])
+    text = f"{function}({x.text}, axis = {tuple_text(sorted(int(places[axis]) for axis in axes))})"
+    made = walk.text.bind(function, text, [x.shape[places[axis]] for axis in own], fed=x.fed)
     return transposed(made, [own.index(axis) for axis in left])

@@ -13,7 +13,7 @@ from pjc.tracing.pieces import Edge, Pieces
 from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
 from pjc.tracing.shaping import reversed_
-from pjc.tracing.values import Constant, Failed, Function, Place, Size, Tensor, Test, Value, constant
+from pjc.tracing.values import Constant, Failed, Function, OneHot, Place, Size, Tensor, Test, Value, constant
 from pjc.tracing.views import indexed, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
@@ -101,7 +101,7 @@ class Scan:
             carried, collected = results[: len(names)], results[len(names) :]
             if any(isinstance(each, Failed) for each in results):
                 return [Failed(shape) for shape in self.outs]
-            made = [self._collected(each) for each in collected]
+            made = [self._collected(each, loop) for each in collected]
             self._carry(names, carried, inside)
         after = [
             constant(np.asarray(self._first_number(first) + self.length))
@@ -124,7 +124,9 @@ class Scan:
         return [var.aval for var in self.body.jaxpr.invars[at : at + len(self.first)]]
 
     def _kept(self, value: Value) -> Value:
-        """Return what all iterations read, made before the loop."""
+        """Return what all iterations read, made before the loop; a code only where one of them needs it."""
+        if isinstance(value, OneHot) and not value.made:
+            return OneHot(value.rows, value.axis, value.shape)  # what the loop binds is not what is behind it
         return self.walk.tensor(value) if isinstance(value, Function) else value
 
     def _source(self, value: Value, loop: str) -> Value:
@@ -185,10 +187,8 @@ class Scan:
         pairs = []
         for name, result, before in zip(names, results, inside, strict=True):
             if name is None:
-                if not (isinstance(result, Place) and isinstance(before, Place)) or (
-                    result.factor,
-                    result.offset,
-                ) != (1, before.offset + 1):
+                assert isinstance(before, Place), "what counts is a place"
+                if result != before.map(lambda i: i + 1):
                     raise Refused("it carries a whole number that does not count by 1")
                 continue
             text = self.walk.floats(result).text
@@ -198,8 +198,10 @@ class Scan:
         if pairs:
             self.walk.text.line(f"{', '.join(a for a, _ in pairs)} = {', '.join(b for _, b in pairs)}")
 
-    def _collected(self, value: Value) -> Value:
+    def _collected(self, value: Value, loop: str) -> Value:
         """Return what an iteration gives, by a name under which the text has that of all after the loop."""
+        if isinstance(value, Place) and value.loop != loop:
+            raise Refused("it collects the number of an outer iteration")
         if isinstance(value, Constant | Place | Size):
             return value
         found = self.walk.floats(value)

@@ -14,7 +14,7 @@ from pjc.tracing.refusal import Refused
 from pjc.tracing.shaping import padded, spread
 from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Constant, Function, Tensor, Value, constant
-from pjc.tracing.views import indexed, reshaped, transposed
+from pjc.tracing.views import indexed, is_settled, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
 
 Pairs = Sequence[tuple[int, int]]
@@ -91,7 +91,7 @@ def _counted(eqn: Any, value: Constant) -> Constant:
     params = eqn.params
     shape = list(value.shape)
     for axis, size in enumerate(shape):
-        if not isinstance(size, int):
+        if not is_settled(size):
             if params["window_dimensions"][axis] != 1 or value.array.shape[axis] != 1:
                 raise Refused("it pools along an axis that is open", "give that dimension a number")
             shape[axis] = 1

@@ -14,11 +14,11 @@ from jax import lax
 
 from pjc.tracing.arithmetic import product
 from pjc.tracing.joining import MAX_PARTS, moved, slice_text
-from pjc.tracing.places import is_settled, numbered, placed, replaced, require_whole, settled
+from pjc.tracing.places import numbered, placed, replaced, require_whole, settled
 from pjc.tracing.products import picked
 from pjc.tracing.refusal import Refused
 from pjc.tracing.values import Columns, Constant, OneHot, Place, Tensor, Value, constant
-from pjc.tracing.views import indexed, named, reshaped, transposed
+from pjc.tracing.views import indexed, is_settled, named, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
 
 
@@ -31,12 +31,11 @@ def dynamic_slice(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
         length = x.shape[axis]
         if isinstance(start, Constant) and start.number is not None:
-            first = int(start.number) if bool(size != length) else 0
-            first = max(0, min(first, length - size)) if isinstance(length, int) else first
+            first = _within(int(start.number), size, length)
             texts.append(slice_text(first, first + size, 1, length))
             kept.append(size)
         elif isinstance(start, Place) and bool(size == 1):
-            x, text = _counted(walk, x, axis, start, loop)
+            x, text = _at_place(walk, x, axis, start, loop)
             texts.append(text)
         elif isinstance(start, Place):
             raise Refused(
@@ -60,7 +59,9 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     texts = [":"] * len(sizes)
     for axis, part in parts.items():
         if isinstance(part, Constant) and part.number is not None:
-            first = max(0, min(int(part.number), x.shape[axis] - sizes[axis]))
+            first = _within(int(part.number), sizes[axis], x.shape[axis])
+            if first != int(part.number) and eqn.params["mode"] == lax.GatherScatterMode.FILL_OR_DROP:
+                raise Refused("it takes entries that there are none of")
             texts[axis] = slice_text(first, first + sizes[axis], 1, x.shape[axis])
             axes.remove(axis)
     x = indexed(
@@ -81,6 +82,13 @@ def gather(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             "rows of a table can be taken by an input of whole numbers, along one axis",
         )
     return _rows(walk, x, found[0], axes[0], eqn)
+
+
+def _within(first: int, size: Any, length: Any) -> int:
+    """Return where JAX begins to take so many entries of an axis: where there are as many."""
+    if bool(size == length):
+        return 0
+    return max(0, min(first, length - size)) if is_settled(length) else first
 
 
 def _of_samples(walk: Walk, x: Tensor, rows: Value, eqn: Any) -> Tensor:
@@ -125,7 +133,7 @@ def _at_iterations(walk: Walk, x: Tensor, places: Mapping[int, Value], out: Sequ
     texts, loop = [":"] * len(x.shape), _loop(walk, list(places.values()))
     for axis, place in places.items():
         assert isinstance(place, Place), "iterations are counted by places"
-        x, texts[axis] = _counted(walk, x, axis, place, loop)
+        x, texts[axis] = _at_place(walk, x, axis, place, loop)
     return reshaped(indexed(x, texts, [size for at, size in enumerate(x.shape) if at not in places]), out)
 
 
@@ -135,12 +143,12 @@ def _loop(walk: Walk, places: Sequence[Value]) -> str:
     return walk.text.outermost(loops) if loops else ""
 
 
-def _counted(walk: Walk, x: Tensor, axis: int, place: Place, loop: str) -> tuple[Tensor, str]:
+def _at_place(walk: Walk, x: Tensor, axis: int, place: Place, loop: str) -> tuple[Tensor, str]:
     """Return a tensor with a name above a loop, and the text of an iteration's place along an axis.
 
     Where places count down it is the tensor with its entries in the other order.
     """
-    size, ends = x.shape[axis], (place.offset, place.factor * (place.count - 1) + place.offset)
+    size, ends = x.shape[axis], place.ends
     if not is_settled(size):
         raise Refused("it takes entries along an axis that is open", "give that dimension a number")
     if min(ends) < 0 or max(ends) >= size:

@@ -19,7 +19,7 @@ from pjc.tracing.joining import joined, moved, slice_text
 from pjc.tracing.refusal import Refused
 from pjc.tracing.shaping import taken
 from pjc.tracing.values import Constant, Shape, Tensor, Value, constant
-from pjc.tracing.views import broadcast, indexed, reshaped, transposed
+from pjc.tracing.views import broadcast, indexed, is_settled, reshaped, transposed
 from pjc.tracing.walk import MAX_FOLDED, Walk
 
 Places = np.ndarray[Any, Any]
@@ -28,10 +28,6 @@ Places = np.ndarray[Any, Any]
 def settled(shape: Shape) -> tuple[int, ...]:
     """Return sizes, with 1 for those that are open."""
     return tuple(int(size) if is_settled(size) else 1 for size in shape)
-
-
-def is_settled(size: object) -> bool:
-    return isinstance(size, int | np.integer)
 
 
 def numbered(shape: Shape, first: int = 0) -> Places:

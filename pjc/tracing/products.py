@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from pjc.tracing.arithmetic import reduced
 from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
 from pjc.tracing.shaping import taken
-from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Constant, Function, OneHot, Tensor, Value, constant
-from pjc.tracing.views import broadcast, is_moved, reshaped, transposed
+from pjc.tracing.views import broadcast, is_moved, is_settled, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
 
-@handles("dot_general", becomes="matmul of the operands, their axes in order")
+@handles(
+    "dot_general",
+    becomes="matmul of the operands, their axes in order; of some constants sums or entries, of a code rows",
+)
 def dot_general(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     contracting, batch = eqn.params["dimension_numbers"]
     if any(given[0].shape[axis] == 0 for axis in contracting[0]):
@@ -130,9 +133,7 @@ def _by_constant(walk: Walk, eqn: Any, given: Sequence[Value]) -> Value | None:
             x = walk.floats(other)
             order = [*map(int, batch[1 - side]), *_free(x, [*axes, *batch[1 - side]])]
             kept = sorted(order)
-            text = f"sum({x.text}, axis = {tuple_text(sorted(axes))})"
-            total = walk.text.bind("sum", text, [x.shape[axis] for axis in kept], fed=x.fed)
-            total = transposed(total, [kept.index(axis) for axis in order])
+            total = transposed(reduced(walk, "sum", x, axes), [kept.index(axis) for axis in order])
             return _spread(total, float(number), len(batch[0]), side, eqn)
         if not batch[0] and len(axes) == 1:
             return _chosen(walk, known, walk.floats(other), axes[0], int(contracting[side][0]), side, eqn)
@@ -150,7 +151,7 @@ def _spread(total: Tensor, number: float, batch: int, side: int, eqn: Any) -> Va
 
 def _chosen(walk: Walk, known: Constant, x: Tensor, axis: int, own: int, side: int, eqn: Any) -> Value | None:
     """Return a product with a matrix each column of which holds one number, always the same, and zeros."""
-    if not _is_settled(x.shape[axis]) or not all(map(_is_settled, known.shape)):
+    if not is_settled(x.shape[axis]) or not all(map(is_settled, known.shape)):
         return None
     matrix = np.moveaxis(np.broadcast_to(known.array, known.shape), own, 0)
     free = matrix.shape[1:]
@@ -160,17 +161,16 @@ def _chosen(walk: Walk, known: Constant, x: Tensor, axis: int, own: int, side: i
     if (np.count_nonzero(matrix, axis=0) != 1).any() or (numbers != numbers[:1]).any():
         return None
     last = transposed(x, [*_free(x, [axis]), axis])
-    found = taken(walk, last, len(last.shape) - 1, [int(each) for each in where])
+    try:
+        found = taken(walk, last, len(last.shape) - 1, [int(each) for each in where])
+    except Refused:
+        return None  # it has more slices than one equation may become: a product with the matrix is one
     if side == 0:
         found = transposed(found, [len(found.shape) - 1, *range(len(found.shape) - 1)])
         found = reshaped(found, (*free, *last.shape[:-1]))
     else:
         found = reshaped(found, (*last.shape[:-1], *free))
     return Function(_named(found, eqn), Pieces().scaled(float(numbers[0])), tuple(eqn.outvars[0].aval.shape))
-
-
-def _is_settled(size: object) -> bool:
-    return isinstance(size, int | np.integer)
 
 
 def _by_code(walk: Walk, eqn: Any, given: Sequence[Value]) -> Value | None:

@@ -119,6 +119,13 @@ class TracedProgram:
         ]
         return jax.tree.unflatten(self.traced.structure, leaves)
 
+    def _given(self) -> list[Any]:
+        """Return the leaves that the network was traced with; zeros where only a shape was given."""
+        return [
+            jnp.zeros(leaf.shape, leaf.dtype) if leaf.value is None else leaf.value
+            for leaf in self.traced.leaves
+        ]
+
     # Methods of a program
 
     def init(self, key: Array | int) -> Tree:
@@ -128,11 +135,7 @@ class TracedProgram:
             ProgramError: if it is neither.
         """
         drawn = self.program.init(key)
-        rest = [
-            jnp.zeros(leaf.shape, leaf.dtype) if leaf.value is None else leaf.value
-            for leaf in self.traced.leaves
-        ]
-        return self._tree(drawn, rest)
+        return self._tree(drawn, self._given())
 
     def apply(self, params: Tree, *inputs: Array) -> Any:
         """Return what the function returns, from the compiled network: the same tree of arrays.
@@ -250,11 +253,7 @@ class TracedProgram:
 
     def tree(self, named: Mapping[str, Any]) -> Tree:
         """Return parameters by the names of the text as the caller's tree: the inverse of :meth:`named`."""
-        rest = [
-            jnp.zeros(leaf.shape, leaf.dtype) if leaf.value is None else leaf.value
-            for leaf in self.traced.leaves
-        ]
-        return self._tree(self.program.stacked(dict(named)), rest)
+        return self._tree(self.program.stacked(dict(named)), self._given())
 
     # What it became
 

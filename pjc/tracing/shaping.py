@@ -12,7 +12,7 @@ from pjc.tracing.pieces import Pieces
 from pjc.tracing.refusal import Refused
 from pjc.tracing.text import tuple_text
 from pjc.tracing.values import Columns, Constant, Function, Place, Size, Tensor, Value, Wrap, constant
-from pjc.tracing.views import broadcast, indexed, reshaped, transposed
+from pjc.tracing.views import broadcast, indexed, is_settled, reshaped, transposed
 from pjc.tracing.walk import Walk, handles, permuted, seen
 
 
@@ -203,7 +203,7 @@ def reversed_(walk: Walk, x: Tensor, axis: int) -> Tensor:
 
 
 def settled_size(size: Any) -> int:
-    if not isinstance(size, int | np.integer):
+    if not is_settled(size):
         raise Refused("it moves entries along an axis that is open", "give that dimension a number")
     return int(size)
 

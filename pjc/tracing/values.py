@@ -110,6 +110,11 @@ class Place:
         """Return what it is in each iteration."""
         return [self.factor * turn + self.offset for turn in range(self.count)]
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """What it is in the first iteration and in the last."""
+        return self.offset, self.factor * (self.count - 1) + self.offset
+
     def map(self, change: Callable[[int], int]) -> Place:
         """Return a linear function of it."""
         zero, one = change(self.offset), change(self.factor + self.offset)

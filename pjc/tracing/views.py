@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from pjc.tracing.text import shape_text, tuple_text
 from pjc.tracing.values import Shape, Tensor
 
 
 def is_one(size: object) -> bool:
     return isinstance(size, int) and size == 1
+
+
+def is_settled(size: object) -> bool:
+    """Whether a size is a number, and not open."""
+    return isinstance(size, int | np.integer)
 
 
 def long_axes(shape: Shape) -> tuple[int, ...]:

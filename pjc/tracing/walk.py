@@ -39,7 +39,7 @@ from pjc.tracing.values import (
     constant,
     known,
 )
-from pjc.tracing.views import flat, is_moved, long_axes, transposed
+from pjc.tracing.views import flat, is_moved, is_settled, long_axes, transposed
 
 MAX_FOLDED = 2**26
 """The most numbers that an equation of constants may make."""
@@ -219,9 +219,7 @@ class Walk:
             return broadcast_constant(constants[0], outs[0].shape, eqn.params["broadcast_dimensions"])
         if name in ENTRYWISE and not keys:
             return self._entrywise(eqn, constants, outs[0])
-        if not all(_is_settled(each.shape) for each in given) or not all(
-            _is_settled(out.shape) for out in outs
-        ):
+        if not all(is_settled(size) for each in (*given, *outs) for size in each.shape):
             return None
         most = max(sum(prod(each.shape) for each in several) for several in (outs, given))
         if most > MAX_FOLDED:
@@ -307,7 +305,7 @@ class Walk:
     def _coded(self, value: OneHot) -> Tensor:
         """Return a code as rows of the identity."""
         size = value.shape[value.axis]
-        if not isinstance(size, int) or size**2 > MAX_ARRAY:
+        if not is_settled(size) or size**2 > MAX_ARRAY:
             raise Refused(
                 f"it makes a code of numbers of rows that is {size} wide, more than {isqrt(MAX_ARRAY)}",
                 "table[indices] takes rows of a table by number",
@@ -481,10 +479,6 @@ def _is_empty(shape: Shape) -> bool:
 def _empty(shape: Shape) -> Constant:
     """Return what has no entries, which concatenation leaves out."""
     return constant(np.zeros([0 if _is_empty((size,)) else 1 for size in shape], np.float32), shape)
-
-
-def _is_settled(shape: Shape) -> bool:
-    return all(isinstance(size, int) for size in shape)
 
 
 def is_fed(value: Value) -> bool:

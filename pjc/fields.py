@@ -330,6 +330,12 @@ def required(
     return dataclasses.field(metadata={_OPTION: {**like.metadata[_OPTION], "required": True}})
 
 
+def like(cls: type, name: str, **changes: Any) -> Any:
+    """Return the field of an option as another record declares it, but for ``changes``; by default None."""
+    found = {each.name: each for each in dataclasses.fields(cls)}[name]
+    return dataclasses.field(default=None, metadata={_OPTION: {**found.metadata[_OPTION], **changes}})
+
+
 def rest(*, help: str, metavar: str) -> tuple[str, ...]:
     """Return the field of the arguments that follow the others."""
     found: tuple[str, ...] = option(

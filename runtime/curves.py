@@ -26,6 +26,11 @@ class Curves:
     path: Path
     columns: Mapping[str, tuple[float, ...]]
 
+    @property
+    def epochs(self) -> int:
+        """How many rows there are: none before the end of the first epoch."""
+        return len(self.columns["epoch"])
+
     def told(self, column: str) -> bool:
         """Return whether any row says a finite number in a column."""
         return any(map(math.isfinite, self.columns.get(column, ())))
@@ -47,14 +52,14 @@ def read_curves(path: Path) -> Curves:
             "pjc train writes such files, MODEL.history.csv"
         )
     rows = [(number, row) for number, row in enumerate(lines[1:], 2) if row]
-    if not rows:
-        raise DataError(f"{path} has no epochs yet")
     columns: dict[str, list[float]] = {name: [] for name in header}
     for number, row in rows:
         if len(row) != len(header):
             raise DataError(f"{path}:{number}: expected {len(header)} values, found {len(row)}")
         for name, text in zip(header, row, strict=True):
             columns[name].append(_number(text, f"{path}:{number}: the column {name!r}"))
+    if not all(map(math.isfinite, columns["epoch"])):
+        raise DataError(f"{path} is no history of a run: some of its rows have no epoch")
     return Curves(path, {name: tuple(values) for name, values in columns.items()})
 
 

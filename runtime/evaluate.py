@@ -18,7 +18,7 @@ import numpy as np
 from .data.dataset import Dataset
 from .data.fitting import Spec, fit
 from .distributed import ALONE, Share
-from .predicting import decided, one_output
+from .predicting import NUMBERS, decided, kind, one_output
 from .trainable import Trainable, batch_size, specs
 
 _QUEUED = 16
@@ -30,8 +30,7 @@ Score = Callable[[Mapping[str, Any], Dataset], float]
 
 def metric(program: Trainable) -> str:
     """Return what the score is called: "accuracy", or "rms error" for numeric targets."""
-    target = specs(program)[1]
-    return "rms error" if target.classes is None and target.threshold is None else "accuracy"
+    return "rms error" if kind(specs(program)[1]) == NUMBERS else "accuracy"
 
 
 def evaluate(program: Trainable, params: Mapping[str, Any], data: Dataset, share: Share = ALONE) -> float:
@@ -76,7 +75,7 @@ def evaluator(program: Trainable, share: Share = ALONE) -> Score:
     def score(params: Mapping[str, Any], data: Dataset) -> float:
         data = fit(data, source, target)
         total, queue = 0.0, deque[tuple[Any, np.ndarray, np.ndarray]]()
-        weights = np.ones(len(data)) if data.weights is None else data.weights / data.weights.mean()
+        weights = data.counts()
         for first in range(share.process * size, len(data), share.processes * size):
             rows = slice(first, first + size)
             x, y = (np.asarray(each[rows]) for each in (data.x, data.y))

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pjc.diagnostics import PjcError
-from pjc.numerals import decimal
-from pjc.reading import MAX_TEXT_BYTES, measured, reading
+from pjc.reading import reading
 
 from .data.errors import DataError, require_file
 from .files import replace_file
@@ -264,21 +263,6 @@ def looks_like_history(path: Path) -> bool:
             return stream.read(64).startswith(b"epoch,seconds,")
     except (OSError, PjcError):
         return False
-
-
-def read_history(path: Path) -> tuple[list[str], list[list[float | None]]]:
-    """Return the names of the columns of a history, and its rows, None where nothing was told.
-
-    Raises:
-        DataError: if the file is no history.
-    """
-    measured(path, MAX_TEXT_BYTES, DataError)
-    with reading(path, "a history of a run", DataError):
-        head, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
-        found = [[None if each == "" else decimal(each) for each in row] for row in rows]
-        if any(len(row) != len(head) or row[0] is None for row in found):
-            raise ValueError("its rows are not as long as its first line, or have no epoch")
-        return head, found
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

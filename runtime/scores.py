@@ -1,5 +1,7 @@
 """How good a network is on data, class by class, label by label, or column by column.
 
+Samples count by their weights, where the data has such; ``count`` and ``confusion`` are of samples.
+
 >>> found = scores(program, params, test)                                            # doctest: +SKIP
 >>> found.value, found.rows[0].recall                                                # doctest: +SKIP
 (0.961, 0.99)
@@ -18,8 +20,9 @@ from numpy.typing import NDArray
 from .data.dataset import Dataset
 from .data.fitting import fit
 from .data.normalize import Moments
+from .data.rows import blocks
 from .evaluate import errors, metric
-from .predicting import CLASSES, LABELS, decided, forward, kind, one_output
+from .predicting import CLASSES, LABELS, NUMBERS, decided, forward, kind, one_output
 from .trainable import Trainable, batch_size, specs
 
 MAX_CONFUSION = 1000
@@ -60,7 +63,7 @@ class Scores:
     """How good a network is on data.
 
     Attributes:
-        kind: what is told: "classes", "labels" or "numbers".
+        kind: what is told: CLASSES, LABELS or NUMBERS, of :mod:`pjc.runtime.predicting`.
         metric: what ``value`` is: "accuracy" or "rms error"; the same number that training tells.
         samples: how many samples there were.
         rows: one for each class, label or column.
@@ -120,11 +123,13 @@ def scores(
         count = target.classes or 0
         counted = _Classes(count, confusion and count <= MAX_CONFUSION)
     else:
-        counted = _Labels(_width(data.y)) if told == LABELS else _Columns(data.y)
+        counted = _Labels(_width(data.y)) if told == LABELS else _Columns(data)
+    weights = data.counts()
     for first in range(0, len(data), size):
-        output = one_output(run(params, data.x[first : first + size]))
-        y = np.asarray(data.y[first : first + size])
-        counted.add(output if told not in (CLASSES, LABELS) else decided(output, target), y)
+        rows = slice(first, first + size)
+        output = one_output(run(params, data.x[rows]))
+        y = np.asarray(data.y[rows])
+        counted.add(output if told == NUMBERS else decided(output, target), y, weights[rows])
     return counted.scores(metric(program), len(data), names)
 
 
@@ -141,73 +146,99 @@ def _part(some: float, of: float) -> float | None:
     return float(some / of) if of else None
 
 
-def _row(name: str, is_: int, told: int, right: int, accuracy: float | None = None) -> ClassRow:
-    """Return the row of a class: how often it is there, how often told, and how often both."""
+def _each(weights: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return the weights of ``count`` rows, of which every sample has equally many."""
+    return np.repeat(weights, count // len(weights))
+
+
+def _row(
+    name: str, count: int, is_: float, told: float, right: float, accuracy: float | None = None
+) -> ClassRow:
+    """Return the row of a class: the weight of what is of it, of what is told to be, and of what is both."""
     f1 = _part(2 * right, is_ + told)
-    return ClassRow(name, int(is_), _part(right, told), _part(right, is_), f1, accuracy)
+    return ClassRow(name, int(count), _part(right, told), _part(right, is_), f1, accuracy)
 
 
 class _Classes:
-    """Counts of classes; those of pairs only with ``pairs``."""
+    """Counts and weights of classes; counts of pairs only with ``pairs``."""
 
     def __init__(self, count: int, pairs: bool) -> None:
         self.count = count
-        self.totals = np.zeros((3, count), np.int64)
+        self.counts = np.zeros(count, np.int64)
+        self.totals = np.zeros((3, count))
         self.pairs = np.zeros((count, count), np.int64) if pairs else None
 
-    def add(self, found: NDArray[Any], y: NDArray[Any]) -> None:
+    def add(self, found: NDArray[Any], y: NDArray[Any], weights: NDArray[Any]) -> None:
         told, is_ = found.reshape(-1), y.reshape(-1)
-        for total, some in zip(self.totals, (is_, told, is_[is_ == told]), strict=True):
-            total += np.bincount(some, minlength=self.count)
+        weight = _each(weights, len(is_))
+        self.counts += np.bincount(is_, minlength=self.count)
+        for total, some, of in zip(
+            self.totals, (is_, told, is_), (weight, weight, weight * (is_ == told)), strict=True
+        ):
+            total += np.bincount(some, weights=of, minlength=self.count)
         if self.pairs is not None:
             np.add.at(self.pairs, (is_, told), 1)
 
     def scores(self, metric: str, samples: int, names: Sequence[str]) -> Scores:
         is_, told, right = self.totals
-        rows = tuple(map(_row, _named(names, self.count), is_, told, right))
+        rows = tuple(map(_row, _named(names, self.count), self.counts.tolist(), is_, told, right))
         return Scores(CLASSES, metric, float(right.sum() / is_.sum()), samples, rows, confusion=self.pairs)
 
 
 class _Labels:
-    """Counts of labels, each 0 or 1."""
+    """Counts and weights of labels, each 0 or 1."""
 
     def __init__(self, count: int) -> None:
-        self.totals = np.zeros((4, count), np.int64)
-        self.exact = self.rows = 0
+        self.counts = np.zeros(count, np.int64)
+        self.totals = np.zeros((4, count))
+        self.exact = self.rows = 0.0
 
-    def add(self, found: NDArray[Any], y: NDArray[Any]) -> None:
+    def add(self, found: NDArray[Any], y: NDArray[Any], weights: NDArray[Any]) -> None:
         told = found.reshape(-1, self.totals.shape[1])
         is_ = y.reshape(told.shape) > 0.5
-        same = told == is_
+        same, weight = told == is_, _each(weights, len(told))
+        self.counts += is_.sum(0)
         for total, some in zip(self.totals, (is_, told, is_ & told, same), strict=True):
-            total += some.sum(0)
-        self.exact += int(same.all(1).sum())
-        self.rows += len(same)
+            total += weight @ some
+        self.exact += float(weight @ same.all(1))
+        self.rows += float(weight.sum())
 
     def scores(self, metric: str, samples: int, names: Sequence[str]) -> Scores:
         is_, told, right, same = self.totals
         named = _named(names, len(is_))
-        rows = tuple(map(_row, named, is_, told, right, (same / self.rows).tolist()))
+        rows = tuple(map(_row, named, self.counts.tolist(), is_, told, right, (same / self.rows).tolist()))
         return Scores(
             LABELS, metric, float(same.mean() / self.rows), samples, rows, exact=self.exact / self.rows
         )
 
 
 class _Columns:
-    """Sums of errors by column, and those of the mean of all targets ``y``."""
+    """Sums of errors by column, and those of the mean of all targets."""
 
-    def __init__(self, y: Any) -> None:
-        self.width = _width(y)
-        mean = Moments.of(y).mean
-        self.mean = np.asarray(mean).reshape(-1, self.width).mean(0)
+    def __init__(self, data: Dataset) -> None:
+        self.width = _width(data.y)
+        self.mean = np.asarray(Moments.of(data.y).mean).reshape(-1, self.width).mean(0)
+        if data.weights is not None:
+            self.mean = self.mean + self._away(data)
         self.sums = np.zeros((3, self.width))
-        self.rows = 0
+        self.rows = 0.0
 
-    def add(self, found: NDArray[Any], y: NDArray[Any]) -> None:
+    def _away(self, data: Dataset) -> NDArray[Any]:
+        """Return how far the weighted mean of the targets is from their plain one."""
+        weights, total, rows = data.counts(), np.zeros(self.width), 0.0
+        for first, y in blocks(data.y):
+            away = y.reshape(-1, self.width).astype(np.float64) - self.mean
+            weight = _each(weights[first : first + len(y)], len(away))
+            total += weight @ away
+            rows += float(weight.sum())
+        return np.asarray(total / rows)
+
+    def add(self, found: NDArray[Any], y: NDArray[Any], weights: NDArray[Any]) -> None:
         off = errors(found, y).reshape(-1, self.width)
         away = y.reshape(off.shape).astype(np.float64) - self.mean
-        self.sums += np.square(off).sum(0), np.abs(off).sum(0), np.square(away).sum(0)
-        self.rows += len(off)
+        weight = _each(weights, len(off))
+        self.sums += weight @ np.square(off), weight @ np.abs(off), weight @ np.square(away)
+        self.rows += float(weight.sum())
 
     def scores(self, metric: str, samples: int, names: Sequence[str]) -> Scores:
         squares, absolute, around = self.sums
@@ -221,4 +252,4 @@ class _Columns:
         )
         known = [each for each in r2 if each is not None]
         mean = sum(known) / len(known) if known else None
-        return Scores("numbers", metric, math.sqrt(squares.mean() / self.rows), samples, rows, r2=mean)
+        return Scores(NUMBERS, metric, math.sqrt(squares.mean() / self.rows), samples, rows, r2=mean)

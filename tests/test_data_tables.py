@@ -181,6 +181,31 @@ def test_an_index_is_left_out(table: Any, text: str, remark: str) -> None:
     assert len(found.remarks) == 1 and remark in found.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "columns", "places"),
+    [
+        ("a,b,t,\n1,2,0,\n3,4,1,\n", ("a", "b"), [4]),
+        ("a;b;t; ;\n1;2;0;;\n3;4;1; ;\n", ("a", "b"), [4, 5]),
+        ("|a|t|\n|1|0|\n|2|1|\n", ("a",), [1, 4]),
+        ("a,,t\n1,,0\n2,,1\n", ("a",), [2]),
+    ],
+)
+def test_empty_columns_without_a_name_are_left_out(
+    table: Any, text: str, columns: tuple[str, ...], places: list[int]
+) -> None:
+    found = load(table(text), "t")
+    assert found.columns == columns and found.y.tolist() == [0, 1] and not found.lacks
+    assert [each.partition(": ")[2] for each in found.remarks] == [
+        f"column {place} is left out: it has no name, and is empty" for place in places
+    ]
+
+
+@pytest.mark.parametrize("text", ["a,t,\n1,0,\n2,1,7\n", ",a,t\n,1,0\n5,2,1\n", "a,,t\n1,x,0\n2,,1\n"])
+def test_columns_without_a_name_that_hold_something_are_refused(table: Any, text: str) -> None:
+    with refused(":1: column [123] has no name"):
+        load(table(text), "t")
+
+
 def test_columns_are_left_out_as_asked(table: Any) -> None:
     path = table("a,b,t,c\n1,x,0,4\n2,y,1,5\n")
     assert load(path, "t", ignore="b").x.tolist() == [[1, 4], [2, 5]]
@@ -409,6 +434,17 @@ def test_a_column_that_lacks_all_values(table: Any) -> None:
     with refused("the feature 'b' has no value in any sample .*leave it out with --ignore"):
         prepare(Request(path, target="t", missing="mean"), x(2), Y)
     assert prepare(Request(path, target="t", ignore="b"), x(1), Y).train.x.shape[1] == 1
+
+
+@pytest.mark.parametrize("row", ["1,,u,0", ",2,v,1", "3,4,,0"])
+def test_gaps_are_filled_in_where_samples_are_their_own_targets(table: Any, row: str) -> None:
+    rows = [f"{at},{at % 3},{'uv'[at % 2]},{at % 2}" for at in range(20)]
+    path = table("\n".join(["a,b,c,t", *rows, row, row, ""]))
+    for missing, count in (("mean", 22), ("drop", 20)):
+        asked = Request(path, target="t", missing=missing, test=0, validation=0)
+        parts = prepare(asked, spec := x(4), spec)
+        found = fit(parts.train, spec, spec)
+        assert found.y.shape == (count, 4) and found.y.tolist() == found.x.tolist() == parts.train.x.tolist()
 
 
 def test_gaps_are_not_trained_on(table: Any) -> None:

@@ -125,6 +125,24 @@ def test_training_follows_weights(tmp_path: Path) -> None:
         assert weighted == pytest.approx(64 / (64 + 160) if said == 0.8 else 160 / (64 + 160))
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int64", "float32", "float64"])
+def test_arrays_and_mapped_files_of_the_same_data_have_one_checksum(tmp_path: Path, kind: str) -> None:
+    draw = np.random.default_rng(0)
+    x = (draw.random((1500, 4)) * 9).astype(kind)
+    y = np.arange(1500) % 3
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    sums = []
+    for spec in (f"{tmp_path / 'a.npz'}", f"npy:{tmp_path}"):
+        data = load(spec)
+        sums += [data.checksum(), fit(data, X, Y).checksum()]
+    assert sums[:2] == sums[2:]
+    x[777, 0] += 1
+    np.save(tmp_path / "x.npy", x)
+    assert load(f"npy:{tmp_path}").checksum() != sums[0]
+
+
 def test_checksums_tell_weights_apart() -> None:
     data = from_arrays(np.zeros((3, 1)), np.arange(3), "a")
     sums = [replace(data, weights=each).checksum() for each in (None, np.ones(3), np.arange(3))]

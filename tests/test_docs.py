@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import pjc
+from pjc.commands import COMMANDS
 from pjc.runtime.projections import REGISTERED
 
 ROOT = Path(__file__).parent.parent
@@ -230,6 +231,12 @@ def test_the_python_of_the_readme_runs(
     exec(compile(code, "README.md", "exec"), {})
     assert "feas.problem @digits_mlp" in capsys.readouterr().out
     assert (tmp_path / "digits.pjx").stat().st_size > 1000
+
+
+def test_the_page_of_commands_has_them_all() -> None:
+    rows = [line for line in read(ROOT / "docs/commands.md").splitlines() if line.startswith("| `pjc ")]
+    listed = [line.removeprefix("| `pjc ").split(" ")[0].strip("`") for line in rows]
+    assert sorted(listed) == sorted("MODEL" if name == "compile" else name for name in COMMANDS)
 
 
 def test_version_and_changelog_agree() -> None:

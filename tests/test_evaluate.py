@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from running import Run, runner
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn import metrics
-from trained_files import CLASSES, KINDS, LABELS, NUMBERS, Files, flowers, table
+from trained_files import CLASSES, KINDS, LABELS, NUMBERS, Files, flowers, table, train
 
 import pjc
 from pjc.runtime.data.dataset import from_arrays
@@ -101,8 +102,6 @@ def test_other_data_is_taken_as_a_whole_and_has_no_parts(
 
 
 def test_data_to_test_on_is_known_again(tmp_path: Path, run: Run) -> None:
-    from trained_files import train
-
     data, other = flowers(tmp_path / "data.csv", 60), flowers(tmp_path / "other.csv", 36)
     given = ("--data", data, "--target", "kind", "--test-data", other, "--normalize", "unit")
     files = train(tmp_path, CLASSES, *given)
@@ -178,6 +177,128 @@ def test_classes_have_the_numbers_of_training_in_data_that_lacks_some(
     assert found["rose"]["recall"] == json.loads(out)["value"] > 0.8 and found["rose"]["precision"] == 1.0
 
 
+# --- how tables are read ------------------------------------------------------------------------------
+
+SIX = CLASSES.replace("f32[batch, 3]", "f32[batch, 4]").replace("f32[3, 3]", "f32[4, 3]")
+HEAD = ["id", "size", "color", "age", "often", "kind"]
+
+
+def shop(rows: int, seed: int, lack: bool = True) -> list[list[object]]:
+    """Return rows of an id, a number, a category, a number that may be missing, a weight and a class."""
+    random = np.random.default_rng(seed)
+    found = []
+    for at in range(rows):
+        kind, color = int(random.integers(3)), ("red", "blue")[int(random.integers(2))]
+        age: object = "" if lack and at % 7 == 0 else round(float(random.normal()) + kind, 3)
+        found.append([at, kind + 0.1 * random.random(), color, age, int(random.integers(1, 4)), "pqr"[kind]])
+    return found
+
+
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Files, Path]:
+    """Return a network that was trained on a table with all that a table may have, and the table."""
+    folder = tmp_path_factory.mktemp("shop")
+    data = table(folder / "data.csv", HEAD, shop(90, 0))
+    given = ("--target", "kind", "--ignore", "id", "--missing", "mean", "--weights", "often")
+    return train(folder, SIX, "--data", data, *given, "--normalize", "standard"), data
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_is_read_as_in_training(
+    shops: tuple[Files, Path], tmp_path: Path, run: Run, delimiter: str
+) -> None:
+    files, data = shops
+    moved = [3, 5, 0, 2, 4, 1]
+    lines = [line.split(",") for line in data.read_text(encoding="utf-8").splitlines()]
+    other = tmp_path / "other.csv"
+    text = "\n".join(delimiter.join(line[at] for at in moved) for line in lines)
+    other.write_text(text + "\n", encoding="utf-8")
+    for named in (data, other):
+        code, out, err = run("evaluate", files.program, "--params", files.params, "--data", named)
+        assert (code, err) == (0, "") and "its test part, as training had it" in out
+        assert last(out) == last(files.said)
+
+
+@pytest.mark.parametrize("without", ["id", "often", "kind"])
+def test_columns_that_the_network_does_not_see_may_be_missing(
+    shops: tuple[Files, Path], tmp_path: Path, run: Run, without: str
+) -> None:
+    files, _ = shops
+    at = HEAD.index(without)
+    rows = [row[:at] + row[at + 1 :] for row in shop(40, 1)]
+    other = table(tmp_path / "other.csv", HEAD[:at] + HEAD[at + 1 :], rows)
+    given = (files.program, "--params", files.params, "--data", other)
+    code, out, err = run("predict", *given)
+    assert (code, err) == (0, "") and len(out.splitlines()) == 41
+    code, out, err = run("evaluate", *given)
+    assert code == (without == "kind")
+    assert ("all rows count alike, as there is no column 'often'" in err) == (without == "often")
+    code, _, err = run("evaluate", *given, "--ignore", "nothing", "--target", "color")
+    assert code == 1 and "there is no column 'nothing'" in err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_rows_that_are_left_out_are_told(
+    trained: dict[str, Any], tmp_path: Path, run: Run, command: str
+) -> None:
+    files, _ = trained["classes"]
+    rows = [[1, "", 3, "lily"], [1, 2, 3, "rose"], [2, 3, 4, "aster"]]
+    data = table(tmp_path / "some.csv", ["a", "b", "c", "kind"], rows)
+    given = (files.program, "--params", files.params, "--data", data)
+    code, _, err = run(command, *given)
+    assert code == 1 and "1 in column 'b', the first in line 2" in err
+    code, _, err = run(command, *given, "--missing", "drop")
+    assert code == 0 and "pjc: warning: " in err and "1 of 3 rows are left out" in err
+    code, _, err = run(command, *given, "--missing", "mean")
+    assert code == 1 and "training had none to fill in" in err
+
+
+@pytest.mark.parametrize("given", [("--test", 0.4), ("--validation", 0.4), ("--split", "0.5,0.2,0.3")])
+def test_other_fractions_are_not_called_those_of_training(
+    trained: dict[str, Any], run: Run, given: tuple[object, ...]
+) -> None:
+    files, data = trained["classes"]
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", data, *given)
+    assert code == 0 and "its test part, by the fractions given" in out
+
+
+def archive(path: Path, seed: int) -> Path:
+    """Write arrays to train and to test on."""
+    random = np.random.default_rng(seed)
+    found: dict[str, Any] = {}
+    for part, count in (("train", 40), ("test", 24)):
+        found[f"x_{part}"] = random.normal(size=(count, 3)).astype(np.float32)
+        found[f"y_{part}"] = np.argmax(found[f"x_{part}"], axis=1)
+    np.savez(path, **found)
+    return path
+
+
+def test_the_test_part_that_data_come_with_is_that_of_training(tmp_path: Path, run: Run) -> None:
+    data, other = archive(tmp_path / "a.npz", 0), archive(tmp_path / "b.npz", 1)
+    files = train(tmp_path, CLASSES, "--data", data)
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", data)
+    assert code == 0 and "its test part, as training had it, 24 samples" in out
+    assert last(out) == last(files.said)
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", data, "--test", 0.5)
+    assert code == 0 and "its test part, by the fractions given, 32 samples" in out
+    files = train(tmp_path, CLASSES, "--data", data, "--test-data", other, "--force")
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", other)
+    assert code == 0 and "its test part, which training tested on, 24 samples" in out
+    assert last(out) == last(files.said)
+
+
+def test_mapped_files_are_known_again_by_arrays_in_memory(tmp_path: Path, run: Run) -> None:
+    x = np.random.default_rng(4).normal(size=(1300, 3)).astype(np.float32)
+    arrays = {"x": x, "y": np.argmax(x, axis=1)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    for name, each in arrays.items():
+        np.save(tmp_path / f"{name}.npy", each)
+    files = train(tmp_path, CLASSES, "--data", f"npy:{tmp_path}", "--epochs", 1)
+    for spec in (f"npy:{tmp_path}", tmp_path / "a.npz"):
+        code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", spec)
+        assert code == 0 and "its test part, as training had it" in out and last(out) == last(files.said)
+
+
 # --- right numbers ------------------------------------------------------------------------------------
 
 
@@ -221,6 +342,46 @@ def test_numbers_are_scored_as_scikit_learn_scores_them(count: int) -> None:
         assert row.mean_absolute == pytest.approx(metrics.mean_absolute_error(*each), rel=1e-4)
     assert found.value == pytest.approx(evaluate(program, params, data), rel=1e-12)
     assert found.value == pytest.approx(np.sqrt(np.mean((y - told) ** 2)), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [3, 8, 53])
+@pytest.mark.parametrize("scale", [1.0, 1e300])
+def test_samples_count_by_their_weights(count: int, scale: float) -> None:
+    weights = np.random.default_rng(count).random(count) * 3
+    program, params, random = compiled(CLASSES)
+    x, y = random.normal(size=(count, 3)).astype(np.float32), random.integers(0, 3, count)
+    data = replace(from_arrays(x, y, "data"), weights=weights * scale)
+    found = scores(program, params, data, confusion=True)
+    told = np.argmax(x @ params["w"] + params["b"], axis=1)
+    given: dict[str, Any] = {"labels": [0, 1, 2], "zero_division": np.nan, "sample_weight": weights}
+    wanted = metrics.precision_recall_fscore_support(y, told, **given)
+    for at, name in enumerate(("precision", "recall", "f1")):
+        ours = [np.nan if getattr(row, name) is None else getattr(row, name) for row in found.rows]
+        np.testing.assert_allclose(ours, wanted[at])
+    assert [row.count for row in found.rows] == np.bincount(y, minlength=3).tolist()
+    assert found.confusion is not None and found.confusion.sum() == count == found.samples
+    assert found.value == pytest.approx(np.average(told == y, weights=weights))
+    assert found.value == pytest.approx(evaluate(program, params, data), rel=1e-12)
+
+    program, params, random = compiled(NUMBERS)
+    y = random.normal(size=(count, 2)) * [1, 100] + 7
+    data = replace(from_arrays(x, y.astype(np.float32), "data"), weights=weights * scale)
+    found = scores(program, params, data)
+    told = x @ params["w"] + params["b"]
+    for column, row in enumerate(found.rows):
+        each = y[:, column], told[:, column]
+        assert row.r2 == pytest.approx(metrics.r2_score(*each, sample_weight=weights), rel=1e-3, abs=1e-4)
+        mean = metrics.mean_squared_error(*each, sample_weight=weights)
+        assert row.rms == pytest.approx(np.sqrt(mean), rel=1e-4)
+    assert found.value == pytest.approx(evaluate(program, params, data), rel=1e-12)
+
+    program, params, random = compiled(LABELS)
+    y = random.integers(0, 2, (count, 2)).astype(np.float32)
+    data = replace(from_arrays(x, y, "data"), weights=weights * scale)
+    found = scores(program, params, data)
+    same = ((x @ params["w"] + params["b"]) > program.targets[0].threshold) == y
+    assert found.exact == pytest.approx(np.average(same.all(1), weights=weights))
+    assert found.value == pytest.approx(evaluate(program, params, data), rel=1e-12)
 
 
 def test_a_column_that_does_not_vary_has_no_r2() -> None:

@@ -143,7 +143,7 @@ CASES = (
     Case("opt net.pjn -o net.mlir", 0, "", ("net.mlir",)),
     Case("opt net.pjn -p net-infer-shape", 1, "did you mean 'net-infer-shapes'?"),
     Case("opt net.pjn -o net.pjn", 1, "would overwrite the source"),
-    Case("opt net.pjn -o data.csv", 1, "data.csv would be overwritten, which holds no IR"),
+    Case("opt net.pjn -o data.csv", 1, "data.csv would be overwritten, which is a file that holds no IR"),
     Case("opt none.mlir", 1, "there is no file none.mlir"),
     Case("opt data.csv", 1, "data.csv"),
     Case("opt net.pjn -p", 2, "expected one argument"),

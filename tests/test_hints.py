@@ -9,6 +9,7 @@ import pytest
 
 from pjc.runtime.data import Dataset
 from pjc.runtime.data.hints import hints, target_hint
+from pjc.runtime.data.tables import encoded, feature_names
 
 DRAWN = np.random.default_rng(0)
 
@@ -44,6 +45,21 @@ def test_constant_columns(at: list[int], value: float) -> None:
         assert said.startswith(f"the same in every sample to train on: {names}; leave such columns out")
     x[3, at] += 1 + abs(value)
     assert hints(Dataset(x, np.arange(20) % 2, 2, "table", columns=("a", "b", "c")), "unit") == []
+
+
+@pytest.mark.parametrize(("codes", "said"), [([0, 0, 0], True), ([0, 1, 0], False), ([2, 0, 1], False)])
+@pytest.mark.parametrize("dense", [0, 1 << 20])
+def test_a_category_that_does_not_occur_is_no_constant_column(
+    monkeypatch: pytest.MonkeyPatch, codes: list[int], said: bool, dense: int
+) -> None:
+    monkeypatch.setattr("pjc.runtime.data.tables._DENSE", dense)
+    levels = {"color": ("blue", "green", "red")}
+    x = np.stack([np.array(codes, float), np.arange(3.0)], axis=1)
+    columns = feature_names(["color", "size"], levels)
+    made = encoded(x, ["color", "size"], levels)
+    data = Dataset(made, np.arange(3) % 2, 2, "table", columns=columns, levels=levels)
+    found = hints(data, "unit")
+    assert [each.split(";")[0] for each in found] == ["the same in every sample to train on: 'color'"] * said
 
 
 @pytest.mark.parametrize("names", [(), ("cat", "dog", "owl")])

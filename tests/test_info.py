@@ -82,6 +82,31 @@ def test_a_history(trained: dict[str, Any], run: Run, kind: str) -> None:
     assert name == ("validation_rms_error" if kind == "numbers" else "validation_accuracy")
 
 
+@pytest.mark.parametrize(
+    ("metric", "scores", "best"),
+    [
+        ("accuracy", ["0.5", "0.75", "0.75"], (0.75, 2)),
+        ("rms_error", ["3", "", "2"], (2.0, 3)),
+        ("rms_error", ["1", "1.5", "nan"], (1.0, 1)),
+    ],
+)
+def test_the_best_epoch_of_a_history(
+    tmp_path: Path, run: Run, metric: str, scores: list[str], best: tuple[float, int]
+) -> None:
+    lines = [f"{epoch},1,{score}," for epoch, score in enumerate(scores, 1)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join([f"epoch,seconds,validation_{metric},largest_t", *lines, ""]), encoding="utf-8")
+    found = told(run, path)
+    assert found["best"] == {f"validation_{metric}": dict(zip(("score", "epoch"), best, strict=True))}
+    assert found["last"]["largest_t"] is None and found["epochs"] == 3
+
+
+def test_a_history_of_no_epochs_yet(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "own.csv").write_text("epoch,seconds,demand,validation_accuracy\n", encoding="utf-8")
+    found = told(run, tmp_path / "own.csv")
+    assert (found["epochs"], found["last"], found["best"]) == (0, {}, {})
+
+
 @pytest.mark.parametrize("text", [NUMBERS, LABELS, CHARACTERS])
 def test_a_network(tmp_path: Path, run: Run, text: str) -> None:
     source = tmp_path / "own.pjn"
@@ -131,8 +156,9 @@ def test_nothing_is_executed(tmp_path: Path, run: Run) -> None:
         ("a.pjx", b"PK no", "is not a whole .pjx file"),
         ("a.safetensors", b"\xff" * 20, "is not a whole safetensors file"),
         ("a.pjn", b"input x: f33[2]\n", "error"),
-        ("a.csv", b"epoch,seconds,demand\n1,2\n", "is not a history of a run"),
-        ("b.csv", b"epoch,seconds,demand\n1,2,x\n", "is not a history of a run"),
+        ("a.csv", b"epoch,seconds,demand\n1,2\n", "a.csv:2: expected 3 values, found 2"),
+        ("b.csv", b"epoch,seconds,demand\n1,2,x\n", "b.csv:2: the column 'demand': expected a number"),
+        ("d.csv", b"epoch,seconds,demand\n,2,3\n", "some of its rows have no epoch"),
         ("c.csv", b"\xff\xfe\n", "c.csv"),
         ("a.npz", b"PK", "is not a whole .npz file"),
         ("a.bin", b"nothing", "is no data that pjc reads"),

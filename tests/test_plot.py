@@ -89,6 +89,15 @@ def test_the_usual_name_is_the_historys(pjc_run: Run) -> None:
     assert Path("c.history.png").is_file() and Path("c.history.csv").read_text() == SCORED
 
 
+def test_what_is_no_picture_of_its_own_takes_force(pjc_run: Run) -> None:
+    Path("photo.png").write_bytes(b"a photo")
+    code, _, err = pjc_run("plot", "a.history.csv", "-o", "photo.png")
+    assert code == 1 and "photo.png would be overwritten, which is no picture of pjc plot" in err
+    assert pjc_run("plot", "a.history.csv", "-o", "photo.png", "--force")[0] == 0
+    assert Path("photo.png").read_bytes().startswith(b"\x89PNG")
+    assert pjc_run("plot", "a.history.csv", "-o", "new/folder/p.svg")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["_hidden", "$x^{", "a b", "größe", "名前"])
 def test_any_name_is_a_label(pjc_run: Run, name: str) -> None:
     Path(f"{name}.history.csv").write_text(SWEPT)
@@ -107,6 +116,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "no_rows": (b"epoch,seconds,gap\n", "has no epochs yet"),
     "short_row": (b"epoch,seconds,gap\n1,2,3\n2,3\n", "w.csv:3: expected 3 values, found 2"),
     "word": (b"epoch,seconds,gap\n1,2,3\n2,3,x\n", "w.csv:3: the column 'gap': expected a number, found 'x'"),
+    "no_epoch": (b"epoch,seconds,gap\n1,2,3\n,3,4\n", "some of its rows have no epoch"),
     "twice": (b"epoch,gap,gap\n1,2,3\n", "is no history of a run"),
     "bytes": (bytes(range(256)), "is not a history of pjc train that can be read"),
     "quote": (b'epoch,"gap\n1,2\n', "is not a history"),
@@ -132,7 +142,7 @@ REFUSED = {
     ("-o", "a.history.csv"): "expected a name that ends in .png or .svg",
     ("-o", "photo.png"): "photo.png would be overwritten",
     ("-o", "folder.png"): "folder.png cannot be written: Is a directory",
-    ("-o", "none/p.png"): "cannot be written: No such file",
+    ("-o", "a.history.csv/p.png"): "a.history.csv cannot be made a directory",
     ("--column", "larges_t"): "did you mean largest_t?",
     ("--column", "xyz"): "there are epoch, seconds",
     ("none.csv",): "there is no file none.csv",

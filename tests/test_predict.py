@@ -190,8 +190,9 @@ def test_a_table_on_stdout_and_in_a_file_is_the_same(
         files, data = trained[kind]
         given = (files.program, "--params", files.params, "--data", data)
         _, out, _ = run("predict", *given)
-        assert run("predict", *given, "-o", tmp_path / "o.csv")[0] == 0
-        assert (tmp_path / "o.csv").read_text(encoding="utf-8") == out and len(rows(out)[1]) >= 80
+        for _ in range(2):
+            assert run("predict", *given, "-o", tmp_path / f"{kind}.csv")[0] == 0
+        assert (tmp_path / f"{kind}.csv").read_text(encoding="utf-8") == out and len(rows(out)[1]) >= 80
         code, out_json, _ = run("predict", *given, "--json")
         assert code == 0 and len(json.loads(out_json)["prediction"]) == len(rows(out)[1])
 
@@ -217,6 +218,53 @@ def test_wrong_arguments_get_a_sentence(
     given = [each.replace("DATA", data) for each in arguments]
     code, out, err = run("predict", files.program, "--params", files.params, *given)
     assert (code, out) == (1, "") and message in err
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("data.csv", b"a,b,c,kind\n1,2,3,rose\n"),
+        ("named.csv", b"price,size\n1,2\n"),
+        ("noise.csv", bytes(range(256))),
+        ("x.npz", b"PK no"),
+    ],
+)
+def test_no_other_file_is_overwritten(
+    trained: dict[str, Any], tmp_path: Path, run: Run, name: str, contents: bytes
+) -> None:
+    files, data = trained["classes"]
+    output = tmp_path / name
+    output.write_bytes(contents)
+    given = (files.program, "--params", files.params, "--data", data, "-o", output)
+    code, out, err = run("predict", *given)
+    assert (code, out) == (1, "") and f"{output} would be overwritten, which is" in err
+    assert output.read_bytes() == contents
+    assert run("predict", *given, "--force")[0] == 0 and output.read_bytes() != contents
+    assert run("predict", *given, "--scores")[0] == 0  # its own
+    assert run("predict", *given[:-1], tmp_path / "new/folder" / name)[0] == 0
+
+
+def test_no_other_text_is_overwritten(trained: dict[str, Any], tmp_path: Path, run: Run) -> None:
+    files, _ = trained["characters"]
+    output = tmp_path / "o.txt"
+    given = (files.program, "--params", files.params, "--sample", 5, "-o", output)
+    assert [run("predict", *given, "--prompt", "ab", "--seed", seed)[0] for seed in (0, 1)] == [0, 0]
+    before = output.read_bytes()
+    code, _, err = run("predict", *given, "--prompt", "ca")
+    assert code == 1 and "o.txt would be overwritten, which is another text" in err
+    assert output.read_bytes() == before
+    assert run("predict", *given, "--prompt", "ca", "--force")[0] == 0
+
+
+def test_an_archive_by_another_name_is_not_overwritten(
+    trained: dict[str, Any], tmp_path: Path, run: Run
+) -> None:
+    files, _ = trained["classes"]
+    path = tmp_path / "own.npz"
+    np.savez(path, x=np.zeros((4, 3), np.float32), y=np.arange(4) % 3)
+    for spec in (path, f"keras:{path}"):
+        code, _, err = run("predict", files.program, "--params", files.params, "--data", spec, "-o", path)
+        assert code == 1 and "would overwrite what is read" in err
 
 
 def test_scores_of_numbers_are_the_numbers(trained: dict[str, Any], run: Run) -> None:

@@ -125,6 +125,17 @@ def test_opt_writes_whole_files_or_none(pjc_run: Run) -> None:
         assert pjc_run("opt", *arguments)[0] == 1 and Path("net.mlir").read_text() == whole
 
 
+@pytest.mark.parametrize("contents", [b"words", b"a,b\n1,2\n", b"\0\1"])
+def test_opt_overwrites_no_other_file(pjc_run: Run, contents: bytes) -> None:
+    Path("any").write_bytes(contents)
+    code, _, err = pjc_run("opt", "net.pjn", "-o", "any")
+    assert code == 1 and "any would be overwritten, which is a file that holds no IR; name another" in err
+    assert Path("any").read_bytes() == contents
+    assert pjc_run("opt", "net.pjn", "-o", "any", "--force") == (0, "", "")
+    assert pjc_run("opt", "net.pjn", "-o", "any") == (0, "", "")
+    assert pjc_run("opt", "net.pjn", "-o", "new/folder/net.mlir") == (0, "", "")
+
+
 @pytest.mark.parametrize("arguments", [["--nope"], ["train", "--nope"], ["--batch", "x", "a.pjn"]])
 def test_what_is_wrong_is_said_before_anything_heavy_is_loaded(arguments: list[str]) -> None:
     code = (

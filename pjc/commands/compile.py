@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pjc.commands.arguments import Usage, parse, show_help
-from pjc.commands.outputs import force_option, other_program, other_text, require_ours, require_place
+from pjc.commands.outputs import (
+    force_option,
+    other_program,
+    other_text,
+    require_apart,
+    require_ours,
+    require_place,
+)
 from pjc.commands.shared import (
     DumpOptions,
     Session,
@@ -129,8 +136,8 @@ def main(arguments: Sequence[str]) -> int:
     require_source(source)
     output = Path(given.output) if given.output else source.with_name(f"{stem_of(source)}.pjx")
     writes = given.output is not None or not (given.emit or given.explain)
-    if writes and output.exists() and output.samefile(file_of(source)):
-        raise CommandError(f"{output} would overwrite the source, the network itself; name another with -o")
+    if writes:
+        require_apart(output, [file_of(source)], "the source, the network itself")
     if given.output:
         require_place(output)
     if given.emit:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pjc.commands.arguments import Usage, parse
-from pjc.commands.outputs import force_option, other_model, require_ours, require_place
+from pjc.commands.outputs import force_option, other_model, require_apart, require_ours, require_place
 from pjc.commands.shared import console_of_stdout, require_source, say
-from pjc.diagnostics import CommandError
 from pjc.fields import Text, option, required
+from pjc.python_files import file_of
 
 USAGE = Usage(
     prog="pjc export",
@@ -36,19 +36,19 @@ def main(arguments: Sequence[str]) -> int:
     given = parse(Arguments, USAGE, arguments)
     import pjc
     from pjc.runtime.files import held
-    from pjc.runtime.history import read_parameters, read_units
+    from pjc.runtime.history import read_stored
     from pjc.runtime.trainable import check_parameters
 
     model, params = Path(given.model), Path(given.params)
     require_source(model)
     output = Path(given.output) if given.output else model.with_suffix(".onnx")
-    if any(output.exists() and output.samefile(each) for each in (model, params) if each.exists()):
-        raise CommandError(f"-o {output} would overwrite what is read; name another file")
+    require_apart(output, [file_of(model), params])
     require_place(output)
     program = pjc.load(model) if model.suffix.lower() == ".pjx" else pjc.compile(model)
-    arrays = check_parameters(program, read_parameters(params))
+    stored = read_stored(params)
+    arrays = check_parameters(program, stored.params)
     require_ours(output, other_model(output, program, model), given.force)
     with held([output]):
-        program.rescaled(read_units(params)).to_onnx(arrays, output)
+        program.rescaled(stored.units).to_onnx(arrays, output)
     say(console_of_stdout(), f"wrote {output}")
     return 0

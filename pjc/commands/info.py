@@ -217,14 +217,13 @@ def _training(path: Path, found: Stored) -> Record:
 
 def _best(rows: list[tuple[int, float | None]], metric: str | None) -> Record:
     """Return the last and the best validation score; a file of an older pjc does not say which is better."""
-    known = [(value, epoch) for epoch, value in rows if value is not None]
+    known = [(epoch, value) for epoch, value in rows if value is not None]
     if not known:
         return {}
-    record: Record = {"last validation": {"score": known[-1][0], "epoch": known[-1][1]}}
+    record: Record = {"last validation": {"score": known[-1][1], "epoch": known[-1][0]}}
     if metric is None:
         return record
-    score, epoch = (max if metric == "accuracy" else min)(known, key=lambda each: each[0])
-    return {"metric": metric, **record, "best validation": {"score": score, "epoch": epoch}}
+    return {"metric": metric, **record, "best validation": _best_of(known, metric)}
 
 
 def _relied_on(path: Path, found: Stored) -> Record:
@@ -234,7 +233,7 @@ def _relied_on(path: Path, found: Stored) -> Record:
     known = Known.of(found.notes, str(path))
     record: Record = {}
     if known.recipe is not None:
-        asked = {name: value for name, value in vars(known.recipe.request).items() if value is not None}
+        asked = {name: each for name, each in vars(known.recipe.request).items() if each not in (None, ())}
         record["trained on"] = {**asked, "checksum": f"{known.recipe.checksum:08x}"}
     if known.normalize is not None:
         record["normalize"] = known.normalize.kind
@@ -245,6 +244,10 @@ def _relied_on(path: Path, found: Stored) -> Record:
         for name, each in (("class names", known.class_names), ("columns", known.columns))
         if each
     }
+    if known.levels:
+        record["categories"] = {name: list(each) for name, each in known.levels.items()}
+    if known.fill is not None:
+        record["missing"] = "means of the training part are filled in"
     if found.units:
         record["units"] = {
             name: {"scale": list(each.scale), "offset": list(each.offset)}
@@ -261,23 +264,37 @@ def _is_history(path: Path) -> bool:
 
 def _history(path: Path) -> Record:
     """Return how the run went of which there is a history."""
-    from pjc.runtime.history import read_history
+    import math
 
-    header, rows = read_history(path)
-    last = dict(zip(header, rows[-1], strict=True)) if rows else {}
+    from pjc.runtime.curves import read_curves
+
+    found = read_curves(path)
+    told = {
+        name: [(int(epoch), value) for epoch, value in zip(found.columns["epoch"], values, strict=True)]
+        for name, values in found.columns.items()
+    }
     best: Record = {}
-    for place, name in enumerate(header):
-        known = [(row[place], index) for index, row in enumerate(rows) if row[place] is not None]
-        if name.startswith("validation_") and known:
-            value, at = (max if name.endswith("accuracy") else min)(known, key=lambda each: each[0] or 0.0)
-            best[name] = {"score": value, "epoch": int(rows[at][0] or 0)}
+    for name, rows in told.items():
+        part, _, metric = name.partition("_")
+        known = [(epoch, value) for epoch, value in rows if math.isfinite(value)]
+        if part == "validation" and known:
+            best[name] = _best_of(known, metric)
+    last = {name: rows[-1][1] for name, rows in told.items() if rows}
     return {
         "what": "the history of a run",
-        "epochs": len(rows),
-        "columns": header,
-        "last": last,
+        "epochs": found.epochs,
+        "columns": list(found.columns),
+        "last": {name: value if math.isfinite(value) else None for name, value in last.items()},
         "best": best,
     }
+
+
+def _best_of(rows: list[tuple[int, float]], metric: str) -> Record:
+    """Return the best score, of several the first, and its epoch."""
+    from pjc.runtime.stopping import goodness
+
+    epoch, score = max(rows, key=lambda each: goodness(each[1], metric))
+    return {"score": score, "epoch": epoch}
 
 
 # --- data ---------------------------------------------------------------------------------------------

@@ -26,13 +26,14 @@ from xdsl.xdsl_opt_main import xDSLOptMain
 from pjc import __version__
 from pjc.commands.arguments import Formatter, Parser
 from pjc.commands.failures import fail, report
+from pjc.commands.outputs import other_ir, require_apart, require_ours, require_place
 from pjc.diagnostics import CommandError, DiagnosticError, PjcError, mistake
 from pjc.fields import nearest
 from pjc.ir_text import parse_module
 from pjc.options import Options
-from pjc.python_files import PythonName
+from pjc.python_files import PythonName, file_of
 from pjc.reading import measured, reading, reason
-from pjc.runtime.files import held, replace_file, require_writable
+from pjc.runtime.files import held, replace_file
 from pjc.sources import IrSource, open_source
 from pjc.universe import PASSES, UNIVERSE, pass_factory
 
@@ -84,6 +85,9 @@ class PjcOptMain(xDSLOptMain):
     def register_all_arguments(self, arg_parser: ArgumentParser) -> None:
         """Add the arguments, and refuse what is wrong of those given in the words of the other commands."""
         super().register_all_arguments(arg_parser)
+        arg_parser.add_argument(
+            "--force", action="store_true", help="overwrite -o where it is something else than IR"
+        )
         self.own = own_parser(arg_parser, [name for name in self.available_passes if name not in PASSES])
         wanted = self.own.parse_args(self.given).target
         if parse_spec(wanted).name not in self.available_targets:
@@ -96,13 +100,10 @@ class PjcOptMain(xDSLOptMain):
             super().run()
             return
         output, source = Path(self.args.output_file), self.args.input_file
-        require_writable(output)
-        if source is not None and output.exists() and Path(source).exists() and output.samefile(source):
-            raise CommandError(f"-o {output} would overwrite the source; name another file")
-        if output.is_file() and output.stat().st_size and not IrSource.recognises(output):
-            raise CommandError(
-                f"{output} would be overwritten, which holds no IR; name another file with -o, or remove it"
-            )
+        require_place(output)
+        if source is not None:
+            require_apart(output, [file_of(Path(source))], "the source")
+        require_ours(output, other_ir(output), self.args.force)
         with held([output]):
             super().run()
             text = self.collected.getvalue()

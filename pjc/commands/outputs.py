@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +21,9 @@ _OTHERS = (".pjn", ".py", ".onnx", ".pjx", ".safetensors", ".csv", ".npz", ".npy
 """Endings of files that no stage is printed into: sources, and what commands read and write."""
 
 
-def force_option(help: str) -> bool:
+def force_option(help: str, group: str = "") -> bool:
     """Return the field of ``--force``."""
-    return option(False, kind=Switch(), help=help, shown="")
+    return option(False, kind=Switch(), help=help, shown="", group=group)
 
 
 def require_place(path: Path) -> None:
@@ -39,6 +42,23 @@ def require_place(path: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CommandError(f"{folder} cannot be written to; choose another with -o")
     require_writable(path)
+
+
+def require_regular(path: Path) -> None:
+    """Raise CommandError where there is a device or a pipe, which no file of bytes is written to."""
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path} cannot be written: it is no regular file")
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file that is there."""
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def require_apart(path: Path, read: Iterable[str | Path], what: str = "what is read") -> None:
+    """Raise CommandError where a file that is to be written is one of those that are ``read``."""
+    if any(is_same(path, Path(each)) for each in read):
+        raise CommandError(f"{path} would overwrite {what}; name another file with -o")
 
 
 def require_ours(path: Path, found: str | None, force: bool) -> None:
@@ -80,6 +100,51 @@ def other_text(path: Path, text: str) -> str | None:
     if b"\0" in head:
         return "no text"
     return f"a {path.suffix} file" if path.suffix.lower() in _OTHERS else None
+
+
+def other_ir(path: Path) -> str | None:
+    """Return what a file is, unless it holds IR."""
+    from pjc.sources import IrSource
+
+    return "a file that holds no IR" if is_kept(path) and not IrSource.recognises(path) else None
+
+
+def other_picture(path: Path, author: str) -> str | None:
+    """Return what a file is, unless ``author`` is named in it, as in a picture that was drawn before."""
+    if not is_kept(path):
+        return None
+    with reading(path, "a picture", CommandError), path.open("rb") as stream:
+        return None if author.encode() in stream.read(2**14) else f"no picture of {author}"
+
+
+def other_table(path: Path, columns: Sequence[str]) -> str | None:
+    """Return what a file is, unless it can be predictions that were written before.
+
+    Those are an archive with such an array, or a table of the same ``columns``, or of such as have no other
+    use.
+    """
+    if not is_kept(path):
+        return None
+    try:
+        with reading(path, "a table"):
+            if path.suffix.lower() == ".npz":
+                with zipfile.ZipFile(path) as archive:
+                    return None if "prediction.npy" in archive.namelist() else "no archive of predictions"
+            with path.open("rb") as stream:
+                first = next(csv.reader([stream.readline(2**20).decode("utf-8")]))
+    except PjcError:
+        return "nothing that pjc predict wrote"
+    ours = all(name == "prediction" or name.startswith(("prediction_", "score_")) for name in first)
+    return None if ours or first == list(columns) else "another table"
+
+
+def other_beginning(path: Path, prompt: str) -> str | None:
+    """Return what a file is, unless it is a text that goes on with the same prompt."""
+    if not is_kept(path):
+        return None
+    with path.open("rb") as stream:
+        begun = prompt.encode()
+        return None if stream.read(len(begun)) == begun else "another text"
 
 
 def other_model(path: Path, program: Program, model: Path) -> str | None:

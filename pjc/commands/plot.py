@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
+from pjc.commands.outputs import force_option, other_picture, require_ours, require_place, require_regular
 from pjc.commands.shared import console_of_stdout, say
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Text, nearest, option, required, rest
@@ -57,6 +58,7 @@ class Arguments:
         help="draw this column of the histories; may be repeated",
         shown="scores, and gap or demand",
     )
+    force: bool = force_option("overwrite -o where it is no picture of pjc plot")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,11 @@ def main(arguments: Sequence[str]) -> int:
 
     paths = [Path(each) for each in (given.history, *given.more)]
     output = Path(given.output) if given.output else paths[0].with_suffix(".png")
-    _require_output(output)
+    _require_output(output, given.force)
     runs = [read_curves(path) for path in paths]
+    for run in runs:
+        if not run.epochs:
+            raise CommandError(f"{run.path} has no epochs yet")
     panels = panels_of(runs, given.column)
     with held([output]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that its fonts have not
@@ -88,23 +93,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _require_output(output: Path) -> None:
+def _require_output(output: Path, force: bool) -> None:
     """Raise an error unless a picture can be written there, and overwrites nothing but another of these."""
-    from pjc.reading import reading
-    from pjc.runtime.files import require_writable
-
     if output.suffix.lower() not in _ENDINGS:
         raise CommandError(f"-o {output}: expected a name that ends in {' or '.join(_ENDINGS)}")
-    require_writable(output)
-    if output.exists():
-        if not output.is_file():
-            raise CommandError(f"{output} cannot be written: it is no regular file")
-        with reading(output, "a picture", CommandError), output.open("rb") as stream:
-            head = stream.read(2**14)
-        if head and _AUTHOR.encode() not in head:
-            raise CommandError(
-                f"{output} would be overwritten, which is no picture of pjc plot; name another file with -o"
-            )
+    require_place(output)
+    require_regular(output)
+    require_ours(output, other_picture(output, _AUTHOR), force)
 
 
 def panels_of(runs: Sequence[Curves], asked: Sequence[str] = ()) -> list[Panel]:

@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
+from pjc.commands.outputs import (
+    force_option,
+    other_beginning,
+    other_table,
+    require_apart,
+    require_ours,
+    require_place,
+)
 from pjc.commands.shared import print_json
-from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn
+from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn_of
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import LARGEST, Number, Switch, Text, differing, option, part
+from pjc.python_files import file_of
 
 if TYPE_CHECKING:
     from pjc.runtime.predicting import Predictions
@@ -79,6 +88,7 @@ class Arguments:
         shown="stdout",
         group="output",
     )
+    force: bool = force_option("overwrite -o where it is no such file", group="output")
     scores: bool = option(
         False, kind=Switch(), help="also the network's output for each class", shown="", group="output"
     )
@@ -118,9 +128,10 @@ def _check(given: Arguments) -> None:
     endings = (".txt",) if sampling.sample is not None else (".csv", ".npz")
     if Path(output).suffix.lower() not in endings:
         raise CommandError(f"-o {output}: name a file that ends in {' or '.join(endings)}")
-    read = [Path(each) for each in (given.model, given.trained.params, given.data) if each]
-    if any(Path(output).exists() and each.exists() and each.samefile(output) for each in read):
-        raise CommandError(f"-o {output} would overwrite what is read; name another file")
+    data = given.data and given.data.rpartition(":")[2]  # without a prefix
+    read = [each for each in (given.trained.params, given.data, data) if each]
+    require_apart(Path(output), [file_of(Path(given.model)), *read])
+    require_place(Path(output))
 
 
 def _predict(given: Arguments, network: Trained) -> None:
@@ -135,8 +146,7 @@ def _predict(given: Arguments, network: Trained) -> None:
         raise CommandError("--scores is for classes and labels; the numbers are all that the network gives")
     request = given.asked.request(known, given.data)
     found = samples(request, known, *specs(program))
-    if found.passed_over:
-        warn(f"training had no column {', '.join(found.passed_over)}, so the network does not see it")
+    warn_of(found)
     said = predict(program, network.params, found.data, given.scores)
     names = network.names(found.class_names, request.target)
     if given.json:
@@ -146,7 +156,7 @@ def _predict(given: Arguments, network: Trained) -> None:
         for line in _lines(said, names):
             _print(line)
     else:
-        _write(Path(given.output), said, names)
+        _write(Path(given.output), said, names, given.force)
 
 
 def _print(text: str) -> None:
@@ -154,11 +164,13 @@ def _print(text: str) -> None:
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
 
 
-def _write(path: Path, said: Predictions, names: Sequence[str]) -> None:
+def _write(path: Path, said: Predictions, names: Sequence[str], force: bool) -> None:
     """Write predictions; the file appears whole or not at all."""
     import numpy as np
 
-    from pjc.runtime.files import held, replace_file, require_writable
+    from pjc.runtime.files import held, replace_file
+
+    require_ours(path, other_table(path, next(csv.reader([next(_lines(said, names))]))), force)
 
     def write(temporary: Path) -> None:
         if path.suffix.lower() == ".npz":
@@ -168,7 +180,6 @@ def _write(path: Path, said: Predictions, names: Sequence[str]) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as text:
             text.writelines(_lines(said, names))
 
-    require_writable(path)
     with held([path]):
         replace_file(path, write)
 
@@ -233,7 +244,7 @@ def _sites(shape: tuple[int, ...], names: Sequence[str]) -> list[str]:
 def _sample(given: Arguments, network: Trained) -> None:
     """Write the prompt and what follows it, each character as soon as it is drawn."""
     from pjc.runtime.data.text import require_text_network, room
-    from pjc.runtime.files import held, replace_file, require_writable
+    from pjc.runtime.files import held, replace_file
     from pjc.runtime.sampling import Draw, sample
     from pjc.runtime.trainable import specs
 
@@ -252,7 +263,7 @@ def _sample(given: Arguments, network: Trained) -> None:
             sys.stdout.flush()
     else:
         path = Path(given.output)
-        require_writable(path)
+        require_ours(path, other_beginning(path, asked.prompt), given.force)
         text = asked.prompt + "".join(found)
         with held([path]):
             replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline=""))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pjc.commands.outputs import require_regular
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Number, Switch, Text, nearest, option
 from pjc.interrupts import interrupts_wait
@@ -172,8 +173,7 @@ def save_program(program: Program, path: Path) -> None:
     from pjc.runtime.files import replace_file, require_writable
 
     require_writable(path)
-    if path.exists() and not path.is_file():
-        raise CommandError(f"{path} cannot be written: it is no regular file")
+    require_regular(path)
     replace_file(path, program.save)
 
 

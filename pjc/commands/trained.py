@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.shared import DumpOptions, Session, open_model, precision, require_source
+from pjc.commands.training.arguments import DataArguments
 from pjc.diagnostics import CommandError, printable
-from pjc.fields import Choice, Number, Switch, Text, differing, option, options_of, part, required
+from pjc.fields import Text, differing, like, option, options_of, part, required
 from pjc.options import Options
-from pjc.runtime.data.parts import LAYOUTS, Request
+from pjc.runtime.data.parts import Request
 
 if TYPE_CHECKING:
+    from pjc.runtime.data.prepare import Chosen
     from pjc.runtime.data.recipe import Known
     from pjc.runtime.program import Program
 
 PJX = ".pjx"
-_DATA = "data"
+_AS = "as in training"
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,24 @@ class ModelArguments:
 class AskedOfData:
     """How data are read, where that is to differ from how they were in training."""
 
-    target: str | None = option(
-        None, kind=Text("COLUMN"), help="the column of a table that holds the targets", group=_DATA
-    )
-    stride: int | None = option(
-        None,
-        kind=Number(whole=True, low=1),
-        help="characters from one window of a text to the next",
-        group=_DATA,
-    )
-    resize: bool = option(
-        False, kind=Switch(), help="bring image files to the network's size", shown="", group=_DATA
-    )
-    layout: str | None = option(
-        None, kind=Choice(LAYOUTS), help="how samples that are images lie in the data", group=_DATA
-    )
+    target: str | None = like(DataArguments, "target", shown=_AS)
+    stride: int | None = like(DataArguments, "stride", shown=_AS)
+    resize: bool | None = like(DataArguments, "resize", shown=_AS)
+    layout: str | None = like(DataArguments, "layout", shown=_AS)
+    delimiter: str | None = like(DataArguments, "delimiter", shown=_AS)
+    decimal: str | None = like(DataArguments, "decimal", shown=_AS)
+    encoding: str | None = like(DataArguments, "encoding", shown=_AS)
+    categorical: str | None = like(DataArguments, "categorical", shown=_AS)
+    ignore: str | None = like(DataArguments, "ignore", shown=_AS)
+    missing: str | None = like(DataArguments, "missing", shown=_AS)
+    weights: str | None = like(DataArguments, "weights", shown=_AS)
 
     def request(self, known: Known, data: str, **more: Any) -> Request:
         """Return what to ask of data: what was given, and else what training asked; raise DataError."""
         from pjc.runtime.data.prepare import request_like
 
         given = {each.name: getattr(self, each.name) for each in options_of(AskedOfData)}
-        return request_like(known, data, **{**given, "resize": self.resize or None, **more})
+        return request_like(known, data, **given, **more)
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,14 @@ def model_field() -> Any:
 def warn(text: str) -> None:
     """Say on stderr what is not as a person may expect."""
     print(printable(f"pjc: warning: {text}"), file=sys.stderr)
+
+
+def warn_of(found: Chosen) -> None:
+    """Say on stderr how data was read, where that is not as a person may expect."""
+    for remark in found.remarks:
+        warn(remark)
+    if found.passed_over:
+        warn(f"training had no column {', '.join(found.passed_over)}, so the network does not see it")
 
 
 @contextmanager

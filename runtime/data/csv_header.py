@@ -23,7 +23,8 @@ class Header:
     """The names of all columns, and the places of those that are targets, weights, an index, or features.
 
     There is no target where they are not looked at.
-    ``index`` is the place of a first column without a name, which is left out where it numbers the rows;
+    ``index`` is the place of a first column without a name, which is left out where it numbers the rows, and
+    ``nameless`` those of others, which are left out where they are empty, as behind a last delimiter;
     ``categorical`` has the places of features that hold names whatever they look like.
     """
 
@@ -31,6 +32,7 @@ class Header:
     targets: list[int]
     weights: int | None
     index: int | None
+    nameless: list[int]
     categorical: frozenset[int]
     features: list[int]
     remarks: tuple[str, ...] = ()
@@ -49,18 +51,19 @@ class Header:
             names = first
             _require_names(first, path)
             index = None if first[0] else 0
+        nameless = [place for place, name in enumerate(names) if place and not name]
         where = _Columns(names, path)
         aside: list[int] = []
         if labelled:
             targets = where.targets(asked.target)
-            weights = where.places(asked.weights, "--weights")
+            weights = where.asked(asked, "weights")
         else:
             targets, weights = [], []
             aside = [*where.there(asked.target), *where.there(asked.weights)]
         if len(weights) > 1:
             raise DataError(f"--weights names {len(weights)} columns; weights are numbers of one")
-        ignored = set(where.places(asked.ignore, "--ignore"))
-        categorical = where.places(asked.categorical, "--categorical")
+        ignored = set(where.asked(asked, "ignore"))
+        categorical = where.asked(asked, "categorical")
         apart = {*targets, *weights, *aside}
         for flag, places in (("--ignore", ignored), ("--categorical", categorical)):
             for place in places:
@@ -69,20 +72,21 @@ class Header:
         if weights and weights[0] in targets:
             raise DataError(f"--weights names the column {names[weights[0]]!r}, which holds the targets")
         said: tuple[str, ...] = ()
+        if labelled and asked.weights is not None and not weights:
+            said = (f"{path}: all rows count alike, as there is no column {asked.weights!r} of weights",)
         if names[0] == _UNNAMED and 0 not in apart | ignored | set(categorical):
             ignored.add(0)
-            said = (f"{path}: the column {_UNNAMED!r} is left out, as it is an index that pandas wrote",)
-        apart |= ignored | ({index} if index is not None else set())
+            said += (f"{path}: the column {_UNNAMED!r} is left out, as it is an index that pandas wrote",)
+        apart |= ignored | ({index} if index is not None else set()) | set(nameless)
         features = [place for place in range(len(names)) if place not in apart]
         if not features:
             raise DataError(f"{path}:1: there is no column besides the target {where.shown!r}")
-        return Header(
-            names, targets, weights[0] if weights else None, index, frozenset(categorical), features, said
-        )
+        weight = weights[0] if weights else None
+        return Header(names, targets, weight, index, nameless, frozenset(categorical), features, said)
 
 
 def unnamed(path: Path, place: int) -> DataError:
-    """Return what is said of a column without a name that does not number the rows."""
+    """Return what is said of a column without a name that is not empty and does not number the rows."""
     return DataError(
         f"{path}:1: column {place + 1} has no name; name it, or remove it (pandas writes its index "
         "so, unless it gets index=False)"
@@ -90,16 +94,14 @@ def unnamed(path: Path, place: int) -> DataError:
 
 
 def _require_names(first: list[str], path: Path) -> None:
-    """Raise DataError unless all entries of a first line, perhaps but its first, are names of their own."""
+    """Raise DataError where entries of a first line are numbers, or one name is there twice."""
     if all(map(_is_number, filter(None, first))) and not _is_counted(first):
         raise DataError(
             f"{path}:1: the first line holds numbers where names of columns are expected; has the file no "
             "header? --no-header calls the columns 1, 2, .."
         )
     seen = set[str]()
-    for place, name in enumerate(first):
-        if not name and place:
-            raise unnamed(path, place)
+    for name in filter(None, first):
         if name in seen:
             raise DataError(
                 f"{path}:1: two columns are called {name!r}; give each its own name{_advice(first)}"
@@ -140,7 +142,8 @@ class _Columns:
     @property
     def shown(self) -> str:
         """The names, as they are listed in a sentence."""
-        return ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
+        names = list(filter(None, self.names))
+        return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
     def targets(self, target: str | None) -> list[int]:
         """Return the places of the target columns."""
@@ -150,6 +153,11 @@ class _Columns:
                 f"{self.shown}{_advice(self.names)}"
             )
         return self.places(target, "--target")
+
+    def asked(self, asked: Request, option: str) -> list[int]:
+        """Return the places of the columns that an option names; of an inherited one, of those there are."""
+        wanted = getattr(asked, option)
+        return self.there(wanted) if option in asked.inherited else self.places(wanted, f"--{option}")
 
     def there(self, wanted: str | None) -> list[int]:
         """Return the places of those columns that there are, of what an option names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
@@ -74,6 +75,9 @@ class Lines:
             found = np.array([column.read(entries[place], lines, where) for column, place in pairs])
             return found.T.tobytes()
 
+        for place in header.nameless:
+            if any(map(str.strip, entries[place])):
+                raise unnamed(self.path, place)
         if header.index is not None:
             self.index.extend(self._numbering(entries[header.index]))
         self.y.frombytes(numbers(self.targets, header.targets))
@@ -85,9 +89,9 @@ class Lines:
         self.waiting, self.waiting_lines = [], []
 
     def _numbering(self, entries: Sequence[str]) -> list[float]:
-        """Return the entries of a column without a name, if it can number the rows."""
+        """Return the entries of a column without a name, if it can number the rows; NaN where it is empty."""
         try:
-            return [float(whole(entry)) for entry in entries]
+            return [float(whole(entry)) if entry.strip() else math.nan for entry in entries]
         except (ValueError, OverflowError):
             raise unnamed(self.path, 0) from None
 
@@ -97,7 +101,7 @@ class Lines:
         if not self.lines:
             raise DataError(f"{self.path} has column names but no samples")
         self.numerals.require_sure(str(self.path))
-        remarks = [*self.header.remarks, *self._without_index()]
+        remarks = [*self.header.remarks, *self._without_nameless()]
         x = np.frombuffer(self.x).reshape(len(self.lines), -1)
         y, lacks = self._targets()
         weights = np.frombuffer(self.weight) if self.header.weights is not None else None
@@ -138,14 +142,20 @@ class Lines:
             remarks=remarks,
         )
 
-    def _without_index(self) -> list[str]:
-        """Return what is said of a column that numbers the rows; raise DataError where it does not."""
-        if self.header.index is None:
-            return []
-        found = np.frombuffer(self.index)
-        if found.min() < 0 or len(np.unique(found)) < len(found):
-            raise unnamed(self.path, self.header.index)
-        return [f"{self.path}: the first column is left out: it has no name, and numbers the rows"]
+    def _without_nameless(self) -> list[str]:
+        """Return what is said of the columns without a name; raise DataError where the first is of use."""
+        empty, index, said = list(self.header.nameless), self.header.index, []
+        if index is not None:
+            found = np.frombuffer(self.index)
+            if np.isnan(found).all():
+                empty.insert(0, index)
+            elif not found.min() >= 0 or len(np.unique(found)) < len(found):  # NaN is not
+                raise unnamed(self.path, index)
+            else:
+                said = [f"{self.path}: the first column is left out: it has no name, and numbers the rows"]
+        for place in empty:
+            said.append(f"{self.path}: column {place + 1} is left out: it has no name, and is empty")
+        return said
 
     def _targets(self) -> tuple[NDArray[Any], list[Lack]]:
         """Return the targets, and which of them are missing."""

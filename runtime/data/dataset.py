@@ -18,6 +18,8 @@ from .rows import Rows, blocks
 
 MAX_BYTES = 4 << 30
 """The most memory that one array of a source may take, in bytes."""
+_SUMMED = 256 << 20
+"""Up to so many bytes, rows that are made when they are asked for are all made for a checksum."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,23 @@ class Dataset:
         told = {"class_names": self.class_names, "columns": self.columns, "levels": dict(self.levels)}
         return {name: json.dumps(value) for name, value in told.items() if value}
 
+    def counts(self) -> NDArray[np.float64]:
+        """Return how much each sample counts in a score, with a mean of 1."""
+        if self.weights is None:
+            return np.ones(len(self))
+        scaled = self.weights / self.weights.max()  # the sum of very large weights could overflow
+        return np.asarray(scaled / scaled.mean())
+
     def checksum(self) -> int:
-        """Return a number that tells data apart; of Rows, a thousand evenly spaced ones are looked at."""
+        """Return a number that tells data apart, the same of arrays and of Rows.
+
+        Of Rows that take more than _SUMMED bytes, a thousand evenly spaced ones are looked at.
+        """
         found = 0
         for each in (self.x, self.y):
-            few = np.linspace(0, len(each) - 1, 1000).astype(np.int64)
-            for _, array in blocks(each.take(few)) if isinstance(each, Rows) else [(0, each)]:
+            if isinstance(each, Rows) and each.size * each.dtype.itemsize > _SUMMED:
+                each = each.take(np.linspace(0, len(each) - 1, 1000).astype(np.int64))
+            for _, array in blocks(each):
                 found = zlib.crc32(array.tobytes(), found)
         return found if self.weights is None else zlib.crc32(self.weights.tobytes(), found)
 

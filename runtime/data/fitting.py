@@ -65,7 +65,10 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
             _check_indices(block, source, data.name)
     x = _narrowed(x, source, f"the samples of {data.name}")
     if target is source:
-        return replace(data, x=x, y=x, classes=None, class_names=())
+        own = (
+            np.zeros(len(x), np.float32) if data.lacks else x
+        )  # once all are filled in, they are fitted again
+        return replace(data, x=x, y=own, classes=None, class_names=())
     what = f"a target of {data.name}"
     if target.classes is None:
         numbers = _narrowed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")

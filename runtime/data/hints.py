@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .dataset import Dataset
-from .normalize import Moments, uneven
+from .normalize import Moments, spans, uneven
+from .tables import columns_of, feature_names
 
 _PIXELS = 255
 """The largest value of a pixel of a byte."""
@@ -55,10 +58,15 @@ def _constant(data: Dataset) -> str | None:
     """Return a sentence of the columns of a table in which all samples have the same number."""
     if not data.columns or data.x.dtype.kind != "f":
         return None
-    rows = np.asarray(data.x[:]).reshape(len(data), -1)
-    if rows.shape[1] != len(data.columns) or len(data) < 2:
+    if math.prod(data.x.shape[1:]) != len(data.columns) or len(data) < 2:
         return None
-    names = [repr(data.columns[at]) for at in np.flatnonzero(np.ptp(rows, axis=0) == 0)]
+    constant = {data.columns[at] for at in np.flatnonzero(spans(data)[1] == 0)}
+    # Of categories the column is left out, which needs all of its features to be constant.
+    names = [
+        repr(column)
+        for column in columns_of(data.columns, data.levels)
+        if constant.issuperset(feature_names([column], data.levels))
+    ]
     if not names:
         return None
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if names[_LISTED:] else "")

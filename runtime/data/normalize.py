@@ -51,7 +51,7 @@ class Normalize:
         if kind == "standard":
             found = Moments.of(data.x)
             return Normalize(kind, found.mean, found.spread)
-        shift, scale = _range(data)
+        shift, scale = spans(data)
         return Normalize(kind, shift, np.where(scale > 0, scale, 1.0))
 
     def __call__(self, data: Dataset) -> Dataset:
@@ -102,7 +102,7 @@ def uneven(data: Dataset) -> str | None:
     if not data.columns or data.x.dtype.kind != "f" or len(data.columns) != math.prod(data.x.shape[1:]):
         return None
     mean, spread = (each.reshape(-1) for each in Moments.of(data.x))
-    varies = _range(data)[1].reshape(-1) > 0
+    varies = spans(data)[1].reshape(-1) > 0
     sizes = np.hypot(mean, np.where(varies, spread, 0))
     varies &= ~np.isin(data.columns, categories(data.levels))  # a rare category varies little
     large, small = int(sizes.argmax()), int(np.where(varies, spread, np.inf).argmin())
@@ -115,7 +115,7 @@ def uneven(data: Dataset) -> str | None:
     )
 
 
-def _range(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
+def spans(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the smallest value of each feature, and how far the largest is from it."""
     low = np.full(data.x.shape[1:], np.inf)
     high = -low

@@ -46,6 +46,9 @@ class Request:
     categories whatever they hold, ``ignore`` those that are left out, ``missing`` is one of MISSING,
     ``weights`` the column of the samples' weights. ``class_weight`` is one of CLASS_WEIGHTS, of the training
     part; None: all samples weigh the same.
+
+    ``inherited`` are the names of those options that a trained network asks for, as its training did: of the
+    columns that ``ignore``, ``categorical`` and ``weights`` name there need not be all then.
     """
 
     data: str
@@ -66,6 +69,7 @@ class Request:
     missing: str = "refuse"
     weights: str | None = None
     class_weight: str | None = None
+    inherited: tuple[str, ...] = ()
 
     @property
     def test_fraction(self) -> float:

@@ -12,6 +12,7 @@ from .parts import Parts, Request, split_fractions
 from .recipe import Known, with_recipe
 from .source import OPTIONS, Looked, Whole
 from .sources import find
+from .splitting import own_test
 
 __all__ = ["Parts", "Request", "chosen", "load", "prepare", "request_like", "samples", "split_fractions"]
 
@@ -66,7 +67,8 @@ PARTS = ("test", "validation", "train", "all")
 class Chosen:
     """Data for a trained network: which ``part`` of it, one of PARTS, and ``why``, as a person reads it.
 
-    ``class_names`` are those of the targets; ``passed_over`` are columns that training did not have.
+    ``class_names`` are those of the targets; ``passed_over`` are columns that training did not have, and
+    ``remarks`` what a person should read of how the data was read.
     """
 
     data: Dataset
@@ -74,18 +76,23 @@ class Chosen:
     why: str
     class_names: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def request_like(known: Known, data: str, **given: Any) -> Request:
     """Return what to ask of ``data``: what was ``given``, and else what training asked, where data takes it.
 
-    Fractions that are given without a recipe go with the usual ones. Raises DataError for no data.
+    Fractions that are given without a recipe go with the usual ones; a part to test on that is given is of
+    this data. Raises DataError for no data.
     """
     asked = Request(data) if known.recipe is None else known.recipe.request
     takes = find(data).takes
     found = {name: getattr(asked, name) for name in OPTIONS if name in takes and name != "normalize"}
-    found |= {"test": asked.test, "validation": asked.validation, "test_data": asked.test_data}
-    return Request(data, **{**found, **{name: value for name, value in given.items() if value is not None}})
+    found |= {"test": asked.test, "validation": asked.validation}
+    own = {name: value for name, value in given.items() if value is not None}
+    inherited = tuple(name for name in found if name not in own)
+    test_data = asked.test_data if "test" in inherited else None
+    return Request(data, test_data, inherited=inherited, **{**found, **own})
 
 
 def samples(request: Request, known: Known, source: Spec, target: Spec) -> Chosen:
@@ -94,7 +101,7 @@ def samples(request: Request, known: Known, source: Spec, target: Spec) -> Chose
     Raises DataError.
     """
     whole = _whole(request, known, source, target, labelled=False)
-    return Chosen(whole.finish(whole.data), "all", "all of it", whole.class_names, whole.passed_over)
+    return _of(whole, whole.data, "all", "all of it")
 
 
 def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str | None = None) -> Chosen:
@@ -113,18 +120,21 @@ def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str
             is known which that was.
     """
     whole = _whole(request, known, source, target, labelled=True)
-    recipe = known.recipe
-    same = recipe is not None and whole.checksum == recipe.checksum
     if part not in (None, *PARTS):
         raise DataError(f"there is no part {part!r} of data; expected {', '.join(PARTS)}")
+    recipe = known.recipe
+    same = recipe is not None and whole.checksum == recipe.checksum
+    if recipe is not None and recipe.test_checksum is not None and part in (None, "test") and not same:
+        own = own_test(whole.data) if isinstance(whole.data, Dataset) else whole.data
+        if own is not whole.data and own.checksum() == recipe.test_checksum:
+            return _of(whole, own, "test", "its test part, which training tested on")
     parts: dict[str, Any] = {}
     if part != "all" and (same or (recipe is None and part is not None)):
         parts = dict(zip(("train", "validation", "test"), whole.parts(whole.data, request), strict=True))
     name = part or ("test" if parts.get("test") is not None else "all")
     if name == "all":
         tested = recipe is not None and whole.checksum == recipe.test_checksum
-        why = "all of it" + (", which training tested on" if tested else "")
-        return Chosen(whole.finish(whole.data), name, why, whole.class_names, whole.passed_over)
+        return _of(whole, whole.data, name, "all of it" + (", which training tested on" if tested else ""))
     if recipe is not None and not same:
         raise DataError(
             f"{request.data} is not the data that the network was trained on, which was "
@@ -132,8 +142,14 @@ def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str
         )
     if parts[name] is None:
         raise DataError(f"training set no {name} part of {request.data} aside; say which other to take")
-    why = f"its {name} part, " + ("as training had it" if same else "by the fractions given")
-    return Chosen(whole.finish(parts[name]), name, why, whole.class_names, whole.passed_over)
+    is_trainings = same and {"test", "validation"} <= {*request.inherited}
+    why = f"its {name} part, " + ("as training had it" if is_trainings else "by the fractions given")
+    return _of(whole, parts[name], name, why)
+
+
+def _of(whole: Whole, data: Any, part: str, why: str) -> Chosen:
+    """Return some of the data, finished."""
+    return Chosen(whole.finish(data), part, why, whole.class_names, whole.passed_over, whole.remarks)
 
 
 def _whole(request: Request, known: Known, source: Spec, target: Spec, labelled: bool) -> Whole:

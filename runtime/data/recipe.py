@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Recipe:
 
     def notes(self) -> dict[str, str]:
         """Return the recipe as an entry of a file's metadata."""
-        asked = {name: value for name, value in asdict(self.request).items() if value is not None}
+        asked = {name: value for name, value in vars(self.request).items() if value not in (None, ())}
         sums = {"checksum": self.checksum, "test_checksum": self.test_checksum}
         return {RECIPE: json.dumps({"request": asked, **sums})}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pjc.commands.outputs import force_option
 from pjc.commands.shared import LEVELS, DumpOptions, Session
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
@@ -243,7 +244,7 @@ class RunArguments:
     resume: bool = option(
         False, kind=Switch(), help="go on from what an earlier run wrote", shown="", group=_RUN
     )
-    force: bool = option(False, kind=Switch(), help="write over what another run wrote", shown="", group=_RUN)
+    force: bool = force_option("write over what another run wrote", group=_RUN)
     checkpoint_every: float = option(
         60.0,
         kind=Number(above=0, below=1e9, of="seconds", metavar="S"),
@@ -375,7 +376,7 @@ def request_of(given: DataArguments) -> Request:
     from pjc.runtime.data.prepare import split_fractions
 
     asked = {"test": given.test, "validation": given.validation}
-    parts = {name: fraction for name, fraction in asked.items() if fraction is not None}
+    parts: dict[str, Any] = {name: fraction for name, fraction in asked.items() if fraction is not None}
     if given.split:
         parts["test"], parts["validation"] = split_fractions(*given.split)
     return Request(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.commands.outputs import is_kept, require_place
+from pjc.commands.outputs import is_kept, is_same, require_place
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
@@ -63,7 +63,7 @@ class Outputs:
     def _require_other(self, model: Path) -> None:
         """Raise CommandError where a run would write over the network that it reads."""
         for path in self.all():
-            if path.exists() and model.exists() and path.samefile(model):
+            if is_same(path, model):
                 raise CommandError(
                     f"training writes {path}, which is the network itself; name a folder or another prefix "
                     "with -o, as in -o runs/"
@@ -153,12 +153,12 @@ class Start:
 def start_of(given: Arguments, program: Program, outputs: Outputs, settings: Settings, share: Share) -> Start:
     """Return what training starts from: a checkpoint, given parameters, or fresh ones."""
     from pjc.runtime.distributed import file_of_writer
-    from pjc.runtime.history import Result, read_checkpoint, read_parameters, read_units
+    from pjc.runtime.history import Result, read_checkpoint, read_stored
     from pjc.runtime.trainable import check_parameters
 
     if given.run.params:
-        file = Path(given.run.params)
-        return Start(Result(check_parameters(program, read_parameters(file))), read_units(file))
+        stored = read_stored(Path(given.run.params))
+        return Start(Result(check_parameters(program, stored.params)), stored.units)
     if not given.run.resume:
         return Start()
     if share.process == 0 and not outputs.params.exists():

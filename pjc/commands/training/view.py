@@ -109,12 +109,11 @@ def say_sizes(console: Console, parts: Parts, program: Program) -> None:
 def say_hints(console: Console, normalize: str, train: Dataset, program: Program) -> None:
     """Say what is unusual in the data, and what to try."""
     from pjc.runtime.data.hints import hints, target_hint
+    from pjc.runtime.predicting import NUMBERS, kind_of
     from pjc.runtime.standardize import can_standardize
-    from pjc.runtime.trainable import specs
 
     found = hints(train, normalize)
-    target = specs(program)[1]
-    if program.targets and target.classes is None and target.threshold is None:
+    if program.targets and kind_of(program) == NUMBERS:
         advice = "--normalize-targets standard brings that to 1" if can_standardize(program) else None
         told = target_hint(train, bool(program.units), advice)
         found += [] if told is None else [told]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pjc.commands.arguments import Usage, parse
-from pjc.commands.outputs import force_option, other_model, require_ours, require_place
+from pjc.commands.outputs import force_option, other_model, overwritten, require_ours, require_place
 from pjc.commands.shared import console_of_stdout, require_source, say
 from pjc.diagnostics import CommandError
 from pjc.fields import Text, option, required
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     model, params = Path(given.model), Path(given.params)
     require_source(model)
     output = Path(given.output) if given.output else model.with_suffix(".onnx")
-    if any(output.exists() and output.samefile(each) for each in (model, params) if each.exists()):
+    if overwritten(output, (given.model, given.params)):
         raise CommandError(f"-o {output} would overwrite what is read; name another file")
     require_place(output)
     program = pjc.load(model) if model.suffix.lower() == ".pjx" else pjc.compile(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,19 @@ def require_ours(path: Path, found: str | None, force: bool) -> None:
         raise CommandError(
             f"{path} would be overwritten, which is {found}; name another file with -o, or give --force"
         )
+
+
+def overwritten(path: Path, read: Iterable[str | None]) -> str | None:
+    """Return which of the files that a command reads is the one that it is to write; None where none is.
+
+    A name of data counts for the files in it: ``keras:a.npz`` for ``a.npz``.
+    """
+    for name in read:
+        for each in [] if name is None else (name, *name.partition(":")[2].split(","), *name.split(",")):
+            # By os: pathlib raises an error for what cannot be the name of a file.
+            if os.path.exists(each) and os.path.exists(path) and os.path.samefile(each, path):
+                return each
+    return None
 
 
 def is_kept(path: Path) -> bool:

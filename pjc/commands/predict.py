@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
+from pjc.commands.outputs import overwritten
 from pjc.commands.shared import print_json
 from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn
 from pjc.diagnostics import CommandError, printable
@@ -118,8 +119,7 @@ def _check(given: Arguments) -> None:
     endings = (".txt",) if sampling.sample is not None else (".csv", ".npz")
     if Path(output).suffix.lower() not in endings:
         raise CommandError(f"-o {output}: name a file that ends in {' or '.join(endings)}")
-    read = [Path(each) for each in (given.model, given.trained.params, given.data) if each]
-    if any(Path(output).exists() and each.exists() and each.samefile(output) for each in read):
+    if overwritten(Path(output), (given.model, given.trained.params, given.data)):
         raise CommandError(f"-o {output} would overwrite what is read; name another file")
 
 

@@ -432,6 +432,26 @@ def test_tables_have_names(trained: dict[str, Any], run: Run, kind: str, words: 
 # --- wrong files --------------------------------------------------------------------------------------
 
 
+WRONG_REQUESTS = (
+    '"target": 5',
+    '"target": ["kind"]',
+    '"target": false',
+    '"test_data": 1.5',
+    '"test": true',
+    '"test": "0.2"',
+    '"stride": "x"',
+    '"stride": 2.5',
+    '"resize": 1',
+    '"no_header": "no"',
+    '"ignore": 3',
+    '"categorical": true',
+    '"encoding": 8',
+    '"delimiter": 0',
+    '"weights": ["w"]',
+)
+"""Entries of a recipe that are of another type than what pjc asks of data."""
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -448,6 +468,11 @@ def test_tables_have_names(trained: dict[str, Any], run: Run, kind: str, words: 
         {"recipe": '{"request": {"data": 7}, "checksum": 1}'},
         {"recipe": '{"request": {"data": "x", "test": -3}, "checksum": 1}'},
         {"recipe": '{"request": {"data": "x"}, "checksum": "no"}'},
+        *({"recipe": f'{{"request": {{"data": "x", {each}}}, "checksum": 1}}'} for each in WRONG_REQUESTS),
+        {"class_names": r'["a", "\ud800", "b"]'},
+        {"columns": r'["a\udfff", "b", "c"]'},
+        {"levels": r'{"a": ["\ud800x"]}'},
+        {"vocabulary": r'["a", "\udcff"]'},
     ],
 )
 def test_notes_that_pjc_does_not_write_are_refused(

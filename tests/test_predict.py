@@ -309,6 +309,49 @@ def test_a_prompt_of_other_characters_is_refused(
     assert (code, out) == (1, "") and message in err
 
 
+# --- what is read is kept -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["FILE", "text:FILE", "keras:FILE", "npy:FILE,other.npy", "npy:x.npy,FILE"])
+@pytest.mark.parametrize("name", ["data.csv", "link.csv", "data.npz"])
+def test_no_way_to_name_data_lets_predictions_replace_them(
+    trained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, spec: str, name: str
+) -> None:
+    files, _ = trained["classes"]
+    monkeypatch.chdir(tmp_path)
+    for each in ("data.csv", "data.npz"):
+        Path(each).write_text("kept", encoding="utf-8")
+    Path("link.csv").symlink_to("data.csv")
+    data = spec.replace("FILE", "data.csv" if name == "link.csv" else name)
+    code, out, err = run("predict", files.program, "--params", files.params, "--data", data, "-o", name)
+    assert (code, out, err) == (
+        1,
+        "",
+        f"pjc: error: -o {name} would overwrite what is read; name another file\n",
+    )
+    assert Path(name).read_text(encoding="utf-8") == "kept"
+
+
+@pytest.mark.parametrize("option", ["--data", "--test-data"])
+@pytest.mark.parametrize("ending", ["history.csv", "runs.csv", "best.safetensors", "params.safetensors"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_training_writes_over_no_data_even_with_force(
+    trained: dict[str, Any], tmp_path: Path, run: Run, option: str, ending: str, linked: bool
+) -> None:
+    files, data = trained["classes"]
+    output = tmp_path / f"mine.{ending}"
+    kept = tmp_path / "flowers.csv" if linked else output
+    kept.write_text(Path(data).read_text(encoding="utf-8"), encoding="utf-8")
+    if linked:
+        output.symlink_to(kept)
+    given = {"--data": data, "--target": "kind", option: kept, "-o": tmp_path / "mine", "--epochs": 1}
+    code, out, err = run(
+        "train", files.program, *(each for pair in given.items() for each in pair), "--force"
+    )
+    assert (code, out) == (1, "") and "which is the same file; name a folder or another prefix with -o" in err
+    assert kept.read_text(encoding="utf-8") == Path(data).read_text(encoding="utf-8")
+
+
 # --- start-up -----------------------------------------------------------------------------------------
 
 

@@ -57,7 +57,7 @@ def is_same(path: Path, other: Path) -> bool:
 
 def require_apart(path: Path, read: Iterable[str | Path], what: str = "what is read") -> None:
     """Raise CommandError where a file that is to be written is one of those that are ``read``."""
-    if any(is_same(path, Path(each)) for each in read):
+    if overwritten(path, map(str, read)):
         raise CommandError(f"{path} would overwrite {what}; name another file with -o")
 
 
@@ -67,6 +67,19 @@ def require_ours(path: Path, found: str | None, force: bool) -> None:
         raise CommandError(
             f"{path} would be overwritten, which is {found}; name another file with -o, or give --force"
         )
+
+
+def overwritten(path: Path, read: Iterable[str | None]) -> str | None:
+    """Return which of the files that a command reads is the one that it is to write; None where none is.
+
+    A name of data counts for the files in it: ``keras:a.npz`` for ``a.npz``.
+    """
+    for name in read:
+        for each in [] if name is None else (name, *name.partition(":")[2].split(","), *name.split(",")):
+            # By os: pathlib raises an error for what cannot be the name of a file.
+            if os.path.exists(each) and os.path.exists(path) and os.path.samefile(each, path):
+                return each
+    return None
 
 
 def is_kept(path: Path) -> bool:

@@ -128,8 +128,7 @@ def _check(given: Arguments) -> None:
     endings = (".txt",) if sampling.sample is not None else (".csv", ".npz")
     if Path(output).suffix.lower() not in endings:
         raise CommandError(f"-o {output}: name a file that ends in {' or '.join(endings)}")
-    data = given.data and given.data.rpartition(":")[2]  # without a prefix
-    read = [each for each in (given.trained.params, given.data, data) if each]
+    read = [each for each in (given.trained.params, given.data) if each]
     require_apart(Path(output), [file_of(Path(given.model)), *read])
     require_place(Path(output))
 

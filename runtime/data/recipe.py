@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,8 @@ class Recipe:
         known = {each.name: each for each in fields(Request)}
         for name in asked.keys() - known.keys():
             raise ValueError(f"its recipe asks for {name!r}, of which this pjc knows nothing; upgrade it")
-        request = Request(**{name: _plain(value) for name, value in asked.items()})
+        hints = get_type_hints(Request)
+        request = Request(**{name: _plain(value, hints[name]) for name, value in asked.items()})
         _check(request)
         return Recipe(request, _number(record["checksum"]), _perhaps(record.get("test_checksum")))
 
@@ -186,14 +187,14 @@ def _normalize(notes: Mapping[str, str]) -> Normalize | None:
 
 def _codes(text: str) -> NDArray[np.uint32]:
     characters = _of(list, json.loads(text))
-    codes = np.array([ord(_of(str, each)) for each in characters], np.uint32)
+    codes = np.array([ord(_text(each)) for each in characters], np.uint32)
     if not len(codes) or (np.diff(codes.astype(np.int64)) <= 0).any():
         raise ValueError("its vocabulary is no list of characters in their order")
     return codes
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(_of(str, each) for each in _of(list, json.loads(text)))
+    names = tuple(_text(each) for each in _of(list, json.loads(text)))
     if len(set(names)) < len(names):
         raise ValueError("it has a name twice")
     return names
@@ -221,13 +222,20 @@ def _check(request: Request) -> None:
         raise ValueError(f"there is no normalization {str(request.normalize)[:40]!r}")
 
 
-def _plain(value: Any) -> Any:
-    """Return a value of a request; raise TypeError for one that none has."""
-    if isinstance(value, list):
-        return tuple(_of(str, each) for each in value)
-    if not isinstance(value, str | int | float | bool):
-        raise TypeError(f"expected a text or a number, found {type(value).__name__}")
-    return value
+def _plain(value: Any, kind: Any) -> Any:
+    """Return a value of a request; raise TypeError unless it is of the ``kind`` that it is declared as."""
+    kinds = get_args(kind) or (kind,)
+    if type(value) in kinds or (float in kinds and type(value) is int):
+        return value
+    wanted = " or ".join(each.__name__ for each in kinds if each is not type(None))
+    raise TypeError(f"expected {wanted}, found {type(value).__name__}")
+
+
+def _text(value: Any) -> str:
+    """Return a text of characters; raise an error for half of a surrogate pair, which no file can hold."""
+    text: str = _of(str, value)
+    text.encode()
+    return text
 
 
 def _of(kind: type[Any], value: Any) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from .errors import DataError
-from .parts import CLASS_WEIGHTS, DECIMALS, MISSING, Parts, Request
+from .parts import CLASS_WEIGHTS, DECIMALS, LAYOUTS, MISSING, Parts, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ OPTIONS = {
     "class_weight": Option("--class-weight", "is for the classes of"),
 }
 """By the fields of Request that a source has to know of."""
-_CHOICES = {"decimal": DECIMALS, "missing": MISSING, "class_weight": CLASS_WEIGHTS}
+_CHOICES = {"layout": LAYOUTS, "decimal": DECIMALS, "missing": MISSING, "class_weight": CLASS_WEIGHTS}
 
 
 class Looked(NamedTuple):

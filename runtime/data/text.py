@@ -181,6 +181,8 @@ def windows(
     assert target.classes is not None
     length, classes = source.shape[1], target.classes
     every = len(target.shape) == 2
+    if stride is not None and stride < 1:
+        raise DataError(f"--stride is {stride}; expected a whole number from 1")
     stride = stride or (length if every else 1)
     classes_of = vocabulary.encode(text)
     count = (len(classes_of) - length - 1) // stride + 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.commands.outputs import is_kept, is_same, require_place
+from pjc.commands.outputs import is_kept, is_same, overwritten, require_place
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
@@ -70,7 +70,16 @@ class Outputs:
                 )
 
     def require_new(self, given: Arguments) -> None:
-        """Raise CommandError where another run wrote files of these names, unless it was said what then."""
+        """Raise CommandError where another run wrote files of these names, unless it was said what then.
+
+        Data that a run reads are not written over, whatever was said.
+        """
+        for path in self.all():
+            if read := overwritten(path, (given.data.data, given.data.test_data)):
+                raise CommandError(
+                    f"training writes {path}, and reads {read}, which is the same file; name a folder or "
+                    "another prefix with -o"
+                )
         found = [each for each in (self.params, self.best, self.history, self.runs) if is_kept(each)]
         if found and not given.run.resume and not given.run.force:
             raise CommandError(

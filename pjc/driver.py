@@ -332,6 +332,7 @@ class Compilation:
             self.texts(),
             Services(
                 for_batch=again,
+                hold=self.holding,
                 saver=lambda program, path: save(self._portable(program), path, self.record(), own),
                 exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
                 restore=restored_program,
@@ -387,6 +388,13 @@ class Compilation:
         if self.options.mesh is None:
             return program
         return Compilation(self.source, replace(self.options, mesh=None)).program().rescaled(program.units)
+
+    def holding(self, labels: tuple[str, ...]) -> Program | None:
+        """Return the program in which the dots named are held; None where it is not the compiler's choice."""
+        if not self.chooses_copies:
+            return None
+        copies = (*self.options.words, *(f"{label}=held" for label in labels))
+        return replace(self, options=replace(self.options, copies=copies)).program()
 
     def for_batch(self, size: int) -> Compilation:
         """Return the compilation of the same source for another size of the dimension ``batch``."""
@@ -549,6 +557,7 @@ def loaded(path: str | Path, outer: Any = None) -> Program:
             page=page,
         ),
         recompile=lambda record, size: again(record, batch=size).program(),
+        hold=lambda record, labels: again(record).holding(labels),
         export=write,
         outer=None if outer is None else lambda record: outer_of(again(record).options).with_own(outer),
     )

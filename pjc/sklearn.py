@@ -29,7 +29,6 @@ from pjc.fields import require_known
 from pjc.fit import Fit
 from pjc.options import Options
 from pjc.runtime.data.errors import DataError
-from pjc.runtime.data.ordering import order
 from pjc.runtime.history import Result
 from pjc.runtime.outer_settings import is_transformation
 from pjc.runtime.program import Program
@@ -89,17 +88,27 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         check_is_fitted(self, "result_")
         return int(self.result_.epoch)
 
-    def _train(self, x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None, target: str) -> None:
+    def _train(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        target: str,
+        weight: NDArray[Any] | None = None,
+        class_weight: Any = None,
+    ) -> None:
         """Train on samples; ``target`` declares y in the language, where there is no source."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with _values():
             self.network_ = self._network(x.shape[1], y.shape[1] if y.ndim > 1 else 1, target)
             program = _compiled(self.network_)
             program.require_trainable()
-            rows = _rows(len(x), int(program.batch or 1), weight, seed)
+            # Fewer samples than a batch has are taken several times, all as often: no other size is compiled.
+            rows = np.tile(np.arange(len(x)), max(1, -(-int(program.batch or 1) // len(x))))
             found = train(
                 program,
                 (x[rows], y[rows]),
+                sample_weight=None if weight is None else weight[rows],
+                class_weight=class_weight,
                 epochs=self.epochs,
                 validation=self.validation_fraction if self.early_stopping else None,
                 callbacks=[EarlyStopping(self.n_iter_no_change)] if self.early_stopping else (),
@@ -223,17 +232,17 @@ class ProjectionClassifier(ClassifierMixin, _Projection):  # type: ignore[misc]
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         self.classes_, labels = np.unique(y, return_inverse=True)
-        weight = _weight(sample_weight, X)
-        if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, y)
-            weight = by_class if weight is None else weight * by_class
-        counted = labels if weight is None else labels[weight > 0]
+        weight, by_class = _weight(sample_weight, X), self.class_weight
+        counts = compute_sample_weight(by_class, y) > 0
+        counted = labels[counts if weight is None else counts & (weight > 0)]
         if len(np.unique(counted)) < 2:
             raise ValueError(
                 "a classifier needs samples of at least two classes that count, found "
                 f"{len(np.unique(counted))} class"
             )
-        self._train(X, labels, weight, str(len(self.classes_)))
+        if isinstance(by_class, Mapping):
+            by_class = {n: by_class[name] for n, name in enumerate(self.classes_) if name in by_class}
+        self._train(X, labels, str(len(self.classes_)), weight, by_class)
         classes = _compiled(self.network_).targets[0].classes
         if classes != len(self.classes_):
             raise ValueError(f"the source tells {classes} classes apart, and y has {len(self.classes_)}")
@@ -294,7 +303,7 @@ class ProjectionRegressor(RegressorMixin, _Projection):  # type: ignore[misc]
         self.scale_ = np.where(spread > 1e-12 * np.abs(self.mean_), spread, 1.0)
         moved = ((y - self.mean_) / self.scale_).reshape(len(y), -1)
         self._is_column = y.ndim == 1
-        self._train(X, moved, _weight(sample_weight, X), "numbers")
+        self._train(X, moved, "numbers", _weight(sample_weight, X))
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -333,19 +342,6 @@ def _weight(given: Any, x: NDArray[Any]) -> NDArray[Any] | None:
         return None
     found: NDArray[Any] = _check_sample_weight(given, x, ensure_non_negative=True)
     return found
-
-
-def _rows(count: int, batch: int, weight: NDArray[Any] | None, seed: int) -> NDArray[np.int64]:
-    """Return which samples are trained on: as many as a batch has at least, drawn by weight if there are any.
-
-    Fewer samples than a batch has are taken several times, all as often.
-    """
-    times = max(1, -(-batch // count))
-    if weight is None:
-        return np.tile(np.arange(count), times)
-    if not weight.sum() > 0:
-        raise ValueError("sample_weight: all weights are 0, so no sample counts")
-    return order(count * times, np.tile(weight, times), np.random.default_rng(seed)) % count
 
 
 def _sizes(given: Any) -> tuple[int, ...]:

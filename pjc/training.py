@@ -17,12 +17,13 @@ from pjc.diagnostics import mistake
 from pjc.driver import Compilation
 from pjc.fields import require_known
 from pjc.fit import Fit, tree_of, write_parameters
+from pjc.holding import Holder
 from pjc.options import Options
 from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.data.parts import STANDARD, TARGETS
 from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Result, read_checkpoint
-from pjc.runtime.listener import Listener
+from pjc.runtime.listener import Listener, Revision
 from pjc.runtime.program import Program
 from pjc.runtime.standardize import can_standardize, standardized
 from pjc.runtime.stepper import stepper_for
@@ -55,6 +56,8 @@ def train(
     normalize: str = "none",
     normalize_targets: str | None = None,
     target: str | None = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
     steps_per_epoch: int | None = None,
     iterations: int | None = None,
     resume: Any = None,
@@ -84,6 +87,11 @@ def train(
             outputs and scores are in the data's own units; "none": as they are. By default the former, where
             the loss allows it, and ``data`` are no batches.
         target: the column of a table that holds the targets, where ``data`` is the name of a file.
+        sample_weight: how much each sample counts, an array of numbers from 0 of which the ratios matter: in
+            training it comes in proportion to that, as often as is drawn anew in every epoch, and scores
+            count it. Of a file it is the name of a column.
+        class_weight: "balanced": training sees every class equally often; or a dict of how much the samples
+            of a class count, by its name or number; those of others count 1. Scores are of the data as it is.
         steps_per_epoch: how many batches an epoch has, where ``data`` makes them; by default all.
         iterations: how many an update has, of solvers that iterate.
         resume: where to begin: a :class:`Fit`, a file of parameters that ``pjc train`` or ``fit.save`` wrote,
@@ -97,7 +105,7 @@ def train(
         DiagnosticError: for mistakes in the network, and wrong arguments.
     """
     program = _program(network, options)
-    asked = Asked(data, validation, test, target, normalize, steps_per_epoch)
+    asked = Asked(data, validation, test, target, normalize, steps_per_epoch, sample_weight, class_weight)
     inner = program.program if isinstance(program, TracedProgram) else program
     inner.require_trainable()
     given = given_for(asked, *specs(inner))
@@ -191,7 +199,8 @@ class _Job:
             write_parameters(trained, settings, given.notes),
             tree_of(self.program),
         )
-        result = _trained(self, told, _Listener(told, callbacks, verbose))
+        holder = Holder(trained, _warn, 'compiling with copies="{}=held"')
+        result = _trained(self, told, _Listener(told, callbacks, verbose, holder))
         params = (
             result if told.kept is None else replace(result, params=told.kept.params, latent=told.kept.latent)
         )
@@ -208,7 +217,7 @@ def _trained(job: _Job, told: TrainingRun, listener: _Listener) -> Result:
             each.start(told)
             started.append(each)
         with _first_interrupt(told):
-            result = run_training(job.trained, job.given.train, job.run, listener)
+            result = run_training(_going_on(job), job.given.train, job.run, listener)
     except KeyboardInterrupt:
         if not told.batches:
             raise  # nothing was trained yet
@@ -225,6 +234,12 @@ def _trained(job: _Job, told: TrainingRun, listener: _Listener) -> Result:
         done = f"{result.epoch} epochs" + (f" and {result.batch} batches" if result.batch else "")
         print(f"stopped after {done} of {job.run.epochs} epochs: {told.stopping}", file=sys.stderr)
     return result
+
+
+def _going_on(job: _Job) -> Program:
+    """Return the program that a run begins with: with those dots held which an earlier part of it held."""
+    held = () if job.run.start is None else job.run.start.held
+    return (job.trained.holding(held) if held else None) or job.trained
 
 
 INTERRUPTED = "interrupted"
@@ -258,6 +273,7 @@ class _Listener(Listener):
     told: TrainingRun
     callbacks: Sequence[Callback]
     verbose: bool
+    holder: Holder
 
     def begin(self, result: Result, batches: int) -> None:
         self.told.result, self.told.batches, self.told.batch = result, batches, result.batch
@@ -279,11 +295,18 @@ class _Listener(Listener):
         for each in self.callbacks:
             each.epoch(told)
 
+    def revise(self, result: Result) -> Revision | None:
+        return self.holder(result)
+
     def is_done(self, result: Result) -> bool:
         return self.told.stopping is not None
 
     def warning(self, text: str) -> None:
-        warnings.warn(text, TrainingWarning, stacklevel=2)
+        _warn(text)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, TrainingWarning, stacklevel=2)
 
 
 def _line(told: TrainingRun) -> str:

@@ -17,6 +17,7 @@ from pjc.runtime.data.normalize import normalized
 from pjc.runtime.data.parts import NORMALIZATIONS, Parts, Request
 from pjc.runtime.data.prepare import load, prepare
 from pjc.runtime.data.splitting import split
+from pjc.runtime.data.weights import class_weighted, weighted
 from pjc.runtime.streams import Stream, array_of, dataset, pair_of
 
 
@@ -30,6 +31,8 @@ class Asked:
     target: str | None = None
     normalize: str = "none"
     steps_per_epoch: int | None = None
+    sample_weight: Any = None
+    class_weight: Any = None
 
     def __post_init__(self) -> None:
         steps = self.steps_per_epoch
@@ -58,17 +61,24 @@ def given_for(asked: Asked, source: Spec, target: Spec) -> Given:
         DataError: if it does not fit, or parts of it are too small.
         DiagnosticError: for what is no data.
     """
+    if asked.class_weight is not None and (target.classes is None or len(target.shape) != 1):
+        raise mistake(f"class_weight is for targets of one class each, which {target.name!r} does not take")
     if isinstance(asked.data, str | Path):
         return _named(asked, source, target)
     if asked.target is not None:
         raise mistake("target names a column of a file, and the data are no file")
+    if isinstance(asked.sample_weight, str):
+        raise mistake("sample_weight names a column of a file, and the data are no file")
     whole = _read(asked.data, "the data", target, asked.steps_per_epoch)
     if isinstance(whole, Stream):
         return _streamed(asked, whole, source, target)
+    if asked.sample_weight is not None:
+        whole = weighted(whole, array_of(asked.sample_weight, "sample_weight"))
     train = fit(whole, source, target)
     train, test = _part(asked.test, "test", train, source, target)
     train, validation = _part(asked.validation, "validation", train, source, target)
     found = normalized(Parts(train, validation, test, train.notes()), asked.normalize)
+    found = class_weighted(found, asked.class_weight)
     return Given(found.train, found.validation, found.test, dict(found.notes))
 
 
@@ -77,6 +87,12 @@ def _named(asked: Asked, source: Spec, target: Spec) -> Given:
     parts = {"test": asked.test, "validation": asked.validation}
     fractions = {name: float(each or 0) for name, each in parts.items() if each is None or _is_fraction(each)}
     file = str(asked.test) if isinstance(asked.test, str | Path) else None
+    weight, by_class = asked.sample_weight, asked.class_weight
+    if weight is not None and not isinstance(weight, str):
+        raise mistake(
+            f"sample_weight of a source is the name of a column, found {type(weight).__name__}",
+            f"give weights with pjc.runtime.data.load({str(asked.data)!r}) as data",
+        )
     request = Request(
         str(asked.data),
         file,
@@ -84,6 +100,8 @@ def _named(asked: Asked, source: Spec, target: Spec) -> Given:
         test=fractions.get("test", 0.0),
         validation=fractions.get("validation", 0.0),
         normalize=asked.normalize,
+        weights=weight,
+        class_weight=by_class if isinstance(by_class, str) else None,
     )
     for name, each in parts.items():
         if name not in fractions and not (name == "test" and file is not None):
@@ -92,6 +110,8 @@ def _named(asked: Asked, source: Spec, target: Spec) -> Given:
                 f"give a fraction, as in {name}=0.1, or pjc.runtime.data.load({str(asked.data)!r}) as data",
             )
     found = prepare(request, source, target)
+    if not isinstance(by_class, str):
+        found = class_weighted(found, by_class)
     return Given(found.train, found.validation, found.test, dict(found.notes))
 
 
@@ -102,6 +122,12 @@ def _streamed(asked: Asked, stream: Stream, source: Spec, target: Spec) -> Given
             "normalize measures all samples, and batches are seen one by one",
             "normalize where the batches are made, or give all samples as (x, y)",
         )
+    for name in ("sample_weight", "class_weight"):
+        if getattr(asked, name) is not None:
+            raise mistake(
+                f"{name} sets how often samples come, and batches are taken as they come",
+                "draw samples by weight where the batches are made, or give all samples as (x, y)",
+            )
     parts: list[Dataset | None] = []
     for name, each in (("validation", asked.validation), ("test", asked.test)):
         if _is_fraction(each):

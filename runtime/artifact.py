@@ -112,6 +112,7 @@ def load(
     services: Services | None = None,
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
     export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path], None] | None = None,
+    hold: Callable[[dict[str, Any], tuple[str, ...]], Program | None] | None = None,
     outer: Callable[[dict[str, Any]], Outer] | None = None,
     entries: Collection[str] | None = None,
 ) -> Program:
@@ -122,6 +123,7 @@ def load(
         services: what else the package does for the program.
         recompile: called with the recorded source and a batch size, where another batch is
             given than the compiled one.
+        hold: called with the recorded source and the labels of factored dots, where these are to be held.
         export: called with the recorded source, parameters, units of outputs and a path, to write an ONNX
             model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
@@ -158,6 +160,7 @@ def load(
     lent = replace(
         services or Services(),
         for_batch=None if recompile is None else for_batch,
+        hold=None if hold is None else (lambda labels: hold(source, labels)),
         saver=None if entries else saver,
         exporter=exporter,
     )

@@ -44,6 +44,8 @@ class Services:
 
     Attributes:
         for_batch: returns the program for another size of the batch.
+        hold: returns the program in which the factored dots of these labels are held; None where how copies
+            are represented was asked for, and is not for the compiler to choose.
         saver: writes the program to a file.
         exporter: writes a model of the network to a file.
         restore: returns the program of what ``saver`` wrote; a function that pickle finds by its name.
@@ -52,6 +54,7 @@ class Services:
     """
 
     for_batch: Callable[[int], Program] | None = None
+    hold: Callable[[tuple[str, ...]], Program | None] | None = None
     saver: Callable[[Program, Path], None] | None = None
     exporter: Exporter | None = None
     restore: Callable[[bytes], Program] | None = None
@@ -166,8 +169,26 @@ class Program:
         self._remembered: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
-        """Say what the program is: what it takes and gives, its size, its batch and its solver."""
-        numbers = sum(math.prod(spec.shape) for spec in self.parameters)
+        """Say in a line what the program is."""
+        batch = "" if self.batch is None else f", batch {self.batch}"
+        return f"<pjc.Program {self.name!r}: {self._sizes}{batch}, solver {self._trains}>"
+
+    @property
+    def _sizes(self) -> str:
+        """How many parameters there are, and numbers in them."""
+        count, numbers = len(self.parameters), sum(math.prod(spec.shape) for spec in self.parameters)
+        return f"{count} parameter{'s' * (count != 1)}, {numbers:,} number{'s' * (numbers != 1)}"
+
+    @property
+    def _trains(self) -> str:
+        """By what it is trained."""
+        if not self.signature.trainable:
+            return "none, it requires nothing"
+        often = "" if self.sweeps else f", {self.iterations} iterations an update"
+        return f"{self.signature.solver}{often}"
+
+    def __str__(self) -> str:
+        """Say what the program takes and gives, its size, its batch and its solver, a line each."""
         lines = [f"<pjc.Program {self.name!r}"]
         for title, specs in (
             ("inputs", self.inputs),
@@ -178,12 +199,10 @@ class Program:
                 lines.append(f"  {title}: {', '.join(map(str, specs))}")
         if self.units:
             lines.append(f"  units: {told(self.units)}")
+        numbers = sum(math.prod(spec.shape) for spec in self.parameters)
         lines.append(f"  parameters: {len(self.parameters)}, {numbers:,} numbers")
         lines.append(f"  batch: {self.batch}")
-        trains = f"{self.signature.solver}" + (
-            "" if self.sweeps else f", {self.iterations} iterations an update"
-        )
-        lines.append(f"  solver: {trains if self.signature.trainable else 'none, it requires nothing'}>")
+        lines.append(f"  solver: {self._trains}>")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str | None:
@@ -224,6 +243,17 @@ class Program:
         )
         functions = {name: _in_units(name, each, signature) for name, each in self._functions.items()}
         return Program(signature, functions, self._texts, self._services, self.initial)
+
+    def holding(self, labels: tuple[str, ...]) -> Program | None:
+        """Return the program, in the same units, in which the factored dots of these labels are held.
+
+        None where how copies are represented was asked for, or the program cannot be compiled again.
+
+        Raises:
+            DiagnosticError: if it has no such dots.
+        """
+        found = None if self._services.hold is None else self._services.hold(labels)
+        return None if found is None else found.rescaled(self.units)
 
     def with_functions(self, functions: Functions) -> Program:
         """Return the program with these entry points besides its own, or in their places."""

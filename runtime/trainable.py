@@ -100,10 +100,18 @@ def fitting(expected: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str,
                 f"the parameters are of another network: {name!r} is {found}, in this network it is "
                 f"{wanted}; give parameters that were trained with this network"
             )
-    typed = {name: jnp.asarray(params[name], expected[name].dtype) for name in expected}
+    typed = {name: _typed(params[name], expected[name].dtype) for name in expected}
     for name in not_finite(typed):
         raise TrainError(
             f"parameter {name!r} has numbers that are not finite, so nothing can go on from it; start from "
             "parameters of a run that did not diverge"
         )
-    return typed
+    return {name: jnp.asarray(value) for name, value in typed.items()}
+
+
+def _typed(value: Any, dtype: Any) -> Any:
+    """Return an array of a type; of NumPy where it is not on a device: to look at those compiles nothing."""
+    if isinstance(value, jax.Array):
+        return value.astype(dtype)
+    with np.errstate(over="ignore"):  # what is infinite then is told of
+        return np.asarray(value).astype(dtype, copy=False)

@@ -238,14 +238,21 @@ def program() -> pjc.Program:
 
 
 def test_a_program_says_what_it_is(program: pjc.Program) -> None:
-    assert repr(program) == (
+    assert repr(program) == "<pjc.Program 'network': 1 parameter, 4 numbers, batch 2, solver sweep>"
+    assert str(program) == (
         "<pjc.Program 'network'\n  inputs: x float32[2, 2]\n  targets: y int32[2] below 2\n"
         "  outputs: z float32[2, 2]\n  parameters: 1, 4 numbers\n  batch: 2\n"
         "  solver: sweep>"
     )
     iterating = pjc.compile(TEXT, batch=2, solver="dr")
-    assert "  solver: dr, 50 iterations an update>" in repr(iterating)
-    assert "none, it requires nothing" in repr(pjc.compile("input x: f32[batch, 2]\noutput x\n"))
+    assert "  solver: dr, 50 iterations an update>" in str(iterating)
+    assert repr(iterating).endswith("batch 2, solver dr, 50 iterations an update>")
+    nothing = pjc.compile("input x: f32[batch, 2]\noutput x\n")
+    assert "solver: none, it requires nothing>" in str(nothing)
+    assert (
+        repr(nothing)
+        == "<pjc.Program 'network': 0 parameters, 0 numbers, batch 64, solver none, it requires nothing>"
+    )
 
 
 def test_every_mistake_of_the_users_is_one_class() -> None:

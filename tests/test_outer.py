@@ -484,7 +484,7 @@ def test_a_step_of_ones_own_is_passed_again(tmp_path: Path) -> None:
 
 
 def test_a_program_of_displacements_says_what_it_is() -> None:
-    assert "solver: once>" in repr(program(Outer()))
+    assert "solver: once>" in str(program(Outer()))
     iterating = pjc.compile(TEXT, batch=2, solver="dr")
     assert program(None).main_entry == "displacement" and iterating.main_entry == "update"
     assert "stablehlo" in program(Outer()).stablehlo()

@@ -17,7 +17,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import pjc
 from pjc.sklearn import ProjectionClassifier, ProjectionRegressor
 
-WEIGHTS = "batches are drawn anew, so that a weight is no repetition of the sample to the last digit"
+WEIGHTS = (
+    "how often samples come is drawn in every epoch, so that a weight is no repetition to the last digit"
+)
+SMALL = {"hidden_layer_sizes": (8,), "epochs": 20, "batch_size": 16, "rate": 3e-2}
+"""A network that learns what is asked in the checks within a few epochs."""
 
 
 def expected_failed(estimator: Any) -> dict[str, str]:
@@ -27,13 +31,13 @@ def expected_failed(estimator: Any) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @parametrize_with_checks(
-    [ProjectionClassifier(), ProjectionRegressor()], expected_failed_checks=expected_failed
+    [ProjectionClassifier(**SMALL), ProjectionRegressor(**SMALL)], expected_failed_checks=expected_failed
 )
 def test_what_scikit_learn_asks_of_estimators(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
-QUICK = {"epochs": 120, "random_state": 0}
+QUICK = {"epochs": 30, "rate": 3e-2, "random_state": 0}
 SOURCE = """
 input x: f32[batch, 4]
 target y: class[batch, 3]
@@ -59,22 +63,22 @@ def test_a_classifier_tells_classes_by_their_names(iris: tuple[np.ndarray, np.nd
     np.testing.assert_allclose(likely.sum(axis=1), 1)
     np.testing.assert_allclose(np.log(likely), net.predict_log_proba(x), rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(net.classes_[net.decision_function(x).argmax(1)], net.predict(x))
-    assert net.n_iter_ == 120 and len(net.fit_.history) == 120
+    assert net.n_iter_ == 30 and len(net.fit_.history) == 30
 
 
 def test_estimators_go_into_pipelines_searches_and_pickles(iris: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = iris
     line = make_pipeline(StandardScaler(), ProjectionClassifier((16,), normalize="none", **QUICK))
     assert cross_val_score(line, x, y, cv=3).mean() > 0.9
-    search = GridSearchCV(line, {"projectionclassifier__rate": [1e-9, 1e-2]}, cv=3).fit(x, y)
-    assert search.best_params_ == {"projectionclassifier__rate": 1e-2}
+    search = GridSearchCV(line, {"projectionclassifier__rate": [1e-9, 3e-2]}, cv=2).fit(x, y)
+    assert search.best_params_ == {"projectionclassifier__rate": 3e-2}
     again = pickle.loads(pickle.dumps(search.best_estimator_))
     np.testing.assert_array_equal(again.predict_proba(x), search.best_estimator_.predict_proba(x))
 
 
 def test_sets_hold_for_the_weights(iris: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = iris
-    net = ProjectionClassifier((16,), sets=pjc.levels(-1, 0, 1), rate=3e-2, **QUICK).fit(x, y)
+    net = ProjectionClassifier((16,), sets=pjc.levels(-1, 0, 1), **QUICK).fit(x, y)
     params = net.fit_.params
     assert all(set(np.unique(params[name])) <= {-1, 0, 1} for name in ("hidden_1", "out"))
     assert net.score(x, y) > 0.8

@@ -19,7 +19,6 @@ from safetensors.numpy import load_file
 
 import pjc
 from pjc import cli
-from pjc.commands.training.hold import holding
 from pjc.diagnostics import DiagnosticError
 from pjc.driver import compile_text
 from pjc.options import Options
@@ -146,7 +145,7 @@ def test_each_of_several_targets_has_its_own() -> None:
 def test_apply_and_update_are_those_of_the_network_inside() -> None:
     raw = compiled(solver="dr", iterations=3)
     program = raw.rescaled({"y": UNITS})
-    assert "units: y: scale [100.0, 2.0, 0.5], offset [1000.0, -3.0, 0.0]\n" in repr(program)
+    assert "units: y: scale [100.0, 2.0, 0.5], offset [1000.0, -3.0, 0.0]\n" in str(program)
     assert program.units == {"y": UNITS} and raw.units == {} and program.rescaled({"y": UNITS}) is program
     x, y = drawn()
     params = program.init(1)
@@ -413,8 +412,8 @@ def test_a_model_with_parameters_keeps_its_units(go: Go) -> None:
 def test_a_program_with_dots_held_is_in_the_units_of_the_run() -> None:
     compilation = compile_text(NET, Options(solver="dr", batch=6))
     (dot, *_) = (each.label for each in compilation.explain())
-    program = holding(compilation, (dot,), {"y": UNITS})
-    assert program.units == {"y": UNITS}
+    program = compilation.program().rescaled({"y": UNITS}).holding((dot,))
+    assert program is not None and program.units == {"y": UNITS}
 
 
 @pytest.mark.slow

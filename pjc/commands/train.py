@@ -25,7 +25,6 @@ from pjc.commands.shared import (
 )
 from pjc.commands.training.arguments import Arguments, DataArguments, check_arguments, request_of
 from pjc.commands.training.files import Best, Files, Measures, Outputs, Settings, settings_of, start_of
-from pjc.commands.training.hold import Holder, holding
 from pjc.commands.training.runs import Several, train_runs
 from pjc.commands.training.view import (
     Interrupt,
@@ -38,7 +37,7 @@ from pjc.commands.training.view import (
     say_times,
     shown,
 )
-from pjc.commands.training.watching import Watching
+from pjc.commands.training.watching import Watching, holder_of
 from pjc.diagnostics import CommandError, PjcError
 from pjc.runtime.data.sources import help_lines
 from pjc.runtime.stopping import EarlyStopping
@@ -215,11 +214,11 @@ def _train_program(
     patience = None if given.run.patience is None else EarlyStopping(given.run.patience, measures.metric)
     files = Files(outputs, settings, parts.notes, measures, program.units) if writes else None
     best = Best(files, start) if files is not None and given.run.keeps_best else None
+    holder = holder_of(program, console)
     if start is not None and start.held:
-        program = holding(compilation, start.held, program.units)
+        program = program.holding(start.held) or program
     asked = _run_of(given, parts, start, share)
     with view, stopper or Interrupt() as interrupt:
-        holder = Holder(console, compilation, program.units)
         listener = Watching(view, interrupt, holder, files, best, patience)
         result = train(program, parts.train, asked, listener)
         listener.checkpoint(result)

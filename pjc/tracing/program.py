@@ -68,6 +68,9 @@ class TracedProgram:
     def __repr__(self) -> str:
         return repr(self.program).replace("<pjc.Program", "<pjc.TracedProgram", 1)
 
+    def __str__(self) -> str:
+        return str(self.program).replace("<pjc.Program", "<pjc.TracedProgram", 1)
+
     # Trees
 
     @cached_property

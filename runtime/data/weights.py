@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dataset import Dataset, checked_weights
 from .errors import DataError
 from .parts import BALANCED, Parts
 
@@ -21,6 +22,11 @@ def class_weights(y: Any, weights: str | Mapping[Any, float]) -> NDArray[np.floa
     the weight of each class; classes that it lacks weigh 1. Raises DataError for targets that
     are no classes, for a class that no sample has, and for weights that are not finite numbers from 0.
     """
+    if not isinstance(weights, str | Mapping):
+        raise DataError(
+            f"weights by class are {BALANCED!r}, or a dict of a weight for each class, found "
+            f"{type(weights).__name__}"
+        )
     labels = np.asarray(y)
     if labels.ndim != 1 or labels.dtype.kind not in "biuUS" or not labels.size:
         raise DataError(
@@ -47,10 +53,12 @@ def class_weights(y: Any, weights: str | Mapping[Any, float]) -> NDArray[np.floa
     return np.array(list(by_class.values()))[places]
 
 
-def class_weighted(parts: Parts, weights: str | None) -> Parts:
+def class_weighted(parts: Parts, weights: str | Mapping[Any, float] | None) -> Parts:
     """Return the parts with the training part weighted by class, besides the weights that it has.
 
-    The other parts stay as they are, so that scores are of the data as it is.
+    ``weights`` are as of :func:`class_weights`, classes by their names where they have names; a class that
+    occurs in other parts alone may be among them. The other parts stay as they are, so that scores are of the
+    data as it is. Raises DataError as there.
     """
     if weights is None:
         return parts
@@ -59,6 +67,22 @@ def class_weighted(parts: Parts, weights: str | None) -> Parts:
         raise DataError(
             f"--class-weight is for targets of one class each, which those of {train.name} are not"
         )
-    by_class = class_weights(train.y[:], weights)
+    labels = train.y[:]
+    if train.class_names:
+        labels = np.array(train.class_names)[labels]
+    if isinstance(weights, Mapping):
+        known: Sequence[Any] = train.class_names or range(train.classes)
+        there = set(labels.tolist())
+        weights = {name: each for name, each in weights.items() if name in there or name not in known}
     own = 1.0 if train.weights is None else train.weights
-    return replace(parts, train=replace(train, weights=by_class * own))
+    return replace(parts, train=replace(train, weights=class_weights(labels, weights) * own))
+
+
+def weighted(data: Dataset, weights: Any) -> Dataset:
+    """Return data whose samples count by ``weights`` ``[n]``, besides the weights that it has.
+
+    Only the ratios of weights matter. Raises DataError for what weights cannot be.
+    """
+    found = checked_weights(weights, len(data), data.name)
+    largest = found.max()  # the product of large weights could overflow
+    return replace(data, weights=found / largest * (1.0 if data.weights is None else data.weights))

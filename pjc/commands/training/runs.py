@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.shared import RESULT, say
 from pjc.commands.training.files import Files, Measures, Outputs, Settings
-from pjc.commands.training.hold import Holder
 from pjc.commands.training.view import Interrupt, View, shown
-from pjc.commands.training.watching import Watching
+from pjc.commands.training.watching import Watching, holder_of
 from pjc.diagnostics import CommandError
 from pjc.reading import MAX_TEXT_BYTES, measured, reading
 from pjc.runtime.listener import Listener
@@ -125,7 +124,7 @@ def _one(asked: Several, training: Any, seed: int, view: View, interrupt: Interr
     run, metric = asked.given.run, asked.measures.metric
     best = _Best(metric) if run.keeps_best else None
     patience = None if run.patience is None else EarlyStopping(run.patience, metric)
-    holder = Holder(view.console, asked.compilation, asked.program.units)
+    holder = holder_of(asked.program, view.console)
     result = training.run(seed, Watching(view, interrupt, holder, None, best, patience))
     return result, result if best is None or best.result is None else best.result
 

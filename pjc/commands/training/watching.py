@@ -6,14 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pjc.commands.training.hold import Holder
+from pjc.commands.shared import say
 from pjc.commands.training.view import Stopper, View
 from pjc.runtime.listener import Listener, Revision
 from pjc.runtime.stopping import EarlyStopping
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pjc.commands.training.files import Files
+    from pjc.holding import Holder
     from pjc.runtime.history import Result
+    from pjc.runtime.program import Program
+
+
+def holder_of(program: Program, console: Console) -> Holder:
+    """Return what holds the copies of factored dots whose |t| was large, and says so."""
+    from pjc.holding import Holder
+
+    def warn(text: str) -> None:
+        say(console, f"warning: {text}", "yellow", "warning")
+
+    return Holder(program, warn, "--copies {}=held")
 
 
 @dataclass

@@ -327,7 +327,7 @@ def test_no_way_to_name_data_lets_predictions_replace_them(
     assert (code, out, err) == (
         1,
         "",
-        f"pjc: error: -o {name} would overwrite what is read; name another file\n",
+        f"pjc: error: {name} would overwrite what is read; name another file with -o\n",
     )
     assert Path(name).read_text(encoding="utf-8") == "kept"
 

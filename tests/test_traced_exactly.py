@@ -79,6 +79,7 @@ REFUSED = {
     "clipped rows": (i32["batch"], (7, 4), lambda p, t: p[jnp.clip(t, 0, 3)], "whole numbers"),
     "short rows": (i32["batch"], (7, 4), lambda p, t: p[t.astype(jnp.int8)], "makes int8 of an input"),
     "clamped places": (SPEC, (3, 4, 4), looped(3, lambda i: lax.clamp(1, i, 2)), "leaves that range"),
+    "least places": (SPEC, (3, 4, 4), looped(3, lambda i: jnp.minimum(i, 1)), "leaves that range"),
     "capped places": (SPEC, (3, 4, 4), looped(5, lambda i: lax.clamp(0, i, 2)), "leaves that range"),
     "short places": (
         SPEC,
@@ -172,6 +173,9 @@ SAME = {
     "clamped by a number and a value": ((4, 4), lambda p, x: lax.clamp(jnp.zeros_like(x), x @ p, x * x)),
     "clamped from below alone": ((4, 4), lambda p, x: lax.clamp(0.25, x @ p, jnp.float32(jnp.inf))),
     "clamped in range": ((3, 4, 4), looped(3, lambda i: lax.clamp(0, i, 2))),
+    "clipped in range": ((3, 4, 4), looped(3, lambda i: jnp.clip(i, 0, 2))),
+    "places below the least": ((3, 4, 4), looped(2, lambda i: jnp.maximum(2, i))),
+    "places above the most": ((3, 4, 4), looped(3, lambda i: jnp.minimum(2 - i, 5) + jnp.maximum(-i, 0))),
     "clamped from above": ((3, 4, 4), looped(2, lambda i: lax.clamp(0, 1 + i, 2))),
     "places from the end": ((3, 4, 4), looped(3, lambda i: -i - 1)),
     "places counting down": ((3, 4, 4), looped(3, lambda i: 2 - i)),

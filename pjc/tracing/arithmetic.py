@@ -217,6 +217,8 @@ def minimum(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 def _max_min(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: bool) -> Value:
     for a, b in (given, given[::-1]):
         known = b.number if isinstance(b, Constant) else None
+        if isinstance(a, Place):
+            return _bounded(a, known, shape, upper=upper)
         if known is not None and not np.isfinite(float(known)):
             if float(known) == (-np.inf if upper else np.inf):
                 return a
@@ -225,6 +227,18 @@ def _max_min(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper:
     if same is not None:
         return Function(same[0], (largest if upper else least)(same[1], same[2]), tuple(shape))
     return larger(walk, given, shape, upper=upper)
+
+
+def _bounded(place: Place, known: Any, shape: Sequence[Any], *, upper: bool) -> Value:
+    """Return the larger, or the lesser, of the number of an iteration and one that is known."""
+    if known is None:
+        raise Refused("it compares the number of an iteration with values")
+    low, high = sorted(place.ends)
+    if (low >= known) if upper else (high <= known):
+        return place
+    if (high <= known) if upper else (low >= known):
+        return constant(np.full((1,) * len(shape), known), shape)
+    raise Refused("it clips the number of an iteration, which leaves that range")
 
 
 def larger(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: bool) -> Tensor:
@@ -236,10 +250,6 @@ def larger(walk: Walk, given: Sequence[Value], shape: Sequence[Any], *, upper: b
 @handles("clamp", becomes="clip, or maximum and minimum")
 def clamp(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     low, x, high = given
-    if isinstance(x, Place) and isinstance(low, Constant) and isinstance(high, Constant):
-        if all(low.number <= at <= high.number for at in x.ends):
-            return x
-        raise Refused("it clips the number of an iteration, which leaves that range")
     raised = _max_min(walk, [x, low], _shape(eqn), upper=True)
     return _max_min(walk, [raised, high], _shape(eqn), upper=False)
 

@@ -165,7 +165,7 @@ CASES = (
     Case("doctor now", 2, "unrecognized arguments: now"),
     Case("doctor", 0, "save and load", slow=True),
     Case("--print-completion fish", 1, "takes one of bash, zsh, tcsh"),
-    # What is not there yet.
+    # What a file holds, how good a network is, what it says; how long and how loudly it is trained.
     Case("info net.pjn", 0, "float32[3, 4]", slow=True),
     Case("info data.csv", 0, "columns"),
     Case("info spoilt.pjx", 1, "spoilt.pjx"),
@@ -298,7 +298,8 @@ def test_a_command_that_takes_its_time(case: Case, folder: Path, capsys: pytest.
 
 
 def test_every_command_is_tried() -> None:
-    assert all(any(case.line.split()[0] == name for case in CASES) for name in COMMANDS if name != "compile")
+    tried = {case.line.split()[0] for case in CASES if case.line}
+    assert tried >= {name for name in COMMANDS if name != "compile"}
     assert len(CASES) > 80 and len(QUICK) > 60
 
 

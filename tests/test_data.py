@@ -407,6 +407,28 @@ def test_fit_says_what_does_not_fit(
         fit(data, Wanted(x), Wanted(y, 3, "y"))
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "found"),
+    [
+        (("1", "2", "x"), [2, 1, 1], [1, 0, 0]),
+        (("0", "10", "other"), [0, 0], [0, 0]),
+        (("a", "3"), [3], [1]),
+    ],
+)
+def test_classes_that_are_called_numbers_are_found(
+    tmp_path: Path, names: tuple[str, ...], labels: list[int], found: list[int]
+) -> None:
+    train = Dataset(np.zeros((len(names), 1)), np.arange(len(names)), len(names), "train", names, ("a",))
+    rows = "".join(f"0,{label}\n" for label in labels)
+    test = load(write(tmp_path / "t.csv", f"a,t\n{rows}"), "t")
+    assert match(test, train).y.tolist() == found and match(test, train).class_names == names
+    other = load(write(tmp_path / "u.csv", "a,t\n0,7\n"), "t")
+    with refused("has the class '7', but train has the classes"):
+        match(other, train)
+    with refused("has the class '0.5', but train has the classes"):
+        match(load(write(tmp_path / "v.csv", "a,t\n0,0.5\n"), "t"), train)
+
+
 def test_match_numbers_classes_as_in_training() -> None:
     x = np.zeros((2, 1))
     train = Dataset(x, np.array([0, 1]), 3, "train", ("a", "b", "c"))

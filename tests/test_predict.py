@@ -134,16 +134,16 @@ def given_as(kind: str, folder: Path, x: np.ndarray) -> str:
     """Write samples without targets and return what names them."""
     if kind == "csv":
         return str(table(folder / "x.csv", ["a", "b", "c"], x))
-    if kind == "npz":
+    if kind in ("npz", "keras:"):
         np.savez(folder / "x.npz", x=x)
-        return str(folder / "x.npz")
+        return f"{kind.removesuffix('npz')}{folder / 'x.npz'}"
     np.save(folder / "x.npy", x)
     return {"npy": str(folder / "x.npy"), "npy:": f"npy:{folder / 'x.npy'}", "npy:FOLDER": f"npy:{folder}"}[
         kind
     ]
 
 
-@pytest.mark.parametrize("kind", ["csv", "npz", "npy", "npy:", "npy:FOLDER"])
+@pytest.mark.parametrize("kind", ["csv", "npz", "keras:", "npy", "npy:", "npy:FOLDER"])
 @pytest.mark.parametrize("count", [1, 8, 21])
 def test_samples_alone_will_do(
     trained: dict[str, Any], tmp_path: Path, run: Run, kind: str, count: int

@@ -65,9 +65,8 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
             _check_indices(block, source, data.name)
     x = _narrowed(x, source, f"the samples of {data.name}")
     if target is source:
-        own = (
-            np.zeros(len(x), np.float32) if data.lacks else x
-        )  # once all are filled in, they are fitted again
+        # What lacks values is fitted again once they are filled in.
+        own = np.zeros(len(x), np.float32) if data.lacks else x
         return replace(data, x=x, y=own, classes=None, class_names=())
     what = f"a target of {data.name}"
     if target.classes is None:
@@ -113,17 +112,30 @@ def match(data: Dataset, reference: Dataset) -> Dataset:
     data = releveled(data, reference.columns, reference.levels, reference.name)
     if data.class_names == reference.class_names:
         return data
-    number = {name: index for index, name in enumerate(reference.class_names)}
-    unknown = [name for name in data.class_names if name not in number]
-    if unknown or not data.class_names:
-        found = f"the class {unknown[0]!r}" if unknown else "class numbers"
+    if not reference.class_names:
         raise DataError(
-            f"{data.name} has {found}, but {reference.name} has "
-            + (f"the classes {', '.join(reference.class_names[:12])}" if number else "class numbers")
+            f"{data.name} has the class {data.class_names[0]!r}, but {reference.name} has class numbers"
         )
-    table = np.array([number[name] for name in data.class_names])
-    y, names = table[data.y[:]], reference.class_names
-    return replace(data, y=y, classes=len(names), class_names=names)
+    return numbered(data, reference.class_names, f"but {reference.name} has the classes")
+
+
+def numbered(data: Dataset, names: Sequence[str], wrong: str) -> Dataset:
+    """Return ``data`` with each class numbered by the place of its name in ``names``.
+
+    A column of which all names are numbers is read as numbers, which are their own names here. Raises
+    DataError for a class that is not among ``names``, which follow ``wrong`` in the message.
+    """
+    number = {name: index for index, name in enumerate(names)}
+    own = data.class_names or tuple(str(each) for each in range(data.classes or 0))
+    y = np.asarray(data.y[:])
+    places = np.array([number.get(name, -1) for name in own], np.int64)
+    found = places[y] if len(own) else np.full(y.shape, -1)
+    if found.min() < 0:
+        at = y[found < 0].flat[0]
+        listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        unknown = repr(own[int(at)] if len(own) else f"{at:g}")
+        raise DataError(f"{data.name} has the class {unknown}, {wrong} {listed}")
+    return replace(data, y=found, classes=len(names), class_names=tuple(names))
 
 
 def _require_features(data: Dataset, source: Spec) -> None:

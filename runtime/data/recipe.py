@@ -18,6 +18,7 @@ from pjc.reading import reading
 
 from .dataset import Dataset
 from .errors import DataError
+from .fitting import numbered
 from .missing import Fill
 from .normalize import Normalize
 from .parts import NORMALIZATIONS, Parts, Request
@@ -142,18 +143,8 @@ class Known:
                 f"{data.name} has the class {data.class_names[0]!r}, but the network was trained on class "
                 "numbers"
             )
-        number = {name: index for index, name in enumerate(self.class_names)}
-        # A column of which all names are numbers here is read as numbers.
-        names = data.class_names or tuple(str(each) for each in range(data.classes))
-        table = np.array([number.get(name, -1) for name in names])
-        y = table[np.asarray(data.y[:])]
-        if y.min() < 0:
-            unknown = names[int(np.asarray(data.y[:])[y < 0].flat[0])]
-            raise DataError(
-                f"{data.name} has the class {unknown!r}, which the network was not trained on; its classes "
-                f"are {_few(self.class_names)}"
-            )
-        return replace(data, y=y, classes=len(number), class_names=self.class_names)
+        wrong = "which the network was not trained on; its classes are"
+        return numbered(data, self.class_names, wrong)
 
     def vocabulary(self, room: int) -> Vocabulary:
         """Return the vocabulary for a network with ``room`` for so many characters; raise DataError."""

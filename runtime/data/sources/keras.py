@@ -21,6 +21,16 @@ class Keras(Source):
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..npz import load_npz
 
-        path = Path(where)
-        kept = Path.home() / ".keras" / "datasets" / path.name
-        return load_npz(kept if path.name == where and not path.exists() and kept.exists() else path)
+        return load_npz(_file(where))
+
+    def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
+        from ..npz import load_npz
+
+        return load_npz(_file(where), labelled=False)
+
+
+def _file(where: str) -> Path:
+    """Return the archive of a name, which may be where Keras keeps what it fetched."""
+    path = Path(where)
+    kept = Path.home() / ".keras" / "datasets" / path.name
+    return kept if path.name == where and not path.exists() and kept.exists() else path

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .data.dataset import Dataset
 from .data.fitting import fit
-from .data.normalize import Moments
+from .data.rows import blocks
 from .evaluate import errors, metric
 from .predicting import CLASSES, LABELS, decided, forward, kind, one_output
 from .trainable import Trainable, batch_size, specs
@@ -103,7 +103,8 @@ def scores(
     Args:
         program: with one input, one output, and at most one target.
         params: as ``Program.init`` gives them.
-        data: samples as the network was trained on them, with their targets.
+        data: samples as the network was trained on them, with their targets; samples that have weights count
+            by these, but in how many there are of a class, a label or a pair.
         names: of classes, labels or columns, in their order; numbers where there are not as many.
         confusion: whether to count every pair of classes, up to MAX_CONFUSION of them.
 
@@ -114,17 +115,19 @@ def scores(
     source, target = specs(program)
     data = fit(data, source, target)
     run, size = forward(program), batch_size(program)
+    weights = np.ones(len(data)) if data.weights is None else data.weights / data.weights.mean()
     counted: _Classes | _Labels | _Columns
     told = kind(target)
     if told == CLASSES:
         count = target.classes or 0
         counted = _Classes(count, confusion and count <= MAX_CONFUSION)
     else:
-        counted = _Labels(_width(data.y)) if told == LABELS else _Columns(data.y)
+        counted = _Labels(_width(data.y)) if told == LABELS else _Columns(data.y, weights)
     for first in range(0, len(data), size):
         output = one_output(run(params, data.x[first : first + size]))
         y = np.asarray(data.y[first : first + size])
-        counted.add(output if told not in (CLASSES, LABELS) else decided(output, target), y)
+        found = output if told not in (CLASSES, LABELS) else decided(output, target)
+        counted.add(found, y, weights[first : first + size])
     return counted.scores(metric(program), len(data), names)
 
 
@@ -141,10 +144,25 @@ def _part(some: float, of: float) -> float | None:
     return float(some / of) if of else None
 
 
-def _row(name: str, is_: int, told: int, right: int, accuracy: float | None = None) -> ClassRow:
-    """Return the row of a class: how often it is there, how often told, and how often both."""
-    f1 = _part(2 * right, is_ + told)
-    return ClassRow(name, int(is_), _part(right, told), _part(right, is_), f1, accuracy)
+def _spread(weights: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return the weights of samples for ``count`` entries, of which each sample has equally many."""
+    return np.repeat(weights, count // len(weights))
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Of each class or label: how many there are, and the weights of those there, told, and both."""
+
+    count: NDArray[np.int64]
+    is_: NDArray[Any]
+    told: NDArray[Any]
+    right: NDArray[Any]
+
+    def row(self, at: int, name: str, accuracy: float | None = None) -> ClassRow:
+        """Return what is said of one."""
+        is_, told, right = (float(each[at]) for each in (self.is_, self.told, self.right))
+        f1 = _part(2 * right, is_ + told)
+        return ClassRow(name, int(self.count[at]), _part(right, told), _part(right, is_), f1, accuracy)
 
 
 class _Classes:
@@ -152,19 +170,24 @@ class _Classes:
 
     def __init__(self, count: int, pairs: bool) -> None:
         self.count = count
-        self.totals = np.zeros((3, count), np.int64)
+        self.totals = np.zeros((3, count))
+        self.counts = np.zeros(count, np.int64)
         self.pairs = np.zeros((count, count), np.int64) if pairs else None
 
-    def add(self, found: NDArray[Any], y: NDArray[Any]) -> None:
-        told, is_ = found.reshape(-1), y.reshape(-1)
-        for total, some in zip(self.totals, (is_, told, is_[is_ == told]), strict=True):
-            total += np.bincount(some, minlength=self.count)
+    def add(self, found: NDArray[Any], y: NDArray[Any], weights: NDArray[Any]) -> None:
+        told, is_, weights = found.reshape(-1), y.reshape(-1), _spread(weights, y.size)
+        same = is_ == told
+        counted = ((is_, weights), (told, weights), (is_[same], weights[same]))
+        for total, (some, weight) in zip(self.totals, counted, strict=True):
+            total += np.bincount(some, weight, self.count)
+        self.counts += np.bincount(is_, minlength=self.count)
         if self.pairs is not None:
             np.add.at(self.pairs, (is_, told), 1)
 
     def scores(self, metric: str, samples: int, names: Sequence[str]) -> Scores:
         is_, told, right = self.totals
-        rows = tuple(map(_row, _named(names, self.count), is_, told, right))
+        counts = _Counts(self.counts, is_, told, right)
+        rows = tuple(counts.row(at, name) for at, name in enumerate(_named(names, self.count)))
         return Scores(CLASSES, metric, float(right.sum() / is_.sum()), samples, rows, confusion=self.pairs)
 
 
@@ -172,42 +195,44 @@ class _Labels:
     """Counts of labels, each 0 or 1."""
 
     def __init__(self, count: int) -> None:
-        self.totals = np.zeros((4, count), np.int64)
-        self.exact = self.rows = 0
+        self.totals = np.zeros((4, count))
+        self.counts = np.zeros(count, np.int64)
+        self.exact = self.weight = 0.0
 
-    def add(self, found: NDArray[Any], y: NDArray[Any]) -> None:
+    def add(self, found: NDArray[Any], y: NDArray[Any], weights: NDArray[Any]) -> None:
         told = found.reshape(-1, self.totals.shape[1])
         is_ = y.reshape(told.shape) > 0.5
-        same = told == is_
+        same, weights = told == is_, _spread(weights, len(told))
         for total, some in zip(self.totals, (is_, told, is_ & told, same), strict=True):
-            total += some.sum(0)
-        self.exact += int(same.all(1).sum())
-        self.rows += len(same)
+            total += weights @ some
+        self.counts += is_.sum(0)
+        self.exact += float(weights @ same.all(1))
+        self.weight += float(weights.sum())
 
     def scores(self, metric: str, samples: int, names: Sequence[str]) -> Scores:
         is_, told, right, same = self.totals
-        named = _named(names, len(is_))
-        rows = tuple(map(_row, named, is_, told, right, (same / self.rows).tolist()))
-        return Scores(
-            LABELS, metric, float(same.mean() / self.rows), samples, rows, exact=self.exact / self.rows
-        )
+        counts, parts = _Counts(self.counts, is_, told, right), (same / self.weight).tolist()
+        rows = tuple(counts.row(at, name, parts[at]) for at, name in enumerate(_named(names, len(is_))))
+        value, exact = float(same.mean() / self.weight), self.exact / self.weight
+        return Scores(LABELS, metric, value, samples, rows, exact=exact)
 
 
 class _Columns:
-    """Sums of errors by column, and those of the mean of all targets ``y``."""
+    """Sums of errors by column, and those of the mean of all targets ``y``, which is of ``weights`` too."""
 
-    def __init__(self, y: Any) -> None:
+    def __init__(self, y: Any, weights: NDArray[Any]) -> None:
         self.width = _width(y)
-        mean = Moments.of(y).mean
-        self.mean = np.asarray(mean).reshape(-1, self.width).mean(0)
+        mean = sum(weights[at : at + len(block)] @ block.reshape(len(block), -1) for at, block in blocks(y))
+        self.mean = (np.asarray(mean, np.float64) / weights.sum()).reshape(-1, self.width).mean(0)
         self.sums = np.zeros((3, self.width))
-        self.rows = 0
+        self.rows = 0.0
 
-    def add(self, found: NDArray[Any], y: NDArray[Any]) -> None:
+    def add(self, found: NDArray[Any], y: NDArray[Any], weights: NDArray[Any]) -> None:
         off = errors(found, y).reshape(-1, self.width)
         away = y.reshape(off.shape).astype(np.float64) - self.mean
-        self.sums += np.square(off).sum(0), np.abs(off).sum(0), np.square(away).sum(0)
-        self.rows += len(off)
+        weights = _spread(weights, len(off))
+        self.sums += weights @ np.square(off), weights @ np.abs(off), weights @ np.square(away)
+        self.rows += float(weights.sum())
 
     def scores(self, metric: str, samples: int, names: Sequence[str]) -> Scores:
         squares, absolute, around = self.sums

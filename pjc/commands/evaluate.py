@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.shared import cell, console_of_stdout, print_json, say
-from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn
+from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, say_how, trained, warn
 from pjc.commands.training.arguments import Split
 from pjc.commands.training.view import shown
 from pjc.diagnostics import CommandError
@@ -109,8 +109,7 @@ def evaluated(given: Arguments, network: Trained) -> tuple[Chosen, Scores]:
     program, known = network.program, network.known
     request = given.asked.request(known, given.data, **_fractions(given))
     found = chosen(request, known, *specs(program), given.which)
-    if found.passed_over:
-        warn(f"training had no column {', '.join(found.passed_over)}, so the network does not see it")
+    say_how(found)
     names = network.names(found.class_names, request.target)
     return found, scores(program, network.params, found.data, names, given.confusion)
 

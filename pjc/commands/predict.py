@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.outputs import overwritten
 from pjc.commands.shared import print_json
-from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn
+from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, say_how, trained
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import LARGEST, Number, Switch, Text, differing, option, part
 
@@ -135,8 +135,7 @@ def _predict(given: Arguments, network: Trained) -> None:
         raise CommandError("--scores is for classes and labels; the numbers are all that the network gives")
     request = given.asked.request(known, given.data)
     found = samples(request, known, *specs(program))
-    if found.passed_over:
-        warn(f"training had no column {', '.join(found.passed_over)}, so the network does not see it")
+    say_how(found)
     said = predict(program, network.params, found.data, given.scores)
     names = network.names(found.class_names, request.target)
     if given.json:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.shared import DumpOptions, Session, open_model, precision, require_source
+from pjc.commands.training.arguments import Delimiter
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Choice, Number, Switch, Text, differing, option, options_of, part, required
 from pjc.options import Options
-from pjc.runtime.data.parts import LAYOUTS, Request
+from pjc.runtime.data.parts import DECIMALS, LAYOUTS, MISSING, Request
 
 if TYPE_CHECKING:
+    from pjc.runtime.data.prepare import Chosen
     from pjc.runtime.data.recipe import Known
     from pjc.runtime.program import Program
 
@@ -39,7 +41,26 @@ class ModelArguments:
 
 
 @dataclass(frozen=True)
-class AskedOfData:
+class AsWritten:
+    """How a table is written, where that is to be said."""
+
+    delimiter: str | None = option(
+        None, kind=Delimiter(), help="what separates the columns of a table", group=_DATA
+    )
+    decimal: str | None = option(None, kind=Choice(DECIMALS), help="the decimal mark", group=_DATA)
+    encoding: str | None = option(
+        None, kind=Text("NAME"), help="the encoding of a table, as in latin-1", group=_DATA
+    )
+    missing: str | None = option(
+        None,
+        kind=Choice(MISSING),
+        help="values of a table that are missing: mean: that of training; drop: leaves out such rows",
+        group=_DATA,
+    )
+
+
+@dataclass(frozen=True)
+class AskedOfData(AsWritten):
     """How data are read, where that is to differ from how they were in training."""
 
     target: str | None = option(
@@ -97,6 +118,14 @@ def model_field() -> Any:
 def warn(text: str) -> None:
     """Say on stderr what is not as a person may expect."""
     print(printable(f"pjc: warning: {text}"), file=sys.stderr)
+
+
+def say_how(found: Chosen) -> None:
+    """Say on stderr how data were read that were chosen for a network, and what of them is passed over."""
+    for remark in found.remarks:
+        warn(remark)
+    if found.passed_over:
+        warn(f"training had no column {', '.join(found.passed_over)}, so the network does not see it")
 
 
 @contextmanager

@@ -43,8 +43,9 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
     A sample is reshaped where its number of entries agrees, and transposed where it has its channels last and
     the input first, or the other way: as ``data.layout`` says, or else the shapes. ``x`` gets the input's
     element type, class targets int32; for a target of classes, rows of 0 with a single 1 are the
-    classes where the 1 is. Where ``target`` is ``source`` the samples are their own targets. Values may be
-    missing only with ``lacks``. Raises DataError when entries, kind, indices or labels do not fit.
+    classes where the 1 is. Where ``target`` is ``source`` the samples are their own targets; zeros, until
+    what they lack is filled in. Values may be missing only with ``lacks``. Raises DataError when entries,
+    kind, indices or labels do not fit.
     """
     if data.lacks and not lacks:
         raise DataError(f"the samples of {data.name} lack values; fill them in first")
@@ -65,7 +66,8 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
             _check_indices(block, source, data.name)
     x = _narrowed(x, source, f"the samples of {data.name}")
     if target is source:
-        return replace(data, x=x, y=x, classes=None, class_names=())
+        y = np.zeros(len(x)) if data.lacks else x  # nothing is compared with what is missing
+        return replace(data, x=x, y=y, classes=None, class_names=())
     what = f"a target of {data.name}"
     if target.classes is None:
         numbers = _narrowed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")

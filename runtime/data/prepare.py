@@ -36,13 +36,9 @@ def load(
     return source.load(source.where(spec), request, sample)
 
 
-def look(spec: str, target: str | None = None) -> Looked:
-    """Return the data that ``spec`` names, as they are, for no network; raise DataError.
-
-    ``target`` names the column of a table that holds the targets.
-    """
-    source = find(spec)
-    request = Request(spec, target=target)
+def look(request: Request) -> Looked:
+    """Return the data that ``request`` names, as they are, for no network; raise DataError."""
+    source = find(request.data)
     source.require_options(request)
     return source.look(request)
 
@@ -66,7 +62,8 @@ PARTS = ("test", "validation", "train", "all")
 class Chosen:
     """Data for a trained network: which ``part`` of it, one of PARTS, and ``why``, as a person reads it.
 
-    ``class_names`` are those of the targets; ``passed_over`` are columns that training did not have.
+    ``class_names`` are those of the targets; ``passed_over`` are columns that training did not have;
+    ``remarks`` is what a person should read of how the data were read.
     """
 
     data: Dataset
@@ -74,6 +71,7 @@ class Chosen:
     why: str
     class_names: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def request_like(known: Known, data: str, **given: Any) -> Request:
@@ -94,7 +92,7 @@ def samples(request: Request, known: Known, source: Spec, target: Spec) -> Chose
     Raises DataError.
     """
     whole = _whole(request, known, source, target, labelled=False)
-    return Chosen(whole.finish(whole.data), "all", "all of it", whole.class_names, whole.passed_over)
+    return _of_whole(whole, whole.data, "all", "all of it")
 
 
 def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str | None = None) -> Chosen:
@@ -124,7 +122,7 @@ def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str
     if name == "all":
         tested = recipe is not None and whole.checksum == recipe.test_checksum
         why = "all of it" + (", which training tested on" if tested else "")
-        return Chosen(whole.finish(whole.data), name, why, whole.class_names, whole.passed_over)
+        return _of_whole(whole, whole.data, name, why)
     if recipe is not None and not same:
         raise DataError(
             f"{request.data} is not the data that the network was trained on, which was "
@@ -133,7 +131,12 @@ def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str
     if parts[name] is None:
         raise DataError(f"training set no {name} part of {request.data} aside; say which other to take")
     why = f"its {name} part, " + ("as training had it" if same else "by the fractions given")
-    return Chosen(whole.finish(parts[name]), name, why, whole.class_names, whole.passed_over)
+    return _of_whole(whole, parts[name], name, why)
+
+
+def _of_whole(whole: Whole, data: Any, part: str, why: str) -> Chosen:
+    """Return a part of all data, as the network takes it."""
+    return Chosen(whole.finish(data), part, why, whole.class_names, whole.passed_over, whole.remarks)
 
 
 def _whole(request: Request, known: Known, source: Spec, target: Spec, labelled: bool) -> Whole:

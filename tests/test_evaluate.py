@@ -409,6 +409,54 @@ def test_labels_are_scored_as_scikit_learn_scores_them(count: int) -> None:
     assert found.value == pytest.approx(evaluate(program, params, data))
 
 
+@pytest.mark.parametrize("count", [3, 8, 61])
+@pytest.mark.parametrize("text", [CLASSES, LABELS, NUMBERS], ids=["classes", "labels", "numbers"])
+def test_samples_count_by_their_weights_as_in_scikit_learn(text: str, count: int) -> None:
+    program, params, random = compiled(text)
+    x, weights = random.normal(size=(count, 3)).astype(np.float32), random.integers(0, 4, count) + 0.5
+    y: Any = {
+        CLASSES: random.integers(0, 3, count),
+        LABELS: random.integers(0, 2, (count, 2)).astype(np.float32),
+        NUMBERS: (random.normal(size=(count, 2)) * [1, 100] + 7).astype(np.float32),
+    }[text]
+    data = replace(from_arrays(x, y, "data"), weights=weights)
+    found = scores(program, params, data)
+    output = x @ params["w"] + params["b"]
+    assert found.value == pytest.approx(evaluate(program, params, data), rel=1e-6)
+    if text == NUMBERS:
+        wanted = metrics.r2_score(y, output, sample_weight=weights, multioutput="raw_values")
+        assert [row.r2 for row in found.rows] == pytest.approx(wanted.tolist(), rel=1e-3, abs=1e-4)
+        wanted = metrics.mean_absolute_error(y, output, sample_weight=weights, multioutput="raw_values")
+        assert [row.mean_absolute for row in found.rows] == pytest.approx(wanted.tolist(), rel=1e-4)
+        return
+    told = output.argmax(1) if text == CLASSES else output > program.targets[0].threshold
+    given = {"sample_weight": weights, "labels": [0, 1, 2] if text == CLASSES else None}
+    wanted = metrics.precision_recall_fscore_support(y, told, zero_division=np.nan, average=None, **given)
+    for at, name in enumerate(("precision", "recall", "f1")):
+        ours = [np.nan if getattr(row, name) is None else getattr(row, name) for row in found.rows]
+        np.testing.assert_allclose(ours, wanted[at])
+    exact = found.value if text == CLASSES else found.exact
+    assert exact == pytest.approx(metrics.accuracy_score(y, told, sample_weight=weights))
+    assert [row.count for row in found.rows] == (
+        np.bincount(y, minlength=3) if text == CLASSES else y.sum(0)
+    ).tolist()
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_the_score_of_training_with_weights_is_said_again(tmp_path: Path, run: Run, kind: str) -> None:
+    random = np.random.default_rng(8)
+    x = random.normal(size=(90, 3))
+    y = x[:, :2] + random.normal(size=(90, 2))
+    text, target = {"classes": (CLASSES, "kind"), "numbers": (NUMBERS, "p,q")}[kind]
+    rows = [[*a, *b, "ab"[int(a[0] > b[1])], 0.5 + i % 4] for i, (a, b) in enumerate(zip(x, y, strict=True))]
+    data = table(tmp_path / "data.csv", ["a", "b", "c", "p", "q", "kind", "w"], rows)
+    others = "p,q" if kind == "classes" else "kind"
+    given = ("--data", data, "--target", target, "--weights", "w", "--ignore", others)
+    files = train(tmp_path, text, *given)
+    code, out, _ = run("evaluate", files.program, "--params", files.params, "--data", data)
+    assert code == 0 and out.splitlines()[-1] == files.said.splitlines()[-1]
+
+
 # --- what is shown ------------------------------------------------------------------------------------
 
 

@@ -309,6 +309,110 @@ def test_a_prompt_of_other_characters_is_refused(
     assert (code, out) == (1, "") and message in err
 
 
+# --- tables that are written otherwise ----------------------------------------------------------------
+
+
+def lacking(folder: Path) -> tuple[str, np.ndarray]:
+    """Write a table that lacks some values; return its name and the features, NaN where they are missing."""
+    random = np.random.default_rng(5)
+    number = np.arange(60) % 3
+    x = random.normal(size=(60, 3)) + number[:, None] * [2, 0, 1]
+    x[[4, 9, 20], [0, 1, 2]] = np.nan
+    x[33, :2] = np.nan
+    names = np.array(["rose", "aster", "lily"])[number]
+    shown = [["" if np.isnan(each) else each for each in row] for row in x]
+    entries = [[*row, name] for row, name in zip(shown, names, strict=True)]
+    return str(table(folder / "lacking.csv", ["a", "b", "c", "kind"], entries)), x
+
+
+@pytest.fixture(scope="module")
+def filling(tmp_path_factory: pytest.TempPathFactory) -> tuple[Files, str, np.ndarray]:
+    """A network whose training filled in means, the table that it was trained on, and its features."""
+    folder = tmp_path_factory.mktemp("lacking")
+    data, x = lacking(folder)
+    return train(folder, CLASSES, "--data", data, "--target", "kind", "--missing", "mean"), data, x
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("taken", [range(60), range(4, 5), range(20, 40), range(33, 34)])
+def test_what_is_missing_is_the_mean_of_training(
+    filling: tuple[Files, str, np.ndarray], tmp_path: Path, run: Run, labelled: bool, taken: range
+) -> None:
+    from safetensors import safe_open
+
+    files, data, x = filling
+    with safe_open(files.params, framework="numpy") as file:
+        means = json.loads(file.metadata()["fill"])
+    head, found = rows(Path(data).read_text(encoding="utf-8"))
+    width = 4 if labelled else 3
+    new = table(tmp_path / "new.csv", head[:width], [found[at][:width] for at in taken])
+    code, out, err = run("predict", files.program, "--params", files.params, "--data", new, "--scores")
+    assert (code, err) == (0, "")
+    said = np.array([row[1:] for row in rows(out)[1]], float)
+    filled = np.where(np.isnan(x), means, x)[list(taken)]
+    np.testing.assert_allclose(said, logits(files, filled), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "decimal", "encoding", "given"),
+    [
+        (";", ".", "utf-8", ["--delimiter", ";"]),
+        (",", ",", "utf-8", ["--decimal", ","]),
+        ("|", ",", "utf-16-be", ["--encoding", "utf-16-be"]),
+        ("\t", ",", "utf-16-le", ["--encoding", "utf-16-le", "--delimiter", "tab", "--decimal", ","]),
+    ],
+)
+def test_a_table_may_be_written_otherwise_than_that_of_training(
+    filling: tuple[Files, str, np.ndarray],
+    tmp_path: Path,
+    run: Run,
+    delimiter: str,
+    decimal: str,
+    encoding: str,
+    given: list[str],
+) -> None:
+    files, data, _ = filling
+    new = tmp_path / "new.csv"
+    head, found = rows(Path(data).read_text(encoding="utf-8"))
+    with new.open("w", newline="", encoding=encoding) as stream:
+        writer = csv.writer(stream, delimiter=delimiter)
+        writer.writerows([head, *([each.replace(".", decimal) for each in row] for row in found)])
+    known = (files.program, "--params", files.params)
+    ours, theirs = (run("predict", *known, "--scores", "--data", *each) for each in ((new, *given), (data,)))
+    assert ours == theirs and ours[0] == 0
+    ours, theirs = (run("evaluate", *known, "--json", "--data", *each) for each in ((new, *given), (data,)))
+    assert json.loads(ours[1]) | {"data": ""} == json.loads(theirs[1]) | {"data": ""}
+    code, out, _ = run("info", new, "--target", "kind", "--missing", "mean", "--json", *given)
+    assert code == 0 and json.loads(out)["classes"] == {"aster": 20, "lily": 20, "rose": 20}
+
+
+def test_rows_that_are_left_out_are_told(filling: tuple[Files, str, np.ndarray], run: Run) -> None:
+    files, data, x = filling
+    known = ("--params", files.params, "--data", data, "--missing", "drop")
+    whole = int((~np.isnan(x).any(1)).sum())
+    code, out, err = run("predict", files.program, *known)
+    assert code == 0 and len(rows(out)[1]) == whole
+    assert err.startswith(f"pjc: warning: {data}: {60 - whole} of 60 rows are left out, as values lack: ")
+    assert run("evaluate", files.program, *known)[2] == err
+
+
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [
+        (["--no-header"], ["1", "2", "3", "4", "5"]),
+        (["--no-header", "--ignore", "1,3"], ["2", "4", "5"]),
+        (["--no-header", "--categorical", "2", "--ignore", "3,4,5"], ["1", "2=4", "2=7", "2=8"]),
+    ],
+)
+def test_info_reads_a_table_as_training_would(
+    tmp_path: Path, run: Run, given: list[str], columns: list[str]
+) -> None:
+    data = tmp_path / "bare.csv"
+    data.write_text("1,4,7,0.5,3\n2,7,7,1.5,3\n3,8,1,2.5,1\n", encoding="utf-8")
+    code, out, err = run("info", data, "--json", *given)
+    assert (code, err) == (0, "") and json.loads(out)["columns"] == columns
+
+
 # --- what is read is kept -----------------------------------------------------------------------------
 
 

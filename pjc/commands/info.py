@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.shared import cell, console_of_stdout, print_json, say, shown_bytes
+from pjc.commands.training.arguments import DataArguments
 from pjc.diagnostics import CommandError
-from pjc.fields import Switch, Text, option, part, required
+from pjc.fields import Switch, Text, like, option, options_of, part, required
 from pjc.options import Options
 from pjc.python_files import PythonName
+from pjc.runtime.data.parts import Request
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +47,25 @@ _NETWORKS = (".pjn", ".onnx", ".mlir")
 
 
 @dataclass(frozen=True)
+class TableArguments:
+    """How a table is read of which nothing else is known."""
+
+    delimiter: str | None = like(DataArguments, "delimiter")
+    decimal: str | None = like(DataArguments, "decimal")
+    encoding: str | None = like(DataArguments, "encoding")
+    missing: str = like(DataArguments, "missing")
+    no_header: bool = like(DataArguments, "no_header")
+    categorical: str | None = like(DataArguments, "categorical")
+    ignore: str | None = like(DataArguments, "ignore")
+
+    def request(self, data: str, target: str | None) -> Request:
+        """Return what to ask of data."""
+        said = {each.name: getattr(self, each.name) for each in options_of(TableArguments)}
+        given = {name: value for name, value in said.items() if value is not None}
+        return Request(data, target=target, **given)
+
+
+@dataclass(frozen=True)
 class Arguments:
     """The arguments of ``pjc info``."""
 
@@ -53,6 +74,7 @@ class Arguments:
         None, kind=Text("COLUMN"), help="the column of a table that holds the targets", group="data"
     )
     json: bool = option(False, kind=Switch(), help="print JSON", shown="", group="output")
+    table: TableArguments = part(TableArguments)
     options: Options = part(Options)
 
 
@@ -82,7 +104,7 @@ def described(given: Arguments) -> Record:
         return {"file": given.file, "bytes": _size(path), **_network(path, given.options)}
     if ending == ".csv" and path.is_file() and _is_history(path):
         return {"file": given.file, "bytes": _size(path), **_history(path)}
-    return {"data": given.file, **_data(given.file, given.target)}
+    return {"data": given.file, **_data(given.table.request(given.file, given.target))}
 
 
 def _size(path: Path) -> int:
@@ -300,11 +322,11 @@ def _best_of(rows: list[tuple[int, float]], metric: str) -> Record:
 # --- data ---------------------------------------------------------------------------------------------
 
 
-def _data(spec: str, target: str | None) -> Record:
+def _data(request: Request) -> Record:
     """Return what there is to say of data."""
     from pjc.runtime.data.prepare import look
 
-    found = look(spec, target)
+    found = look(request)
     if not hasattr(found.data, "x"):
         return _characters(found.data)
     return _dataset(found.data, found.labelled)

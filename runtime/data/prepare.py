@@ -37,13 +37,9 @@ def load(
     return source.load(source.where(spec), request, sample)
 
 
-def look(spec: str, target: str | None = None) -> Looked:
-    """Return the data that ``spec`` names, as they are, for no network; raise DataError.
-
-    ``target`` names the column of a table that holds the targets.
-    """
-    source = find(spec)
-    request = Request(spec, target=target)
+def look(request: Request) -> Looked:
+    """Return the data that ``request`` names, as they are, for no network; raise DataError."""
+    source = find(request.data)
     source.require_options(request)
     return source.look(request)
 

@@ -31,8 +31,11 @@ They are over before anything is said of the first, so that who answers what is 
 """
 STOPPING = "\nstopping after this batch; Ctrl-C again aborts\n"
 """What is said of the first signal while a network trains."""
-_PATIENCE = (0.3, 0.7, 1.5)
+_PATIENCE = (0.3, 0.3, 0.4, 0.5, 1.0)
 """Seconds that the main thread has each time that it is made to raise Interrupted; then the process ends."""
+
+_IMPORTING = 0.5
+"""Seconds that imports have to be over; then the process ends, as they leave nothing to undo."""
 
 Ask = Callable[[int], bool]
 """Takes a signal: returns whether it did, so that the command goes on."""
@@ -96,8 +99,13 @@ class _ProcessWatch(Watch):
         sys.unraisablehook = _unraisable(sys.unraisablehook)
         threading.Thread(target=self._listen, daemon=True, name="signals").start()
 
-    def handle(self, number: int, _: FrameType | None) -> None:
-        """Raise, in the main thread, what the thread has decided."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Raise, in the main thread, what the thread has decided; not within an import, which is over soon.
+
+        The thread asks again then. A library in C whose import is interrupted may print that, or lose it.
+        """
+        if _imports(frame):
+            return
         due, self._due = self._due, False
         if due and not self.done.is_set():
             raise Interrupted
@@ -111,12 +119,16 @@ class _ProcessWatch(Watch):
             pass
         if self.done.is_set():
             self._end()
+        main, waited = threading.main_thread().ident or 0, 0.0
         for seconds in _PATIENCE:
             self._due = True
             # To this thread, whatever it waits for; a signal of the process may reach another one.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGINT)
             if self.done.wait(seconds):
                 return
+            waited += seconds
+            if waited >= _IMPORTING and _imports(sys._current_frames().get(main)):
+                break
         self._end()
 
     def _hear(self, number: int) -> bool:
@@ -194,6 +206,15 @@ def temporary(path: str) -> Iterator[None]:
 def exit_code(number: int) -> int:
     """Return the exit code of what a signal ended, as shells have it."""
     return 128 + int(number)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported where a thread is."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _ignore() -> None:

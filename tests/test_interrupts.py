@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pjc.interrupts import interrupts_wait
+from pjc.interrupts import Interrupted, _ProcessWatch, interrupts_wait
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,3 +178,42 @@ def test_training_ends_at_every_event(
     assert kept or err == f"pjc: error: {SAID[number]}\n"
     assert kept >= begun and kept == ("--resume goes on from here" in out)
     assert (tmp_path / "net.params.safetensors").exists() == kept
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"caller.py": "import test_interrupts_asked\ntest_interrupts_asked.ask()\n"},
+        {
+            "caller/__init__.py": "from .inner import found\n",
+            "caller/inner.py": "from test_interrupts_asked import ask\nfound = ask()\n",
+        },
+        {
+            "caller.py": "import test_interrupts_asked as a\nlater = lambda: [a.ask() for _ in '123']\nlater()\n"
+        },
+    ],
+    ids=["module", "package", "function"],
+)
+def test_an_interrupt_waits_for_the_import_that_it_meets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    watch, asked = _ProcessWatch(), []
+
+    def ask() -> None:
+        asked.append(True)
+        watch._due = True
+        watch.handle(signal.SIGINT, sys._getframe())
+
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("caller", "caller.inner"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "test_interrupts_asked", SimpleNamespace(ask=ask))
+    importlib.import_module("caller")
+    assert asked
+    with pytest.raises(Interrupted):  # it was not forgotten
+        ask()
+    for name in ("caller", "caller.inner"):
+        sys.modules.pop(name, None)

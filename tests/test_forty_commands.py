@@ -103,7 +103,7 @@ CASES = (
     Case("tanh.pjn", 1, "tanh.pjn:7:5: error: unknown name 'tanh', a function that has no projection"),
     Case("data.csv", 1, "data.csv:1:"),
     Case("broken.onnx", 1, "broken.onnx"),
-    Case("net.pjn -o net.pjn", 1, "name another file"),
+    Case("net.pjn -o net.pjn", 1, "would overwrite the source"),
     Case("net.pjn -o folder", 1, "folder cannot be written: Is a directory"),
     Case("net.pjn -o data.csv/net.pjx", 1, "data.csv"),
     # Training.

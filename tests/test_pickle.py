@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from quick import some_quick
 
 import pjc
 
@@ -47,7 +48,7 @@ def stepped(program: Any, params: Any, count: int = 8) -> Any:
     return program.update(params, *batch(count))[0]
 
 
-@pytest.mark.parametrize("options", [{}, ITERATING, {"schedule": "constant", "rate": 0.05}])
+@pytest.mark.parametrize("options", [{}, *some_quick([{"schedule": "constant"}, ITERATING], first=1)])
 def test_a_program_comes_back_as_it_was(options: dict[str, Any], tmp_path: Path) -> None:
     program = pjc.compile(NET, batch=8, **options)
     again = pickle.loads(pickle.dumps(program))
@@ -120,7 +121,7 @@ def test_an_outer_step_of_ones_own_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, ITERATING])
-@pytest.mark.parametrize("count", [1, 5, 11])
+@pytest.mark.parametrize("count", some_quick([1, 5, 11], 3, first=1))
 def test_a_batch_of_another_size_trains_as_if_compiled_for_it(options: dict[str, Any], count: int) -> None:
     program, exact = (pjc.compile(NET, batch=size, **options) for size in (8, count))
     params = program.init(1)

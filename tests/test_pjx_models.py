@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from quick import some_quick
 from running import Run, runner
 from safetensors.numpy import load_file
 from test_artifact import signed
@@ -36,7 +37,7 @@ def written(folder: Path, text: str, run: Run, *options: object) -> Path:
     return folder / "net.pjx"
 
 
-@pytest.mark.parametrize("text", [CLASSES, NUMBERS, CHARACTERS])
+@pytest.mark.parametrize("text", some_quick([CLASSES, NUMBERS, CHARACTERS], 3))
 @pytest.mark.parametrize("stage", ["net", "feas", "proj"])
 def test_stages_are_those_of_the_source(tmp_path: Path, run: Run, text: str, stage: str) -> None:
     options = ("--batch", 6)
@@ -47,7 +48,7 @@ def test_stages_are_those_of_the_source(tmp_path: Path, run: Run, text: str, sta
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("options", [(), ("--rate", 0.01), ("--batch", 4, "--solver", "dr")])
+@pytest.mark.parametrize("options", some_quick([(), ("--rate", 0.01), ("--batch", 4, "--solver", "dr")], 3))
 def test_training_is_that_of_the_source(tmp_path: Path, run: Run, options: tuple[object, ...]) -> None:
     path = written(tmp_path, SIZED, run, "--batch", 8, "-D", "hidden=5")
     data = flowers(tmp_path / "d.csv", 30)
@@ -75,12 +76,14 @@ def test_values_of_consts_are_changed_one_by_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ("PJX",),
-        ("PJX", "-o", "PJX"),
-        ("train", "PJX", "--data", "CSV", "--target", "kind"),
-        ("PJX", "--batch", "3"),
-    ],
+    some_quick(
+        [
+            ("PJX",),
+            ("PJX", "-o", "PJX"),
+            ("train", "PJX", "--data", "CSV", "--target", "kind"),
+            ("PJX", "--batch", "3"),
+        ]
+    ),
 )
 def test_the_file_is_never_written_over(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
@@ -129,15 +132,18 @@ def change(to: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, bytes], 
 
 @pytest.mark.parametrize(
     "to",
-    [
-        lambda source: source.update(kind="unheard"),
-        lambda source: source.pop("options"),
-        lambda source: source.update(options=[]),
-        lambda source: source.update(options={"solver": 7}),
-        lambda source: source.update(text=5),
-        lambda source: source.update(text="input x: f32["),
-        lambda source: source.clear(),
-    ],
+    some_quick(
+        [
+            lambda source: source.update(kind="unheard"),
+            lambda source: source.pop("options"),
+            lambda source: source.update(options=[]),
+            lambda source: source.update(options={"solver": 7}),
+            lambda source: source.update(text=5),
+            lambda source: source.update(text="input x: f32["),
+            lambda source: source.clear(),
+        ],
+        3,
+    ),
 )
 def test_records_of_no_network_get_a_sentence(tmp_path: Path, run: Run, to: Any) -> None:
     path = signed(written(tmp_path, CLASSES, run), tmp_path / "wrong.pjx", change(to))

@@ -109,7 +109,7 @@ def test_a_source_takes_the_place_of_layers(
         ),
     }[kind]
     net = ProjectionClassifier(source=given, options={"schedule": "constant"}, **QUICK).fit(x, y)
-    assert net.score(x, y) > 0.85
+    assert net.score(x, y) > 0.8
     (weight,) = net.fit_.params.values()
     assert np.linalg.norm(weight) < 4.001
     again = pickle.loads(pickle.dumps(net))

@@ -28,7 +28,7 @@ from pjc.tracing.specs import (
 )
 from pjc.tracing.text import size_text
 from pjc.tracing.values import Tensor, Value, known
-from pjc.tracing.walk import Row, Walk
+from pjc.tracing.walk import Row, Walk, arguments_read
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Traced:
         text: the network in the language.
         leaves: the leaves of the caller's parameters, in order; ``structure`` is the tree that they are of.
         own: what the text calls each leaf; None for those that it does not have.
+        read: whether the function reads each leaf.
         rows: what became of each parameter and equation.
         outputs: what the text calls the outputs; ``output`` is the tree that they are of.
     """
@@ -49,6 +50,7 @@ class Traced:
     leaves: tuple[Leaf, ...]
     structure: Any
     own: tuple[str | None, ...]
+    read: tuple[bool, ...]
     rows: tuple[Row, ...]
     outputs: tuple[str, ...]
     output: Any
@@ -210,13 +212,15 @@ class _Writing:
             for name, leaf in zip(own, self.leaves, strict=True)
             if name is not None and leaf.value is not None
         }
-        rows = (*self._leaf_rows(own), *self.walk.rows)
+        needed = arguments_read(jaxpr.jaxpr)[: len(self.leaves)]
+        rows = (*self._leaf_rows(own, needed), *self.walk.rows)
         return Traced(
             self.name,
             text,
             tuple(self.leaves),
             self.structure,
             own,
+            needed,
             rows,
             tuple(outputs.values()),
             tree,
@@ -264,11 +268,13 @@ class _Writing:
             return "he_normal"
         return "ones" if name in self.walk.factors else "zeros"
 
-    def _leaf_rows(self, own: Sequence[str | None]) -> list[Row]:
+    def _leaf_rows(self, own: Sequence[str | None], needed: Sequence[bool]) -> list[Row]:
         found = []
-        for name, leaf in zip(own, self.leaves, strict=True):
+        for name, leaf, is_read in zip(own, self.leaves, needed, strict=True):
             kind = f"{leaf.dtype}{list(leaf.shape)}"
-            became = f"param {name}" if name else "left as it is" if leaf.trained else "a constant"
+            became = (
+                f"param {name}" if name else "left as it is" if leaf.trained or not is_read else "a constant"
+            )
             found.append(Row(shown(leaf.path) or "params", kind, became))
         return found
 

@@ -115,7 +115,8 @@ CONSTANTS = {"n": np.arange(3), "flag": np.array([True, False, True]), "key": ja
 
 
 def masked(p: Any, x: Any) -> Any:
-    return x @ p["w"] * p["n"] * p["two"] + jnp.where(p["flag"], 1.0, 0.0)
+    shift = jax.random.uniform(p["key"], (3,))
+    return x @ p["w"] * p["n"] * p["two"] + jnp.where(p["flag"], 1.0, shift)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,20 @@ def test_what_is_fixed_may_be_given_as_it_was() -> None:
     for step in (jax.jit(made.step), made.step, jax.jit(made.step)):
         state, _ = step(state, X, Y)
     assert jax.tree.structure(state.params) == jax.tree.structure(given)
+
+
+@pytest.mark.parametrize("other", [7, jax.random.key(4), np.zeros(2, bool)])
+def test_what_is_fixed_and_nothing_reads_may_be_given_otherwise(other: Any) -> None:
+    given = {"w": W, "drawn": jnp.int32(0)}
+
+    def counting(p: Any, x: Any) -> Any:
+        jax.random.fold_in(jax.random.key(0), p["drawn"])
+        return x @ p["w"]
+
+    made = program(given, counting)
+    state, _ = made.step(made.start({**given, "drawn": other}), X, Y)
+    assert state.params["drawn"] is other and np.any(state.params["w"] != W)
+    np.testing.assert_array_equal(made.apply({**given, "drawn": other}, X), made.apply(given, X))
 
 
 @pytest.mark.parametrize("path", ["z", "*", "z*"])

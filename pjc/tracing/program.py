@@ -94,8 +94,9 @@ class TracedProgram:
                 f"the parameters of '{self.program.name}' are a tree {_short(self.traced.structure)}, found "
                 f"{_short(structure)}"
             )
-        for leaf, value in zip(self.traced.leaves, found, strict=True):
-            _check(leaf, value)
+        for leaf, is_read, value in zip(self.traced.leaves, self.traced.read, found, strict=True):
+            if leaf.trained or is_read:  # others may change, as counts of what was drawn do
+                _check(leaf, value)
         return found
 
     def _named(self, leaves: list[Any]) -> dict[str, Any]:
@@ -292,7 +293,7 @@ def _check(leaf: Leaf, value: Any) -> None:
         kind = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         if not any(jnp.issubdtype(kind, each) for each in (jnp.floating, jnp.integer, jnp.bool_)):
             raise ProgramError(f"parameter '{shown(leaf.path)}' holds {kind}, expected real numbers")
-    elif leaf.used and not _is_constant(leaf.value, value):
+    elif not _is_constant(leaf.value, value):
         raise ProgramError(
             f"'{shown(leaf.path)}' is a constant of the network, and other than when it was traced; trace "
             "the function again, or give numbers with fractions, which are parameters"

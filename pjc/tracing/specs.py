@@ -140,17 +140,13 @@ def input_names(fn: Callable[..., Any], count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A leaf of the parameters: its path, and whether it is a parameter: numbers with fractions.
-
-    Others are constants of the network; ``used`` tells whether its outputs depend on them.
-    """
+    """A leaf of the parameters: its path, and whether it is a parameter: numbers with fractions."""
 
     path: str
     shape: tuple[int, ...]
     dtype: Any
     value: Any
     trained: bool
-    used: bool = True
 
 
 def read_parameters(params: Any) -> tuple[list[Leaf], Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Var
 
 from pjc.builder.emitter import MAX_OPS
 from pjc.diagnostics import DiagnosticError, PjcError, mistake
@@ -29,7 +28,7 @@ from pjc.tracing.specs import (
 )
 from pjc.tracing.text import size_text
 from pjc.tracing.values import Tensor, Value, known
-from pjc.tracing.walk import Row, Walk
+from pjc.tracing.walk import Row, Walk, arguments_read
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Traced:
         text: the network in the language.
         leaves: the leaves of the caller's parameters, in order; ``structure`` is the tree that they are of.
         own: what the text calls each leaf; None for those that it does not have.
+        read: whether the function reads each leaf.
         rows: what became of each parameter and equation.
         outputs: what the text calls the outputs; ``output`` is the tree that they are of.
     """
@@ -50,6 +50,7 @@ class Traced:
     leaves: tuple[Leaf, ...]
     structure: Any
     own: tuple[str | None, ...]
+    read: tuple[bool, ...]
     rows: tuple[Row, ...]
     outputs: tuple[str, ...]
     output: Any
@@ -104,15 +105,6 @@ def _name(fn: Callable[..., Any]) -> str:
     return "network" if called == "<lambda>" or not found or found[0].isdigit() else found
 
 
-def _used(jaxpr: Any) -> set[Any]:
-    """Return the variables that outputs depend on; all that an equation takes are such if its results are."""
-    found = {each for each in jaxpr.outvars if isinstance(each, Var)}
-    for eqn in reversed(jaxpr.eqns):
-        if eqn.effects or not found.isdisjoint(eqn.outvars):
-            found.update(each for each in eqn.invars if isinstance(each, Var))
-    return found
-
-
 def _jaxpr(fn: Callable[..., Any], params: Any, inputs: Sequence[Input], name: str) -> tuple[Any, Any]:
     try:
         return jax.make_jaxpr(fn, return_shape=True)(params, *[each.struct for each in inputs])
@@ -157,8 +149,6 @@ def _traced(
         ],
     )
     jaxpr, result = _jaxpr(fn, shapes, inputs, name)
-    used, first = _used(jaxpr.jaxpr), jaxpr.jaxpr.invars[: len(leaves)]
-    leaves = [replace(leaf, used=each in used) for leaf, each in zip(leaves, first, strict=True)]
     return _Writing(name, leaves, structure, inputs, sets, size).run(jaxpr, result, loss)
 
 
@@ -222,13 +212,15 @@ class _Writing:
             for name, leaf in zip(own, self.leaves, strict=True)
             if name is not None and leaf.value is not None
         }
-        rows = (*self._leaf_rows(own), *self.walk.rows)
+        needed = arguments_read(jaxpr.jaxpr)[: len(self.leaves)]
+        rows = (*self._leaf_rows(own, needed), *self.walk.rows)
         return Traced(
             self.name,
             text,
             tuple(self.leaves),
             self.structure,
             own,
+            needed,
             rows,
             tuple(outputs.values()),
             tree,
@@ -276,11 +268,13 @@ class _Writing:
             return "he_normal"
         return "ones" if name in self.walk.factors else "zeros"
 
-    def _leaf_rows(self, own: Sequence[str | None]) -> list[Row]:
+    def _leaf_rows(self, own: Sequence[str | None], needed: Sequence[bool]) -> list[Row]:
         found = []
-        for name, leaf in zip(own, self.leaves, strict=True):
+        for name, leaf, is_read in zip(own, self.leaves, needed, strict=True):
             kind = f"{leaf.dtype}{list(leaf.shape)}"
-            became = f"param {name}" if name else "left as it is" if leaf.trained else "a constant"
+            became = (
+                f"param {name}" if name else "left as it is" if leaf.trained or not is_read else "a constant"
+            )
             found.append(Row(shown(leaf.path) or "params", kind, became))
         return found
 

@@ -399,6 +399,12 @@ def _live(jaxpr: Any, outs: Sequence[Any]) -> tuple[list[bool], set[Any]]:
     return found[::-1], needed
 
 
+def arguments_read(jaxpr: Any) -> tuple[bool, ...]:
+    """Return which arguments of a jaxpr what it returns, or requires, may depend on."""
+    _, needed = _live(jaxpr, jaxpr.outvars)
+    return tuple(var in needed for var in jaxpr.invars)
+
+
 def _requires(eqn: Any) -> bool:
     """Whether an equation calls a function that tracing knows by name, which may require a set."""
     name = eqn.params.get("name")

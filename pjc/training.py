@@ -78,7 +78,8 @@ def train(
             where the network takes classes.
         epochs: how many there are to be, with those of ``resume``.
         validation: a part of the data below 1, or data, to score the network on after every epoch.
-        test: a part of the data below 1, or data, to score the network on at the end: ``fit.score``.
+        test: a part of the data below 1, or data, to score the network on at the end: ``fit.score``. Of a
+            source that has parts of its own, as "mnist" has, these are taken unless others are given.
         callbacks: of :mod:`pjc.callbacks`.
         seed: draws the parameters, and with the epoch's number the order of the samples.
         normalize: "unit" brings each feature to 0..1, "standard" to mean 0 and variance 1, as measured on

@@ -85,7 +85,11 @@ def given_for(asked: Asked, source: Spec, target: Spec) -> Given:
 def _named(asked: Asked, source: Spec, target: Spec) -> Given:
     """Return the parts of the source of a name."""
     parts = {"test": asked.test, "validation": asked.validation}
-    fractions = {name: float(each or 0) for name, each in parts.items() if each is None or _is_fraction(each)}
+    fractions = {
+        name: None if each is None else float(each)
+        for name, each in parts.items()
+        if each is None or _is_fraction(each)
+    }
     file = str(asked.test) if isinstance(asked.test, str | Path) else None
     weight, by_class = asked.sample_weight, asked.class_weight
     if weight is not None and not isinstance(weight, str):
@@ -97,8 +101,9 @@ def _named(asked: Asked, source: Spec, target: Spec) -> Given:
         str(asked.data),
         file,
         asked.target,
-        test=fractions.get("test", 0.0),
-        validation=fractions.get("validation", 0.0),
+        test=fractions.get("test"),
+        validation=fractions.get("validation"),
+        own_alone=True,
         normalize=asked.normalize,
         weights=weight,
         class_weight=by_class if isinstance(by_class, str) else None,

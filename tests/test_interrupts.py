@@ -189,7 +189,8 @@ def test_training_ends_at_every_event(
             "caller/inner.py": "from test_interrupts_asked import ask\nfound = ask()\n",
         },
         {
-            "caller.py": "import test_interrupts_asked as a\nlater = lambda: [a.ask() for _ in '123']\nlater()\n"
+            "caller.py": "import test_interrupts_asked as a\n"
+            "later = lambda: [a.ask() for _ in '123']\nlater()\n"
         },
     ],
     ids=["module", "package", "function"],

@@ -264,6 +264,19 @@ def test_sources_have_names(tmp_path: Path) -> None:
     assert pjc.train(CLASSES, loaded, epochs=1, batch=8).class_names == ("u", "v", "w")
 
 
+def test_parts_that_a_source_has_are_not_trained_on(tmp_path: Path) -> None:
+    (x, y), (others, theirs) = clusters(40), clusters(24, 1)
+    path = tmp_path / "parts.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=others, y_test=theirs)
+    fit = pjc.train(CLASSES, str(path), epochs=2, batch=8)
+    alone = pjc.train(CLASSES, (x, y), epochs=2, batch=8)
+    assert fit.score == pytest.approx(fit.evaluate((others, theirs)))
+    assert all(np.array_equal(fit.params[name], each) for name, each in alone.params.items())
+    assert pjc.train(CLASSES, str(path), epochs=1, batch=8, test=0.25).score is not None
+    np.savez(path, x=x, y=y)
+    assert pjc.train(CLASSES, str(path), epochs=1, batch=8).score is None
+
+
 def test_a_traced_function_gets_its_own_tree() -> None:
     def linear(params: Any, x: Any) -> Any:
         return x @ params["layers"][0] + params["bias"]

@@ -47,6 +47,8 @@ class Request:
     ``weights`` the column of the samples' weights. ``class_weight`` is one of CLASS_WEIGHTS, of the training
     part; None: all samples weigh the same.
 
+    With ``own_alone`` no parts are set aside but those that the data have, unless fractions are asked for.
+
     ``inherited`` are the names of those options that a trained network asks for, as its training did: of the
     columns that ``ignore``, ``categorical`` and ``weights`` name there need not be all then.
     """
@@ -69,17 +71,20 @@ class Request:
     missing: str = "refuse"
     weights: str | None = None
     class_weight: str | None = None
+    own_alone: bool = False
     inherited: tuple[str, ...] = ()
 
     @property
     def test_fraction(self) -> float:
         """The part of all data to test on, where they have no test part of their own."""
-        return TEST if self.test is None else self.test
+        usual = 0.0 if self.own_alone else TEST
+        return usual if self.test is None else self.test
 
     @property
     def validation_fraction(self) -> float:
         """The part of what remains to validate with, where the data have no such part of their own."""
-        return VALIDATION if self.validation is None else self.validation
+        usual = 0.0 if self.own_alone else VALIDATION
+        return usual if self.validation is None else self.validation
 
 
 @dataclass(frozen=True)

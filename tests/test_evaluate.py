@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -475,6 +476,22 @@ def test_tables_have_names(trained: dict[str, Any], run: Run, kind: str, words: 
     code, out, err = run("evaluate", files.program, *given)
     assert code == 0 and [word for word in words if word not in out] == []
     assert ("pairs are counted of classes alone" in err) == (kind in ("numbers", "labels"))
+
+
+@pytest.mark.parametrize("name", ["a\nrose  9", "a\tb", "\n", "[bold]x", "\x1b[31mred"])
+def test_a_name_stays_within_its_cell(name: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pjc.commands.shared import cell
+
+    shown = Table(cell(name), "count", box=None)
+    shown.add_row(cell(name), "1")
+    console = Console(width=60, file=io.StringIO())
+    console.print(shown)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    wanted = name if name.isprintable() else repr(name)[1:-1]
+    assert [line.split(wanted)[1].split() for line in lines] == [["count"], ["1"]]
 
 
 # --- wrong files --------------------------------------------------------------------------------------

@@ -225,10 +225,10 @@ def _finite(value: Any) -> Any:
 
 
 def cell(text: object) -> str:
-    """Return what a table shows of a text from a file: no markup, no control characters."""
+    """Return what a table shows of a text from a file, on one line: no markup, no control characters."""
     from rich.markup import escape
 
-    return escape(printable(str(text)))
+    return escape(printable(str(text)).replace("\n", "\\n").replace("\t", "\\t"))
 
 
 def shown_bytes(count: int) -> str:

@@ -193,7 +193,7 @@ def test_without_validation_the_training_part_is_looked_at_once() -> None:
     heard = Heard()
     train(Still(), few(), Run(epochs=2), heard)
     assert [text.partition(" is ")[0] for text in heard.warned if "guessing" in text] == [
-        "training accuracy after epoch 1"
+        "training accuracy after epoch 2"
     ]
     counted = []
 

@@ -4,6 +4,7 @@ import mmap
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile fast rather than well where no test runs long: most of the time goes into compiling."""
     if config.option.markexpr == "not slow" and "XLA_FLAGS" not in os.environ:
         os.environ["XLA_FLAGS"] = known(COMPILING_FAST)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, str]]:
+    """A trained network of each kind: its files, and the data it was trained on; written to by no test."""
+    from trained_files import KINDS
+
+    return {kind: make(tmp_path_factory.mktemp(kind)) for kind, make in KINDS.items()}

@@ -28,11 +28,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return runner(capsys)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Files, str]]:
-    return {kind: make(tmp_path_factory.mktemp(kind)) for kind, make in KINDS.items()}
-
-
 def last(said: str) -> str:
     return said.strip().splitlines()[-1]
 

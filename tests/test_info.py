@@ -11,17 +11,12 @@ import numpy as np
 import pytest
 from running import Run, runner
 from safetensors.numpy import load_file, save_file
-from trained_files import CHARACTERS, KINDS, LABELS, NUMBERS, Files, flowers, table
+from trained_files import CHARACTERS, KINDS, LABELS, NUMBERS, flowers, table
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return runner(capsys)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Files, str]]:
-    return {kind: make(tmp_path_factory.mktemp(kind)) for kind, make in KINDS.items()}
 
 
 def told(run: Run, *arguments: object) -> dict[str, Any]:

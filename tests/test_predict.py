@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from running import Run, runner
 from safetensors.numpy import load_file
-from trained_files import CLASSES, KINDS, Files, table, train
+from trained_files import CLASSES, Files, table, train
 
 import pjc
 
@@ -23,11 +23,6 @@ import pjc
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return runner(capsys)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Files, str]]:
-    return {kind: make(tmp_path_factory.mktemp(kind)) for kind, make in KINDS.items()}
 
 
 def rows(text: str) -> tuple[list[str], list[list[str]]]:

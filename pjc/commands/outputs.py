@@ -50,9 +50,10 @@ def require_regular(path: Path) -> None:
         raise CommandError(f"{path} cannot be written: it is no regular file")
 
 
-def is_same(path: Path, other: Path) -> bool:
+def is_same(path: Path, other: str | Path) -> bool:
     """Return whether two paths lead to one file that is there."""
-    return path.exists() and other.exists() and path.samefile(other)
+    # By os: pathlib raises an error for what cannot be the name of a file.
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def require_apart(path: Path, read: Iterable[str | Path], what: str = "what is read") -> None:
@@ -76,8 +77,7 @@ def overwritten(path: Path, read: Iterable[str | None]) -> str | None:
     """
     for name in read:
         for each in [] if name is None else (name, *name.partition(":")[2].split(","), *name.split(",")):
-            # By os: pathlib raises an error for what cannot be the name of a file.
-            if os.path.exists(each) and os.path.exists(path) and os.path.samefile(each, path):
+            if is_same(path, each):
                 return each
     return None
 

@@ -3,9 +3,10 @@
     python benchmarks/device.py -o out
     python benchmarks/device.py --data-folder DATA -o out       # MNIST and a text, in place of small digits
 
-Writes out.json and out.md, with the device's name: the rows of iterations.py for sweeps, then those of
-accuracy.py for a few networks, by one seed, few epochs, and one rate for both. Both are written after each
-piece; a piece that would not end in time is left out, and named. On a CPU there are fewer repeats.
+Writes out.json and out.md, with the device's name: rows of iterations.py for sweeps, on accelerators also of
+a wide perceptron by products in float32 and in bfloat16, and rows of accuracy.py for a few networks, by one
+seed, few epochs, and one rate for both. Both files are written after each piece; a piece that would not end
+in time is left out, and named. On a CPU there are fewer repeats.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ from accuracy_report import Row as Compared
 from accuracy_report import rows_of
 from accuracy_report import table as accuracy_table
 from compared import EVERY
-from iterations import CASES, LONG, Row, measure, other_variants, sweep_variant
+from iterations import CASES, LONG, WIDE, Row, measure, other_variants, sweep_variant
+from networks import Case
 
 from pjc.runtime.outer_settings import RATE
+from pjc.runtime.products import PRODUCTS
 
 TIMED = ("mlp-2", "rnn", "mlp-8", "cnn", "mlp-32")
-"""The networks that are timed, what takes long on CPUs last."""
+"""The networks that are timed: the first before any is trained, the others, what takes long last, after."""
 TRAINED: dict[bool, dict[str, tuple[str, ...]]] = {
     True: {"mnist_deep": (), "cnn_mnist": (), "char_rnn": ("--stride", "64")},
     False: {"digits_mlp": (), "cnn_digits": ()},
@@ -96,22 +100,26 @@ def _device() -> dict[str, str]:
 
 
 def pieces(report: Report, data: Path | None, epochs: int) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield what there is to do, each piece with its name."""
+    """Yield what there is to do, each piece with its name, what tells most first."""
     rounds, together = REPEATS[jax.default_backend() == "cpu"]
 
-    def timed(name: str) -> None:
-        case = CASES[name]
-        variants = [*other_variants(case, together), sweep_variant(case, together)]
-        report.rows += measure(variants, rounds)
+    def timed(case: Case, products: str = "f32") -> None:
+        variants = [*other_variants(case, together, products), sweep_variant(case, together, products)]
+        rows = measure(variants, rounds)
+        report.rows += [replace(row, case=f"{row.case}, {products}") if case is WIDE else row for row in rows]
 
     def trained(name: str, more: tuple[str, ...]) -> None:
         subject = Subject(replace(EVERY[name], rates=(RATE,), more=more), data, epochs)
         report.compared += rows_of({name: compare(subject, Store(), [0])})
 
-    for name in TIMED:
-        yield f"time of {name}", lambda name=name: timed(name)  # type: ignore[misc]
+    for products in PRODUCTS if jax.default_backend() != "cpu" else ():
+        yield f"time of {WIDE.name} in {products}", partial(timed, WIDE, products)
+    first, *others = TIMED
+    yield f"time of {first}", partial(timed, CASES[first])
     for name, more in TRAINED[data is not None].items():
-        yield f"accuracy of {name}", lambda name=name, more=more: trained(name, more)  # type: ignore[misc]
+        yield f"accuracy of {name}", partial(trained, name, more)
+    for name in others:
+        yield f"time of {name}", partial(timed, CASES[name])
 
 
 def main(arguments: Sequence[str] | None = None) -> Report:

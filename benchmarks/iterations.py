@@ -33,6 +33,8 @@ import pjc
 from pjc.runtime.products import PRODUCTS
 
 CASES: dict[str, Case] = {case.name: case for case in (Mlp(2), Mlp(8), Mlp(32), Cnn(), Rnn())}
+WIDE = Mlp(3, size=1024, width=4096)
+"""What fills an accelerator; two cores take seconds for a step of it."""
 SWEEP, ADAM = "sweep", "optax Adam step"
 LONG, SHORT = 50, 2
 """How many iterations are timed together: fewer where all copies are held, a hundred times as slow."""
@@ -63,10 +65,10 @@ class Row:
     temp_megabytes: float
 
 
-def compiled(function: Any, *arguments: Any) -> tuple[Any, float, int]:
+def compiled(function: Any, *arguments: Any, products: str = "f32") -> tuple[Any, float, int]:
     """Return a jitted function compiled for arguments, the seconds that took, and its temporary bytes."""
     start = time.perf_counter()
-    with jax.default_matmul_precision(PRODUCTS["f32"]):  # the same for all, whatever the device prefers
+    with jax.default_matmul_precision(PRODUCTS[products]):  # the same for all, whatever the device prefers
         executable = function.lower(*arguments).compile()
     seconds = time.perf_counter() - start
     return executable, seconds, int(executable.memory_analysis().temp_size_in_bytes)
@@ -88,10 +90,12 @@ def solver_variant(case: Case, solver: str, level: int) -> Variant:
     return Variant(case.name, f"{solver} -O{level}", iterations, run, seconds + more, temp)
 
 
-def sweep_variant(case: Case, iterations: int = LONG) -> Variant:
+def sweep_variant(case: Case, iterations: int = LONG, products: str = "f32") -> Variant:
     """Return sweeps, each with its outer step."""
     start = time.perf_counter()
-    program = pjc.compile(case.text(), solver="sweep", batch=case.size, schedule="constant")
+    program = pjc.compile(
+        case.text(), solver="sweep", batch=case.size, schedule="constant", products=products
+    )
     state = program.start(0)
     seconds = time.perf_counter() - start
     x, y = case.batch()
@@ -99,7 +103,8 @@ def sweep_variant(case: Case, iterations: int = LONG) -> Variant:
     def steps(state: Any, x: Any, y: Any, iterations: int) -> Any:
         return jax.lax.fori_loop(0, iterations, lambda _, state: program.step(state, x, y)[0], state)
 
-    executable, more, temp = compiled(jax.jit(steps, static_argnums=3), state, x, y, iterations)
+    made = jax.jit(steps, static_argnums=3)
+    executable, more, temp = compiled(made, state, x, y, iterations, products=products)
 
     def run() -> Any:
         return executable(state, x, y)
@@ -107,7 +112,7 @@ def sweep_variant(case: Case, iterations: int = LONG) -> Variant:
     return Variant(case.name, SWEEP, iterations, run, seconds + more, temp)
 
 
-def other_variants(case: Case, iterations: int = LONG) -> list[Variant]:
+def other_variants(case: Case, iterations: int = LONG, products: str = "f32") -> list[Variant]:
     """Return the bare products and Adam."""
     x, y = case.batch()
     weights = case.weights(jax.random.key(0))
@@ -118,7 +123,7 @@ def other_variants(case: Case, iterations: int = LONG) -> list[Variant]:
         (ADAM, adam, (start(weights), x, y)),
     ):
         made = jax.jit(function, static_argnums=len(arguments))
-        executable, seconds, temp = compiled(made, *arguments, iterations)
+        executable, seconds, temp = compiled(made, *arguments, iterations, products=products)
 
         def run(executable: Any = executable, arguments: Any = arguments) -> Any:
             return executable(*arguments)

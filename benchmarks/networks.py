@@ -41,10 +41,17 @@ class Case(Protocol):
 
 @dataclass(frozen=True)
 class Mlp:
-    """A perceptron whose output layer reads all hidden layers, concatenated."""
+    """A perceptron whose output layer reads all hidden layers, concatenated.
+
+    Attributes:
+        layers: hidden ones.
+        size: samples in a batch.
+        width: units of a hidden layer; with it the name says how wide it is, if not as the others.
+    """
 
     layers: int
     size: int = 256
+    width: int = WIDTH
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -58,13 +65,14 @@ class Mlp:
     @property
     def name(self) -> str:
         """The name in tables."""
-        return f"mlp-{self.layers}"
+        wide = "" if self.width == WIDTH else f"-wide-{self.width}"
+        return f"mlp-{self.layers}{wide}"
 
     def text(self) -> str:
         """Return the network in pjc's language."""
         hidden = [f"h{index}" for index in range(self.layers)]
         body = "\n".join(
-            f"{name} = relu(dense({previous}, {WIDTH}))"
+            f"{name} = relu(dense({previous}, {self.width}))"
             for previous, name in zip(["x", *hidden], hidden, strict=False)
         )
         return f"""
@@ -85,8 +93,8 @@ require cross_entropy(logits, y, strength = 1.0)
 
     def shapes(self) -> list[tuple[int, int]]:
         """Return the shapes of the weights, the output layer's last."""
-        hidden = [(INPUTS if index == 0 else WIDTH, WIDTH) for index in range(self.layers)]
-        return [*hidden, (self.layers * WIDTH, CLASSES)]
+        hidden = [(INPUTS if index == 0 else self.width, self.width) for index in range(self.layers)]
+        return [*hidden, (self.layers * self.width, CLASSES)]
 
     def weights(self, key: Array) -> list[Array]:
         """Return weights drawn as he_normal does."""

@@ -7,6 +7,7 @@ emits; :func:`require_plain` holds files that are written and files that are rea
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -47,8 +48,9 @@ class ModuleError(PjcError, ValueError):
 _READER = """
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-folder, above = sys.argv[1:]
+folder, above, memory, seconds = sys.argv[1:]
 package = sys.modules["jaxlib"] = ModuleType("jaxlib")
 package.__path__ = [folder]
 try:
@@ -58,37 +60,83 @@ except ImportError:  # of a jaxlib whose modules need what the package itself do
         del sys.modules[name]
     sys.path.append(above)
     ir, stablehlo = import_module("jaxlib.mlir.ir"), import_module("jaxlib.mlir.dialects.stablehlo")
-while size := sys.stdin.buffer.read(8):
+given = sys.stdin.buffer.read()
+try:
+    import resource
+    def limit(kind, most):
+        now = resource.getrlimit(kind)
+        known = [each for each in (most, *now) if each != resource.RLIM_INFINITY]
+        resource.setrlimit(kind, (min(known), now[1]))
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_CPU, int(seconds))
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit(resource.RLIMIT_AS, mapped + int(memory))
+except (ImportError, OSError, ValueError):  # of a system without such limits
+    pass
+while given:
+    size = int.from_bytes(given[:8])
     with ir.Context() as context:
+        context.enable_multithreading(False)  # each thread would map memory of its own
         stablehlo.register_dialect(context)
         try:
-            str(stablehlo.deserialize_portable_artifact(context, sys.stdin.buffer.read(int.from_bytes(size))))
+            str(stablehlo.deserialize_portable_artifact(context, given[8 : 8 + size]))
+        except MemoryError:
+            sys.exit(FULL)
         except Exception:
             pass
+    given = given[8 + size :]
 """
 """What another Python reads entry points with: with MLIR alone of jaxlib, which takes a third of the time."""
+_FULL = 12
+"""What that Python ends with where the memory it may take is not enough."""
 _SECONDS = 60.0
+_MEMORY = 2**29
+_MEMORY_RATIO = 8
+"""The bytes that reading entry points may take: so many, and so many for each of theirs."""
+_CPU = 8
+_CPU_BYTES = 2**19
+"""The seconds of a processor that it may take: so many, and one for each so many bytes."""
 
 
 def require_readable(exported: Mapping[str, Exported]) -> None:
-    """Raise ModuleError where reading an entry point ends the process, as another process finds out.
+    """Raise ModuleError where an entry point cannot be read in order, as another process finds out.
 
-    MLIR's reader of bytecode looks after most damage, and crashes at some. What it can read, or refuses in
-    order, is left to this process. Takes 0.1 s. Where no other Python can be started nothing is raised.
+    MLIR's reader of bytecode looks after most damage, crashes at some, and believes counts: it takes memory
+    for as many values of a region as a module claims before it has read one. The other process has limits of
+    memory and time for what the modules' size asks for, on systems that have such limits. What it can read,
+    or refuses in order, is left to this process. Takes 0.1 s. Where no other Python can be started nothing is
+    raised.
     """
     if not sys.executable or getattr(sys, "frozen", False):
         return
     modules = [each.mlir_module_serialized for each in exported.values()]
     given = b"".join(len(module).to_bytes(8) + module for module in modules)
+    memory, seconds = _MEMORY + _MEMORY_RATIO * len(given), _CPU + len(given) // _CPU_BYTES
     folder = Path(jaxlib.__file__).parent
-    command = [sys.executable, "-I", "-S", "-c", _READER, str(folder), str(folder.parent)]
+    reader = _READER.replace("FULL", str(_FULL))
+    command = [sys.executable, "-I", "-S", "-c", reader, str(folder), str(folder.parent)]
     with suppress(OSError):
         try:
-            done = subprocess.run(command, input=given, capture_output=True, timeout=_SECONDS, check=False)
+            done = subprocess.run(
+                [*command, str(memory), str(seconds)],
+                input=given,
+                capture_output=True,
+                timeout=_SECONDS + seconds,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
-            raise ModuleError(f"its entry points are not read in {_SECONDS:.0f} s") from None
-        if done.returncode < 0:
-            raise ModuleError("its entry points are damaged in a way that MLIR's reader does not survive")
+            raise ModuleError(f"its entry points are not read in {_SECONDS + seconds:.0f} s") from None
+        _require_ended(done.returncode, memory, seconds)
+
+
+def _require_ended(code: int, memory: int, seconds: int) -> None:
+    """Raise ModuleError where the other process did not end in order."""
+    if code == _FULL:
+        raise ModuleError(f"its entry points are damaged: reading them takes more than {memory >> 20} MB")
+    if code == -getattr(signal, "SIGXCPU", 0) and code:
+        raise ModuleError(f"its entry points are damaged: reading them takes more than {seconds} s")
+    if code < 0:
+        raise ModuleError("its entry points are damaged in a way that MLIR's reader does not survive")
 
 
 def require_plain(entry: str, exported: Exported) -> None:

@@ -149,7 +149,8 @@ def _held(path: Path) -> Iterator[None]:
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        yield
+        with interrupts.temporary(str(lock)):
+            yield
     finally:
         with suppress(OSError):
             lock.unlink()  # while it is held, so that it is no one else's

@@ -7,6 +7,7 @@ import json
 import signal
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bytecode import claiming
 from jax import export as jax_export
 
 import pjc
 from pjc.runtime.artifact import ArtifactError
-from pjc.runtime.exported import PLATFORMS
+from pjc.runtime.exported import _READER, PLATFORMS
 
 TEXT = """
 input x: f32[batch, 4]
@@ -234,6 +236,34 @@ def test_what_the_reader_of_modules_does_not_survive_is_refused(
     crash = f"import os, sys; sys.stdin.buffer.read(); os.kill(os.getpid(), {int(number)})"
     monkeypatch.setattr("pjc.runtime.exported._READER", crash)
     with pytest.raises(ArtifactError, match="that MLIR's reader does not survive"):
+        pjc.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("what", "count"),
+    [("strings", 2**27), ("dialects", 2**28), ("attributes and types", 2**26), ("values of a region", 2**27)],
+)
+def test_a_module_that_claims_more_than_it_holds_takes_no_memory(
+    saved: Path, tmp_path: Path, what: str, count: int
+) -> None:
+    """Each would take more than a gigabyte, and be refused after that, or not at all."""
+
+    def change(members: dict[str, bytes], _: Any) -> None:
+        name = "stablehlo/apply.bin"
+        good = jax_export.deserialize(bytearray(members[name]))
+        changed = claiming(good.mlir_module_serialized, what, count)
+        members[name] = bytes(replace(good, mlir_module_serialized=changed).serialize())
+
+    with pytest.raises(ArtifactError, match=r"damaged: reading them takes more than 51[0-9] MB"):
+        pjc.load(signed(saved, tmp_path / "claims.pjx", change))
+
+
+@pytest.mark.slow
+def test_modules_are_not_read_for_long(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = _READER.replace("while given:", "while given: pass\nwhile given:")
+    monkeypatch.setattr("pjc.runtime.exported._READER", endless)
+    monkeypatch.setattr("pjc.runtime.exported._CPU", 1)
+    with pytest.raises(ArtifactError, match="damaged: reading them takes more than 1 s"):
         pjc.load(saved)
 
 

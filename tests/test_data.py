@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import struct
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -537,6 +538,31 @@ def test_numbers_that_overflow_are_refused_in_every_format(tmp_path: Path, value
         assert fit(data, Wanted((2, 1), dtype="float64"), Wanted((2,), 2, "y")).x[:].tolist() == x.tolist()
     with refused("the targets of a hold .* too large"):
         fit(Dataset(np.zeros((2, 1)), x, None, "a"), Wanted((2, 1)), Wanted((2, 1), None, "y"))
+
+
+@pytest.mark.parametrize("value", [2**63, 2**63 + 2, 2**64 - 1])
+def test_labels_that_are_too_large_are_told_as_they_are(tmp_path: Path, value: int) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((3, 2)), y=np.array([0, value, 1], np.uint64))
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    np.save(tmp_path / "y.npy", np.array([0, value, 1], np.uint64))
+    for spec in (f"{tmp_path}/d.npz", f"npy:{tmp_path}"):
+        with pytest.raises(DataError, match=f"hold {value}, which is too large for int64"):
+            load(spec)
+
+
+@pytest.mark.parametrize("shape", ["(3L, 2L)", "(3L, 2)", "(3, 2L)"])
+def test_headers_of_python_2_are_read_without_a_warning(tmp_path: Path, shape: str) -> None:
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    samples = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + np.arange(6.0).tobytes()
+    np.save(tmp_path / "y.npy", np.arange(3))
+    (tmp_path / "x.npy").write_bytes(samples)
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr("x.npy", samples)
+        archive.write(tmp_path / "y.npy", "y.npy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for spec in (f"{tmp_path}/d.npz", f"npy:{tmp_path}"):
+            np.testing.assert_array_equal(load(spec).x[:], np.arange(6.0).reshape(3, 2))
 
 
 def test_labels_of_bytes_are_utf8(tmp_path: Path) -> None:

@@ -88,6 +88,37 @@ def test_channels_first_and_orientation(tmp_path: Path, shape: tuple[int, ...], 
     np.testing.assert_allclose(last, (gray if shape[0] == 1 else COLOR) / 255, rtol=1e-6)
 
 
+ORIENTATIONS = {  # of what is stored so turned, from what is to be seen
+    Image.Transpose.FLIP_LEFT_RIGHT: 2,
+    Image.Transpose.ROTATE_180: 3,
+    Image.Transpose.FLIP_TOP_BOTTOM: 4,
+    Image.Transpose.TRANSPOSE: 5,
+    Image.Transpose.ROTATE_90: 6,
+    Image.Transpose.TRANSVERSE: 7,
+    Image.Transpose.ROTATE_270: 8,
+}
+
+
+@pytest.mark.parametrize("turn", [None, *Image.Transpose])
+@pytest.mark.parametrize("stored", ["raw", "tiff_deflate", "png", "jpeg"])
+def test_an_image_is_as_it_is_to_be_seen(tmp_path: Path, turn: Image.Transpose | None, stored: str) -> None:
+    """All eight orientations of what cameras and scanners store."""
+    upright = Image.fromarray(
+        np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, 8, 0), 8, 1)
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 1 if turn is None else ORIENTATIONS[turn]
+    turned = upright if turn is None else upright.transpose(turn)
+    more = {"compression": stored} if stored in ("raw", "tiff_deflate") else {}
+    for name in ("a/1", "b/2"):
+        path = tmp_path / f"{name}.{'tiff' if more else stored}"
+        path.parent.mkdir()
+        turned.save(path, exif=exif, **more)
+    request = Request(f"images:{tmp_path}", test=0, validation=0, resize=stored == "raw")
+    found = prepare(request, Wanted("x", (2, 16, 24)), Wanted("y", (2,), "int32", 2)).train.x[:][0]
+    np.testing.assert_allclose(found, np.asarray(upright) / 255, atol=0.02)
+
+
 def test_parts_of_images_in_the_networks_shape(tmp_path: Path) -> None:
     for index in range(20):
         save(tmp_path, f"{'ab'[index % 2]}/{index}.png", np.full((4, 6), 10 * index, np.uint8))

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from quick import some_quick
 
 from pjc.interrupts import Interrupted, _ProcessWatch, interrupts_wait
 
@@ -136,6 +137,44 @@ def test_a_signal_ends_a_command_whatever_it_does(kind: str, number: signal.Sign
     process.send_signal(number)  # as `timeout` does
     _, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, err) == (128 + number, f"pjc: error: {SAID[number]}\n")
+
+
+WRITING = (
+    DEAF.replace("def main(arguments):", "def deaf(path=None):")
+    + """
+def main(arguments):
+    from pathlib import Path
+    from pjc.runtime.files import held, replace_file
+    with held([Path('a'), Path('b')]):
+        WHAT
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "what", some_quick(["replace_file(Path('a'), deaf)", "replace_file(Path('c'), deaf)", "deaf()"], 3)
+)
+@pytest.mark.parametrize("number", some_quick(SAID))
+def test_what_is_ended_leaves_neither_locks_nor_halves_of_files(
+    tmp_path: Path, what: str, number: signal.Signals
+) -> None:
+    code = (
+        f"{BEGIN}{WRITING.replace('WHAT', what)}\nimport pjc.commands.compile as place\nplace.main = main\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}sys.argv[1:] = ['--version']\nsys.exit(pjc.cli.main())"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    assert (tmp_path / ".a.lock").exists() and (tmp_path / ".b.lock").exists()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, err) == (128 + number, f"pjc: error: {SAID[number]}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 MODEL = """\

@@ -171,6 +171,8 @@ def from_arrays(x: NDArray[Any], y: NDArray[Any], name: str) -> Dataset:
         raise DataError(f"the samples of {name} are of type {x.dtype}; numbers are needed")
     if y.dtype.kind in "biu":
         labels = y.astype(np.int64)
+        if y.dtype.kind == "u" and labels.min(initial=0) < 0:  # it did not fit
+            raise DataError(f"the targets of {name} hold {y.max()}, which is too large for int64")
         return Dataset(samples, labels, int(labels.max(initial=0)) + 1, name, from_bytes=from_bytes)
     if y.dtype.kind in "US":
         return replace(_from_strings(samples, _text(y, name), name), from_bytes=from_bytes)

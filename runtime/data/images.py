@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ _MAX_PIXELS = 1 << 26
 _CHANNELS = (1, 3)
 _ROTATED = range(5, 9)
 """The EXIF orientations by which width and height change places."""
+_WIDTH, _HEIGHT = 256, 257
+"""The tags of a TIFF that say how it is stored."""
 _EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -110,35 +114,43 @@ def _target(first: Path, sample: tuple[int, ...] | None, resize: bool) -> tuple[
     return height, width, entries // (height * width)
 
 
-def _open(path: Path) -> Image:
-    """Return an image whose header alone was read, checked for its size and type."""
+@contextmanager
+def _open(path: Path) -> Iterator[Image]:
+    """Give an image whose header alone was read, checked for its size and type; it is closed afterwards."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise DataError("images are read with Pillow; install it with pip install 'pjc[images]'") from None
     require_file(path)
-    try:
-        with reading(path, "a whole image", DataError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes, which are checked below
-            image = Image.open(path, formats=FORMATS)
-    except DataError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            formats = ", ".join(FORMATS)
-            raise DataError(f"{path} is no image of the formats {formats}; remove it") from None
-        if isinstance(error.__cause__, Image.DecompressionBombError):
-            raise DataError(f"{path} is too large: {error.__cause__}") from None
-        raise
+    with ExitStack() as opened:
+        try:
+            with reading(path, "a whole image", DataError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes, which are checked below
+                # Not by its name: Pillow would map what is not compressed, and maps a TIFF as it is to be
+                # seen where it is stored on its side.
+                stream = opened.enter_context(path.open("rb"))
+                image = opened.enter_context(Image.open(stream, formats=FORMATS))
+        except DataError as error:
+            if isinstance(error.__cause__, UnidentifiedImageError):
+                formats = ", ".join(FORMATS)
+                raise DataError(f"{path} is no image of the formats {formats}; remove it") from None
+            if isinstance(error.__cause__, Image.DecompressionBombError):
+                raise DataError(f"{path} is too large: {error.__cause__}") from None
+            raise
+        _require_plain(path, image)
+        yield image
+
+
+def _require_plain(path: Path, image: Image) -> None:
+    """Raise DataError for an image that is too large, or of other pixels than bytes."""
     if math.prod(image.size) > _MAX_PIXELS:
-        image.close()
         raise DataError(
             f"{path} has {image.size[0]} x {image.size[1]} pixels; at most {_MAX_PIXELS:,} are decoded"
         )
     if image.mode not in _EIGHT_BITS:
-        image.close()
         raise DataError(
             f"{path} has pixels of type {image.mode}, of more than 8 bits; convert it, or give arrays as .npz"
         )
-    return image
 
 
 def _channels_first(path: Path, sample: tuple[int, ...]) -> bool:
@@ -155,7 +167,9 @@ def _size(path: Path, image: Image) -> tuple[int, int]:
     with reading(path, "a whole image", DataError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
         rotated = image.getexif().get(0x0112) in _ROTATED
-    return (image.height, image.width) if rotated else (image.width, image.height)
+        tags = getattr(image, "tag_v2", None)  # of a TIFF, whose size Pillow may have turned already
+        width, height = image.size if tags is None else (tags[_WIDTH], tags[_HEIGHT])
+    return (height, width) if rotated else (width, height)
 
 
 def _read(path: Path, shape: tuple[int, int, int], resize: bool) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def _rows(array: NDArray[Any]) -> Rows:
 def _map(path: Path) -> NDArray[Any]:
     """Return the array in a .npy file, mapped, after its header agrees with the file's size."""
     size = require_file(path)
-    with reading(path, "a whole .npy file", DataError):
+    with reading(path, "a whole .npy file", DataError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what Python 2 wrote
         with path.open("rb") as stream:
             shape, dtype, header = read_header(stream, str(path))
         if dtype.hasobject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,7 +45,12 @@ def load_npz(path: Path, labelled: bool = True) -> Dataset:
     before memory is taken. Raises DataError for a file that is damaged, too large or lacks an array.
     """
     size = require_file(path)
-    with reading(path, "a whole .npz file", DataError), zipfile.ZipFile(path) as archive:
+    with (
+        reading(path, "a whole .npz file", DataError),
+        warnings.catch_warnings(),
+        zipfile.ZipFile(path) as archive,
+    ):
+        warnings.simplefilter("ignore")  # of what Python 2 wrote
         names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
         alone = None if labelled else _samples_alone(names)
         parts = {} if alone else _pairs(names, path)

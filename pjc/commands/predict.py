@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.outputs import (
+    files_of_data,
     force_option,
     other_beginning,
     other_table,
@@ -128,8 +129,8 @@ def _check(given: Arguments) -> None:
     endings = (".txt",) if sampling.sample is not None else (".csv", ".npz")
     if Path(output).suffix.lower() not in endings:
         raise CommandError(f"-o {output}: name a file that ends in {' or '.join(endings)}")
-    read = [each for each in (given.trained.params, given.data) if each]
-    require_apart(Path(output), [file_of(Path(given.model)), *read])
+    params = [given.trained.params] if given.trained.params else []
+    require_apart(Path(output), [file_of(Path(given.model)), *params, *files_of_data(given.data)])
     require_place(Path(output))
 
 

@@ -79,7 +79,7 @@ class View:
         if row.validation is not None:
             self.validation = f", validation {metric} {shown(row.validation, metric)}"
         training = "" if row.training is None else f", training {metric} {shown(row.training, metric)}"
-        told = f"{self.measures.batch} {row.gap:.3g}{training}{self.validation}"
+        told = f"{row.told(self.measures.batch)}{training}{self.validation}"
         say(self.console, f"epoch {row.epoch}/{self.epochs}: {told}, {row.seconds:.1f} s", level=self.level)
 
     def warning(self, text: str) -> None:

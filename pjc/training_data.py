@@ -18,7 +18,7 @@ from pjc.runtime.data.parts import NORMALIZATIONS, Parts, Request
 from pjc.runtime.data.prepare import load, prepare
 from pjc.runtime.data.splitting import own_test, split, split_parts
 from pjc.runtime.data.weights import class_weighted, weighted
-from pjc.runtime.streams import Stream, array_of, dataset, pair_of
+from pjc.runtime.streams import Stream, array_of, dataset, is_array, pair_of
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _is_pair(given: Any) -> bool:
 
 def _is_array(given: Any, labels: bool = False) -> bool:
     """Whether it is an array, a table or a column, or nested lists of numbers, with ``labels`` of text."""
-    if hasattr(given, "shape") and not isinstance(given, tuple | list):
+    if is_array(given):
         return True
     if not isinstance(given, list) or not given:
         return False

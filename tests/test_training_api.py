@@ -452,3 +452,61 @@ def test_parts_that_a_dataset_comes_with_are_taken(
     assert tuple(None if each is None else len(each) for each in parts) == sizes
     if not asked:
         assert [float(each.x[-1, 0] * 40) for each in parts] == [25, 29, 39]
+
+
+class Numpy:
+    """A tensor of some library that says what it holds by ``numpy`` alone."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held = held
+
+    def numpy(self) -> np.ndarray:
+        return self.held
+
+
+class Convertible:
+    """A tensor that NumPy takes, without a shape of its own."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held = held
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.held if dtype is None else self.held.astype(dtype)
+
+
+class Dlpack:
+    """A tensor that tells where its memory is."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held = held
+
+    def __dlpack__(self, **more: Any) -> Any:
+        return self.held.__dlpack__(**more)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.held.__dlpack_device__()
+
+
+@pytest.mark.parametrize("kind", [Numpy, Convertible, Dlpack])
+def test_tensors_of_any_library_are_arrays(program: pjc.Program, kind: Any) -> None:
+    x, y = clusters(32)
+    expected = pjc.train(program, (x.astype("f"), y), epochs=2)
+    found = pjc.train(program, (kind(x.astype("f")), kind(y)), epochs=2, validation=(kind(x), kind(y)))
+    assert all(np.array_equal(found.params[name], each) for name, each in expected.params.items())
+    batches = [(kind(x[:16]), kind(y[:16])), (kind(x[16:]), kind(y[16:]))]
+    assert pjc.train(program, batches, epochs=2).history["loss"][1] < found.history["loss"][0]
+    assert np.array_equal(found.predict(kind(x)), found.predict(x))
+
+
+def test_what_gives_the_same_iterator_again_is_gone_through_once(program: pjc.Program) -> None:
+    class Once:
+        def __init__(self) -> None:
+            x, y = clusters(64)
+            self.begun = iter([(x[at : at + 16], y[at : at + 16]) for at in range(0, 64, 16)])
+
+        def __iter__(self) -> Iterator[Any]:
+            return self.begun
+
+    with pytest.raises(TrainError, match="can be gone through once"):
+        pjc.train(program, Once())
+    assert pjc.train(program, Once(), epochs=2, steps_per_epoch=2).result.epoch == 2

@@ -22,7 +22,7 @@ from pjc.commands.outputs import (
     require_place,
 )
 from pjc.commands.shared import print_json
-from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn_of
+from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn, warn_of
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import LARGEST, Number, Switch, Text, differing, option, part
 from pjc.python_files import file_of
@@ -243,7 +243,7 @@ def _sites(shape: tuple[int, ...], names: Sequence[str]) -> list[str]:
 
 def _sample(given: Arguments, network: Trained) -> None:
     """Write the prompt and what follows it, each character as soon as it is drawn."""
-    from pjc.runtime.data.text import require_text_network, room
+    from pjc.runtime.data.text import Text, require_text_network, room
     from pjc.runtime.files import held, replace_file
     from pjc.runtime.sampling import Draw, sample
     from pjc.runtime.trainable import specs
@@ -255,6 +255,9 @@ def _sample(given: Arguments, network: Trained) -> None:
     vocabulary = network.known.vocabulary(room(source, target))
     draw = Draw(asked.sample, asked.temperature, asked.seed)
     found = sample(network.program, network.params, vocabulary, asked.prompt, draw)
+    if strange := vocabulary.strange(Text.of(asked.prompt, "the prompt")):
+        shown = ", ".join(map(repr, strange[:10]))
+        warn(f"the text of training has no {shown}, which the network takes for unknown characters")
     if given.json:
         print_json({"prompt": asked.prompt, "text": "".join(found), "seed": asked.seed})
     elif given.output is None:

@@ -40,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str], watch: Watch) -> int:
     """Run a command and report what becomes of it."""
     try:
-        code = _dispatch(arguments)
-        sys.stdout.flush()
+        try:
+            code = _dispatch(arguments)
+        finally:  # also where a parser ends the process: what cannot be written is an error then, too
+            _flush()
         # Whoever caught the exception of an interrupt, the command was interrupted.
         return code if watch.ending is None else _interrupted(watch)
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has gone
         return 141
     except KeyboardInterrupt:
         return _interrupted(watch)
@@ -56,6 +57,20 @@ def _run(arguments: list[str], watch: Watch) -> int:
         from pjc.commands.failures import report
 
         return report(error)
+
+
+def _flush() -> None:
+    """Write what is still to be written to stdout; raise OSError where that cannot be."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        raise
+
+
+def _drop_output() -> None:
+    """Let nothing be written to stdout from now on, at exit neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted(watch: Watch) -> int:

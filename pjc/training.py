@@ -317,7 +317,7 @@ def _line(told: TrainingRun) -> str:
     if row.validation is not None:
         shown = f"{100 * row.validation:.1f}%" if told.metric == "accuracy" else f"{row.validation:.4g}"
         score = f", validation {told.metric} {shown}"
-    return f"epoch {row.epoch}/{told.epochs}: {told.measure} {row.gap:.3g}{score}, {row.seconds:.1f} s"
+    return f"epoch {row.epoch}/{told.epochs}: {row.told(told.measure)}{score}, {row.seconds:.1f} s"
 
 
 def _is_watched() -> bool:

@@ -16,9 +16,9 @@ from pjc.runtime.data.fitting import Spec, fit, match
 from pjc.runtime.data.normalize import normalized
 from pjc.runtime.data.parts import NORMALIZATIONS, Parts, Request
 from pjc.runtime.data.prepare import load, prepare
-from pjc.runtime.data.splitting import split
+from pjc.runtime.data.splitting import own_test, split, split_parts
 from pjc.runtime.data.weights import class_weighted, weighted
-from pjc.runtime.streams import Stream, array_of, dataset, pair_of
+from pjc.runtime.streams import Stream, array_of, dataset, is_array, pair_of
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,11 @@ def given_for(asked: Asked, source: Spec, target: Spec) -> Given:
     if asked.sample_weight is not None:
         whole = weighted(whole, array_of(asked.sample_weight, "sample_weight"))
     train = fit(whole, source, target)
+    train, own_validation, own_tests = _own_parts(train, asked)
     train, test = _part(asked.test, "test", train, source, target)
     train, validation = _part(asked.validation, "validation", train, source, target)
-    found = normalized(Parts(train, validation, test, train.notes()), asked.normalize)
+    parts = Parts(train, validation or own_validation, test or own_tests, train.notes())
+    found = normalized(parts, asked.normalize)
     found = class_weighted(found, asked.class_weight)
     return Given(found.train, found.validation, found.test, dict(found.notes))
 
@@ -141,6 +143,18 @@ def _streamed(asked: Asked, stream: Stream, source: Spec, target: Spec) -> Given
     return Given(stream, parts[0], parts[1], {})
 
 
+def _own_parts(train: Dataset, asked: Asked) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """Return the parts (train, validation, test) that data come with, as far as no others are asked for.
+
+    As of a source: see :func:`pjc.runtime.data.splitting.split_parts`.
+    """
+    if _is_fraction(asked.test):
+        return train, None, None
+    others = train.name if asked.test is not None else None
+    validation = None if asked.validation is None else 0.0
+    return split_parts(train, Request(train.name, others, validation=validation, own_alone=True))
+
+
 def _part(
     given: Any, name: str, train: Dataset, source: Spec, target: Spec
 ) -> tuple[Dataset, Dataset | None]:
@@ -149,7 +163,8 @@ def _part(
         return train, None
     if _is_fraction(given):
         return split(train, float(given), name)
-    return train, match(samples_of(given, f"the {name} data", source, target), train)
+    found = samples_of(given, f"the {name} data", source, target)
+    return train, match(own_test(found) if name == "test" else found, train)
 
 
 def _is_fraction(given: Any) -> bool:
@@ -206,7 +221,7 @@ def _is_pair(given: Any) -> bool:
 
 def _is_array(given: Any, labels: bool = False) -> bool:
     """Whether it is an array, a table or a column, or nested lists of numbers, with ``labels`` of text."""
-    if hasattr(given, "shape") and not isinstance(given, tuple | list):
+    if is_array(given):
         return True
     if not isinstance(given, list) or not given:
         return False

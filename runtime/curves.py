@@ -15,21 +15,26 @@ from .data.errors import DataError
 
 PARTS = ("validation", "training", "test")
 """The parts of the data that a column may score: its name is PART_METRIC."""
-MEASURES = ("gap", "demand")
-"""What a batch is told of: see ``Stepper.measure``."""
+MEASURES = ("loss", "gap", "demand")
+"""What a batch is told of: its loss, and ``Stepper.measure``."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The columns of a history, in its order; where a row says nothing there is a NaN."""
+    """The columns of a history, or of a table of runs, in its order: NaN where a row says nothing."""
 
     path: Path
     columns: Mapping[str, tuple[float, ...]]
 
     @property
     def epochs(self) -> int:
-        """How many rows there are: none before the end of the first epoch."""
+        """How many rows there are: none before the end of the first epoch, or run."""
         return len(self.columns["epoch"])
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether it is a table of runs, of which each row is one."""
+        return {"seed", "epochs"} <= self.columns.keys()
 
     def told(self, column: str) -> bool:
         """Return whether any row says a finite number in a column."""
@@ -37,7 +42,7 @@ class Curves:
 
 
 def read_curves(path: Path) -> Curves:
-    """Return the columns of a ``.history.csv``.
+    """Return the columns of a ``.history.csv``, or of a ``.runs.csv``.
 
     Raises:
         DataError: for any other file, with the line and the column of what is wrong.
@@ -49,7 +54,7 @@ def read_curves(path: Path) -> Curves:
     if "epoch" not in header or len(set(header)) != len(header):
         raise DataError(
             f"{path} is no history of a run: its first line should name the columns epoch, seconds and more; "
-            "pjc train writes such files, MODEL.history.csv"
+            "pjc train writes such files, MODEL.history.csv, and of several runs MODEL.runs.csv"
         )
     rows = [(number, row) for number, row in enumerate(lines[1:], 2) if row]
     columns: dict[str, list[float]] = {name: [] for name in header}

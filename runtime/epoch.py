@@ -76,12 +76,14 @@ class Batches:
 class _Sums(NamedTuple):
     """What the batches of an epoch told: the sum of what is measured, the largest |t| by dot, and violations.
 
-    Of a batch that is the violation of the set from which the parameters were farthest.
+    Of a batch that is the violation of the set from which the parameters were farthest. ``loss`` is empty
+    where a program does not tell it.
     """
 
     measure: Any
     multipliers: dict[str, Any]
     violation: Any
+    loss: tuple[Any, ...] = ()
 
 
 class Step:
@@ -105,12 +107,13 @@ class Step:
         told = jax.eval_shape(self.jitted, carried, nothing, np.zeros(1, np.int32), *batches.abstract())[1]
         numbers = {
             "measure": np.float32(start.gap_sum),
+            "loss": np.float32(start.loss_sum or 0),
             "violation": np.float32(start.violation_sum),
             **{f"t {dot}": np.float32(start.multipliers.get(dot, 0)) for dot in told.multipliers},
         }
         found = self.share.everywhere(numbers)
         multipliers = {dot: found[f"t {dot}"] for dot in told.multipliers}
-        return _Sums(found["measure"], multipliers, found["violation"])
+        return _Sums(found["measure"], multipliers, found["violation"], (found["loss"],) * len(told.loss))
 
 
 def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
@@ -119,7 +122,8 @@ def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
     largest = {label: jnp.maximum(sums.multipliers.get(label, 0), found[label]) for label in found}
     farthest = functools.reduce(jnp.maximum, info.get("violation", {}).values(), jnp.float32(0))
     total = sums.measure + info[measure].astype(jnp.float32)
-    return _Sums(total, largest, sums.violation + farthest.astype(jnp.float32))
+    lost = (sum(sums.loss) + info["loss"].astype(jnp.float32),) if "loss" in info else ()
+    return _Sums(total, largest, sums.violation + farthest.astype(jnp.float32), lost)
 
 
 class _Epoch:
@@ -152,6 +156,11 @@ class _Epoch:
             )
         return total
 
+    def loss_sum(self) -> float | None:
+        """Return the sum of the losses, once all batches are done; None where it is not told or too large."""
+        total = float(self.sums.loss[0]) if self.sums.loss else math.nan
+        return total if math.isfinite(total) else None
+
     def mean_gap(self) -> float:
         """Return the mean of what is measured."""
         return self.gap_sum() / max(self.batch, 1)
@@ -164,6 +173,7 @@ class _Epoch:
             gap_sum=self.gap_sum(),
             multipliers={label: float(value) for label, value in self.sums.multipliers.items()},
             violation_sum=float(self.sums.violation),
+            loss_sum=self.loss_sum(),
             seconds=self.start.seconds + time.monotonic() - self.began,
         )
         return self.step.stepper.result(self.step.share.local(self.carried), at)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pjc import interrupts
 from pjc.diagnostics import PjcError
+from pjc.reading import reason
 
 
 class WriteError(PjcError, OSError):
@@ -37,7 +38,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if path.exists() and not path.is_file():
-            write(path)
+            _fill(path, write)
         else:
             _replace(path.resolve(), write)
     except WriteError as error:
@@ -54,12 +55,22 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     temporary = Path(name)
     try:
         with interrupts.temporary(name):
-            write(temporary)
+            _fill(temporary, write)
         _flush(temporary)
         _take_over(path, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _fill(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file; raise WriteError for what libraries of others raise instead of OSError."""
+    try:
+        write(path)
+    except (PjcError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise WriteError(path, reason(error)) from error
 
 
 def _take_over(path: Path, temporary: Path) -> None:

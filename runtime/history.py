@@ -42,7 +42,8 @@ class Row:
     ``gap`` is the demand where the solver goes once through the network: see ``Stepper.measure``. ``t`` is
     that of the factored dots; None if there are none. ``violation`` is how far the parameters were from the
     sets that they are required to be in: the root mean square distance to the set that was farthest, mean
-    over the batches; None if there are no sets, or it is not told.
+    over the batches; None if there are no sets, or it is not told. ``loss`` is the mean of the loss itself
+    over the batches, each with the parameters that it began with; None where it is not told, or too large.
     """
 
     epoch: int
@@ -52,6 +53,12 @@ class Row:
     t: float | None = None
     violation: float | None = None
     training: float | None = None
+    loss: float | None = None
+
+    def told(self, measure: str) -> str:
+        """Return what a person reads of the epoch's batches; ``measure`` is what the gap is called."""
+        loss = "" if self.loss is None else f", loss {self.loss:.4g}"
+        return f"{measure} {self.gap:.3g}{loss}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ class Result:
     ``params`` is the flat dict of parameters, which are in all sets that are required of them; ``latent`` has
     what training goes on from in place of those of them that had to be projected, and what an outer step
     remembers, by names that no parameter has. ``history`` has a row for
-    each whole epoch, ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``seconds`` the time
+    each whole epoch, ``gap_sum`` is the sum of the gaps of the ``batch`` batches, ``loss_sum`` that of their
+    losses (None where those are not told), ``seconds`` the time
     trained. ``multipliers`` has the largest |t| of each factored dot in those batches, and ``held`` names
     the dots that were factored first and are held since, because their |t| was large.
     """
@@ -76,6 +84,7 @@ class Result:
     held: tuple[str, ...] = ()
     latent: Mapping[str, Any] = field(default_factory=dict)
     violation_sum: float = 0.0
+    loss_sum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,15 +105,15 @@ def write_history(path: Path, rows: Sequence[Row], metric: str, measure: str = "
 def history_text(rows: Sequence[Row], metric: str, measure: str = "gap") -> str:
     """Return a CSV of one row an epoch.
 
-    Its columns: epoch, seconds, ``<measure>``, ``training_<metric>``, ``validation_<metric>``, largest_t,
-    violation.
+    Its columns: epoch, seconds, ``<measure>``, loss, ``training_<metric>``, ``validation_<metric>``,
+    largest_t, violation.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     scores = [f"{part}_{metric.replace(' ', '_')}" for part in ("training", "validation")]
-    writer.writerow(["epoch", "seconds", measure, *scores, "largest_t", "violation"])
+    writer.writerow(["epoch", "seconds", measure, "loss", *scores, "largest_t", "violation"])
     for row in rows:
-        told = ["" if score is None else repr(score) for score in (row.training, row.validation)]
+        told = ["" if each is None else repr(each) for each in (row.loss, row.training, row.validation)]
         largest = "" if row.t is None else f"{row.t:.4g}"
         away = "" if row.violation is None else f"{row.violation:.4g}"
         writer.writerow([row.epoch, f"{row.seconds:.3f}", repr(row.gap), *told, largest, away])
@@ -171,11 +180,12 @@ def _result(arrays: Mapping[str, NDArray[Any]], state: dict[str, Any]) -> Result
         held=tuple(str(_of(str, each)) for each in _of(list, state.get("held", []))),
         latent=_under(_LATENT, arrays),
         violation_sum=_number(state.get("violation_sum", 0.0)),
+        loss_sum=None if state.get("loss_sum") is None else _number(state["loss_sum"]),
     )
 
 
 def _row(row: dict[str, Any]) -> Row:
-    optional = ("validation", "t", "violation", "training")
+    optional = ("validation", "t", "violation", "training", "loss")
     told = {name: None if row.get(name) is None else float(row[name]) for name in optional}
     return Row(_count(row["epoch"]), _number(row["seconds"]), _number(row["gap"]), **told)
 
@@ -257,10 +267,19 @@ def is_checkpoint(notes: Mapping[str, str]) -> bool:
 
 def looks_like_history(path: Path) -> bool:
     """Return whether a file begins as :func:`write_history` begins one; raises nothing."""
+    return _begins(path, b"epoch,seconds,")
+
+
+def looks_like_runs(path: Path) -> bool:
+    """Return whether a file begins as the table of several runs does; raises nothing."""
+    return _begins(path, b"seed,epochs,seconds,")
+
+
+def _begins(path: Path, head: bytes) -> bool:
     try:
         require_file(path)  # a pipe would never end
         with path.open("rb") as stream:
-            return stream.read(64).startswith(b"epoch,seconds,")
+            return stream.read(64).startswith(head)
     except (OSError, PjcError):
         return False
 

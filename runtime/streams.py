@@ -31,7 +31,8 @@ def array_of(value: Any, what: str) -> NDArray[Any]:
     """Return an array of any library, a column or a table as a NumPy array of numbers or of text.
 
     Args:
-        value: what NumPy takes, or has ``to_numpy`` (pandas, polars) or ``detach`` (PyTorch).
+        value: what NumPy takes, or has ``to_numpy`` (pandas, polars), ``detach`` (PyTorch), ``numpy`` or
+            ``__dlpack__``.
         what: what it is called in messages.
 
     Raises:
@@ -44,10 +45,20 @@ def array_of(value: Any, what: str) -> NDArray[Any]:
             value = value.to_numpy()
         elif hasattr(value, "detach"):
             value = value.detach().cpu()
+        elif not hasattr(value, "__array__") and hasattr(value, "numpy"):
+            value = value.numpy()
+        elif not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            value = np.from_dlpack(value)
         found = np.asarray(value)
     if found.dtype.kind == "V" and hasattr(found.dtype, "type") and found.dtype.name.startswith(("bf", "fl")):
         found = found.astype(np.float32)  # the short floats of JAX
     return _of_objects(found, what) if found.dtype.kind == "O" else found
+
+
+def is_array(value: Any) -> bool:
+    """Return whether :func:`array_of` takes a value as an array of some library; lists are none."""
+    ways = ("shape", "__array__", "__dlpack__", "numpy")
+    return not isinstance(value, tuple | list | type) and any(hasattr(value, each) for each in ways)
 
 
 def _of_objects(found: NDArray[Any], what: str) -> NDArray[Any]:
@@ -55,6 +66,8 @@ def _of_objects(found: NDArray[Any], what: str) -> NDArray[Any]:
     if all(isinstance(each, str) for each in found.flat):
         return found.astype(str)
     for each in found.flat:
+        if each is None or type(each).__name__ == "NAType":
+            raise DataError(f"{what} lack values ({each}); fill them in, or leave such samples out")
         if isinstance(each, str) or not isinstance(each, int | float | np.number | np.bool_):
             raise DataError(
                 f"{what} hold {type(each).__name__} ({str(each)[:40]!r}) where numbers are needed; encode it "
@@ -114,14 +127,16 @@ class Stream:
             TrainError: if it cannot be known how many there are in an epoch, or there is none.
         """
         source, target = specs(program)
-        once = iter(self.source) is self.source
-        given: Iterable[Any] = self.source
+        begun = iter(self.source)
+        # A loader that says how long it is starts anew; to ask it twice may start its processes twice.
+        once = begun is self.source or (not hasattr(self.source, "__len__") and iter(self.source) is begun)
+        given: Iterable[Any] = begun if once else self.source
         if once and self.steps is None:
             raise TrainError(
                 f"{self.name} can be gone through once, so it is not known how many batches an epoch has; "
                 "give steps_per_epoch, or what starts anew in every epoch: a list, or a loader"
             )
-        first = next(iter(given), None)
+        first = next(begun, None)
         if first is None:
             raise TrainError(f"{self.name} has no batch")
         if once:

@@ -151,8 +151,9 @@ class Training:
         )
         largest = max(result.multipliers.values(), default=None)
         away = result.violation_sum / count if result.latent and result.violation_sum else None
+        loss = None if result.loss_sum is None else result.loss_sum / count
         gap = result.gap_sum / count
-        return Row(result.epoch + 1, result.seconds, gap, validated, largest, away, training)
+        return Row(result.epoch + 1, result.seconds, gap, validated, largest, away, training, loss)
 
 
 def _after_epoch(result: Result, row: Row) -> Result:

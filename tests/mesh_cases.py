@@ -113,6 +113,7 @@ def run(network: str, solver: str, mesh: str, **options: Any) -> dict[str, Any]:
         "moved": largest_difference(expected, params),
         "difference": largest_difference(expected, found),
         "gaps": [float(info["gap"]), float(info_on_mesh["gap"])],
+        "losses": [float(info["loss"]), float(info_on_mesh["loss"])],
         "one_bit": largest_difference(expected, single.update(nearby, x, y, iterations=ITERATIONS)[0]),
         "hlo": compiled.as_text(),
         "module": base64.b64encode(module.as_serialized_hlo_module_proto()).decode(),

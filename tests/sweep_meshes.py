@@ -2,7 +2,7 @@
 
 ``python sweep_meshes.py CASES`` with cases as JSON, ``[[network, mesh, dtype], ..]``, prints a line of JSON
 for each: the largest difference of a displacement to one device, without and with weights of samples,
-relative to the largest displacement, and that of what is demanded.
+relative to the largest displacement, and those of what is demanded, and of the loss.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def run(network: str, mesh: str, dtype: str) -> dict[str, Any]:
         size = max(float(np.max(np.abs(value))) for value in expected.values())
         assert size > 1e-3, "nothing moves, so that nothing is compared"
         found[name] = largest_difference(expected, moved) / size
-        found[f"{name} demand"] = abs(float(info["demand"]) - float(told["demand"]))
+        for each in ("demand", "loss"):
+            found[f"{name} {each}"] = abs(float(info[each]) - float(told[each]))
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pjc.runtime.data import DataError, Rows, load
+from pjc.runtime.data.openml import say_download
 from pjc.runtime.data.prepare import Request, prepare
 
 Image = pytest.importorskip("PIL.Image")
@@ -236,7 +237,13 @@ def test_openml(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "spec", "message"),
     [
-        (URLError("Name or service not known"), "iris", "cannot be fetched: .*; OpenML needs a network"),
+        (
+            URLError("Name or service not known"),
+            "iris",
+            "cannot be fetched: Name .* known; OpenML needs a network",
+        ),
+        (URLError(OSError(111, "refused")), "iris", "cannot be fetched: refused; OpenML needs a network"),
+        (TimeoutError(110, "timed out"), "iris", "cannot be fetched: timed out; OpenML needs a network"),
         (ValueError("No active dataset iriss found"), "iriss", "no such data set, 'iriss' .*No active"),
         (table(target=None), "iris", "no single target; name its column with --target"),
         (table(target=np.zeros((2, 2))), "iris", "no single target"),
@@ -259,3 +266,19 @@ def test_openml_that_fails(monkeypatch: pytest.MonkeyPatch, given: Any, spec: st
     answer(monkeypatch, given)
     with refused(message):
         load(f"openml:{spec}")
+
+
+@pytest.mark.parametrize("left", [(), ("mnist_784",), ("mnist_784/limit/2",)], ids=str)
+def test_the_size_of_a_download_is_said_until_something_is_there(
+    left: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fetch that failed leaves folders of the name."""
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    for each in left:
+        (tmp_path / "openml/openml.org" / each).mkdir(parents=True)
+    say_download("mnist", "mnist_784:1", "125 MB")
+    assert capsys.readouterr().err == "mnist is fetched from OpenML, once: up to 125 MB\n"
+    (tmp_path / "openml/openml.org/mnist_784/limit/2").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "openml/openml.org/mnist_784/limit/2/found.gz").write_bytes(b"0")
+    say_download("mnist", "mnist_784:1", "125 MB")
+    assert capsys.readouterr().err == ""

@@ -250,6 +250,8 @@ def test_vocabulary_is_that_of_the_training_part() -> None:
     assert vocabulary.encode(of("A~b")).tolist() == [3, 3, 1]
     assert json.loads(vocabulary.notes()["vocabulary"]) == ["a", "b", "c"]
     assert not Vocabulary.measure(train_part, [], 3).unknown
+    for text, strange in {"abc": "", "azbz": "z", "\U0001f600Aa": "A\U0001f600"}.items():
+        assert Vocabulary.measure(of("abc"), [], 4).strange(of(text)) == strange
     with refused(r"3 different characters to train on, .* has 2 classes; compile with -D vocabulary=3"):
         Vocabulary.measure(train_part, [], 2)
     with refused("1 characters that do not occur .* 'z'; compile with -D vocabulary=4"):

@@ -16,7 +16,7 @@ import pytest
 from pjc.runtime.data import DataError, load
 from pjc.runtime.data.prepare import Request, prepare
 from pjc.runtime.data.source import OPTIONS, SOURCES, Source, register
-from pjc.runtime.data.sources import expected, find, help_lines
+from pjc.runtime.data.sources import expected, files_of, find, help_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -216,3 +216,29 @@ def test_a_new_source_is_one_new_file(tmp_path: Path) -> None:
     assert "  lines:FILE             a sample a line, its class last\n" in text
     training = ("train", "net.pjn", "--data", "lines:numbers.txt", "--batch", "4", "--epochs", "1")
     assert "test accuracy" in run("-m", "pjc.cli", *training)
+
+
+def test_files_are_those_that_a_name_leads_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a,b").write_text("")
+    for spec, expected_files in {
+        "digits": (),
+        "mnist": (),
+        "t.csv": ("t.csv",),
+        "a,b.csv": ("a,b.csv",),
+        "text:a,b": ("a,b",),
+        "keras:k,l.npz": ("k,l.npz",),
+        "npy:x.npy,y.npy": ("x.npy", "y.npy"),
+        "npy:folder": ("folder",),
+        "images,labels": ("images", "labels"),
+        "a,b": ("a,b",),
+        "nothing": ("nothing",),
+        "nul\0": ("nul\0",),
+    }.items():
+        assert files_of(spec) == expected_files, spec
+
+
+def test_what_a_word_names_is_the_word_unless_it_is_said() -> None:
+    words = {each.word: each.what for each in SOURCES if each.word}
+    assert words.keys() >= {"mnist", "digits", "higgs"} and all(word == what for word, what in words.items())
+    assert find("a.csv").what == "a CSV file"

@@ -258,6 +258,27 @@ def test_other_fractions_are_not_called_those_of_training(
     assert code == 0 and "its test part, by the fractions given" in out
 
 
+@pytest.mark.parametrize("given", [("--test", 0.4), ("--validation", 0.4), ("--split", "0.5,0.2,0.3")])
+def test_fractions_of_other_data_are_used_or_refused(
+    trained: dict[str, Any], tmp_path: Path, run: Run, given: tuple[object, ...]
+) -> None:
+    """Of data that training did not see there are no parts, unless nothing says what it saw."""
+    files, data = trained["classes"]
+    other = flowers(tmp_path / "other.csv", 36)
+    code, _, err = run("evaluate", files.program, "--params", files.params, "--data", other, *given)
+    assert (
+        code == 1 and "is not the data that the network was trained on" in err and "leave out --part" in err
+    )
+    bare = with_notes(files, tmp_path / "bare.safetensors", {"recipe": None, "columns": None})
+    asked = ("evaluate", files.program, "--params", bare, "--data", other, "--target", "kind")
+    code, out, _ = run(*asked, *given)
+    assert code == 0 and "its test part, by the fractions given" in out
+    assert run(*asked)[1].count("all of it") == 1
+    asked = ("evaluate", files.program, "--params", files.params, "--data", data, "--part", "all")
+    code, _, err = run(*asked, *given)
+    assert code == 1 and "fractions make no difference" in err
+
+
 def archive(path: Path, seed: int) -> Path:
     """Write arrays to train and to test on."""
     random = np.random.default_rng(seed)

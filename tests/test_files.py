@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,41 @@ def test_replaced_files_keep_their_mode(tmp_path: Path, mode: int) -> None:
     path.chmod(mode)
     replace_file(path, lambda to: to.write_text("new"))
     assert path.read_text() == "new" and path.stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no room"), RuntimeError("no room"), RecursionError("no room")], ids=repr
+)
+def test_what_a_library_raises_while_it_writes_is_a_sentence(tmp_path: Path, error: Exception) -> None:
+    """Such as safetensors where a disk is full; the file is as it was, and nothing is left beside it."""
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+
+    def write(to: Path) -> None:
+        to.write_text("half")
+        raise error
+
+    with pytest.raises(WriteError, match=r"a\.csv cannot be written: no room"):
+        replace_file(path, write)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "given", [["--version"], ["train", "--help"], ["--print-completion", "bash"]], ids=" ".join
+)
+def test_output_that_cannot_be_written_is_an_error(given: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pjc.cli", *given],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    assert done.returncode != 0 and "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
 def test_folders_and_links_to_themselves_are_no_files_to_write(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pjc.commands.shared import console_of_stdout
+from pjc.commands.training.view import LARGE, say_reading
 from pjc.runtime.data import Dataset
 from pjc.runtime.data.hints import hints, target_hint
 from pjc.runtime.data.tables import encoded, feature_names
@@ -95,3 +98,23 @@ def test_targets_far_from_one(scale: float, offset: float, said: str | None) -> 
 
 def test_classes_have_no_spread() -> None:
     assert target_hint(images(0, 1, 64), False) is None
+
+
+def sparse(path: Path, size: int) -> Path:
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    return path
+
+
+def test_large_files_are_told_before_they_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, large = sparse(tmp_path / "s.csv", LARGE - 1), sparse(tmp_path / "l.csv", 2 * LARGE)
+    for given, said in {
+        (str(small), None): [],
+        (str(small), f"keras:{large}"): [f"reading {large}, 100 MB"],
+        (f"npy:{large},{large}", str(small)): [f"reading {large}, 100 MB"] * 2,
+        ("digits", str(tmp_path / "none.csv")): [],
+    }.items():
+        say_reading(console_of_stdout(), *given)
+        assert capsys.readouterr().out.splitlines() == said

@@ -69,6 +69,7 @@ def check(found: dict[str, Any]) -> None:
     allowed = TOLERANCE if found["case"][3] == "f64" else max(TOLERANCE * scale, rounding)
     assert found["difference"] <= allowed
     assert found["gaps"][0] == pytest.approx(found["gaps"][1], rel=1e-3)
+    assert found["losses"][0] == pytest.approx(found["losses"][1], rel=1e-3) and found["losses"][0] > 0
     collectives = iteration_collectives(found["hlo"])
     expected = collectives_of(base64.b64decode(found["module"]))
     assert sorted((each.kind, each.bytes) for each in collectives) == sorted(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from running import Run, runner
 
 from pjc.commands.plot import drawn, labels, panels_of
+from pjc.commands.plot_runs import drawn_runs, panels_of_runs
 from pjc.runtime.curves import read_curves
 
 pytest.importorskip("matplotlib")
@@ -180,3 +182,64 @@ def test_a_history_of_a_real_writer_is_read(pjc_run: Run, tmp_path: Path) -> Non
     found = read_curves(tmp_path / "w.history.csv").columns
     assert found["seconds"] == (0.25,) and found["demand"] == (0.5,)
     assert found["validation_accuracy"] == (0.75,)
+
+
+RUNS = "seed,epochs,seconds,epoch,validation,test,seconds_to_99\n"
+TABLE = RUNS + "0,3,0.5,3,0.95,0.9,0.4\n1,3,0.6,2,0.85,0.8,0.5\n2,3,0.7,3,0.9,0.85,0.3\n"
+
+
+@pytest.fixture
+def tables(pjc_run: Run) -> Run:
+    """Return a function that runs the command line in a folder with two tables of runs, one without tests."""
+    Path("a.runs.csv").write_text(TABLE)
+    Path("b.runs.csv").write_text(RUNS + "7,1,0.5,1,0.5,,0.5\n")
+    return pjc_run
+
+
+def test_of_tables_each_run_is_a_dot_beside_their_mean(tables: Run) -> None:
+    read = [read_curves(Path(f"{name}.runs.csv")) for name in "ab"]
+    left, right = drawn_runs(read, ["a", "b"], panels_of_runs(read)).axes
+    dots = [line for line in left.lines if line.get_marker() in "os" and len(line.get_ydata())]
+    assert [list(line.get_ydata()) for line in dots] == [[0.95, 0.85, 0.9], [0.5], [0.9, 0.8, 0.85]]
+    means = [bar.lines[0].get_ydata()[0] for bar in left.containers]
+    assert means == pytest.approx([0.9, 0.85])  # of one run there is none
+    (bar,) = right.containers
+    assert bar.lines[0].get_ydata()[0] == pytest.approx(0.4)
+    (segment,) = bar.lines[2][0].get_segments()
+    assert segment[:, 1] == pytest.approx([0.3, 0.5])
+    assert [each.get_text() for each in left.get_xticklabels()] == [" a", " b"]
+
+
+@pytest.mark.parametrize(
+    "given", [("a.runs.csv",), ("a.runs.csv", "b.runs.csv"), ("b.runs.csv",)], ids=" ".join
+)
+@pytest.mark.parametrize("name", ["p.png", "p.svg"])
+def test_tables_are_drawn(tables: Run, given: tuple[str, ...], name: str) -> None:
+    assert tables("plot", *given, "-o", name)[0] == 0 and Path(name).stat().st_size > 5000
+    assert tables("plot", *given, "-o", name, "--column", "seconds", "--column", "epoch")[0] == 0
+
+
+def test_tables_that_cannot_be_drawn(tables: Run) -> None:
+    Path("none.runs.csv").write_text(RUNS)
+    for given, message in {
+        ("none.runs.csv",): "has no runs yet",
+        (
+            "a.runs.csv",
+            "a.history.csv",
+        ): "a.history.csv is the history of a run, and a.runs.csv a table of several",
+        ("c.history.csv", "b.runs.csv"): "draw one kind",
+        ("b.runs.csv", "--column", "test"): "has nothing to draw",
+        ("b.runs.csv", "--column", "tests"): "did you mean test?",
+    }.items():
+        code, out, err = tables("plot", *given, "-o", "p.png")
+        assert (code, out) == (1, "") and message in err and not Path("p.png").exists()
+
+
+def test_info_of_a_table_has_means(tables: Run) -> None:
+    code, out, _ = tables("info", "a.runs.csv", "--json")
+    found = json.loads(out)
+    assert (code, found["what"], found["runs"]) == (0, "runs with several seeds", 3)
+    assert found["validation"] == pytest.approx({"mean": 0.9, "standard deviation": 0.05})
+    assert found["seconds to 99"]["mean"] == pytest.approx(0.4) and found["test"]["mean"] == pytest.approx(
+        0.85
+    )

@@ -468,3 +468,20 @@ def test_of_a_compiled_network_nothing_is_compiled_again(trained: dict[str, Any]
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=imports.ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout
+
+
+@pytest.mark.parametrize("name", ["data,kind.csv", "o.csv,data.csv", "text:o.csv"])
+def test_a_comma_or_colon_in_a_path_is_no_other_file(
+    trained: dict[str, Any], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The table is not ``o.csv``, though its name has that in it; itself it is not written over."""
+    files, data = trained["classes"]
+    monkeypatch.chdir(tmp_path)
+    where = f"./{name}"
+    Path(where).write_bytes(Path(data).read_bytes())
+    given = ("predict", files.program, "--params", files.params, "--data", where)
+    Path("o.csv").write_text("prediction\nrose\n")
+    if name.endswith("data.csv") or name.startswith("data"):
+        assert run(*given, "-o", "o.csv")[0] == 0 and len(Path("o.csv").read_text().splitlines()) > 3
+    code, _, err = run(*given, "-o", name)
+    assert code == 1 and "would overwrite what is read" in err

@@ -17,8 +17,10 @@ import pytest
 import pjc
 from pjc.callbacks import Callback, TrainingRun
 from pjc.runtime.data import load
+from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.history import read_checkpoint, read_parameters
-from pjc.runtime.trainable import TrainError
+from pjc.runtime.trainable import TrainError, specs
+from pjc.training_data import Asked, given_for
 
 CLASSES = """
 input x: f32[batch, 4]
@@ -90,8 +92,8 @@ def test_a_history_is_a_table(fit: pjc.Fit, tmp_path: Path) -> None:
     assert "<th>validation_accuracy</th>" in history._repr_html_()
     assert history._repr_html_().count("<tr>") == 31
     assert len(repr(history).splitlines()) == 31
-    with pytest.raises(KeyError, match="columns are epoch, seconds, demand"):
-        history["loss"]
+    with pytest.raises(KeyError, match="columns are epoch, seconds, demand, loss"):
+        history["cost"]
 
 
 def test_a_history_is_drawn(fit: pjc.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,3 +424,89 @@ def test_a_program_that_is_trained_again_is_not_compiled_again(program: pjc.Prog
     pjc.train(program, clusters(64), epochs=3, seed=5)
     assert [each for way in program.kept.values() for each in way.values()] == kept
     assert [each._cache_size() for each in kept] == sizes
+
+
+def with_parts(own_validation: int, own_test: int) -> Dataset:
+    """Return 40 samples of which the last are parts; each sample is its number."""
+    x = np.repeat(np.arange(40.0, dtype="f")[:, None], 4, axis=1) / 40
+    return Dataset(x, np.arange(40) % 3, 3, "own", own_validation=own_validation, own_test=own_test)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sizes"),
+    [
+        ({}, (26, 4, 10)),
+        ({"test": 0.5}, (20, None, 20)),
+        ({"validation": 0.5}, (15, 15, 10)),
+        ({"test": (np.ones((7, 4), "f"), np.zeros(7, int))}, (26, 4, 7)),
+        ({"test": with_parts(0, 9)}, (26, 4, 9)),
+        ({"validation": (np.ones((5, 4), "f"), np.zeros(5, int))}, (30, 5, 10)),
+    ],
+    ids=str,
+)
+def test_parts_that_a_dataset_comes_with_are_taken(
+    program: pjc.Program, asked: dict[str, Any], sizes: tuple[int | None, ...]
+) -> None:
+    found = given_for(Asked(with_parts(4, 10), **asked), *specs(program))
+    parts = (found.train, found.validation, found.test)
+    assert tuple(None if each is None else len(each) for each in parts) == sizes
+    if not asked:
+        assert [float(each.x[-1, 0] * 40) for each in parts] == [25, 29, 39]
+
+
+class Numpy:
+    """A tensor of some library that says what it holds by ``numpy`` alone."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held = held
+
+    def numpy(self) -> np.ndarray:
+        return self.held
+
+
+class Convertible:
+    """A tensor that NumPy takes, without a shape of its own."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held = held
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.held if dtype is None else self.held.astype(dtype)
+
+
+class Dlpack:
+    """A tensor that tells where its memory is."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held = held
+
+    def __dlpack__(self, **more: Any) -> Any:
+        return self.held.__dlpack__(**more)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.held.__dlpack_device__()
+
+
+@pytest.mark.parametrize("kind", [Numpy, Convertible, Dlpack])
+def test_tensors_of_any_library_are_arrays(program: pjc.Program, kind: Any) -> None:
+    x, y = clusters(32)
+    expected = pjc.train(program, (x.astype("f"), y), epochs=2)
+    found = pjc.train(program, (kind(x.astype("f")), kind(y)), epochs=2, validation=(kind(x), kind(y)))
+    assert all(np.array_equal(found.params[name], each) for name, each in expected.params.items())
+    batches = [(kind(x[:16]), kind(y[:16])), (kind(x[16:]), kind(y[16:]))]
+    assert pjc.train(program, batches, epochs=2).history["loss"][1] < found.history["loss"][0]
+    assert np.array_equal(found.predict(kind(x)), found.predict(x))
+
+
+def test_what_gives_the_same_iterator_again_is_gone_through_once(program: pjc.Program) -> None:
+    class Once:
+        def __init__(self) -> None:
+            x, y = clusters(64)
+            self.begun = iter([(x[at : at + 16], y[at : at + 16]) for at in range(0, 64, 16)])
+
+        def __iter__(self) -> Iterator[Any]:
+            return self.begun
+
+    with pytest.raises(TrainError, match="can be gone through once"):
+        pjc.train(program, Once())
+    assert pjc.train(program, Once(), epochs=2, steps_per_epoch=2).result.epoch == 2

@@ -52,6 +52,11 @@ class Parser(argparse.ArgumentParser):
         see = f"{meant} See" if meant.endswith("?") else f"{meant}; see" if meant else "see"
         sys.exit(fail(f"{message}\nhint: {see} {self.prog} --help", 2))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or version; unlike argparse's own, raise OSError where that cannot be."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def _meant(self) -> Iterator[str]:
         """Yield what the words that mean nothing here may stand for."""
         known = [flag for flag in self._option_string_actions if flag.startswith("--")]

@@ -104,6 +104,8 @@ def described(given: Arguments) -> Record:
         return {"file": given.file, "bytes": _size(path), **_network(path, given.options)}
     if ending == ".csv" and path.is_file() and _is_history(path):
         return {"file": given.file, "bytes": _size(path), **_history(path)}
+    if ending == ".csv" and path.is_file() and _is_of_runs(path):
+        return {"file": given.file, "bytes": _size(path), **_runs(path)}
     return {"data": given.file, **_data(given.table.request(given.file, given.target))}
 
 
@@ -309,6 +311,32 @@ def _history(path: Path) -> Record:
         "last": {name: value if math.isfinite(value) else None for name, value in last.items()},
         "best": best,
     }
+
+
+def _is_of_runs(path: Path) -> bool:
+    from pjc.runtime.history import looks_like_runs
+
+    return looks_like_runs(path)
+
+
+def _runs(path: Path) -> Record:
+    """Return how several runs went of which there is a table."""
+    import math
+    import statistics
+
+    from pjc.runtime.curves import read_curves
+
+    found = read_curves(path)
+    record: Record = {"what": "runs with several seeds", "runs": found.epochs, "columns": list(found.columns)}
+    for name in ("validation", "test", "seconds_to_99"):
+        values = [each for each in found.columns.get(name, ()) if math.isfinite(each)]
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            record[name.replace("_", " ")] = {
+                "mean": statistics.fmean(values),
+                "standard deviation": spread,
+            }
+    return record
 
 
 def _best_of(rows: list[tuple[int, float]], metric: str) -> Record:

@@ -58,7 +58,7 @@ def is_same(path: Path, other: str | Path) -> bool:
 
 def require_apart(path: Path, read: Iterable[str | Path], what: str = "what is read") -> None:
     """Raise CommandError where a file that is to be written is one of those that are ``read``."""
-    if overwritten(path, map(str, read)):
+    if overwritten(path, read):
         raise CommandError(f"{path} would overwrite {what}; name another file with -o")
 
 
@@ -70,16 +70,16 @@ def require_ours(path: Path, found: str | None, force: bool) -> None:
         )
 
 
-def overwritten(path: Path, read: Iterable[str | None]) -> str | None:
-    """Return which of the files that a command reads is the one that it is to write; None where none is.
+def overwritten(path: Path, read: Iterable[str | Path]) -> str | None:
+    """Return which of the files that a command reads is the one that it is to write; None where none is."""
+    return next((str(each) for each in read if is_same(path, each)), None)
 
-    A name of data counts for the files in it: ``keras:a.npz`` for ``a.npz``.
-    """
-    for name in read:
-        for each in [] if name is None else (name, *name.partition(":")[2].split(","), *name.split(",")):
-            if is_same(path, each):
-                return each
-    return None
+
+def files_of_data(*data: str | None) -> list[str]:
+    """Return the files that names of data lead to: ``a.npz`` for ``keras:a.npz``."""
+    from pjc.runtime.data.sources import files_of
+
+    return [each for name in data if name is not None for each in files_of(name)]
 
 
 def is_kept(path: Path) -> bool:

@@ -23,13 +23,15 @@ examples:
   pjc plot digits_mlp.history.csv
   pjc plot runs/*.history.csv -o runs.svg
   pjc plot a.history.csv b.history.csv --column largest_t -o t.png
+  pjc plot a.runs.csv b.runs.csv -o runs.png
 """
 
 USAGE = Usage(
     prog="pjc plot",
     usage="pjc plot HISTORY.csv .. [-o FILE.png|FILE.svg] [options]",
-    description="Draws the scores of runs, and the gap or demand of their batches, over epochs and over\n"
-    "seconds: a line a run, named by its file. Needs matplotlib: pip install 'pjc[plot]'.",
+    description="Draws the scores of runs, and loss, gap or demand of their batches, over epochs and over\n"
+    "seconds: a line a run, named by its file. Of a table of runs, MODEL.runs.csv, it draws a dot for each\n"
+    "run, with mean and standard deviation. Needs matplotlib: pip install 'pjc[plot]'.",
     epilog=_EXAMPLES,
 )
 _ENDINGS = (".png", ".svg")
@@ -56,7 +58,7 @@ class Arguments:
         (),
         kind=Text("NAME", repeated=True),
         help="draw this column of the histories; may be repeated",
-        shown="scores, and gap or demand",
+        shown="scores, loss, and gap or demand",
     )
     force: bool = force_option("overwrite -o where it is no picture of pjc plot")
 
@@ -81,11 +83,10 @@ def main(arguments: Sequence[str]) -> int:
     runs = [read_curves(path) for path in paths]
     for run in runs:
         if not run.epochs:
-            raise CommandError(f"{run.path} has no epochs yet")
-    panels = panels_of(runs, given.column)
+            raise CommandError(f"{run.path} has no {'runs' if run.has_runs else 'epochs'} yet")
     with held([output]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that its fonts have not
-        figure = drawn(runs, panels)
+        figure = figure_of(runs, given.column)
         kind = output.suffix.lower().removeprefix(".")
         author = {"Software": _AUTHOR} if kind == "png" else {"Creator": _AUTHOR, "Date": None}
         replace_file(output, lambda path: figure.savefig(path, format=kind, dpi=120, metadata=author))
@@ -102,8 +103,43 @@ def _require_output(output: Path, force: bool) -> None:
     require_ours(output, other_picture(output, _AUTHOR), force)
 
 
+def figure_of(runs: Sequence[Curves], asked: Sequence[str]) -> Any:
+    """Return what is drawn of histories, or of tables of runs; raise CommandError, also for some of both."""
+    from pjc.commands.plot_runs import drawn_runs, panels_of_runs
+
+    _require_columns(runs, asked)
+    tables = [each for each in runs if each.has_runs]
+    if not tables:
+        return drawn(runs, panels_of(runs, asked))
+    for each in runs:
+        if not each.has_runs:
+            raise CommandError(
+                f"{each.path} is the history of a run, and {tables[0].path} a table of several; draw one kind"
+            )
+    _require_matplotlib()
+    return drawn_runs(tables, labels([each.path for each in tables]), panels_of_runs(tables, asked))
+
+
+def _require_columns(runs: Sequence[Curves], asked: Sequence[str]) -> None:
+    """Raise CommandError for a column that none of the files has."""
+    known = list(dict.fromkeys(name for run in runs for name in run.columns))
+    for name in asked:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+            raise CommandError(f"no history has a column {name!r}; {hint}")
+
+
+def _require_matplotlib() -> None:
+    """Raise CommandError where it is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise CommandError("plotting needs matplotlib; pip install 'pjc[plot]' installs it") from None
+
+
 def panels_of(runs: Sequence[Curves], asked: Sequence[str] = ()) -> list[Panel]:
-    """Return what is drawn: a panel for each score, and one for the gap or demand; or those asked for.
+    """Return what is drawn: a panel for each score, and those of loss, gap and demand; or those asked for.
 
     Raises:
         CommandError: where none of the runs has anything of it.
@@ -111,11 +147,6 @@ def panels_of(runs: Sequence[Curves], asked: Sequence[str] = ()) -> list[Panel]:
     from pjc.runtime.curves import MEASURES, PARTS
 
     known = list(dict.fromkeys(name for run in runs for name in run.columns))
-    for name in asked:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
-            raise CommandError(f"no history has a column {name!r}; {hint}")
     told = [name for name in known if any(run.told(name) for run in runs)]
     if asked:
         panels = [Panel(name, {name: "-"}) for name in dict.fromkeys(asked) if name in told]
@@ -134,10 +165,9 @@ def panels_of(runs: Sequence[Curves], asked: Sequence[str] = ()) -> list[Panel]:
 
 def drawn(runs: Sequence[Curves], panels: Sequence[Panel]) -> Any:
     """Return a figure with a row for each panel: over epochs, and over seconds where runs tell them."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise CommandError("plotting needs matplotlib; pip install 'pjc[plot]' installs it") from None
+    _require_matplotlib()
+    from matplotlib.figure import Figure
+
     across = [name for name in ("epoch", "seconds") if any(run.told(name) for run in runs)]
     size = (_WIDTH * len(across), _HEIGHT * len(panels))
     figure = Figure(figsize=size, layout="constrained")
@@ -179,6 +209,6 @@ def _draw(axis: Any, runs: Sequence[Curves], names: Sequence[str], panel: Panel,
 
 def labels(paths: Sequence[Path]) -> list[str]:
     """Return what runs are called: by file, and by path where files in several folders have one name."""
-    short = [path.name.removesuffix(".csv").removesuffix(".history") for path in paths]
+    short = [path.name.removesuffix(".csv").removesuffix(".history").removesuffix(".runs") for path in paths]
     named = [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]
     return [printable(each) for each in named]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.outputs import (
+    files_of_data,
     force_option,
     other_beginning,
     other_table,
@@ -21,7 +22,7 @@ from pjc.commands.outputs import (
     require_place,
 )
 from pjc.commands.shared import print_json
-from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn_of
+from pjc.commands.trained import AskedOfData, ModelArguments, Trained, model_field, trained, warn, warn_of
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import LARGEST, Number, Switch, Text, differing, option, part
 from pjc.python_files import file_of
@@ -128,8 +129,8 @@ def _check(given: Arguments) -> None:
     endings = (".txt",) if sampling.sample is not None else (".csv", ".npz")
     if Path(output).suffix.lower() not in endings:
         raise CommandError(f"-o {output}: name a file that ends in {' or '.join(endings)}")
-    read = [each for each in (given.trained.params, given.data) if each]
-    require_apart(Path(output), [file_of(Path(given.model)), *read])
+    params = [given.trained.params] if given.trained.params else []
+    require_apart(Path(output), [file_of(Path(given.model)), *params, *files_of_data(given.data)])
     require_place(Path(output))
 
 
@@ -242,7 +243,7 @@ def _sites(shape: tuple[int, ...], names: Sequence[str]) -> list[str]:
 
 def _sample(given: Arguments, network: Trained) -> None:
     """Write the prompt and what follows it, each character as soon as it is drawn."""
-    from pjc.runtime.data.text import require_text_network, room
+    from pjc.runtime.data.text import Text, require_text_network, room
     from pjc.runtime.files import held, replace_file
     from pjc.runtime.sampling import Draw, sample
     from pjc.runtime.trainable import specs
@@ -254,6 +255,9 @@ def _sample(given: Arguments, network: Trained) -> None:
     vocabulary = network.known.vocabulary(room(source, target))
     draw = Draw(asked.sample, asked.temperature, asked.seed)
     found = sample(network.program, network.params, vocabulary, asked.prompt, draw)
+    if strange := vocabulary.strange(Text.of(asked.prompt, "the prompt")):
+        shown = ", ".join(map(repr, strange[:10]))
+        warn(f"the text of training has no {shown}, which the network takes for unknown characters")
     if given.json:
         print_json({"prompt": asked.prompt, "text": "".join(found), "seed": asked.seed})
     elif given.output is None:

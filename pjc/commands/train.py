@@ -33,6 +33,7 @@ from pjc.commands.training.view import (
     say_early,
     say_end,
     say_hints,
+    say_reading,
     say_sizes,
     say_times,
     shown,
@@ -190,6 +191,7 @@ def _train_program(
     from pjc.runtime.train import train
 
     console = console_of_stdout(given.run.level)
+    say_reading(console, given.data.data, given.data.test_data)
     parts = _load_parts(given.data, program)
     settings = settings_of(given, compilation, program, parts)
     if share.processes > 1:

@@ -44,7 +44,8 @@ def say_download(name: str, spec: str, size: str) -> None:
     from sklearn.datasets import get_data_home
 
     fetched = Path(get_data_home(), "openml").rglob(spec.partition(":")[0])
-    if next(iter(fetched), None) is None:
+    # A fetch that failed leaves folders without a file.
+    if not any(each.is_file() for folder in fetched for each in (folder, *folder.rglob("*"))):
         print(f"{name} is fetched from OpenML, once: up to {size}", file=sys.stderr, flush=True)
 
 
@@ -99,9 +100,11 @@ def _fetch(name: str, version: int | str, target: str) -> Any:
             return fetch_openml(
                 name, version=version, target_column=target, as_frame=False, parser="liac-arff"
             )
-    except OSError as error:  # with urllib's errors
+    except OSError as error:  # with urllib's errors, which hold the system's own
+        why = getattr(error, "reason", error)
+        said = reason(why) if isinstance(why, BaseException) else str(why)
         raise DataError(
-            f"openml:{name} cannot be fetched: {reason(error)}; OpenML needs a network the first time"
+            f"openml:{name} cannot be fetched: {said}; OpenML needs a network the first time"
         ) from None
     except (ValueError, KeyError) as error:
         text = " ".join(str(error).split())[:300]

@@ -109,18 +109,27 @@ def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str
         source: the network's input.
         target: the network's target; the input where there is none.
         part: one of PARTS; None for the test part where this is the data of training, which set one aside,
-            else for all.
+            or fractions were given, else for all.
 
     Raises:
         DataError: where the data does not fit, or has no such part: only data of training has parts, if it
-            is known which that was.
+            is known which that was; and where fractions are given that make no difference.
     """
     whole = _whole(request, known, source, target, labelled=True)
     if part not in (None, *PARTS):
         raise DataError(f"there is no part {part!r} of data; expected {', '.join(PARTS)}")
+    is_cut = not {"test", "validation"} <= {*request.inherited}
+    if is_cut and part == "all":
+        raise DataError("all of the data has no parts, so fractions make no difference to it; leave them out")
+    part = "test" if is_cut and part is None else part
     recipe = known.recipe
     same = recipe is not None and whole.checksum == recipe.checksum
-    if recipe is not None and recipe.test_checksum is not None and part in (None, "test") and not same:
+    if (
+        recipe is not None
+        and recipe.test_checksum is not None
+        and part in (None, "test")
+        and not (same or is_cut)
+    ):
         own = own_test(whole.data) if isinstance(whole.data, Dataset) else whole.data
         if own is not whole.data and own.checksum() == recipe.test_checksum:
             return _of(whole, own, "test", "its test part, which training tested on")
@@ -134,12 +143,12 @@ def chosen(request: Request, known: Known, source: Spec, target: Spec, part: str
     if recipe is not None and not same:
         raise DataError(
             f"{request.data} is not the data that the network was trained on, which was "
-            f"{recipe.request.data!r}, so it has no {name} part; leave it out, for all of it"
+            f"{recipe.request.data!r}, so it has no {name} part; leave out --part, --test, --validation "
+            "and --split, for all of it"
         )
     if parts[name] is None:
         raise DataError(f"training set no {name} part of {request.data} aside; say which other to take")
-    is_trainings = same and {"test", "validation"} <= {*request.inherited}
-    why = f"its {name} part, " + ("as training had it" if is_trainings else "by the fractions given")
+    why = f"its {name} part, " + ("as training had it" if same and not is_cut else "by the fractions given")
     return _of(whole, parts[name], name, why)
 
 

@@ -96,7 +96,7 @@ class Source(ABC):
 
     forms: ClassVar[tuple[Form, ...]]
     what: ClassVar[str]
-    """What the data is, as it stands in a sentence: ``a CSV file``."""
+    """What the data is, as it stands in a sentence: ``a CSV file``; the ``word``, unless a class says."""
     takes: ClassVar[frozenset[str]] = frozenset({"normalize", "layout", "class_weight"})
     """The OPTIONS that mean something for the data."""
     layout: ClassVar[str | None] = None
@@ -104,6 +104,10 @@ class Source(ABC):
     word: ClassVar[str] = ""
     prefix: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        if cls.word and not hasattr(cls, "what"):
+            cls.what = cls.word
 
     def recognises(self, spec: str) -> bool:
         """Return whether a spec is of this source by more than its spelling, as by the first bytes of a file.
@@ -201,6 +205,10 @@ class Source(ABC):
         Raises DataError.
         """
         return self.load(where, request, sample)
+
+    def files(self, spec: str) -> tuple[str, ...]:
+        """Return the paths that a spec of this source names; raises nothing."""
+        return () if spec == self.word else (self.where(spec),)
 
     def where(self, spec: str) -> str:
         """Return a spec of this source without the prefix."""

@@ -117,13 +117,17 @@ class Vocabulary:
 
     def require(self, text: Text) -> None:
         """Raise DataError for a text with characters that have no class."""
-        strange = np.setdiff1d(text.codes, self.codes)
-        if len(strange) and not self.unknown:
+        strange = self.strange(text)
+        if strange and not self.unknown:
             raise DataError(
                 f"{text.name} has {len(strange)} characters that do not occur in the training part, "
-                f"the first is {chr(int(strange[0]))!r}; compile with -D vocabulary={len(self.codes) + 1}, "
+                f"the first is {strange[0]!r}; compile with -D vocabulary={len(self.codes) + 1}, "
                 "which leaves a class for unknown ones"
             )
+
+    def strange(self, text: Text) -> str:
+        """Return the characters of a text that the training part has not, each once."""
+        return "".join(chr(int(code)) for code in np.setdiff1d(text.codes, self.codes))
 
     def names(self) -> tuple[str, ...]:
         """Return the characters in the order of their classes, and behind them, where there is a class for

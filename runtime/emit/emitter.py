@@ -13,6 +13,7 @@ from pjc.runtime.emit import iterate, parameters
 from pjc.runtime.emit.agreement import kept_nodes
 from pjc.runtime.emit.forward import run_forward
 from pjc.runtime.emit.measures import Measures
+from pjc.runtime.emit.parts import losses
 from pjc.runtime.emit.required import Required, required_sets
 from pjc.runtime.emit.sweep import Swept, run_sweep
 from pjc.runtime.emit.variables import Fixed, State, Variables
@@ -75,6 +76,11 @@ class Emitter:
         batch = self.program.batch or 1
         weighing = Weighing.of(self.placement, batch, weights)
         return run_sweep(self.program, self.variables, ran.values, data, weighing)
+
+    def losses(self, state: State, fixed: Fixed) -> list[Array]:
+        """Return the mean of each loss over its sites, at a state of a program that iterates."""
+        parts = self.program.part_ops().values()
+        return [each for part in parts for each in losses(part, self.variables, state, fixed)]
 
     def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
         """Return the state after one iteration of the solver, and the difference whose size is the gap."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, kept, resumed
+from pjc.runtime.emit.variables import Fixed, State
 from pjc.runtime.placement import Sharding
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
@@ -46,23 +47,25 @@ def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     program, variables, measures, sets = emitter.program, emitter.variables, emitter.measures, emitter.sets
     paired = in_pairs(program, variables)
 
-    def run(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
+    def run(begun: tuple[State, Fixed], iterations: Array | int) -> Any:
         """Return the state after the iterations, and each node's square gap in the last one."""
-        state, fixed = emitter.start(params, data)
+        state, fixed = begun
         advance = functools.partial(emitter.iterate, fixed=fixed)
         return repeat(advance, measures.square_gaps, state, iterations, paired)
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         start, _ = constrained(sets, params)
-        state, squares = run(start, data, iterations)
+        begun = emitter.start(start, data)
+        state, squares = run(begun, iterations)
         after = read_slots(program, variables, start, state)
         info = {"gap": measures.total_gap(squares), "t": measures.multipliers(state)}
+        info |= _summed(emitter.losses(*begun))
         if sets:
             info["violation"] = constrained(sets, after)[1]
         return resumed(sets, params, start, after), info
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        state, squares = run(params, data, iterations)
+        state, squares = run(emitter.start(params, data), iterations)
         return {
             "gap": measures.total_gap(squares),
             "nodes": measures.node_gaps(squares),
@@ -84,6 +87,7 @@ def _sweeping(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         moved = {name: jnp.zeros_like(value) for name, value in params.items()} | found.displacement
         squares = jnp.array([each**2 for each in found.demands.values()] or [0.0])
         info = {"demand": jnp.sqrt(jnp.mean(squares)), "requirements": found.demands}
+        info |= _summed(list(found.losses.values()))
         if sets:
             info["violation"] = distances
         return moved, info
@@ -98,6 +102,17 @@ def _sweeping(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     if sets:
         found["keep"] = lambda params: kept(sets, params)
     return found
+
+
+def _summed(losses: Sequence[Array]) -> dict[str, Any]:
+    """Return the sum of the losses as what an update tells of it; nothing where only sets are required.
+
+    Where that is more than its type holds, it is the most that this does.
+    """
+    if not losses:
+        return {}
+    total = functools.reduce(jnp.add, losses)
+    return {"loss": jnp.minimum(total, jnp.finfo(total.dtype).max)}
 
 
 def _data_shardings(program: proj.ProgramOp) -> dict[str, Sharding]:

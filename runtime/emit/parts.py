@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from xdsl.ir import Operation, SSAValue
 
@@ -39,6 +40,31 @@ def project(
 
     with jax.named_scope(f"part_{part.part.data}"):
         return variables.placement.project(part, state, run)
+
+
+def losses(part: proj.PartOp, variables: Variables, state: LazyState, fixed: Fixed) -> list[Array]:
+    """Return the mean over its sites of each loss of a part, at a state, over all shares of the samples."""
+    found = []
+    for op in part.body.block.ops:
+        if not isinstance(op, proj.ProjectLossOp):
+            continue
+        running = _Part(variables, state, fixed, None, dict(state))
+        for needed in _leading_to(op):
+            running.evaluate(needed)
+        required = loss(op.operator.data, **static_fields(op.fields.data))
+        copies = tuple(running.values[each] for each in op.copies)
+        sites = required.value(copies, running.values[op.target])
+        found.append(variables.placement.mean(None, jnp.mean(sites)))
+    return found
+
+
+def _leading_to(op: Operation) -> list[Operation]:
+    """Return the ops that those values come from which an op takes, each once, in their order."""
+    found: dict[Operation, None] = {}
+    for value in op.operands:
+        if isinstance(value.owner, Operation) and value.owner not in found:
+            found |= dict.fromkeys([*_leading_to(value.owner), value.owner])
+    return list(found)
 
 
 @dataclass

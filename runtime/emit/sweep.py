@@ -40,10 +40,14 @@ if it is "power", elsewhere the geometric mean of it and, twice, theirs."""
 
 
 class Swept(NamedTuple):
-    """What a sweep gave: displacements by parameter, and what each requirement demanded, by its label."""
+    """What a sweep gave: displacements by parameter, and what each requirement demanded, by its label.
+
+    ``losses`` has the mean of each loss over its sites.
+    """
 
     displacement: dict[str, Array]
     demands: dict[str, Array]
+    losses: dict[str, Array]
 
 
 def run_sweep(
@@ -55,7 +59,7 @@ def run_sweep(
     run = _Sweep(forward, data, weighing, {slot: name for name, slot in variables.slots.items()})
     for op in sweep.body.block.ops:
         run.evaluate(op)
-    return Swept(run.displacement, run.demands)
+    return Swept(run.displacement, run.demands, run.losses)
 
 
 @dataclass
@@ -69,6 +73,7 @@ class _Sweep:
     values: dict[SSAValue, Array] = field(default_factory=dict)
     displacement: dict[str, Array] = field(default_factory=dict)
     demands: dict[str, Array] = field(default_factory=dict)
+    losses: dict[str, Array] = field(default_factory=dict)
 
     def evaluate(self, op: Operation) -> None:
         """Evaluate one op of the sweep, or of a step of a recurrence."""
@@ -122,6 +127,8 @@ class _Sweep:
             case ask.DemandOp():
                 required = loss(op.operator.data, **static_fields(op.fields.data))
                 (found,) = required.demand((values[op.value],), values[op.target])
+                sites = required.value((values[op.value],), values[op.target])
+                self.losses[op.node.data] = self.weighing.mean_over_sites(sites, op.rows)
                 return [self.demanded(op, found)]
             case ask.DemandInSetOp():
                 return [self.demanded(op, set_of(op).demand(values[op.value]))]

@@ -83,6 +83,13 @@ class Weighing:
 
         return of
 
+    def mean_over_sites(self, value: Array, rows: Rows | None) -> Array:
+        """Return the mean of a tensor's entries over the samples that count, of all devices; one number."""
+        total = jnp.sum(self.weighted(value, rows))
+        if self.pieces(rows) > 1:
+            total = self.total(total)
+        return total / jnp.maximum(self.entries(float(value.size), rows), 1.0)
+
     def square(self, value: Array, rows: Rows | None, steps: int) -> Array:
         """Return the sum of a tensor's squares at each step, over all devices' samples; always finite.
 

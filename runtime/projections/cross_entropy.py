@@ -44,6 +44,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.scipy.special import logsumexp
 
 from pjc.runtime.projections.operator import Loss
 from pjc.runtime.projections.sums import row_sums
@@ -82,6 +83,12 @@ class CrossEntropy(Loss):
         right = jnp.arange(logits.shape[-1]) == target[..., None]
         wrong = jnp.where(right, 0, self._shares(logits, right))
         return (jnp.where(right, row_sums(wrong), -wrong),)
+
+    def value(self, inputs: tuple[Array, ...], target: Array) -> Array:
+        (logits,) = inputs
+        right = jnp.arange(logits.shape[-1]) == target[..., None]
+        above = logits - jnp.max(logits, axis=-1, keepdims=True)
+        return self.strength * (logsumexp(above, axis=-1) - jnp.sum(jnp.where(right, above, 0), axis=-1))
 
     def _shares(self, logits: Array, right: Array) -> Array:
         """Return the w_i, which add up to the strength: how it is shared among the classes."""

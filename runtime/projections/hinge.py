@@ -58,3 +58,9 @@ class Hinge(Loss):
         right = jnp.arange(logits.shape[-1]) == target[..., None]
         sign = jnp.where(right, 1, -1).astype(logits.dtype)
         return (sign * jnp.clip(1 - sign * logits, 0, self.strength),)
+
+    def value(self, inputs: tuple[Array, ...], target: Array) -> Array:
+        (logits,) = inputs
+        right = jnp.arange(logits.shape[-1]) == target[..., None]
+        short = jnp.maximum(1 - jnp.where(right, logits, -logits), 0)
+        return self.strength * jnp.sum(short, axis=-1)

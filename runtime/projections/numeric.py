@@ -57,6 +57,10 @@ class SquaredError(Loss):
         (value,) = inputs
         return (self.strength / (1 + self.strength) * (target - value),)
 
+    def value(self, inputs: tuple[Array, ...], target: Array) -> Array:
+        (value,) = inputs
+        return self.strength / 2 * jnp.square(target - value)
+
 
 @dataclass(frozen=True)
 class Equal(Loss):

@@ -91,3 +91,14 @@ class Loss(ABC):
         """Return what the loss demands of its inputs: how far :meth:`project` moves them."""
         new = self.project(inputs, target)
         return tuple(after - before for after, before in zip(new, inputs, strict=True))
+
+    def value(self, inputs: tuple[Array, ...], target: Array) -> Array:
+        """Return the loss at each site, in the target's shape; never negative.
+
+        Of a function that is its value; of a set half the square of how far the inputs are from it.
+        """
+        squares = [jnp.square(each) for each in self.demand(inputs, target)]
+        return jnp.sum(
+            jnp.stack([jnp.sum(each, axis=tuple(range(target.ndim, each.ndim))) for each in squares]) / 2,
+            axis=0,
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.commands.outputs import is_kept, is_same, overwritten, require_place
+from pjc.commands.outputs import files_of_data, is_kept, is_same, overwritten, require_place
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
@@ -74,8 +74,9 @@ class Outputs:
 
         Data that a run reads are not written over, whatever was said.
         """
+        data = files_of_data(given.data.data, given.data.test_data)
         for path in self.all():
-            if read := overwritten(path, (given.data.data, given.data.test_data)):
+            if read := overwritten(path, data):
                 raise CommandError(
                     f"training writes {path}, and reads {read}, which is the same file; name a folder or "
                     "another prefix with -o"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pjc.commands.outputs import files_of_data
 from pjc.commands.shared import RESULT, say, says
 from pjc.interrupts import STOPPING, exit_code, taking
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from pjc.runtime.data.prepare import Parts
     from pjc.runtime.history import Result, Row
     from pjc.runtime.program import Program
+
+
+LARGE = 50_000_000
+"""From so many bytes on it is said of a file that it is read."""
 
 
 class View:
@@ -79,7 +85,7 @@ class View:
         if row.validation is not None:
             self.validation = f", validation {metric} {shown(row.validation, metric)}"
         training = "" if row.training is None else f", training {metric} {shown(row.training, metric)}"
-        told = f"{self.measures.batch} {row.gap:.3g}{training}{self.validation}"
+        told = f"{row.told(self.measures.batch)}{training}{self.validation}"
         say(self.console, f"epoch {row.epoch}/{self.epochs}: {told}, {row.seconds:.1f} s", level=self.level)
 
     def warning(self, text: str) -> None:
@@ -93,6 +99,14 @@ class View:
 def shown(value: float, metric: str) -> str:
     """Return a score as a person reads it."""
     return f"{100 * value:.1f}%" if metric == "accuracy" else f"{value:.4g}"
+
+
+def say_reading(console: Console, *data: str | None) -> None:
+    """Say which large files are about to be read, so that no one waits and wonders."""
+    for each in map(Path, files_of_data(*data)):
+        size = each.stat().st_size if each.is_file() else 0
+        if size >= LARGE:
+            say(console, f"reading {each}, {size / 1e6:.0f} MB")
 
 
 def say_sizes(console: Console, parts: Parts, program: Program) -> None:

@@ -29,6 +29,12 @@ def find(spec: str) -> Source:
     raise DataError(f"{spec} is no data that pjc reads: expected {expected()}")
 
 
+def files_of(spec: str) -> tuple[str, ...]:
+    """Return the paths that ``spec`` names: none for data that has a name; raises nothing."""
+    found = next(_candidates(spec), None)
+    return (spec,) if found is None else found.files(spec)
+
+
 def _candidates(spec: str) -> Iterator[Source]:
     """Yield the sources that ``spec`` may be of, the surest first; see Source."""
     lowered = spec.lower()

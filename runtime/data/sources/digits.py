@@ -16,7 +16,6 @@ class Digits(Source):
     """``x`` is float32 ``[1797, 64]`` in [0, 1], ``y`` int64 ``[1797]``."""
 
     forms = (Form("digits", "1,797 handwritten digits of 8 x 8 pixels, bundled with scikit-learn"),)
-    what = "digits"
     word = "digits"
 
     def load(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:

@@ -34,6 +34,10 @@ class Idx(Source):
             return load_idx(Path(images), Path(labels))
         return load_idx(Path(where))
 
+    def files(self, spec: str) -> tuple[str, ...]:
+        images, _, labels = spec.partition(",")
+        return (spec,) if Path(spec).exists() or not labels else (images, labels)
+
     def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..idx import load_idx
 

@@ -23,6 +23,9 @@ class Keras(Source):
 
         return load_npz(_file(where))
 
+    def files(self, spec: str) -> tuple[str, ...]:
+        return (str(_file(self.where(spec))),)
+
     def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..npz import load_npz
 

@@ -32,7 +32,6 @@ class Mnist(_Images):
     forms = (
         Form("mnist", "70,000 handwritten digits of 28 x 28 pixels, of OpenML; the last 10,000 to test"),
     )
-    what = "mnist"
     word = "mnist"
     name = "mnist_784:1"
     shape = (28, 28)
@@ -43,7 +42,6 @@ class Mnist(_Images):
 @register
 class FashionMnist(_Images):
     forms = (Form("fashion_mnist", "70,000 pieces of clothing of 28 x 28 pixels, in the same way"),)
-    what = "fashion_mnist"
     word = "fashion_mnist"
     name = "Fashion-MNIST:1"
     shape = (28, 28)
@@ -56,7 +54,6 @@ class Cifar10(_Images):
     forms = (
         Form("cifar10", "60,000 photographs of 32 x 32 pixels in RGB, of OpenML; the last 10,000 to test"),
     )
-    what = "cifar10"
     takes = Source.takes - {"layout"}
     word = "cifar10"
     layout = CHANNELS_FIRST
@@ -71,7 +68,6 @@ class Higgs(Source):
     """Of 98,050 rows one lacks values; it is left out unless they are to be filled in."""
 
     forms = (Form("higgs", "98,050 collisions of particles, 28 numbers each, in two classes, of OpenML"),)
-    what = "higgs"
     takes = Source.takes - {"layout"} | {"missing"}
     word = "higgs"
 

@@ -26,6 +26,10 @@ class Npy(Source):
 
         return find_npy(where)
 
+    def files(self, spec: str) -> tuple[str, ...]:
+        x, _, y = self.where(spec).partition(",")
+        return (x, y) if y else (x,)
+
     def unlabelled(self, where: str, request: Request, sample: tuple[int, ...] | None) -> Dataset:
         from ..npy import find_npy
 

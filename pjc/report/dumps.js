@@ -38,7 +38,7 @@ class Pane {
   key(event) {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 20, PageUp: -20, Home: -1e9, End: 1e9 }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (step) this.go((this.current < 0 ? -Math.sign(step) * 0 : this.current) + (this.current < 0 ? 0 : step));
+    if (step) this.go((this.current < 0 && step !== 1 ? 0 : this.current) + step);
     else if (event.key === "Enter" || event.key === " ") this.pick(this.current);
     else return;
     event.preventDefault();

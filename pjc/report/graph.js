@@ -1,7 +1,7 @@
 "use strict";
 // The constraint graph as a picture that zooms, and whose nodes are chosen with the mouse or with keys.
 
-const PILL_LETTERS = 20, BOX_LETTERS = 24;
+const PILL_LETTERS = 19, BOX_LETTERS = 22;
 const READABLE = 0.55; // the scale at which a graph is shown first that does not fit in a larger one
 
 class GraphView {

@@ -83,18 +83,26 @@ function jumps(title, others) {
       shortened(data.nodes[at].label, 60) + (views.length ? ` via ${views.join(", ")}` : "")))];
 }
 
+const FEW = 4; // so many parts have colors that have nothing to do with one another
 const GOLDEN = 137.5; // degrees between hues, so that neighbours differ
 
 /** Return what nodes can be colored by: a name, the hue of a node, and what the legend says. */
 function colorings() {
-  const parts = [...new Set(data.nodes.map((node) => node.part))].filter(Boolean).sort();
+  const parts = [...new Set(data.nodes.map((node) => node.part))].filter(Boolean)
+    .sort(new Intl.Collator("en", { numeric: true }).compare);
   const levels = Math.max(0, ...data.nodes.map((node) => node.level ?? 0));
   const operators = [...new Set(data.nodes.map((node) => node.operator))].sort();
+  const ramp = (at, last) => Math.round(215 + (last ? (at / last) * 165 : 0)) % 360;
   const hue = (at) => Math.round((215 + at * GOLDEN) % 360);
   return [
-    parts.length ? ["part", (node) => (node.part ? hue(parts.indexOf(node.part)) : null), `Colors are the parts ${parts.join(", ")}.`] : null,
-    ["level", (node) => (node.level === null ? null : Math.round(215 + (levels ? (node.level / levels) * 165 : 0)) % 360),
-      `Colors are levels, from 0 at a requirement (blue) to ${levels} (red): the products in between.`],
+    !parts.length ? null : parts.length <= FEW
+      ? ["part", (node) => (node.part ? hue(parts.indexOf(node.part)) : null), `Colors are the parts ${parts.join(", ")}.`]
+      : ["part", (node) => (node.part ? ramp(parts.indexOf(node.part), parts.length - 1) : null),
+        `Colors are the ${parts.length} parts, from ${parts[0]} (blue) to ${parts.at(-1)} (red).`],
+    data.nodes.some((node) => node.level !== null)
+      ? ["level", (node) => (node.level === null ? null : ramp(node.level, levels)),
+        `Colors are levels, from 0 at a requirement (blue) to ${levels} (red): the products in between.`]
+      : null,
     ["operator", (node) => hue(operators.indexOf(node.operator)), "Colors are operators."],
   ].filter(Boolean);
 }

@@ -103,6 +103,7 @@ class GraphView {
   first() {
     if (this.fitting() >= READABLE) this.fit();
     else this.move(READABLE, Math.max(0, (this.svg.getBoundingClientRect().width - READABLE * this.layout.width) / 2), 0);
+    if (this.order.length) this.reveal(this.order[0]);
   }
 
   /** Bring a node into the frame if it is out of it. */

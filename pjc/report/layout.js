@@ -1,17 +1,18 @@
 "use strict";
 // Where the boxes of the graph are: dagre lays out cells, which hold a box and what it alone reads; a layout
-// that is much higher than wide is cut into columns.
+// that is much higher than wide is cut into columns. What is too deep for dagre is laid out in plain rows.
 
 const BOX = { width: 172, height: 44 };
 const PILL = { width: 150, height: 34, gap: 5, beside: 14 };
 const GAP = { rank: 34, node: 26, column: 90 };
-const MANY = 300; // nodes from which on the quick ranking of dagre is taken
+const MOST = 350; // cells from which on dagre is not tried: it is slow, and calls itself for each rank
+const SHAPE = 1.7; // width by height of a picture that is cut into columns
 
 /** Return {boxes, loops, edges, width, height} for nodes, edges and loops of the data. */
 function laidOut(data) {
   const host = hosts(data);
   const cells = cellsOf(data, host);
-  const found = ranked(data, host, cells);
+  const found = (cells.size <= MOST && tried(() => ranked(data, host, cells))) || rowed(data, host, cells);
   const columns = cut(found);
   return placed(data, host, cells, found, columns);
 }
@@ -46,13 +47,20 @@ function sizeOf(beside) {
   return { width: BOX.width + PILL.beside + PILL.width, height: Math.max(BOX.height, stack) };
 }
 
-/** Return dagre's layout of the cells: points of cells, edges and loops. */
+/** Return a layout, or null where the stack does not suffice for it. */
+function tried(layout) {
+  try {
+    return layout();
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+/** Return dagre's layout of the cells: boxes of cells and loops by name, points of edges, and the height. */
 function ranked(data, host, cells) {
   const graph = new dagre.graphlib.Graph({ compound: data.loops.length > 0, multigraph: false });
-  graph.setGraph({
-    rankdir: "TB", ranksep: GAP.rank, nodesep: GAP.node,
-    ranker: data.nodes.length > MANY ? "longest-path" : "network-simplex",
-  });
+  graph.setGraph({ rankdir: "TB", ranksep: GAP.rank, nodesep: GAP.node });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const [own, beside] of cells) graph.setNode(String(own), sizeOf(beside));
   data.loops.forEach((_, at) => graph.setNode("loop" + at, {}));
@@ -63,14 +71,91 @@ function ranked(data, host, cells) {
     if (host[source] !== host[reader]) graph.setEdge(String(host[source]), String(host[reader]));
   }
   dagre.layout(graph);
-  return graph;
+  const bends = graph.edges().flatMap((edge) => graph.edge(edge).points ?? []);
+  const boxes = graph.nodes().map((name) => graph.node(name));
+  if (!data.loops.length) straighten(boxes, bends);
+  return {
+    boxes, height: graph.graph().height, node: (name) => graph.node(name), edge: (from, to) => graph.edge(from, to),
+  };
+}
+
+/** Take the slope out of a long picture: boxes of a row move alike, and straight lines stay so. */
+function straighten(boxes, bends) {
+  const mean = (of) => boxes.reduce((sum, box) => sum + of(box), 0) / boxes.length;
+  const [x, y] = [mean((box) => box.x), mean((box) => box.y)];
+  const spread = mean((box) => (box.y - y) ** 2);
+  if (Math.sqrt(spread) < 1000) return;
+  const slope = mean((box) => (box.x - x) * (box.y - y)) / spread;
+  for (const point of [...boxes, ...bends]) point.x -= slope * (point.y - y);
+}
+
+/** Return a layout as of ranked(): rows of cells, each behind all that it reads; loops are around their members. */
+function rowed(data, host, cells) {
+  const reads = new Map([...cells.keys()].map((own) => [own, new Set()]));
+  for (const [source, reader] of data.edges) {
+    if (host[source] !== host[reader]) reads.get(host[reader]).add(host[source]);
+  }
+  const rows = [];
+  for (const [own, row] of ranks(reads)) (rows[row] ??= []).push(own);
+  const places = new Map();
+  let top = 0;
+  for (const row of rows) {
+    const above = new Map(row.map((own) => [own, meanOf([...reads.get(own)].flatMap((each) => places.get(each) ?? []))]));
+    row.sort((a, b) => above.get(a) - above.get(b) || a - b);
+    const sizes = row.map((own) => sizeOf(cells.get(own)));
+    const high = Math.max(...sizes.map((size) => size.height));
+    let left = -sizes.reduce((sum, size) => sum + size.width + GAP.node, -GAP.node) / 2;
+    row.forEach((own, at) => {
+      places.set(own, { ...sizes[at], x: left + sizes[at].width / 2, y: top + high / 2 });
+      left += sizes[at].width + GAP.node;
+    });
+    top += high + GAP.rank;
+  }
+  const loops = data.loops.map((_, loop) =>
+    hull([...places].flatMap(([own, box]) => (data.nodes[own].loop === loop ? [box] : []))));
+  return {
+    boxes: [...places.values(), ...loops], height: top, edge: () => undefined,
+    node: (name) => (name.startsWith("loop") ? loops[Number(name.slice(4))] : places.get(Number(name))),
+  };
+}
+
+/** Return the row of each cell, behind the rows of all that it reads; a circle is entered at its first cell. */
+function ranks(reads) {
+  const readers = new Map([...reads.keys()].map((own) => [own, []]));
+  for (const [own, sources] of reads) for (const source of sources) readers.get(source).push(own);
+  const waiting = new Map([...reads].map(([own, sources]) => [own, sources.size]));
+  const ready = [...reads.keys()].filter((own) => waiting.get(own) === 0);
+  const all = [...reads.keys()];
+  const rank = new Map();
+  for (let next = 0, first = 0; rank.size < all.length; ) {
+    const own = next < ready.length ? ready[next++] : all[first++];
+    if (rank.has(own)) continue;
+    rank.set(own, Math.max(0, ...[...reads.get(own)].map((each) => (rank.get(each) ?? -1) + 1)));
+    for (const reader of readers.get(own)) {
+      waiting.set(reader, waiting.get(reader) - 1);
+      if (waiting.get(reader) === 0) ready.push(reader);
+    }
+  }
+  return rank;
+}
+
+function meanOf(boxes) {
+  return boxes.length ? boxes.reduce((sum, box) => sum + box.x, 0) / boxes.length : 0;
+}
+
+function hull(boxes) {
+  if (!boxes.length) return { x: 0, y: 0 };
+  const far = (side, size, way) => way * Math.max(...boxes.map((box) => way * box[side] + box[size] / 2));
+  const [left, right] = [far("x", "width", -1) - 16, far("x", "width", 1) + 16];
+  const [top, bottom] = [far("y", "height", -1) - 22, far("y", "height", 1) + 12];
+  return { x: (left + right) / 2, y: (top + bottom) / 2, width: right - left, height: bottom - top };
 }
 
 /** Return where columns begin: heights at which no loop and no cell is cut, [0] for one column. */
 function cut(graph) {
-  const boxes = graph.nodes().map((name) => graph.node(name)).filter((box) => box.width && box.height);
-  const { width = 0, height = 0 } = graph.graph();
-  if (height < 2400 || height < 3 * width) return [0];
+  if (graph.height < 2400) return [0];
+  const boxes = graph.boxes.filter((box) => box.width);
+  const whole = hull(boxes);
   const spans = boxes.map((box) => [box.y - box.height / 2, box.y + box.height / 2]).sort((a, b) => a[0] - b[0]);
   const free = [];
   let end = -Infinity;
@@ -78,8 +163,7 @@ function cut(graph) {
     if (from > end) free.push(from);
     end = Math.max(end, to);
   }
-  const widest = Math.max(...boxes.map((box) => box.width)) + GAP.column;
-  const wanted = Math.max(1400, Math.sqrt((height * widest) / 1.7));
+  const wanted = Math.max(1400, Math.sqrt((graph.height * (whole.width + GAP.column)) / SHAPE));
   const begins = [0];
   for (const at of free) if (at - begins[begins.length - 1] >= wanted) begins.push(at - GAP.rank / 2);
   return begins;
@@ -88,8 +172,7 @@ function cut(graph) {
 function placed(data, host, cells, graph, begins) {
   const columnOf = (y) => begins.findLastIndex((begin) => y >= begin);
   const extent = begins.map(() => [Infinity, -Infinity, 0]);
-  for (const name of graph.nodes()) {
-    const box = graph.node(name);
+  for (const box of graph.boxes) {
     if (!box.width) continue;
     const own = extent[columnOf(box.y)];
     own[0] = Math.min(own[0], box.x - box.width / 2);
@@ -155,7 +238,15 @@ function along(from, to, edge, moved, columns, self) {
   // Between neighbouring ranks dagre bends at the middle of cells, which is not that of their boxes.
   const bends = (edge?.points ?? []).slice(1, -1);
   const inner = bends.length > 1 ? bends.map((point) => moved(point, from.column)) : [];
+  if (!edge && end.y - start.y > BOX.height + 2 * GAP.rank) return { path: past(from, to, columns.side[from.column] + 30), far: false };
   return { path: smooth([start, ...inner, end]), far: false };
+}
+
+/** Return the way past the boxes between two: around the left sides of both, if need be to the end of the column. */
+function past(from, to, left) {
+  const near = Math.min(from.x, to.x), far = near - (near - Math.max(left, near - PILL.width)) * 4 / 3;
+  const [start, end] = [from.y + from.height * 0.7, to.y + to.height * 0.3];
+  return `M${from.x} ${start}C${far} ${start} ${far} ${end} ${to.x} ${end}`;
 }
 
 /** Return the way back to a box that is not below: around the right sides of both. */

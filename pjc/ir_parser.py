@@ -1,6 +1,7 @@
 """xDSL's parser, but that integers which their types do not hold are refused, as in MLIR's arrays.
 
-xDSL takes 200 for an i8, as the bits of an unsigned number, and keeps -56.
+xDSL takes 200 for an i8, as the bits of an unsigned number, and keeps -56. It prints letters
+that are not ASCII as escapes, and takes such a text for bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute
 from xdsl.parser import Parser
+from xdsl.utils.mlir_lexer import MLIRTokenKind, StringLiteral
 
 
 class ExactParser(Parser):
@@ -28,6 +30,18 @@ class ExactParser(Parser):
         """Parse a number and remember it."""
         self._number = super().parse_optional_number(allow_boolean=allow_boolean)
         return self._number
+
+    def parse_optional_str_literal(self) -> str | None:
+        """Parse a text; bytes that are UTF-8 are one."""
+        token = self._current_token
+        if token.kind is not MLIRTokenKind.BYTES_LIT:
+            return super().parse_optional_str_literal()
+        try:
+            text = StringLiteral.from_span(token.span).bytes_contents.decode()
+        except UnicodeDecodeError:
+            return None
+        self.parse_bytes_literal()
+        return text
 
     def parse_optional_builtin_int_or_float_attr(self) -> IntegerAttr | FloatAttr | None:
         """Parse a number with its type, such as ``3 : i32``."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import networkx as nx
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
 from pjc.dialects import ops
@@ -78,7 +79,7 @@ def _layers(nodes: Sequence[Operation], program: Program) -> list[Layer]:
     for op in nodes:
         if isinstance(op, SetOp | ops.OutputOp):
             continue
-        name = _name(op)
+        name = name_of(op)
         shape = shape_of(op.results[0]) if op.results else ()
         parameter = isinstance(op, ops.ParameterOp)
         constraint = ", ".join(sets.get(op.results[0], [])) if parameter else _operator(op)
@@ -88,19 +89,25 @@ def _layers(nodes: Sequence[Operation], program: Program) -> list[Layer]:
 
 
 def _held(program: Program) -> tuple[Counter[str], dict[str, str]]:
-    """Return how many bytes of state the solver holds of each node, and in which form."""
+    """Return what :func:`held` does of a program; nothing where it has no such stage."""
+    if "proj" not in program.stages():
+        return Counter(), {}
+    return held(parse_module(context(), program.ir("proj"), "proj"))
+
+
+def held(module: ModuleOp) -> tuple[Counter[str], dict[str, str]]:
+    """Return how many bytes of state the solver of a proj module holds of each node, and in which form."""
     sizes, forms = Counter[str](), dict[str, str]()
-    if "proj" in program.stages():
-        for op in parse_module(context(), program.ir("proj"), "proj").walk():
-            if isinstance(op, VariableOp):
-                width = _BYTES.get(str(op.type.element_type), 4)
-                sizes[op.node.data] += math.prod(shape_of(op.type)) * width
-            elif isinstance(op, ProjectHalfwayOp):
-                forms[_name(op)] = op.form.data
+    for op in module.walk():
+        if isinstance(op, VariableOp):
+            width = _BYTES.get(str(op.type.element_type), 4)
+            sizes[op.node.data] += math.prod(shape_of(op.type)) * width
+        elif isinstance(op, ProjectHalfwayOp):
+            forms[name_of(op)] = op.form.data
     return sizes, forms
 
 
-def _name(op: Operation) -> str:
+def name_of(op: Operation) -> str:
     """Return the label of a node, or what it is."""
     for field in ("label", "node"):
         label = getattr(op, field, None)
@@ -197,9 +204,9 @@ def _box(op: Operation, x: float, y: float) -> str:
     fill = "#e8f0fe" if isinstance(op, ops.ParameterOp) else "#f4f4f4"
     texts = "".join(
         f'<text x="{x + _WIDTH / 2:g}" y="{y + below}" text-anchor="middle">{_short(text)}</text>'
-        for text, below in ((_name(op), 16), (what, 31))
+        for text, below in ((name_of(op), 16), (what, 31))
     )
-    whole = html.escape(f"{_name(op)}: {what}")
+    whole = html.escape(f"{name_of(op)}: {what}")
     return (
         f'<g><title>{whole}</title><rect x="{x:g}" y="{y:g}" width="{_WIDTH}" height="{_HEIGHT}" rx="5" '
         f'fill="{fill}" stroke="#888"/>{texts}</g>'

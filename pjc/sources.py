@@ -119,6 +119,11 @@ class Source(ABC):
         """Return the network in pjc's language; None where it was not written in it."""
         return None
 
+    def texts(self, options: Options) -> dict[str, str]:
+        """Return the texts that operations have their places in, by what messages call their files."""
+        text = self.text(options)
+        return {} if text is None else {self.file: text}
+
     def tree(self, options: Options) -> ast.File | None:
         """Return the syntax tree of the text; None where there is none."""
         return None
@@ -194,6 +199,10 @@ class PjnSource(Source):
 
     def text(self, options: Options) -> str:
         return self.written
+
+    def texts(self, options: Options) -> dict[str, str]:
+        used = {found.file: found.text for found in self.libraries.found.values()}
+        return {**super().texts(options), **used}
 
     def tree(self, options: Options) -> ast.File:
         from pjc.frontends import pjn

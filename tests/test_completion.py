@@ -65,6 +65,9 @@ COMPLETED = {
     ("export", "model.pjn", "--ou"): set(),
     ("plot", "da"): {"data.csv"},
     ("plot", "data.csv", "mo"): {"model.pjn"},
+    ("view", "mo"): {"model.pjn"},
+    ("view", "model.pjn", "--his"): {"--history"},
+    ("view", "model.pjn", "--history", "da"): {"data.csv"},
     ("doctor", "--js"): {"--json"},
 }
 

@@ -9,6 +9,7 @@ import pytest
 import pjc
 from pjc.commands import opt
 from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError, Span, printable
+from pjc.dialects import ops
 from pjc.ir_text import parse_ir
 
 LONG = "n" * 50_000
@@ -113,6 +114,17 @@ def test_lexemes_that_are_right_pass(
 
 def test_a_value_that_its_type_cannot_hold_is_refused_at_its_line() -> None:
     assert refusal(network("array<i8: 300>")).startswith("n.mlir:2:")
+
+
+@pytest.mark.parametrize("text", ["Größe", "\u202e\u2028", "層", "\x7f\t\\"])
+def test_texts_with_any_letters_are_read_back_as_they_were(text: str) -> None:
+    body = '%x = op.input "NAME" ["2"] : tensor<2xf32>\n  op.output "y" %x : tensor<2xf32>'
+    network = f"net.network @n dims {{}} {{\n  {body}\n}}\n"
+    escaped = "".join(f"\\{byte:02X}" for byte in text.encode())
+    module = parse_ir(network.replace("NAME", escaped), "n.mlir")
+    assert str(parse_ir(str(module), "n.mlir")) == str(module)
+    (label,) = [op.label.data for op in module.walk() if isinstance(op, ops.InputOp)]
+    assert label == text
 
 
 @pytest.mark.parametrize("raw", ["\x1b[2J", "\x9b", "\x07\0", "\u202e"])

@@ -53,7 +53,7 @@ def test_edges_go_from_what_is_read_through_views() -> None:
     program = pjc.compile(NET, batch=8)
     module = notebook.parse_module(notebook.context(), program.ir("net"), "net")
     nodes = [op for op in module.walk() if isinstance(op, notebook.NodeOp | notebook.SourceOp)]
-    names = [notebook._name(op) for op in nodes]
+    names = [notebook.name_of(op) for op in nodes]
     edges = {(names[one], names[other]) for one, other in notebook.graph(nodes).edges}
     assert edges >= {("x", "matmul"), ("w", "matmul"), ("matmul", "sum_relu"), ("b", "sum_relu")}
     assert ("b", "matmul") not in edges

@@ -59,7 +59,7 @@ def sources() -> set[str]:
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in FOLDERS.items()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".lark", ".pjn", ".typed")
+        if path.suffix in (".py", ".lark", ".pjn", ".typed", ".html", ".css", ".js", ".LICENSE")
     }
 
 
@@ -76,6 +76,7 @@ def test_wheel_holds_every_file_and_no_other(checkout: Path, tmp_path: Path) -> 
         "pjc/py.typed",
         "pjc/library/nn.pjn",
         "pjc/frontends/pjn.lark",
+        "pjc/report/dagre.LICENSE",
         "pjc/runtime/data/__init__.py",
     } <= names
     assert "pjc = pjc.cli:main" in scripts and "pjc = pjc.universe:UNIVERSE" in scripts

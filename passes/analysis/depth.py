@@ -20,13 +20,8 @@ def levels(problem: feas.ProblemOp) -> int:
     nothing is required of a parameter.
     """
     nodes = training_nodes(problem)
-    graph = node_graph(problem)
-    for _, reader, edge in graph.edges(data=True):
-        edge["weight"] = int(isinstance(nodes[reader], ops.BilinearOp | ops.ProductOp))
-    required = {place for place, node in enumerate(nodes) if _asks(node)}
-    if not required:
-        return 0
-    away = nx.multi_source_dijkstra_path_length(graph.reverse(), required)
+    graph = _weighted(problem, nodes)
+    away = _away(graph, nodes)
     behind: dict[int, int] = {}
     for cycle in nx.strongly_connected_components(graph):
         around = _around(graph, cycle)
@@ -45,6 +40,29 @@ def levels(problem: feas.ProblemOp) -> int:
             nearest = max(each) if _iterations(node) > 1 else min(each)
             found.append(nearest + (_iterations(node) - 1) * behind.get(place, 0))
     return max(found)
+
+
+def distances(problem: feas.ProblemOp) -> dict[ops.NodeOp, int]:
+    """Return how many products lie between each node and the requirement that is nearest to it.
+
+    Nodes that no requirement of values reaches are left out.
+    """
+    nodes = training_nodes(problem)
+    return {nodes[place]: int(far) for place, far in _away(_weighted(problem, nodes), nodes).items()}
+
+
+def _weighted(problem: feas.ProblemOp, nodes: list[ops.NodeOp]) -> nx.DiGraph[int]:
+    """Return the graph of training nodes; an edge weighs 1 where its reader is a product, else 0."""
+    graph = node_graph(problem)
+    for _, reader, edge in graph.edges(data=True):
+        edge["weight"] = int(isinstance(nodes[reader], ops.BilinearOp | ops.ProductOp))
+    return graph
+
+
+def _away(graph: nx.DiGraph[int], nodes: list[ops.NodeOp]) -> dict[int, float]:
+    """Return how far the nearest requirement is from each place that leads to one."""
+    required = {place for place, node in enumerate(nodes) if _asks(node)}
+    return dict(nx.multi_source_dijkstra_path_length(graph.reverse(), required)) if required else {}
 
 
 def _asks(node: ops.NodeOp) -> bool:

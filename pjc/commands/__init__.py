@@ -10,6 +10,7 @@ COMMANDS = {
     "opt": "opt",
     "check-operator": "check_operator",
     "plot": "plot",
+    "view": "view",
     "doctor": "doctor",
 }
 """The module of each command, which is imported when the command is run."""

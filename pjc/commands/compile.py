@@ -52,6 +52,7 @@ _LINES = """pjc MODEL.pjn|MODEL.onnx|FILE.py:NAME [options]
        pjc opt FILE.mlir -p PASSES [options]
        pjc check-operator FILE.py [NAME ..] [options]
        pjc plot HISTORY.csv .. [-o FILE.png|FILE.svg] [options]
+       pjc view MODEL [--history HISTORY.csv] [-o FILE.html] [options]
        pjc doctor [--json]
        pjc --print-completion {bash,zsh,tcsh}"""
 
@@ -69,6 +70,7 @@ commands:
                          test the projections of operators of your own; see docs/operators.md
   pjc plot HISTORY.csv ..
                          draw how runs went; see pjc plot --help
+  pjc view MODEL         write a page that shows a network and its stages; see pjc view --help
   pjc doctor             say what pjc runs on here, and try it out
 
 examples:

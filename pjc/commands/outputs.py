@@ -130,6 +130,17 @@ def other_picture(path: Path, author: str) -> str | None:
         return None if author.encode() in stream.read(2**14) else f"no picture of {author}"
 
 
+def other_page(path: Path) -> str | None:
+    """Return what a file is, unless it is a report that was written before."""
+    from pjc.report.page import GENERATOR
+
+    if not is_kept(path):
+        return None
+    with path.open("rb") as stream:
+        ours = f'<meta name="generator" content="{GENERATOR}">'.encode() in stream.read(2**13)
+    return None if ours else f"no report of {GENERATOR}"
+
+
 def other_table(path: Path, columns: Sequence[str]) -> str | None:
     """Return what a file is, unless it can be predictions that were written before.
 

@@ -16,6 +16,7 @@ import re
 import runpy
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -106,8 +107,7 @@ def dialects() -> str:
     ]
     for name in DIALECTS:
         dialect = dialect_factory(name)()
-        home = inspect.getmodule(next(iter([*dialect.operations, *dialect.attributes])))
-        about = inspect.getdoc(home) or ""
+        about = inspect.getdoc(import_module(f"pjc.dialects.{DIALECTS[name][0]}")) or ""
         parts.append(f"## {name}\n\n{_plain(about)}\n")
         for each in dialect.operations:
             parts.append(f"### {each.name}\n\n{_plain(inspect.getdoc(each) or '')}\n")
@@ -158,13 +158,18 @@ def api() -> str:
     ]
     for title, names in {"Compile and train": functions, "In traced functions": pjc.VOCABULARY}.items():
         parts.append(f"## {title}\n")
-        parts += [f"::: {pjc._HOMES[name]}.{name}\n" for name in names]
+        parts += [_described(f"{pjc._HOMES[name]}.{name}", name) for name in names]
     for title, names in {"Losses": pjc.LOSSES, "Sets": pjc.SETS}.items():
         parts.append(f"## {title}\n")
         parts += [f"### pjc.{name}\n\n{_plain(inspect.getdoc(getattr(pjc, name)) or '')}\n" for name in names]
     parts.append("## Modules\n")
     parts += [f"::: pjc.{name}\n" for name in pjc._MODULES]
     return "\n".join(parts)
+
+
+def _described(path: str, name: str) -> str:
+    """Return what lets mkdocstrings describe what stands at ``path`` as ``pjc.NAME``."""
+    return f"::: {path}\n    options:\n      heading: pjc.{name}\n      toc_label: {name}\n"
 
 
 MADE: dict[str, Callable[[], str]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -265,3 +266,17 @@ def test_a_page_runs_from_top_to_bottom(
                 assert said.getvalue() or capsys.readouterr().err, line
         elif block.language == "python":
             exec(compile(ast.parse(block.text), page, "exec"), names)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_what_its_cells_print() -> None:
+    """After a change: ``jupyter nbconvert --to notebook --execute --inplace examples/tour.ipynb``."""
+    cells = json.loads((ROOT / "examples" / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    codes = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(codes) > 8
+    names: dict[str, Any] = {}
+    for cell in codes:
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            exec(compile("".join(cell["source"]), "tour.ipynb", "exec"), names)
+        shown = ["".join(each["text"]) for each in cell["outputs"] if each["output_type"] == "stream"]
+        assert "".join(shown) == said.getvalue()

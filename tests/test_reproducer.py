@@ -114,6 +114,39 @@ def test_dumps_show_only_what_a_pass_changed(
     assert "op.sum " in changed[0] and "op.sum_relu" in changed[1] and "op.sum_relu" in changed[2]
 
 
+@pytest.mark.parametrize(
+    ("stage", "old", "new"),
+    [("net", "", ""), ("feas", "", ""), ("pjn", "relu(x @ w + b)", "x @ w + b")],
+)
+def test_two_networks_are_compared_at_a_stage(
+    stage: str, old: str, new: str, net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (net.parent / "sub").mkdir()
+    other = net.parent / "sub" / "net.pjn"
+    other.write_text(NET.replace("relu(x @ w + b)", "x @ w + b"))
+    batch = [] if stage == "pjn" else ["--batch", "4"]
+    assert main(["diff", "net.pjn", str(other), "--stage", stage, *batch]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["--- net.pjn", f"+++ {other}"]
+    gone, come = ([line for line in lines[2:] if line.startswith(sign)] for sign in "-+")
+    if stage == "pjn":
+        assert [line[1:] for line in gone] == [f"output z = {old}"]
+        assert [line[1:] for line in come] == [f"output z = {new}"]
+    else:
+        assert any("op.sum_relu" in line for line in gone) and not any("op.sum_relu" in line for line in come)
+    assert main(["diff", "net.pjn", "net.pjn", "--stage", stage, *batch]) == 0
+    assert capsys.readouterr().out == f"net.pjn and net.pjn are the same at {stage}\n"
+
+
+def test_networks_that_are_not_there_are_told(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["no.pjn", "net.pjn"], ["net.pjn", "no.pjn"]):
+        assert main(["diff", *words]) == 1
+        assert "no.pjn" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["diff", "net.pjn", "net.pjn", "--stage", "fees"])
+    assert "unknown stage 'fees'" in capsys.readouterr().err
+
+
 def test_a_difference_needs_something_to_be_printed(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["net.pjn", "--diff"], ["opt", "net.pjn", "-p", "net-infer-shapes", "--diff"]):
         assert main(words) != 0

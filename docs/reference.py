@@ -3,13 +3,14 @@
 docs/passes.md from the docstrings of the passes, docs/constraints.md from those of ops and projections,
 docs/options.md from the fields of the options, the table of docs/data.md from the sources of data, that of
 docs/python.md from what compiles the primitives of JAX, that of docs/language.md from what stands in for
-functions.
+functions, and the TextMate grammars in editors/ from the rules of pjc/highlight.py.
 tests/test_docs.py holds the pages to them.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,6 +20,7 @@ from pjc.dialects.ops import LOSSES as LOSS_OPS
 from pjc.dialects.ops import OPERATIONS, operator_of
 from pjc.dialects.sets import SETS as SET_KINDS
 from pjc.fields import Option, options_of
+from pjc.highlight import textmate_grammars
 from pjc.options import Options
 from pjc.runtime.data.sources import table
 from pjc.runtime.projections import LOSSES, OPERATORS, SETS
@@ -145,6 +147,14 @@ def with_standins(page: str) -> str:
     return _between("standins", page, ["| function | instead |", "|---|---|", *told])
 
 
+def grammar_files() -> dict[str, str]:
+    """Return the texts of the grammars for editors by the names of their files."""
+    return {
+        name: json.dumps(grammar, indent=2, ensure_ascii=False) + "\n"
+        for name, grammar in textmate_grammars().items()
+    }
+
+
 def _between(mark: str, page: str, lines: Sequence[str]) -> str:
     before, begin, rest = page.partition(f"<!-- {mark} -->\n")
     end, after = rest.partition(f"<!-- end of {mark} -->\n")[1:]
@@ -159,3 +169,6 @@ if __name__ == "__main__":
     (folder / "language.md").write_text(with_standins((folder / "language.md").read_text()))
     (folder / "options.md").write_text(options_page())
     (folder / "constraints.md").write_text(constraints_page())
+    (folder.parent / "editors").mkdir(exist_ok=True)
+    for name, text in grammar_files().items():
+        (folder.parent / "editors" / name).write_text(text, encoding="utf-8")

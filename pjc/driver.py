@@ -47,6 +47,7 @@ from pjc.passes.unnest import UnnestPass
 from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
 from pjc.reading import reading
+from pjc.reproducer import reproducible
 from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, START, STEP, WEIGHTED, outer_of
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.stage_names import EMITTED
@@ -173,10 +174,10 @@ class Compilation:
         """Return the module after a stage's passes, each verified."""
         passes = stage.passes(self)
         with self._timed(stage.name):
-            module = module.clone() if passes else module
-            for each in passes:
+            given, module = module, module.clone() if passes else module
+            for number, each in enumerate(passes):
                 try:
-                    with self._blaming_source(each.name):
+                    with reproducible(given, passes[: number + 1]), self._blaming_source(each.name):
                         each.apply(context(), module)
                 except PassFailedException as error:
                     raise mistake(f"{each.name}: {error}") from error

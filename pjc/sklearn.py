@@ -279,10 +279,9 @@ class ProjectionRegressor(RegressorMixin, _Projection):  # type: ignore[misc]
 
     Args:
         hidden_layer_sizes: how wide the hidden layers are; none for a linear function.
-        source, sets, solver, rate, options, epochs, batch_size, normalize, early_stopping,
-        validation_fraction, n_iter_no_change, random_state, verbose: as of :class:`ProjectionClassifier`.
 
-    Targets are brought to mean 0 and variance 1 for training; predictions are in their own units.
+    The other arguments are those of :class:`ProjectionClassifier`, but for ``class_weight``. Targets are
+    brought to mean 0 and variance 1 for training; predictions are in their own units.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

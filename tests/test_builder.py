@@ -40,7 +40,7 @@ def test_the_example_of_the_package_runs() -> None:
 
 def test_the_example_of_the_page_is_the_network_beside_it() -> None:
     page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8").partition("## From Python")[2]
-    ((text, calls),) = re.findall(r"```\n(.*?)```.*?```python\n(.*?)```", page, re.DOTALL)
+    ((text, calls),) = re.findall(r"```pjn\n(.*?)```.*?```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(calls, "language.md", "exec"), names)
     assert plain(names["net"].module()) == plain(elaborate(parse(text, "m.pjn"), name="rnn", batch=32).module)

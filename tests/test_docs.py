@@ -18,7 +18,7 @@ from pjc.commands import COMMANDS
 from pjc.runtime.projections import REGISTERED
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("pjc", "dialects", "passes", "runtime", "tests", "examples", "docs", "benchmarks")
+FOLDERS = ("pjc", "dialects", "passes", "runtime", "tests", "examples", "docs", "benchmarks", "editors")
 MARKDOWN = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
 PYTHON = [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
 
@@ -195,7 +195,7 @@ def test_the_network_of_the_readme_is_an_example() -> None:
     (name,) = re.findall(r"^`(examples/\w+\.pjn)`, .*?:$", read(ROOT / "README.md"), re.MULTILINE)
     lines = [line for line in read(ROOT / name).splitlines() if not line.startswith("#")]
     assert len(lines) == 10
-    assert "```\n" + "\n".join(lines) + "\n```" in read(ROOT / "README.md")
+    assert "```pjn\n" + "\n".join(lines) + "\n```" in read(ROOT / "README.md")
 
 
 def test_the_times_of_the_page_are_those_of_the_file_beside_the_benchmark() -> None:
@@ -218,19 +218,6 @@ def test_the_page_of_examples_has_them_all() -> None:
 def test_the_page_of_examples_has_those_in_python() -> None:
     listed = set(re.findall(r"^\| `(\w+\.py)` \|", read(ROOT / "docs" / "examples.md"), re.MULTILINE))
     assert listed == {path.name for path in (ROOT / "examples").glob("*.py")} - {"winner.py"}
-
-
-def test_the_python_of_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", read(ROOT / "README.md"), re.DOTALL)
-    (tmp_path / "examples").mkdir()
-    source = ROOT / "examples" / "digits_mlp.pjn"
-    (tmp_path / "examples" / source.name).write_bytes(source.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
-    assert "feas.problem @digits_mlp" in capsys.readouterr().out
-    assert (tmp_path / "digits.pjx").stat().st_size > 1000
 
 
 def test_the_page_of_commands_has_them_all() -> None:

@@ -139,6 +139,8 @@ CASES = (
         "export net.pjn run.params.safetensors -o run.params.safetensors", 1, "would overwrite what is read"
     ),
     # Passes.
+    Case("diff net.pjn net.pjn --stage net", 0, "the same at net"),
+    Case("diff net.pjn none.pjn", 1, "there is no file none.pjn"),
     Case("opt net.pjn -p net-infer-shapes", 0, "net.network"),
     Case("opt net.pjn -o net.mlir", 0, "", ("net.mlir",)),
     Case("opt net.pjn -p net-infer-shape", 1, "did you mean 'net-infer-shapes'?"),

@@ -8,6 +8,7 @@ COMMANDS = {
     "info": "info",
     "export": "export",
     "opt": "opt",
+    "diff": "diff",
     "check-operator": "check_operator",
     "plot": "plot",
     "view": "view",

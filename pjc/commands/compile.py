@@ -50,6 +50,7 @@ _LINES = """pjc MODEL.pjn|MODEL.onnx|FILE.py:NAME [options]
        pjc info FILE
        pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
        pjc opt FILE.mlir -p PASSES [options]
+       pjc diff MODEL OTHER [--stage STAGE] [options]
        pjc check-operator FILE.py [NAME ..] [options]
        pjc plot HISTORY.csv .. [-o FILE.png|FILE.svg] [options]
        pjc view MODEL [--history HISTORY.csv] [-o FILE.html] [options]
@@ -66,6 +67,7 @@ commands:
   pjc export MODEL.pjx PARAMS.safetensors -o FILE.onnx
                          write a trained network as an ONNX model; see docs/onnx.md
   pjc opt FILE.mlir      run passes on IR, in the manner of mlir-opt; see pjc opt --help
+  pjc diff MODEL OTHER   show what two networks do not share at a stage; see pjc diff --help
   pjc check-operator FILE.py
                          test the projections of operators of your own; see docs/operators.md
   pjc plot HISTORY.csv ..

@@ -29,10 +29,9 @@ def report(error: BaseException) -> int:
     if os.environ.get("PJC_TRACEBACK"):
         raise error
     text = " ".join(str(error).split())[:500]
-    return fail(
-        f"internal error, {type(error).__name__}: {text}\n"
-        "hint: this is a mistake in pjc; PJC_TRACEBACK=1 shows where it happened"
-    )
+    hints = ["this is a mistake in pjc; PJC_TRACEBACK=1 shows where it happened"]
+    hints += getattr(error, "__notes__", [])
+    return fail("\nhint: ".join([f"internal error, {type(error).__name__}: {text}", *hints]))
 
 
 def fail(message: str, code: int = 1) -> int:

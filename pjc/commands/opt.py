@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass, PassPipeline
 from xdsl.utils.arg_spec import parse_pipeline, parse_spec
 from xdsl.utils.exceptions import (
     ArgSpecParseError,
@@ -27,6 +28,7 @@ from pjc import __version__
 from pjc.commands.arguments import Formatter, Parser
 from pjc.commands.failures import fail, report
 from pjc.commands.outputs import other_ir, require_apart, require_ours, require_place
+from pjc.commands.shared import DumpOptions, Dumps
 from pjc.diagnostics import CommandError, DiagnosticError, PjcError, mistake
 from pjc.fields import nearest
 from pjc.ir_text import parse_module
@@ -88,6 +90,12 @@ class PjcOptMain(xDSLOptMain):
         arg_parser.add_argument(
             "--force", action="store_true", help="overwrite -o where it is something else than IR"
         )
+        arg_parser.add_argument(
+            "--print-ir-after-all", action="store_true", help="print the IR after every pass, on stderr"
+        )
+        arg_parser.add_argument(
+            "--diff", action="store_true", help="with --print-ir-after-all: only what each pass changed"
+        )
         self.own = own_parser(arg_parser, [name for name in self.available_passes if name not in PASSES])
         wanted = self.own.parse_args(self.given).target
         if parse_spec(wanted).name not in self.available_targets:
@@ -126,6 +134,22 @@ class PjcOptMain(xDSLOptMain):
             raise mistake(
                 f"-p {self.args.passes}: {text}", "docs/passes.md has each pass's options"
             ) from None
+
+    def apply_passes(self, prog: ModuleOp) -> None:
+        """Run the passes, and print the IR between them where that was asked for."""
+        options = DumpOptions(self.args.print_ir_after_all, diff=self.args.diff)
+        if not options.print_ir_after_all:
+            super().apply_passes(prog)
+            return
+        dumps, given = Dumps(options, before=str(prog)), self.pipeline.callback
+
+        def between(before: ModulePass | None, module: ModuleOp, after: ModulePass | None) -> None:
+            if given is not None:
+                given(before, module, after)
+            if before is not None:
+                dumps(before.name, module)
+
+        PassPipeline(self.pipeline.passes, between).apply(self.ctx, prog)
 
     def _named_in_full(self) -> None:
         """Give the passes that are named without their dialect their whole names."""

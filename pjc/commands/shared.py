@@ -15,6 +15,7 @@ from pjc.commands.outputs import require_regular
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Number, Switch, Text, nearest, option
 from pjc.interrupts import interrupts_wait
+from pjc.ir_diff import difference
 from pjc.python_files import file_of, run
 from pjc.reading import reason
 
@@ -66,6 +67,17 @@ class DumpOptions:
         help="print the IR after this pass; may be repeated",
         group=_DUMPS,
     )
+    diff: bool = option(
+        False,
+        kind=Switch(),
+        help="print only what each of these passes changed of the IR before it",
+        group=_DUMPS,
+        shown="",
+    )
+
+    def __post_init__(self) -> None:
+        if self.diff and not (self.print_ir_after_all or self.print_ir_after):
+            raise CommandError("--diff is for dumps; give --print-ir-after-all, or --print-ir-after PASS")
 
 
 @contextmanager
@@ -101,11 +113,19 @@ class Dumps:
 
     options: DumpOptions
     seen: list[str] = field(default_factory=list)
+    before: str = ""
+    """The IR after the last pass; for ``--diff``."""
 
     def __call__(self, name: str, module: object) -> None:
         self.seen.append(name)
-        if self.options.print_ir_after_all or name in self.options.print_ir_after:
-            print(printable(f"// ----- after {name} -----\n{module!s}"), file=sys.stderr)
+        asked = self.options.print_ir_after_all or name in self.options.print_ir_after
+        if not asked and not self.options.diff:
+            return
+        text = str(module)
+        shown = difference(self.before, text) if self.options.diff else text
+        self.before = text
+        if asked:
+            print(printable(f"// ----- after {name} -----\n{shown}"), file=sys.stderr)
 
     def check(self) -> None:
         """Raise CommandError if a pass that was asked for did not run."""
@@ -124,7 +144,10 @@ def open_model(
 
     session.begin()
     watch = Dumps(dumps)
-    return driver.compile_file(model, options, watch), watch
+    compilation = driver.compile_file(model, options, watch)
+    if dumps.diff:
+        watch.before = str(compilation.start.module)
+    return compilation, watch
 
 
 def load_operators(paths: Sequence[str]) -> dict[str, list[str]]:

@@ -14,6 +14,9 @@ from pjc.frontends.sets import SETS
 LONGEST = 60
 """The most characters that a name is made of before a number is put behind it."""
 
+TYPES = ("f32", "int", "class")
+"""The words for what the entries of a tensor are."""
+
 RESERVED = frozenset(
     {
         *STATEMENTS,
@@ -25,9 +28,7 @@ RESERVED = frozenset(
         *SETS,
         "SAME",
         "VALID",
-        "f32",
-        "int",
-        "class",
+        *TYPES,
         "shape",
     }
 )

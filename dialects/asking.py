@@ -43,7 +43,7 @@ from xdsl.utils.exceptions import VerifyException
 from pjc.dialects import shapes
 from pjc.dialects.forms import TREATMENTS
 from pjc.dialects.projecting import NodeWork, work
-from pjc.dialects.sets import verify_set
+from pjc.dialects.set_fields import verify_set
 from pjc.dialects.shapes import Shape, ShapeError
 from pjc.dialects.steps import Rows, Step
 from pjc.dialects.variables import VariableOp, declared

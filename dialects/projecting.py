@@ -36,7 +36,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects.layout import ShardingAttr
-from pjc.dialects.sets import verify_set
+from pjc.dialects.set_fields import verify_set
 from pjc.dialects.variables import PATHS, PathAttr, VariableOp, declared, verify_path
 from pjc.dialects.view import SIZES, shape_of, sizes
 

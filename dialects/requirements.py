@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from xdsl.dialects.builtin import (
-    DenseArrayBase,
     DictionaryAttr,
     FloatAttr,
     StringAttr,
@@ -25,8 +24,8 @@ from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
 from pjc.dialects.nodes import FLOATS, NodeOp, TargetOp, declared, floats, labelled
-from pjc.dialects.sets import verify_set
-from pjc.dialects.view import ViewOp, element_of, shape_of, sizes
+from pjc.dialects.set_fields import lifted, verify_set
+from pjc.dialects.view import ViewOp, element_of, shape_of
 
 
 class LossOp(NodeOp, ABC):
@@ -253,11 +252,7 @@ class SetOp(NodeOp):
         return dict(self.described.data)
 
     def lifted_properties(self, lift: int) -> dict[str, Attribute]:
-        fields = self.fields()
-        axes = fields.get("axes")
-        if isinstance(axes, DenseArrayBase):
-            fields["axes"] = sizes([axis + lift for axis in axes.get_values()])
-        return {"described": DictionaryAttr(fields)}
+        return {"described": DictionaryAttr(lifted(self.fields(), lift))}
 
     def verify_(self) -> None:
         verify_set(self.kind.data, self.described.data, shape_of(self.value))

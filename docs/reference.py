@@ -2,8 +2,8 @@
 
 docs/passes.md from the docstrings of the passes, docs/constraints.md from those of ops and projections,
 docs/options.md from the fields of the options, the table of docs/data.md from the sources of data, that of
-docs/python.md from what compiles the primitives of JAX, that of docs/language.md from what stands in for
-functions, and the TextMate grammars in editors/ from the rules of pjc/highlight.py.
+docs/python.md from what compiles the primitives of JAX, those of docs/language.md from the sets and from what
+stands in for functions, and the TextMate grammars in editors/ from the rules of pjc/highlight.py.
 tests/test_docs.py holds the pages to them.
 """
 
@@ -155,6 +155,12 @@ def grammar_files() -> dict[str, str]:
     }
 
 
+def with_sets(page: str) -> str:
+    """Return the text of docs/language.md with the table of sets between its marks written anew."""
+    rows = [f"| `{kind.signature(name)}` | {kind.holds} |" for name, kind in SET_KINDS.items()]
+    return _between("sets", page, ["| set | holds |", "|---|---|", *rows])
+
+
 def _between(mark: str, page: str, lines: Sequence[str]) -> str:
     before, begin, rest = page.partition(f"<!-- {mark} -->\n")
     end, after = rest.partition(f"<!-- end of {mark} -->\n")[1:]
@@ -166,7 +172,7 @@ if __name__ == "__main__":
     (folder / "passes.md").write_text(page())
     (folder / "data.md").write_text(with_table((folder / "data.md").read_text()))
     (folder / "python.md").write_text(with_primitives((folder / "python.md").read_text()))
-    (folder / "language.md").write_text(with_standins((folder / "language.md").read_text()))
+    (folder / "language.md").write_text(with_sets(with_standins((folder / "language.md").read_text())))
     (folder / "options.md").write_text(options_page())
     (folder / "constraints.md").write_text(constraints_page())
     (folder.parent / "editors").mkdir(exist_ok=True)

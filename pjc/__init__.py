@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 LOSSES = ("class_margin", "cross_entropy", "hinge", "margin", "multi_label", "squared_error")
-SETS = ("ball", "box", "equal", "levels", "mask", "nonneg", "rank", "simplex", "sparse", "sphere")
 VOCABULARY = ("quantize", "require", "round", "sign", "step", "sum_relu")
 TYPES = ("f32", "f64", "i32")
 
@@ -46,7 +45,6 @@ __all__ = [
     "trace",
     "train",
     *LOSSES,
-    *SETS,
     *VOCABULARY,
     *TYPES,
 ]
@@ -66,7 +64,7 @@ _HOMES = {
     "operator": "pjc.operators",
     "trace": "pjc.api",
     "train": "pjc.training",
-    **dict.fromkeys((*LOSSES, *SETS), "pjc.tracing.asks"),
+    **dict.fromkeys((*LOSSES, "equal"), "pjc.tracing.asks"),
     **dict.fromkeys(VOCABULARY, "pjc.tracing.vocabulary"),
     **dict.fromkeys(TYPES, "pjc.tracing.specs"),
 }
@@ -86,10 +84,14 @@ if not os.path.isdir(os.path.join(_here, "dialects")) and os.path.isfile(
 def __getattr__(name: str) -> "Any":
     if name in _MODULES:
         return import_module(f"pjc.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pjc' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    if name == "SETS":
+        return tuple(import_module("pjc.dialects.sets").SETS)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if not name.startswith("_") and name in __getattr__("SETS"):
+        return getattr(import_module("pjc.tracing.asks"), name)
+    raise AttributeError(f"module 'pjc' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "SETS", *__getattr__("SETS")})

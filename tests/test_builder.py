@@ -242,21 +242,6 @@ def test_an_operation_is_a_function_by_its_declaration() -> None:
     assert 'op.soft "soft" %x 2.000000e+00 :' in str(net.module())
 
 
-IN_SETS: dict[str, tuple[Any, ...]] = {
-    "box": (-1, 1),
-    "nonneg": (),
-    "ball": (),
-    "sphere": (2, 0),
-    "simplex": (),
-    "sparse": (3,),
-    "levels": ((-1, 0, 1),),
-    "equal": (0.5,),
-    "rank": (2,),
-    "mask": ([[1, 0, 1, 1]] * 9,),
-}
-"""Arguments of every set."""
-
-
 def everything(net: Network) -> None:
     """Build each operation at least once."""
     x, table = net.input("x", (6, 4)), net.parameter("table", (9, 4), "zeros")
@@ -286,8 +271,9 @@ def everything(net: Network) -> None:
     net.require_multi_label(x, numbers)
     net.require_squared_error(values[0], x)
     net.require_equal(x, numbers)
-    for kind, given in IN_SETS.items():
-        net.require_in(table, kind, *given)
+    square = net.parameter("square", (4, 4), "zeros")
+    for name, kind in SETS.items():
+        net.require_in(square, name, *kind.example)
 
 
 # --- what it refuses ----------------------------------------------------------------------------------

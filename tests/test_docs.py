@@ -139,6 +139,14 @@ def test_the_table_of_functions_that_are_not_there_is_that_of_the_code() -> None
     )
 
 
+def test_the_table_of_sets_is_that_of_the_code() -> None:
+    with_sets = runpy.run_path(str(ROOT / "docs" / "reference.py"))["with_sets"]
+    text = read(ROOT / "docs" / "language.md")
+    assert "| `nonneg` | entries of at least 0 |" in text and with_sets(text) == text, (
+        "run python docs/reference.py"
+    )
+
+
 def python_of(page: Path) -> list[str]:
     """Return the blocks of Python of a page."""
     return re.findall(r"^```python\n(.*?)^```", read(page), re.DOTALL | re.MULTILINE)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from jax import Array
 from quick import some_quick
+from set_examples import example_of
 from test_projections import (
     ABS,
     COUNT,
@@ -33,7 +34,7 @@ from test_projections import (
     weighted_terms,
 )
 
-from pjc.runtime.projections import LOSSES, OPERATORS, SETS, constraint_set, loss, operator
+from pjc.runtime.projections import LOSSES, OPERATORS, SETS, loss, operator
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, Convolution
 from pjc.runtime.projections.bilinear_response import (
     Multipliers,
@@ -48,6 +49,7 @@ from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.piecewise import Piecewise
 from pjc.runtime.projections.quantize import Quantize
+from pjc.runtime.projections.sets import Pieces
 from pjc.runtime.projections.sum import Sum
 from pjc.runtime.projections.sum_relu import SumRelu
 
@@ -500,33 +502,21 @@ def test_a_demand_keeps_its_digits_where_softmax_is_nearly_right() -> None:
     np.testing.assert_allclose(np.sum(found, axis=1), 0, atol=1e-7)
 
 
-SET_FIELDS: dict[str, dict[str, object]] = {
-    "box": {"low": -0.5, "high": 1.0},
-    "nonneg": {},
-    "ball": {"radius": 2.0, "axes": (1,)},
-    "sphere": {"radius": 2.0, "axes": (1,)},
-    "simplex": {"total": 1.5, "axes": (1,)},
-    "sparse": {"k": 2, "axes": (1,)},
-    "levels": {"levels": (-1.0, 0.0, 2.0)},
-    "mask": {"entries": (1.0, 0.0, 0.0, 1.0), "shape": (4,)},
-    "equal": {"entries": (1.0, 2.0, 3.0, 4.0), "shape": (4,)},
-    "rank": {"rank": 1},
-}
-
-
 @pytest.mark.parametrize("name", SETS)
 def test_sets_demand_their_projection_and_keep_what_may_add_up(name: str) -> None:
-    one = constraint_set(name, **SET_FIELDS[name])
-    x = jnp.asarray(3 * np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
+    one = example_of(name)
+    x = jnp.asarray(3 * np.random.default_rng(0).normal(size=(4, 4)), jnp.float32)
     np.testing.assert_array_equal(one.demand(x), one.project(x) - x)
     kept = one.keep(x)
-    if name == "levels":
-        np.testing.assert_array_equal(kept, np.clip(x, -1.5, 3.0))
-    elif name in ("sparse", "rank"):
+    if name in ("levels", "powers_of_two"):
+        outer = {"levels": 1.5, "powers_of_two": 1.25}[name]
+        np.testing.assert_array_equal(kept, np.clip(x, -outer, outer))
+    elif isinstance(one, Pieces):
         np.testing.assert_array_equal(kept, x)
     else:
         np.testing.assert_array_equal(kept, one.project(x))
-    assert name == "rank" or not np.any(np.isnan(one.demand(extremes("float32").reshape(1, -1)[:, :4])))
+    largest = np.resize(extremes("float32"), (4, 4))
+    assert name == "rank" or not np.any(np.isnan(one.demand(largest)))
 
 
 # --- without the copies --------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +11,37 @@ import brute_force
 import jax
 import numpy as np
 import pytest
+from scipy.optimize import isotonic_regression
 
 import pjc
 from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Checkpoint, read_checkpoint, read_parameters, write_checkpoint
 from pjc.runtime.projections import SETS, constraint_set
+from pjc.runtime.projections.sets import ConstraintSet
 from pjc.runtime.train import Run, train
 
 Vector = np.ndarray
 N = 4
-COUNT = 140
+COUNT = 70
 
 
 @dataclass(frozen=True)
 class Case:
-    """A set of vectors of N entries: whether one is in it, and the least square distance by brute force."""
+    """A set of N entries: whether they are in it, and the least square distance by brute force.
+
+    ``shape`` is theirs, where the set is one of matrices.
+    """
 
     fields: dict[str, object]
     holds: Callable[[Vector], bool]
     least: Callable[[Vector], float]
+    shape: tuple[int, ...] = (N,)
+
+    def projected(self, one: ConstraintSet, x: Vector) -> Vector:
+        """The projection of each row of x, as a tensor of the shape that the set is one of."""
+        alone = jax.jit(jax.vmap(lambda own: one.project(own[None])[0]))
+        return alone(x.reshape(-1, *self.shape)).reshape(x.shape)
 
 
 def near(value: float, wanted: float) -> bool:
@@ -81,7 +92,59 @@ def clipped_least(low: float, high: float) -> Callable[[Vector], float]:
     return lambda x: brute_force.convex_set(x, inside)
 
 
+def inside(
+    *functions: Callable[[Vector], object], equal: Sequence[Callable[[Vector], object]] = ()
+) -> Callable:
+    """The least by a general minimizer: functions at least 0, and those that are 0."""
+    every = [*((each, "ineq") for each in functions), *((each, "eq") for each in equal)]
+    return lambda x: brute_force.convex_set(x, every)
+
+
+def best_of(choices: Iterable[Sequence[int]]) -> Callable[[Vector], float]:
+    """The least over which entries may stay: all others become 0."""
+    kept = [list(each) for each in choices]
+    return lambda x: min(float(np.sum(np.delete(x, each) ** 2)) for each in kept)
+
+
+def scaled_least(levels: Sequence[float]) -> Callable[[Vector], float]:
+    """The least over all vectors of levels, each with its best scale."""
+    every = np.array(list(itertools.product(levels, repeat=N)))
+    sizes = np.maximum(np.sum(every**2, axis=1), 1e-30)
+    return lambda x: float(np.sum(x**2) - np.max(np.maximum(every @ x, 0) ** 2 / sizes))
+
+
+def turned_least(x: Vector) -> float:
+    """The least over rotations and reflections of the plane, at 20,000 angles."""
+    angle = np.linspace(0, 2 * np.pi, 20000)
+    c, s = np.cos(angle), np.sin(angle)
+    both = [np.stack(each, axis=1) for each in ((c, -s, s, c), (c, s, s, -c))]
+    return min(float(np.min(np.sum((each - x) ** 2, axis=1))) for each in both)
+
+
+def stretched_least(x: Vector) -> float:
+    """The least over ``R diag(s, t) R'`` with two turns at 200 angles each, and s and t of at most 1.5."""
+    angle = np.linspace(0, np.pi, 200)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.stack([c, -s, s, c], axis=1).reshape(-1, 2, 2)
+    seen = np.einsum("aij,jk,bkl->abil", turn, x.reshape(MATRIX), turn)
+    return float(np.min(np.sum((seen - EYE * np.clip(seen, -1.5, 1.5)) ** 2, axis=(2, 3))))
+
+
+def rays_least(x: Vector) -> float:
+    """The least over ``a v v^T + b w w^T`` with orthogonal v and w at 4,000 angles, a and b at least 0."""
+    angle = np.linspace(0, np.pi, 4000)
+    c, s = np.cos(angle), np.sin(angle)
+    one, other = np.stack([c * c, c * s, c * s, s * s], 1), np.stack([s * s, -c * s, -c * s, c * c], 1)
+    gain = np.maximum(one @ x, 0) ** 2 + np.maximum(other @ x, 0) ** 2
+    return float(np.sum(x**2) - np.max(gain))
+
+
 ALL = {"axes": (1,)}
+MATRIX, EYE = (2, 2), np.eye(2)
+SIGNS = np.array(list(itertools.product([-1.0, 1.0], repeat=N)))
+POWERS = [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]
+CROSSED = np.linspace(0, 1, 4001)[:, None] * [1, -1, -1, 1] + [0, 1, 1, 0]
+PLANES = np.array([[1.0, 1, 0, 0], [0, 1, -1, 2]])
 CASES = {
     "box": Case(
         {"low": -0.5, "high": 1.0}, lambda p: bool(np.all((p >= -0.5) & (p <= 1))), clipped_least(-0.5, 1)
@@ -100,6 +163,101 @@ CASES = {
         {"entries": (1.0, 0.0, 0.0, 1.0), "shape": (N,)},
         lambda p: p[1] == p[2] == 0,
         lambda x: float(x[1] ** 2 + x[2] ** 2),
+    ),
+    "l1_ball": Case(
+        {"radius": 1.5, **ALL},
+        lambda p: np.sum(np.abs(p)) <= 1.5 + 1e-6,
+        inside(lambda p: 1.5 - SIGNS @ p),
+    ),
+    "fixed_sum": Case(
+        {"total": 1.5, **ALL},
+        lambda p: near(float(np.sum(p)), 1.5) or abs(np.sum(p) - 1.5) <= 1e-6 * np.max(np.abs(p)),
+        inside(equal=[lambda p: np.sum(p) - 1.5]),
+    ),
+    "halfspace": Case(
+        {"normal": (1.0, -2.0, 0.0, 1.0), "normal_shape": (N,), "bound": 0.5, **ALL},
+        lambda p: p @ [1, -2, 0, 1] <= 0.5 + 1e-5 * (1 + np.max(np.abs(p))),
+        inside(lambda p: 0.5 - p @ [1, -2, 0, 1]),
+    ),
+    "affine": Case(
+        {
+            "matrix": tuple(map(float, PLANES.ravel())),
+            "matrix_shape": (2, N),
+            "value": (1.0, 0.5),
+            "value_shape": (2,),
+            **ALL,
+        },
+        lambda p: bool(np.all(np.abs(PLANES @ p - [1, 0.5]) <= 1e-5 * (1 + np.max(np.abs(p))))),
+        inside(equal=[lambda p: PLANES @ p - [1, 0.5]]),
+    ),
+    "monotone": Case(ALL, lambda p: bool(np.all(np.diff(p) >= 0)), inside(np.diff)),
+    "group_sparse": Case(
+        {"k": 1, "axes": (2,)},  # the first axis is of one entry
+        lambda p: not p[:2].any() or not p[2:].any(),
+        best_of([(0, 1), (2, 3)]),
+        MATRIX,
+    ),
+    "nm_sparse": Case(
+        {"n": 1, "m": 2, **ALL},
+        lambda p: p[0] * p[1] == p[2] * p[3] == 0,
+        best_of(itertools.product([0, 1], [2, 3])),
+    ),
+    "powers_of_two": Case(
+        {"low": -2, "high": 0},
+        lambda p: bool(np.all(np.isin(p, POWERS))),
+        lambda x: float(np.sum(np.min((x[:, None] - POWERS) ** 2, axis=1))),
+    ),
+    "scaled_levels": Case(
+        {"levels": (-1.0, 0.0, 1.0), **ALL},
+        lambda p: len({*np.abs(p[p != 0]).tolist()}) <= 1,
+        scaled_least([-1, 0, 1]),
+    ),
+    "tied": Case(
+        {"entries": (1.0, 2.0, 2.0, 7.0), "shape": (N,)},
+        lambda p: p[1] == p[2],
+        inside(equal=[lambda p: p[1] - p[2]]),
+    ),
+    "circulant": Case(
+        {},
+        lambda p: p[0] == p[3] and p[1] == p[2],
+        inside(equal=[lambda p: p[0] - p[3], lambda p: p[1] - p[2]]),
+        MATRIX,
+    ),
+    "spectral_ball": Case(
+        {"radius": 1.5},
+        lambda p: np.linalg.norm(p.reshape(MATRIX), 2) <= 1.5 + 1e-5,
+        stretched_least,
+        MATRIX,
+    ),
+    "orthonormal": Case(
+        {},
+        lambda p: np.allclose(p.reshape(MATRIX).T @ p.reshape(MATRIX), EYE, atol=1e-5),
+        turned_least,
+        MATRIX,
+    ),
+    "psd": Case(
+        {},
+        lambda p: (
+            p[1] == p[2] and np.min(np.linalg.eigvalsh(p.reshape(MATRIX))) >= -1e-5 * (1 + np.max(np.abs(p)))
+        ),
+        rays_least,
+        MATRIX,
+    ),
+    "birkhoff": Case(
+        {},
+        lambda p: bool(np.all(p >= 0)) and np.allclose([p[0] + p[1], p[0] + p[2], p[1] + p[3]], 1, atol=1e-5),
+        lambda x: float(np.min(np.sum((CROSSED - x) ** 2, axis=1))),
+        MATRIX,
+    ),
+    "intersection": Case(
+        {
+            "sets": (
+                constraint_set("box", low=-0.5, high=1.0),
+                constraint_set("fixed_sum", total=1.5, axes=(1,)),
+            )
+        },
+        lambda p: bool(np.all((p >= -0.5 - 1e-5) & (p <= 1 + 1e-5))) and near(float(np.sum(p)), 1.5),
+        inside(lambda p: p + 0.5, lambda p: 1 - p, equal=[lambda p: np.sum(p) - 1.5]),
     ),
     "equal": Case(
         {"entries": (1.0, 2.0, 3.0, 4.0), "shape": (N,)},
@@ -129,8 +287,8 @@ def test_the_projection_is_in_the_set_and_nothing_found_is_nearer(name: str, dty
     case, x = CASES[name], points(dtype)
     with jax.enable_x64(dtype == "float64"):
         one = constraint_set(name, **case.fields)
-        new = jax.jit(one.project)(x)
-        again = one.project(new)
+        new = case.projected(one, x)
+        again = case.projected(one, new)
     assert new.dtype.name == dtype and np.all(np.isfinite(new))
     tolerance = 1e-5 if dtype == "float32" else 1e-7
     np.testing.assert_allclose(again, new, rtol=tolerance, atol=tolerance)
@@ -163,7 +321,7 @@ def test_no_matrix_of_low_rank_is_nearer(rank: int) -> None:
 @pytest.mark.parametrize("value", [0.0, 1e30, -1e30, 3.4e38, 1e-40])
 def test_extreme_vectors_stay_finite(name: str, value: float) -> None:
     x = np.array([[value, 0, 0, 0], [value] * 4, [value, -value, 1, 0]], np.float32)
-    assert np.all(np.isfinite(constraint_set(name, **CASES[name].fields).project(x)))
+    assert np.all(np.isfinite(CASES[name].projected(constraint_set(name, **CASES[name].fields), x)))
 
 
 @pytest.mark.parametrize("name", ["ball", "sphere", "simplex", "sparse"])
@@ -352,15 +510,66 @@ require multi_label(z, y, -1, 1)
     assert evaluate(program, train(program, data, Run(epochs=20)).params, data) > 0.9
 
 
+def test_an_intersection_says_how_far_it_is_from_its_sets() -> None:
+    one = CASES["intersection"].fields["sets"]
+    both = constraint_set("intersection", sets=one)
+    assert float(both.residual(both.project(points("float32")))) < 1e-5
+    apart = constraint_set("intersection", sets=(one[0], constraint_set("fixed_sum", total=9.0, axes=(1,))))
+    assert float(apart.residual(apart.project(points("float32")[:3]))) > 1
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_no_permutation_lies_further_along_than_the_nearest_doubly_stochastic_matrix(size: int) -> None:
+    """Of a convex set p is the nearest to x exactly if no corner c has ``(x - p) . (c - p) > 0``."""
+    x = (
+        np.random.default_rng(size).normal(size=(8, size, size))
+        * np.array([0.1, 1, 1, 1, 3, 3, 10, 30])[:, None, None]
+    )
+    with jax.enable_x64(True):
+        p = np.asarray(constraint_set("birkhoff").project(x))
+    corners = np.array([np.eye(size)[list(order)] for order in itertools.permutations(range(size))])
+    np.testing.assert_allclose([p.sum(axis=1), p.sum(axis=2)], 1, atol=1e-9)
+    along = np.einsum("kij,kcij->kc", x - p, corners[None] - p[:, None])
+    assert p.min() >= 0 and np.max(along) <= 1e-6
+
+
+@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-2, -1, 0, 1), (0, 1, 3), tuple(range(-8, 8))])
+def test_no_scale_is_better_than_the_fitted_one(levels: tuple[int, ...]) -> None:
+    """Against 4,000 scales, each with the levels nearest to it; many levels are searched, not sorted."""
+    x = np.random.default_rng(3).normal(size=(6, 30))
+    with jax.enable_x64(True):
+        one = constraint_set("scaled_levels", levels=tuple(map(float, levels)), axes=(1,))
+        new = np.asarray(jax.jit(one.project)(x))
+    for before, after in zip(x, new, strict=True):
+        scales = np.linspace(1e-3, 4, 4000)[:, None, None]
+        least = np.min(np.sum(np.min((before[:, None] - scales * levels) ** 2, axis=2), axis=1))
+        room = 1e-9 if len(levels) < 10 else 0.01 * least
+        assert np.sum((after - before) ** 2) <= least + room
+    np.testing.assert_array_equal(
+        constraint_set("scaled_levels", levels=(1.0, 2.0), axes=(1,)).project(-(x**2)), 0
+    )
+
+
+@pytest.mark.parametrize("order", [1.0, -1.0])
+@pytest.mark.parametrize("n", [1, 7, 90])
+def test_monotone_vectors_are_those_of_isotonic_regression(order: float, n: int) -> None:
+    x = np.round(np.random.default_rng(n).normal(size=(5, n)) * 3, 1)
+    with jax.enable_x64(True):
+        new = np.asarray(jax.jit(constraint_set("monotone", axes=(1,), order=order).project)(x))
+    for before, after in zip(x, new, strict=True):
+        wanted = isotonic_regression(before, increasing=order > 0).x
+        np.testing.assert_allclose(after, wanted, atol=1e-12)
+
+
 LARGEST = float(np.finfo(np.float32).max)
 
 
 @pytest.mark.parametrize("name", [*CASES, "rank"])
 @pytest.mark.parametrize("where", [[True] * 4, [False, True, False, False], [True, False, False, True]])
 def test_nan_stays_nan_in_every_set(name: str, where: list[bool]) -> None:
-    fields = {"rank": 1} if name == "rank" else CASES[name].fields
+    case = CASES.get(name) or Case({"rank": 1}, bool, float, (2, 4))
     x = np.where([where, [False] * 4], np.nan, 0.25).astype(np.float32)
-    new = np.asarray(jax.jit(constraint_set(name, **fields).project)(x))
+    new = np.asarray(case.projected(constraint_set(name, **case.fields), x))
     assert np.isnan(new[0])[np.array(where)].all()
     assert name == "rank" or np.isfinite(new[1]).all()
 

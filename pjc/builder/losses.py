@@ -9,7 +9,7 @@ from pjc.builder.place import Place
 from pjc.builder.sets import arguments
 from pjc.builder.values import Target, Tensor
 from pjc.dialects import ops
-from pjc.dialects.sets import described
+from pjc.dialects.set_fields import described
 from pjc.dialects.shapes import ShapeError
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pjc.builder.place import entries, one_number, several
-from pjc.dialects.sets import SETS, Argument, Kind
+from pjc.dialects.set_kinds import Argument, Kind
+from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import ShapeError
 
 
@@ -15,6 +16,8 @@ def arguments(kind: str, given: Sequence[Any], named: Mapping[str, Any]) -> dict
     if kind not in SETS:
         raise ShapeError(f"there is no set '{kind}'", f"known are {', '.join(SETS)}")
     wanted = {argument.name: argument for argument in SETS[kind].arguments}
+    if "sets" in wanted:
+        given = (given,)
     found = {**dict(zip(wanted, given, strict=False)), **named}
     missing = [name for name, argument in wanted.items() if argument.required and name not in found]
     if missing or set(found) - set(wanted) or len(found) < len(given) + len(named):
@@ -29,14 +32,16 @@ def _converted(argument: Argument, value: Any) -> Any:
         match argument.kind:
             case Kind.NUMBER | Kind.POSITIVE:
                 return one_number(value)
-            case Kind.COUNT if not isinstance(value, int):
+            case Kind.COUNT | Kind.WHOLE if not isinstance(value, int):
                 raise TypeError
             case Kind.LEVELS:
                 return [one_number(each) for each in value]
             case Kind.AXES:
                 return None if value is None else several(value)
-            case Kind.ENTRIES:
+            case Kind.ENTRIES | Kind.ARRAY:
                 return entries(value)
+            case Kind.SETS:
+                return [(name, arguments(name, given, {})) for name, *given in value]
     except (TypeError, ValueError):
         raise ShapeError(f"'{argument.name}' must be {argument.kind.value}, found {value!r}") from None
     return value

@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block as IrBlock
 from xdsl.ir import SSAValue
 
+from pjc.builder import Site
 from pjc.builder.emitter import TooManyOperations, set_hint
 from pjc.builder.values import Target, Tensor
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
@@ -29,7 +30,7 @@ from pjc.frontends.losses import LOSSES
 from pjc.frontends.names import advice
 from pjc.frontends.report import Report
 from pjc.frontends.scope import Scope
-from pjc.frontends.sets import SETS
+from pjc.frontends.sets import SETS, takes_sets
 from pjc.frontends.values import (
     POISON,
     Block,
@@ -370,23 +371,34 @@ class Elaborator:
 
     def _require_in_set(self, node: ast.Require, scope: Scope) -> None:
         """Require a value to be in a set."""
-        within = node.within
+        value = self.evaluator.evaluate(node.loss, scope)
+        site = self.evaluator.site(node, scope)
+        found = self._set(node.within, scope, site)
+        if is_poisoned(value) or found is None:
+            return
+        if not isinstance(value, Tensor):
+            raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
+        site.require_set(value, *found, self._named_value(node.loss, scope))
+
+    def _set(self, within: ast.Node | None, scope: Scope, site: Site) -> tuple[str, dict[str, Any]] | None:
+        """Return the name of a set and its arguments, by name; None if they were complained about."""
         function = within.function if isinstance(within, ast.Call) else within
         if not isinstance(function, ast.Name) or function.id not in SETS:
             name = function.id if isinstance(function, ast.Name) else ""
             hint = advice(name, SETS) or f"known sets are {', '.join(SETS)}"
             found = f"unknown set '{name}'" if name else "'in' takes a set"
             raise Mistake(found, hint, None if function is None else function.span)
-        value = self.evaluator.evaluate(node.loss, scope)
         call = within if isinstance(within, ast.Call) else ast.Call(function.span, function, ())
+        if takes_sets(function.id):
+            named = next((each for each in call.arguments if each.name is not None), None)
+            if named is not None:
+                raise Mistake(f"{function.id} takes sets, without names", span=named.span)
+            inner = [self._set(each.value, scope, site) for each in call.arguments]
+            fine = [each for each in inner if each is not None]
+            return (function.id, {"sets": fine}) if len(fine) == len(inner) else None
         given = self.evaluator.given(call, scope)
-        site = self.evaluator.site(node, scope)
         described: object = self.evaluator.call_function(SETS[function.id], call, given, site)
-        if is_poisoned(value) or not isinstance(described, dict):
-            return
-        if not isinstance(value, Tensor):
-            raise Mistake(f"a set holds tensors, found {describe(value)}", span=node.loss.span)
-        site.require_set(value, function.id, described, self._named_value(node.loss, scope))
+        return (function.id, described) if isinstance(described, dict) else None
 
     @staticmethod
     def _named_value(node: ast.Node, scope: Scope) -> str:

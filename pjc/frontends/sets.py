@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pjc.dialects.set_kinds import Kind, SetKind
 from pjc.dialects.sets import SETS as KINDS
-from pjc.dialects.sets import Kind, SetKind
 from pjc.frontends.builtins import Converter
 from pjc.frontends.convert import entries, integer, integers, levels, number, positive
-from pjc.frontends.values import Function, Given, Slot
+from pjc.frontends.values import Function, Given, Mistake, Slot
 
 
 def _several(rest: Sequence[Given]) -> list[float]:
@@ -26,10 +26,20 @@ CONVERTERS: dict[Kind, Converter] = {
     Kind.NUMBER: number,
     Kind.POSITIVE: positive,
     Kind.COUNT: integer,
+    Kind.WHOLE: integer,
     Kind.LEVELS: _several,
     Kind.AXES: integers,
     Kind.ENTRIES: entries,
+    Kind.ARRAY: entries,
 }
+
+
+def _nothing(rest: Sequence[Given]) -> list[float]:
+    """Sets are no values: they are read where they are asked for."""
+    raise Mistake("expected sets", span=rest[0].span if rest else None)
+
+
+CONVERTERS[Kind.SETS] = _nothing
 
 
 def _function(name: str, kind: SetKind) -> Function:
@@ -39,7 +49,7 @@ def _function(name: str, kind: SetKind) -> Function:
         Slot(
             argument.name,
             required=argument.required,
-            rest=argument.kind is Kind.LEVELS,
+            rest=argument.kind in (Kind.LEVELS, Kind.SETS),
             named=bool(several) and argument.kind is not Kind.LEVELS,
         )
         for argument in kind.arguments
@@ -50,6 +60,11 @@ def _function(name: str, kind: SetKind) -> Function:
         return {**dict.fromkeys(several, rest), **given}
 
     return Function(name, slots, converters, build)
+
+
+def takes_sets(name: str) -> bool:
+    """Return whether the arguments of a set are sets themselves."""
+    return any(argument.kind is Kind.SETS for argument in KINDS[name].arguments)
 
 
 SETS: dict[str, Function] = {name: _function(name, kind) for name, kind in KINDS.items()}

@@ -71,6 +71,8 @@ class Loss(Asked):
 def _written(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         raise mistake(f"losses and sets take numbers, found {value!r}")
+    if isinstance(value, Set):
+        return str(value)
     if isinstance(value, tuple | list):
         return tuple_text(_written(each) for each in value)
     if isinstance(value, int | np.integer):

@@ -59,7 +59,8 @@ def constrained(sets: Sequence[Required], params: Tensors) -> tuple[State, dict[
     """Return the parameters projected onto their sets, and how far they were from each, by its label.
 
     Sets are taken in their order: of several on one parameter the last holds exactly. The distance is the
-    root mean square over the entries that the set is of.
+    root mean square over the entries that the set is of. Where a projection ends only near its set, how far
+    from it stands beside the distance, as ``LABEL.residual``.
     """
     after = dict(params)
     distances: dict[str, Array] = {}
@@ -67,6 +68,8 @@ def constrained(sets: Sequence[Required], params: Tensors) -> tuple[State, dict[
         value = each.value(after)
         projected = each.set.project(value)
         distances[each.label] = jnp.sqrt(jnp.mean((projected - value) ** 2))
+        if (residual := each.set.residual(projected)) is not None:
+            distances[f"{each.label}.residual"] = residual
         after |= each.replaced(after, projected)
     return after, distances
 

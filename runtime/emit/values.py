@@ -22,6 +22,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from pjc.dialects import ops, proj
 from pjc.dialects.asking import DemandInSetOp
+from pjc.dialects.set_fields import inner
 from pjc.dialects.view import shape_of
 from pjc.runtime.projections import constraint_set
 from pjc.runtime.projections.sets import ConstraintSet
@@ -64,4 +65,11 @@ def constant(op: ops.ConstantOp) -> Array:
 
 def set_of(op: proj.ProjectSetOp | proj.ConstrainOp | DemandInSetOp) -> ConstraintSet:
     """Return the set that an op projects onto."""
-    return constraint_set(op.kind.data, **static_fields(op.fields.data))
+    return made_set(op.kind.data, op.fields.data)
+
+
+def made_set(kind: str, fields: Mapping[str, Attribute]) -> ConstraintSet:
+    """Return the set of a name, of its fields in the IR."""
+    own = {name: each for name, each in fields.items() if name != "sets"}
+    made = {"sets": tuple(made_set(*each) for each in inner(fields))} if "sets" in fields else {}
+    return constraint_set(kind, **static_fields(own), **made)

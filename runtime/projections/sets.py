@@ -45,6 +45,10 @@ class ConstraintSet(ABC):
         """Return what the set demands of x: how far the projection moves it."""
         return self.project(x) - x
 
+    def residual(self, found: Array) -> Array | None:
+        """Return how far a projection may be from the set; None where that is rounding alone."""
+        return None
+
     def keep(self, latent: Array) -> Array:
         """Return what a latent value is brought back to after a step of training by sweeps.
 
@@ -63,6 +67,16 @@ class ConstraintSet(ABC):
         in the place of gradients.
         """
         return self.project(after)
+
+
+class Pieces(ConstraintSet):
+    """A set of pieces between which a parameter must choose: moves add up until another one is nearer."""
+
+    def keep(self, latent: Array) -> Array:
+        return latent
+
+    def resume(self, latent: Array, start: Array, after: Array) -> Array:
+        return latent + (after - start)
 
 
 @dataclass(frozen=True)
@@ -156,7 +170,7 @@ class Ball(ConstraintSet):
 
     def nearest(self, x: Array) -> Array:
         rows, back = vectors(x, self.axes)
-        unit = _unit(rows, 1)
+        unit = unit_of(rows, 1)
         scaled = rows * unit
         norm = _norm(scaled)
         return back(jnp.where(norm > self.radius * unit, scaled / norm * self.radius, rows))
@@ -175,7 +189,7 @@ class Sphere(ConstraintSet):
         rows, back = vectors(x, self.axes)
         first = jnp.zeros_like(rows).at[:, 0].set(1)
         rows = jnp.where(jnp.any(rows != 0, axis=1, keepdims=True), rows, first)
-        scaled = rows * _unit(rows, 1)
+        scaled = rows * unit_of(rows, 1)
         return back(scaled / _norm(scaled) * self.radius)
 
 
@@ -203,22 +217,12 @@ class Simplex(ConstraintSet):
         rows = half * rows - half * jnp.max(rows, axis=1, keepdims=True)
         rows = jnp.maximum(rows, -2 * half * self.total) * (1 / (half * unit))
 
-        def threshold(above: Array) -> Array:
-            count = jnp.sum(above, axis=1, keepdims=True)
-            return (jnp.sum(above * rows, axis=1, keepdims=True) - total) / jnp.maximum(count, 1)
-
-        def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            t, _ = carry
-            following = threshold((rows > t).astype(rows.dtype))
-            return jnp.maximum(t, following), following > t
-
-        start = threshold(jnp.ones_like(rows))
-        t, _ = lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))
+        t = threshold(rows, total)
         return back(jnp.maximum(rows - t, 0) * unit)
 
 
 @dataclass(frozen=True)
-class Sparse(ConstraintSet):
+class Sparse(Pieces):
     """``S = {x : at most k entries of each vector are not 0}``. Solution: the k of largest magnitude stay.
 
     Of equal magnitudes the first ones stay. Not convex.
@@ -237,15 +241,9 @@ class Sparse(ConstraintSet):
         place = jnp.arange(rows.shape[0])[:, None], chosen
         return back(jnp.zeros_like(rows).at[place].set(rows[place]))
 
-    def keep(self, latent: Array) -> Array:
-        return latent
-
-    def resume(self, latent: Array, start: Array, after: Array) -> Array:
-        return latent + (after - start)
-
 
 @dataclass(frozen=True)
-class Rank(ConstraintSet):
+class Rank(Pieces):
     """``S = {X : rank X <= r}``, matrices in the last two axes. Not convex.
 
     Solution: the largest r singular values stay, the others become zero; where two are equal LAPACK's order
@@ -259,19 +257,28 @@ class Rank(ConstraintSet):
     def nearest(self, x: Array) -> Array:
         if self.rank >= min(x.shape[-2:]):
             return x
-        unit = _unit(x, (-2, -1))
+        unit = unit_of(x, (-2, -1))
         left, values, right = jnp.linalg.svd(x * unit, full_matrices=False)
         r = self.rank
         found = (left[..., :r] * values[..., None, :r]) @ right[..., :r, :]
-        # Rounding alone, or a choice between equal singular values, makes an entry larger than all numbers.
-        most = float(jnp.finfo(x.dtype).max)
-        return jnp.clip(found, -most * unit, most * unit) / unit
+        return bounded(found, unit)
 
-    def keep(self, latent: Array) -> Array:
-        return latent
 
-    def resume(self, latent: Array, start: Array, after: Array) -> Array:
-        return latent + (after - start)
+def threshold(rows: Array, total: float) -> Array:
+    """Return the t of each row with ``sum max(x - t, 0) = total``; the largest entry of a row is 0."""
+
+    def mean(above: Array) -> Array:
+        count = jnp.sum(above, axis=1, keepdims=True)
+        return (jnp.sum(above * rows, axis=1, keepdims=True) - total) / jnp.maximum(count, 1)
+
+    def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        t, _ = carry
+        following = mean((rows > t).astype(rows.dtype))
+        return jnp.maximum(t, following), following > t
+
+    start = mean(jnp.ones_like(rows))
+    t, _ = lax.while_loop(lambda carry: jnp.any(carry[1]), climb, (start, start == start))
+    return jnp.asarray(t)
 
 
 def vectors(x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], Array]]:
@@ -282,7 +289,7 @@ def vectors(x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], A
     return rows, lambda new: jnp.moveaxis(new.reshape(moved.shape), last, axes)
 
 
-def _unit(x: Array, axes: int | tuple[int, int]) -> Array:
+def unit_of(x: Array, axes: int | tuple[int, int]) -> Array:
     """Return the power of two that brings the largest magnitude along axes near 1, and 1 where all is 0.
 
     It and its reciprocal are normal numbers, so that to multiply by it is exact.
@@ -290,6 +297,12 @@ def _unit(x: Array, axes: int | tuple[int, int]) -> Array:
     _, exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=axes, keepdims=True))
     limit = jnp.finfo(x.dtype).maxexp - 2
     return jnp.ldexp(jnp.ones((), x.dtype), jnp.clip(-exponent, -limit, limit))
+
+
+def bounded(scaled: Array, unit: Array) -> Array:
+    """Return scaled numbers as they were before; the largest number where rounding would go beyond."""
+    most = float(jnp.finfo(scaled.dtype).max)
+    return jnp.clip(scaled, -most * unit, most * unit) / unit
 
 
 def _norm(scaled: Array) -> Array:

@@ -57,7 +57,7 @@ class ChooseRepresentationPass(ModulePass):
     """Whether a form may drop terms of third order."""
     held_bytes: int = 2**23
     """Copies of at most so many bytes are held rather than factored; 16 times as many of a short dot that a
-    loss reads."""
+    loss reads, through no other product."""
     memory: int = 0
     """The bytes of a device's memory, of which the copies of a dot may take a sixteenth; 0 for no limit."""
 
@@ -95,7 +95,7 @@ class ChooseRepresentationPass(ModulePass):
         if not self.approximate:
             return Choice("held", "nothing is dropped")
         short = shape_of(node.lhs)[-1] <= SHORT
-        asked_by_loss = short and any(isinstance(reader, ops.LossOp) for reader, _, _ in feas.readers(node))
+        asked_by_loss = short and reaches_loss(node)
         bytes_ = self.held_bytes * (LOSS_FACTOR if asked_by_loss else 1)
         limit = f"{bytes_ / 2**20:g} MiB" + (", and a loss reads it" if asked_by_loss else "")
         if 0 < self.memory < MEMORY_SHARE * bytes_:
@@ -145,6 +145,20 @@ class Explanation:
     choice: Choice
     cost: Cost = field(repr=False)
     exact: Cost = field(repr=False)
+
+
+def reaches_loss(node: ops.NodeOp) -> bool:
+    """Whether a loss reads the node's value, or what nodes other than products make of it: a bias, say."""
+    seen: set[ops.NodeOp] = set()
+    waiting = [node]
+    while waiting:
+        for reader, _, _ in feas.readers(waiting.pop()):
+            if isinstance(reader, ops.LossOp):
+                return True
+            if reader not in seen and not isinstance(reader, ops.BilinearOp | ops.ProductOp):
+                seen.add(reader)
+                waiting.append(reader)
+    return False
 
 
 def trained_dots(problem: feas.ProblemOp) -> list[ops.DotOp]:

@@ -499,7 +499,8 @@ class Program:
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             warnings.warn(
                 f"{method} of network '{self.name}' returns numbers that are not finite, in "
-                f"{', '.join(wrong[:3])}{more}: training diverges, or the data is too large",
+                f"{', '.join(wrong[:3])}{more}: training diverges, or the data is too large; where dots are "
+                "factored, --copies held keeps all terms",
                 RuntimeWarning,
                 stacklevel=3,
             )

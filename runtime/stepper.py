@@ -56,7 +56,10 @@ class UpdateStepper:
     """
 
     measure: ClassVar[str] = "gap"
-    diverged: ClassVar[str] = "try another --solver, a smaller --step, or smaller initial parameters"
+    diverged: ClassVar[str] = (
+        "try --copies held where dots are factored (--explain says which), another --solver, "
+        "a smaller --step, or smaller initial parameters"
+    )
     stuck: ClassVar[str] = "try more --iterations, another --solver, or other initial parameters"
 
     def __init__(self, program: Trainable, iterations: int | None = None, batches: int | None = None) -> None:

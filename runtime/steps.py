@@ -281,8 +281,14 @@ class Gathered(View[Gather], of=Gather):
         return jnp.zeros(before, copies.dtype).at[self.indices].add(copies)
 
 
+FEW = 25
+"""So many places in a window are taken one by one. Of more, in a loop for each axis: XLA compiles it once."""
+
+
 class Windowed(View[Patches], of=Patches):
     def spread(self, value: Any, fill: int) -> Any:
+        if prod(self.step.window) > FEW:
+            return self._spread(value)
         parts = [
             lax.slice(value, starts, limits, steps) for _, starts, limits, steps in self._windows(value.shape)
         ]
@@ -291,12 +297,31 @@ class Windowed(View[Patches], of=Patches):
         return stacked.reshape(*shape[:behind], *self.step.window, *shape[behind:])
 
     def collect(self, copies: Array, before: Shape) -> Array:
+        if prod(self.step.window) > FEW:
+            return self._collected(copies, before)
         total = jnp.zeros(before, copies.dtype)
         front = (slice(None),) * self.step.behind
         for place, starts, limits, steps in self._windows(before):
             index = tuple(map(slice, starts, limits, steps))
             total = total.at[index].add(copies[(*front, *place)])
         return total
+
+    def _each(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield the number of each axis of the window, along which axis it slides, its length and stride."""
+        for number, axis in enumerate(self.step.axes):
+            yield number, axis, self.step.window[number], self.step.strides[number]
+
+    def _spread(self, value: Array) -> Array:
+        """Return the windows, cut along one axis after another."""
+        for number, axis, size, stride in self._each():
+            value = _cut(value, axis, self.step.behind + number, size, stride)
+        return value
+
+    def _collected(self, copies: Array, before: Shape) -> Array:
+        """Return the sums of copies, along one axis after another."""
+        for number, axis, _, stride in reversed(list(self._each())):
+            copies = _overlaid(copies, axis, self.step.behind + number, before[axis], stride)
+        return copies
 
     def counts(self, made: np.ndarray, before: Shape, after: Shape) -> np.ndarray | None:
         """Return the counts before windows were cut, if all windows and places in them count alike."""
@@ -329,6 +354,38 @@ class Windowed(View[Patches], of=Patches):
                 count = (shape[axis] - size) // stride + 1
                 starts[axis], limits[axis], steps[axis] = offset, offset + (count - 1) * stride + 1, stride
             yield place, starts, limits, steps
+
+
+def _cut(value: Array, axis: int, behind: int, size: int, stride: int) -> Array:
+    """Return windows along an axis, which then counts them; what is in one counts an axis ``behind``."""
+    positions = (value.shape[axis] - size) // stride + 1
+    span = (positions - 1) * stride + 1
+    shape = [*value.shape]
+    shape[axis] = positions
+    shape.insert(behind, size)
+
+    def place(at: Array, found: Array) -> Array:
+        part = lax.dynamic_slice_in_dim(value, at, span, axis)
+        part = lax.slice_in_dim(part, 0, span, stride, axis)
+        return jnp.asarray(lax.dynamic_update_index_in_dim(found, part, at, behind))
+
+    return jnp.asarray(lax.fori_loop(0, size, place, jnp.zeros(shape, value.dtype)))
+
+
+def _overlaid(copies: Array, axis: int, behind: int, length: int, stride: int) -> Array:
+    """Return, for an axis of a length, the sum of what windows along it hold of each entry."""
+    positions, size = copies.shape[axis], copies.shape[behind]
+    shape = [*copies.shape[:behind], *copies.shape[behind + 1 :]]
+    shape[axis] = length
+    apart = [(0, 0, stride - 1 if each == axis else 0) for each in range(len(shape))]
+
+    def add(at: Array, total: Array) -> Array:
+        part = lax.dynamic_index_in_dim(copies, at, behind, keepdims=False)
+        part = lax.pad(part, jnp.zeros((), part.dtype), apart)
+        own = lax.dynamic_slice_in_dim(total, at, (positions - 1) * stride + 1, axis)
+        return jnp.asarray(lax.dynamic_update_slice_in_dim(total, own + part, at, axis))
+
+    return jnp.asarray(lax.fori_loop(0, size, add, jnp.zeros(shape, copies.dtype)))
 
 
 class Shifted(View[Shift], of=Shift):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path as File
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparisons import compared
@@ -329,3 +331,37 @@ def test_entries_are_read_by_the_iterations_that_the_steps_say(
         for entry in set(share[share > 0].tolist()):
             place = np.unravel_index(entry - 1, shape)
             assert found == Reads(None) or found.iterations[place[found.axis]] == iteration
+
+
+@pytest.mark.parametrize(
+    ("shape", "step"),
+    [
+        ((2, 9, 11, 3), Patches((1, 2), (4, 5), (1, 2))),
+        ((3, 13), Patches((1,), (6,), (2,))),
+        ((9, 11), Patches((0, 1), (3, 4), (3, 3))),
+    ],
+)
+def test_large_windows_are_those_that_are_cut_place_by_place(
+    shape: tuple[int, ...], step: Patches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (view,) = bound([step])
+    numbers = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
+    expected = view.numbers(numbers)
+    copies = np.random.default_rng(0).integers(0, 9, expected.shape).astype(np.float32)
+    total = np.bincount(expected.astype(int).ravel(), weights=copies.ravel(), minlength=numbers.size + 1)
+    for few in (0, 10**6):  # in loops, and place by place
+        monkeypatch.setattr("pjc.runtime.steps.FEW", few)
+        np.testing.assert_array_equal(view.spread(jnp.asarray(numbers), 0), expected)
+        found = view.collect(jnp.asarray(copies), shape)
+        np.testing.assert_array_equal(np.ravel(found), total[1:])
+
+
+def test_a_window_of_any_size_is_compiled_at_once() -> None:
+    """The program does not grow with the window: as many operations for 30 by 30 as for 6 by 6."""
+    counts = []
+    for size in (6, 30):
+        (view,) = bound([Patches((1, 2), (size, size), (1, 1))])
+        shape = (1, 40, 40, 2)
+        made = jax.make_jaxpr(lambda x, view=view, shape=shape: view.collect(view.spread(x, 0), shape))
+        counts.append(str(made(jnp.zeros(shape))).count("slice"))
+    assert counts[0] == counts[1]

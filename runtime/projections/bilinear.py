@@ -56,6 +56,39 @@ class Bilinear(Protocol):
     def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
         """Return, for each entry of w, the mean over its copies of s times the entry of a beside each."""
 
+    def lhs_copies(self, s: Array, a: Array) -> np.ndarray | int:
+        """Return the number of copies of each entry of a; it broadcasts."""
+
+    def rhs_copies(self, s: Array, w: Array) -> np.ndarray | int:
+        """Return the same for each entry of w."""
+
+    def rows(self, s: Array) -> int:
+        """Return how many rows the sites have; see dot_rows.py."""
+
+    def framed(self, a: Array) -> Array:
+        """Return a with the zeros around it that rows may hold."""
+
+    def unframed(self, a: Array) -> Array:
+        """Return what was framed."""
+
+    def lhs_row(self, a: Array, index: Array) -> Array:
+        """Return the copies of a framed a at the sites of a row, ``[*sites, entries]``; they broadcast."""
+
+    def rhs_row(self, w: Array) -> Array:
+        """Return the copies of w at the sites of any row, ``[*sites, entries]``; they broadcast."""
+
+    def site_row(self, s: Array, index: Array) -> Array:
+        """Return what stands at the sites of a row."""
+
+    def lhs_put(self, total: Array, copies: Array, index: Array) -> Array:
+        """Return a framed a to whose entries their copies in a row are added."""
+
+    def rhs_put(self, total: Array, copies: Array) -> Array:
+        """Return the same for w."""
+
+    def site_put(self, total: Array, row: Array, index: Array) -> Array:
+        """Return what stands at all sites, with a row of it replaced."""
+
 
 @dataclass(frozen=True)
 class MatrixProduct:
@@ -93,23 +126,64 @@ class MatrixProduct:
 
     def lhs_mean(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return self.lhs_sum(r, a) / (r.size // prod(a.shape[:-1]))
+        return self.lhs_sum(r, a) / self.lhs_copies(r, a)
 
     def rhs_mean(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return self.rhs_sum(r, w) / self._rhs_copies(r, w)
+        return self.rhs_sum(r, w) / self.rhs_copies(r, w)
 
     def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return self.lhs_back(s, w, a) / (s.size // prod(a.shape[:-1]))
+        return self.lhs_back(s, w, a) / self.lhs_copies(s, a)
 
     def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return self.rhs_back(s, a, w) / self._rhs_copies(s, w)
+        return self.rhs_back(s, a, w) / self.rhs_copies(s, w)
 
-    def _rhs_copies(self, s: Array, w: Array) -> int:
-        """Return the number of copies of an entry of w."""
+    def lhs_copies(self, s: Array, a: Array) -> int:
+        """See :class:`Bilinear`."""
+        return s.size // prod(a.shape[:-1])
+
+    def rhs_copies(self, s: Array, w: Array) -> int:
+        """See :class:`Bilinear`."""
         return s.size // (prod(w.shape[:-2]) * w.shape[-1])
+
+    def rows(self, s: Array) -> int:
+        """See :class:`Bilinear`; rows of a."""
+        return s.shape[-2]
+
+    def framed(self, a: Array) -> Array:
+        """See :class:`Bilinear`; as it is."""
+        return a
+
+    def unframed(self, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return a
+
+    def lhs_row(self, a: Array, index: Array) -> Array:
+        """See :class:`Bilinear`; ``[.., 1, N]``."""
+        return jnp.asarray(lax.dynamic_slice_in_dim(a, index, 1, axis=-2))
+
+    def rhs_row(self, w: Array) -> Array:
+        """See :class:`Bilinear`; ``[.., M, N]``."""
+        return transposed(w)
+
+    def site_row(self, s: Array, index: Array) -> Array:
+        """See :class:`Bilinear`; ``[.., M]``."""
+        return jnp.asarray(lax.dynamic_index_in_dim(s, index, axis=-2, keepdims=False))
+
+    def lhs_put(self, total: Array, copies: Array, index: Array) -> Array:
+        """See :class:`Bilinear`."""
+        row = _gathered(copies, (*total.shape[:-2], 1, total.shape[-1]))
+        return jnp.asarray(lax.dynamic_update_slice_in_dim(total, row, index, axis=-2))
+
+    def rhs_put(self, total: Array, copies: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return total + _gathered(transposed(copies), total.shape)
+
+    def site_put(self, total: Array, row: Array, index: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.asarray(lax.dynamic_update_index_in_dim(total, row, index, axis=-2))
 
 
 MATRIX = MatrixProduct()
@@ -171,19 +245,85 @@ class Convolution:
 
     def lhs_mean(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`; shape ``[batch, height, width, 1]``."""
-        return self.lhs_sum(r, a) / self._copies(r)
+        return self.lhs_sum(r, a) / self.lhs_copies(r, a)
 
     def rhs_mean(self, r: Array, w: Array) -> Array:
         """See :class:`Bilinear`; shape ``[M]``."""
-        return self.rhs_sum(r, w) / prod(r.shape[:-1])
+        return self.rhs_sum(r, w) / self.rhs_copies(r, w)
 
     def lhs_weighted(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return self.lhs_back(s, w, a) / self._copies(s)
+        return self.lhs_back(s, w, a) / self.lhs_copies(s, a)
 
     def rhs_weighted(self, s: Array, a: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return self.rhs_back(s, a, w) / prod(s.shape[:-1])
+        return self.rhs_back(s, a, w) / self.rhs_copies(s, w)
+
+    def lhs_copies(self, s: Array, a: Array) -> np.ndarray:
+        """See :class:`Bilinear`; shape ``[height, width, 1]``."""
+        rows, columns = (self._axis_copies(axis, s.shape[axis + 1]) for axis in range(2))
+        return np.asarray(rows[:, None, None] * columns[:, None] * s.shape[3], s.dtype)
+
+    def rhs_copies(self, s: Array, w: Array) -> int:
+        """See :class:`Bilinear`."""
+        return prod(s.shape[:-1])
+
+    def rows(self, s: Array) -> int:
+        """See :class:`Bilinear`; places of the window."""
+        return s.shape[1] * s.shape[2]
+
+    def framed(self, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.pad(a, ((0, 0), *zip(self.low, self.high, strict=True), (0, 0)))
+
+    def unframed(self, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        (top, left), (height, width) = self.low, self.image
+        return a[:, top : top + height, left : left + width]
+
+    def lhs_row(self, a: Array, index: Array) -> Array:
+        """See :class:`Bilinear`; ``[batch, 1, entries]``."""
+        steps = self.dilation
+        window = lax.dynamic_slice(a, self._corner(a, index), self._span(a))[:, :: steps[0], :: steps[1]]
+        return window.reshape(a.shape[0], 1, -1)
+
+    def rhs_row(self, w: Array) -> Array:
+        """See :class:`Bilinear`; ``[M, entries]``."""
+        return transposed(w.reshape(-1, w.shape[-1]))
+
+    def site_row(self, s: Array, index: Array) -> Array:
+        """See :class:`Bilinear`; ``[batch, M]``."""
+        return jnp.asarray(lax.dynamic_index_in_dim(_places(s), index, axis=1, keepdims=False))
+
+    def lhs_put(self, total: Array, copies: Array, index: Array) -> Array:
+        """See :class:`Bilinear`."""
+        one = jnp.sum(copies, axis=1).reshape(total.shape[0], *self.window, total.shape[3])
+        apart = [(0, 0, step - 1) for step in self.dilation]
+        one = lax.pad(one, jnp.zeros((), one.dtype), [(0, 0, 0), *apart, (0, 0, 0)])
+        corner = self._corner(total, index)
+        return jnp.asarray(
+            lax.dynamic_update_slice(total, lax.dynamic_slice(total, corner, one.shape) + one, corner)
+        )
+
+    def rhs_put(self, total: Array, copies: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return total + transposed(jnp.sum(copies, axis=0)).reshape(total.shape)
+
+    def site_put(self, total: Array, row: Array, index: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.asarray(
+            lax.dynamic_update_index_in_dim(_places(total), row, index, axis=1).reshape(total.shape)
+        )
+
+    def _span(self, a: Array) -> tuple[int, ...]:
+        """Return the shape of what a window reaches over in a framed a."""
+        reach = ((size - 1) * step + 1 for size, step in zip(self.window, self.dilation, strict=True))
+        return (a.shape[0], *reach, a.shape[3])
+
+    def _corner(self, a: Array, index: Array) -> tuple[Array | int, ...]:
+        """Return where the window of a row begins in a framed a."""
+        across = (a.shape[2] - self._span(a)[2]) // self.strides[1] + 1
+        return 0, index // across * self.strides[0], index % across * self.strides[1], 0
 
     def _box(self, x: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
         """Return the sums over windows."""
@@ -199,11 +339,6 @@ class Convolution:
         reach = (self.window[axis] - 1) * self.dilation[axis]
         span = (sites - 1) * self.strides[axis] + 1
         return reach - self.low[axis], self.image[axis] + self.low[axis] - span, self.strides[axis] - 1
-
-    def _copies(self, s: Array) -> np.ndarray:
-        """Return the number of copies of an entry of a, ``[height, width, 1]``."""
-        rows, columns = (self._axis_copies(axis, s.shape[axis + 1]) for axis in range(2))
-        return np.asarray(rows[:, None, None] * columns[:, None] * s.shape[3], s.dtype)
 
     def _axis_copies(self, axis: int, sites: int) -> np.ndarray:
         """Return how many of the windows of so many sites along one axis hold each entry of a."""
@@ -252,6 +387,11 @@ def bilinear(operator: str, fields: dict[str, Any], a: Array, w: Array) -> Bilin
 def transposed(x: Array) -> Array:
     """Return x with its last two axes swapped."""
     return jnp.swapaxes(x, -1, -2)
+
+
+def _places(s: Array) -> Array:
+    """Return what stands at the sites of a convolution with one axis for all places."""
+    return s.reshape(s.shape[0], -1, s.shape[3])
 
 
 def _gathered(x: Array, shape: tuple[int, ...]) -> Array:

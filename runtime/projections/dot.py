@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -64,30 +64,22 @@ class Dot(Operator):
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         a, b = inputs
-        largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
-        m = jnp.maximum(jnp.maximum(largest, jnp.sqrt(jnp.abs(z))), 1)
-        a, b = a / m[..., None], b / m[..., None]
-        p = jnp.sum(a * b, axis=-1)
-        target = z / m / m
-        sign = jnp.where(target < p, -1, 1).astype(z.dtype)
-        b = b * sign[..., None]
-        s, d, r = a + b, a - b, jnp.abs(target - p)
-        big, small = jnp.sum(s * s, axis=-1) / 4, jnp.sum(d * d, axis=-1) / 4
-        unit = 1 / m / m
-        w = root(big, small, unit, r)
+        site = solved(a, b, z)
+        m, w, a, b = site.scale, site.w, site.a, site.b
+        s, d = a + b, a - b
         grow, blend = 1 + w, (1 + w) / (1 + 2 * w)
         new_a = blend[..., None] * (a + w[..., None] * s)
         new_b = blend[..., None] * (b + w[..., None] * s)
         t = w / grow
 
         open_ended = w > limit(w.dtype) / 2
-        half = jnp.sqrt(jnp.maximum(r - 0.75 * small - unit, 0))
+        half = jnp.sqrt(jnp.maximum(site.r - 0.75 * site.small - site.unit, 0))
         along = half[..., None] * _direction(s)
         new_a = jnp.where(open_ended[..., None], along + d / 4, new_a)
         new_b = jnp.where(open_ended[..., None], along - d / 4, new_b)
         t = jnp.where(open_ended, 1, t)
         scale = m[..., None]
-        return (new_a * scale, new_b * sign[..., None] * scale), z - sign * t
+        return (new_a * scale, new_b * site.sign[..., None] * scale), z - site.sign * t
 
     def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
         a, b = inputs
@@ -95,7 +87,7 @@ class Dot(Operator):
         largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
         far = jnp.sqrt(jnp.abs(demand))
         m = jnp.maximum(jnp.maximum(largest, far), light)
-        m = jnp.where(m > 0, m, 1)
+        m = power_of_two(jnp.where(m > 0, m, 1))
         sign = jnp.where(demand < 0, -1, 1).astype(demand.dtype)
         a, b = a / m[..., None], b / m[..., None] * sign[..., None]
         # Squared after the division: XLA divides by products of divisors, and here these may vanish.
@@ -119,6 +111,40 @@ class Dot(Operator):
     def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
         a, b = inputs
         return 1 / weight + jnp.mean(jnp.sum(a * a, axis=-1) + jnp.sum(b * b, axis=-1))
+
+
+class Site(NamedTuple):
+    """A site over its scale, mirrored so that z is at least p, and the w of its root.
+
+    ``small`` is D, ``unit`` the 1 of the equation and r its right side, over the square of the scale.
+    """
+
+    a: Array
+    b: Array
+    scale: Array
+    sign: Array
+    small: Array
+    unit: Array
+    r: Array
+    w: Array
+
+
+def solved(a: Array, b: Array, z: Array) -> Site:
+    """Return sites with their roots: a and b ``[*sites, N]``, z ``[*sites]``.
+
+    The scale is at most a quarter of the largest entry: its reciprocal, by which XLA multiplies, is normal.
+    """
+    largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
+    m = power_of_two(jnp.maximum(jnp.maximum(largest, jnp.sqrt(jnp.abs(z))), 1) / 4)
+    a, b = a / m[..., None], b / m[..., None]
+    p = jnp.sum(a * b, axis=-1)
+    target = z / m / m
+    sign = jnp.where(target < p, -1, 1).astype(z.dtype)
+    b = b * sign[..., None]
+    s, d, r = a + b, a - b, jnp.abs(target - p)
+    big, small = jnp.sum(s * s, axis=-1) / 4, jnp.sum(d * d, axis=-1) / 4
+    unit = 1 / m / m
+    return Site(a, b, m, sign, small, unit, r, root(big, small, unit, r))
 
 
 def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
@@ -153,6 +179,15 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
 
     start = (jnp.zeros((), jnp.int32), lower, upper, lower, r > 0)
     return lax.while_loop(unfinished, advance, start)[3]
+
+
+def power_of_two(x: Array) -> Array:
+    """Return the largest power of two up to a positive number: divisions by it keep all digits of a + b."""
+    kind = jnp.finfo(x.dtype)
+    bits = jnp.dtype(f"int{kind.bits}")
+    exponent = jnp.asarray(-(1 << kind.nmant), bits)
+    power = lax.bitcast_convert_type(lax.bitcast_convert_type(x, bits) & exponent, x.dtype)
+    return jnp.where(power > 0, power, x)
 
 
 def limit(dtype: jnp.dtype) -> float:

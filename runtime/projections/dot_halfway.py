@@ -45,6 +45,7 @@ and about 100 operations for each (k, m).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -53,8 +54,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, transposed
-from pjc.runtime.projections.dot_shared import multiplier
-from pjc.runtime.projections.select import larger
+from pjc.runtime.projections.dot import Dot, solved
+from pjc.runtime.projections.dot_rows import Copies, over_rows, spread
+from pjc.runtime.projections.dot_shared import loses_digits, multiplier, overflows, vanishes
+from pjc.runtime.projections.select import larger, smaller
+
+FARTHEST = 1e9
+"""The largest w that factors hold: its fourth power is a float."""
 
 
 class Held(NamedTuple):
@@ -92,16 +98,35 @@ def project_held(agreed: tuple[Array, Array], old: Held, z: Array, wanted: Seque
     c, d = agreed
     f = reflected(c, old.c)[..., :, None, :]
     e = _written_out(transposed(reflected(d, old.d)))[..., None, :, :]
-    y, v = f + e - old.sigma, f - e - old.delta
-    plus, minus = jnp.sum(y * y, axis=-1) / 4, jnp.sum(v * v, axis=-1) / 4
-    t = multiplier(plus - minus, plus, minus, z)
-    sigma, delta = (t / (1 - t))[..., None] * y, (-t / (1 + t))[..., None] * v
-    means = []
-    if 0 in wanted:
-        means.append(c + (jnp.mean(sigma, axis=-2) + jnp.mean(delta, axis=-2)) / 2)
-    if 1 in wanted:
-        means.append(d + transposed(jnp.mean(sigma, axis=-3) - jnp.mean(delta, axis=-3)) / 2)
-    return Projected(tuple(means), Held(c, d, sigma, delta), z - t, t)
+
+    def sums() -> Copies:  # made in each branch: what one is given XLA writes to memory
+        return f + e - old.sigma, f - e - old.delta
+
+    def copies() -> Copies:
+        return f - (old.sigma + old.delta) / 2, e - (old.sigma - old.delta) / 2
+
+    plus, minus = (jnp.sum(each * each, axis=-1) / 4 for each in sums())
+    p = jnp.sum(math.prod(copies()), axis=-1)
+
+    def plain() -> tuple[Copies, Array, Array, Array]:
+        w = multiplier(p, plus, minus, z)
+        along, across = scales(w)
+        y, v = sums()
+        sigma, delta = along[..., None] * y, across[..., None] * v
+        one = c + (jnp.mean(sigma, axis=-2) + jnp.mean(delta, axis=-2)) / 2
+        other = d + transposed(jnp.mean(sigma, axis=-3) - jnp.mean(delta, axis=-3)) / 2
+        return (one, other), sigma, delta, w / (1 + jnp.abs(w))
+
+    def exactly() -> tuple[Copies, Array, Array, Array]:
+        a, b = copies()
+        (new_a, new_b), value = Dot().project((a, b), z)
+        move_a, move_b = new_a - a, new_b - b
+        one = c + jnp.sum(move_a / z.shape[-1], axis=-2)
+        other = d + transposed(jnp.sum(move_b / z.shape[-2], axis=-3))
+        return (one, other), move_a + move_b, move_a - move_b, z - value
+
+    means, sigma, delta, t = lax.cond(out_of_reach(plus, minus, p, z), exactly, plain)
+    return Projected(tuple(means[index] for index in wanted), Held(c, d, sigma, delta), z - t, t)
 
 
 def project_factored(
@@ -120,15 +145,52 @@ def project_factored(
     minus = norms - 2 * value
     minus = minus - 2 * old.beta * (overlap - crossed) + old.beta**2 * (old_norms - 2 * old.product)
     plus, minus = larger(plus, 0) / 4, larger(minus, 0) / 4
-    t = multiplier(plus - minus, plus, minus, z)
-    alpha, beta = t / (1 - t) * (1 - old.alpha), -t / (1 + t) * (1 - old.beta)
-    along, across = (alpha + beta) / 2, (alpha - beta) / 2
-    means = []
-    if 0 in wanted:
-        means.append(c + f * product.lhs_mean(along, f) + product.lhs_weighted(across, e, f))
-    if 1 in wanted:
-        means.append(d + e * product.rhs_mean(along, e) + product.rhs_weighted(across, f, e))
-    return Projected(tuple(means), Factors(c, d, f, e, alpha, beta, value), z - t, t)
+
+    def compressed() -> tuple[tuple[Array, ...], Array, Array, Array]:
+        w = multiplier(plus - minus, plus, minus, z)
+        along, across = scales(w)
+        alpha, beta = along * (1 - old.alpha), across * (1 - old.beta)
+        same, crosswise = (alpha + beta) / 2, (alpha - beta) / 2
+        means = []
+        if 0 in wanted:
+            means.append(f * product.lhs_mean(same, f) + product.lhs_weighted(crosswise, e, f))
+        if 1 in wanted:
+            means.append(e * product.rhs_mean(same, e) + product.rhs_weighted(crosswise, f, e))
+        return tuple(means), alpha, beta, w / (1 + jnp.abs(w))
+
+    def by_rows() -> tuple[tuple[Array, ...], Array, Array, Array]:
+        moves, kept = over_rows([(f, e), (old.f, old.e)], [z, old.alpha, old.beta], _factored_row, product)
+        alpha, beta, t = kept
+        return tuple(moves[index] for index in wanted), alpha, beta, t
+
+    moves, alpha, beta, t = lax.cond(loses_digits(norms, plus - minus, plus, minus, z), by_rows, compressed)
+    means = tuple(agreed[index] + move for index, move in zip(wanted, moves, strict=True))
+    return Projected(means, Factors(c, d, f, e, alpha, beta, value), z - t, t)
+
+
+def _factored_row(operands: Sequence[Copies], sites: Sequence[Array]) -> tuple[Copies, tuple[Array, ...]]:
+    """Return by how much copies in a row move from what was agreed on, and alpha', beta' and t there."""
+    z, alpha, beta = sites
+    (f, e), (old_f, old_e) = (spread(each, z) for each in operands)
+    same, crosswise = ((alpha + beta) / 2)[..., None], ((alpha - beta) / 2)[..., None]
+    site = solved(f - same * old_f - crosswise * old_e, e - same * old_e - crosswise * old_f, z)
+    w = site.sign * smaller(site.w, FARTHEST)
+    along, across = scales(w)
+    alpha, beta = along * (1 - alpha), across * (1 - beta)
+    one, other = (alpha / 2)[..., None] * (f + e), (beta / 2)[..., None] * (f - e)
+    return (one + other, one - other), (alpha, beta, w / (1 + jnp.abs(w)))
+
+
+def scales(w: Array) -> tuple[Array, Array]:
+    """Return ``t / (1 - t)`` and ``-t / (1 + t)`` for a signed ``w = t / (1 - |t|)``."""
+    size = jnp.abs(w)
+    other = -size / (1 + 2 * size)
+    return jnp.where(w > 0, size, other), jnp.where(w > 0, other, size)
+
+
+def out_of_reach(plus: Array, minus: Array, p: Array, z: Array) -> Array:
+    """Whether squares of some site are too large for a float, or its root for :func:`multiplier`."""
+    return jnp.any(overflows(plus + minus, z) | vanishes(p, plus, minus, z))
 
 
 def reflected(now: Array, before: Array) -> Array:

@@ -24,13 +24,15 @@ Cost: the products, and about 60 operations for each (k, m).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear
+from pjc.runtime.projections.dot_rows import project_rows
 from pjc.runtime.projections.select import larger, smaller
 
 STEPS = {32: 2, 64: 4}
@@ -39,6 +41,12 @@ squared norms from 1e-6 to 1e6 and |t| from 1e-6 to 1 - 1e-6."""
 
 TANGENTS = tuple(0.4 * (3.5**index - 1) for index in range(8))
 """Where tangents bound what is concave in the equation for w."""
+
+NEAR = 1 / 16
+"""The part of ``|a|^2 + |w|^2`` below which ``|a + w|^2`` is not known well from a product."""
+
+VANISHING = 1e-9
+"""The squared norm below which the tangents are too far from a large w."""
 
 SWITCH = 0.44
 """From where between two of these points on the higher is taken. All three choices by measurement."""
@@ -50,22 +58,60 @@ def project_shared(
     """Return the means of the new copies of the wanted operands (0 for a, 1 for w), and the new value."""
     q = product.lhs_inner(a, a) + product.rhs_inner(w, w)
     p = product.forward(a, w)
-    t = multiplier(p, larger(q + 2 * p, 0) / 4, larger(q - 2 * p, 0) / 4, z)
-    r = 1 / (1 - t * t)
-    s = t * r
-    means = []
-    if 0 in wanted:
-        means.append(a * product.lhs_mean(r, a) + product.lhs_weighted(s, w, a))
-    if 1 in wanted:
-        means.append(w * product.rhs_mean(r, w) + product.rhs_weighted(s, a, w))
-    return tuple(means), z - t
+    plus, minus = larger(q + 2 * p, 0) / 4, larger(q - 2 * p, 0) / 4
+
+    def compressed() -> tuple[tuple[Array, ...], Array]:
+        t, r, s = factors(multiplier(p, plus, minus, z))
+        means = []
+        if 0 in wanted:
+            means.append(a * product.lhs_mean(r, a) + product.lhs_weighted(s, w, a))
+        if 1 in wanted:
+            means.append(w * product.rhs_mean(r, w) + product.rhs_weighted(s, a, w))
+        return tuple(means), z - t
+
+    def by_rows() -> tuple[tuple[Array, ...], Array]:
+        return project_rows(a, w, z, wanted, product)
+
+    found: tuple[tuple[Array, ...], Array] = lax.cond(loses_digits(q, p, plus, minus, z), by_rows, compressed)
+    return found
+
+
+def factors(w: Array) -> tuple[Array, Array, Array]:
+    """Return t, ``R = 1 / (1 - t^2)`` and ``S = t R`` for a signed ``w = t / (1 - |t|)``, by one division."""
+    size = jnp.abs(w)
+    one, two = 1 + size, 1 + 2 * size
+    inverse = 1 / (one * two)
+    return w * two * inverse, one * one * one * inverse, w * one * one * inverse
+
+
+def loses_digits(q: Array, p: Array, plus: Array, minus: Array, z: Array) -> Array:
+    """Whether ``q = |a|^2 + |w|^2`` and p are not enough for the root of some site."""
+    return jnp.any(vanishes(p, plus, minus, z, NEAR) | overflows(q, z))
+
+
+def vanishes(p: Array, plus: Array, minus: Array, z: Array, near: float = 0.0) -> Array:
+    """Whether z is so far that w is above 1, and S so small that it is not known well, or w not found.
+
+    ``near`` is the part of ``S + D`` below which S is not known well.
+    """
+    above = z > p
+    big, small = jnp.where(above, plus, minus), jnp.where(above, minus, plus)
+    far = jnp.abs(z - p) > 3 * big + 5 / 9 * small + 0.5
+    return far & (big < near * (plus + minus) + VANISHING)
+
+
+def overflows(q: Array, z: Array) -> Array:
+    """Whether squares of q or of z are too large for a float."""
+    most = math.exp(0.4 * math.log(float(jnp.finfo(z.dtype).max)))
+    return (q > most) | (jnp.abs(z) > most)
 
 
 def multiplier(p: Array, plus: Array, minus: Array, z: Array) -> Array:
-    """Return the root t in (-1, 1) of ``((1 + t^2) p + t q) / (1 - t^2)^2 = z - t``, entry by entry.
+    """Return ``t / (1 - |t|)`` for the root t in (-1, 1) of ``((1 + t^2) p + t q) / (1 - t^2)^2 = z - t``.
 
-    Solved for ``w = t / (1 - t)`` as in dot.py, here from ``p = a . b``, ``plus = |a + b|^2 / 4`` and
-    ``minus = |a - b|^2 / 4`` alone. With S and D of dot.py, ``v = 1 / (1 + 2w)``, ``u = 1 / (1 + w)`` it is
+    Entry by entry. Solved for ``w = |t| / (1 - |t|)`` as in dot.py, here from ``p = a . b``,
+    ``plus = |a + b|^2 / 4`` and ``minus = |a - b|^2 / 4`` alone. With S and D of dot.py,
+    ``v = 1 / (1 + 2w)``, ``u = 1 / (1 + w)`` it is
 
         S w (2 + w) + D w v (3 + v) / 2 + w u = r
 
@@ -83,11 +129,10 @@ def multiplier(p: Array, plus: Array, minus: Array, z: Array) -> Array:
         u, v = 1 / (1 + o), 1 / (1 + 2 * o)
         reached = big * (o * (2 + o)) + (small * (o * v * (3 + v) / 2) + o * u)
         at = at + jnp.where(r > reached, high - low, 0)
-    w = smaller(_bound(big, small, r, at), _largest(z))
+    w = smaller(_bound(big, small, r, at), largest_root(z))
     for _ in range(STEPS[jnp.finfo(z.dtype).bits]):
         w = _advanced(big, small, r, w)
-    w = sign * w
-    return w / (1 + jnp.abs(w))
+    return sign * w
 
 
 def _bound(big: Array, small: Array, r: Array, at: Array) -> Array:
@@ -108,10 +153,10 @@ def _advanced(big: Array, small: Array, r: Array, w: Array) -> Array:
     slope = 2 * big * (1 + w) + small * v * v * (1 + v) + u * u
     half_curve = big - small * v * v * v * (2 + 3 * v) - u * u * u
     step = value * slope / larger(slope * slope - value * half_curve, slope * slope / 2)
-    return smaller(larger(w - step, 0), _largest(w))
+    return smaller(larger(w - step, 0), largest_root(w))
 
 
-def _largest(like: Array) -> float:
+def largest_root(like: Array) -> float:
     """Return the largest w that is looked for."""
     return float(1 / jnp.finfo(like.dtype).eps)
 

@@ -3,11 +3,13 @@
     python benchmarks/compiling.py
 
 A ratio is that of XLA's seconds: for sweeps to Adam's on the same network, for a network of many layers, or
-steps, to one of few. Medians of some repeats.
+steps, to one of few. Medians of some repeats. Beside them, what does not depend on how busy the machine is:
+the kernels that XLA compiles, which its seconds go with on a CPU, and the temporary memory of a step.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,10 +41,12 @@ class CompileRow:
     pjc_seconds: float
     trace_seconds: float
     xla_seconds: float
+    kernels: int
+    temp_megabytes: float
     ratio: float = 1.0
 
 
-Stages = tuple[float, float, float]
+Stages = tuple[float, float, float, int, float]
 
 
 def compile_times(repeats: int = REPEATS) -> list[CompileRow]:
@@ -85,11 +89,22 @@ def _adam(case: Case, repeats: int) -> Stages:
     return _median(once, repeats)
 
 
-def _lowered(since: float, lowered: Any) -> tuple[float, float]:
-    """Return the seconds until something was lowered, and those of XLA's compiler."""
+def _lowered(since: float, lowered: Any) -> tuple[float, float, int, float]:
+    """Return the seconds until something was lowered, those of XLA's compiler, and what that has made."""
     middle = time.perf_counter()
-    lowered.compile()
-    return middle - since, time.perf_counter() - middle
+    made = lowered.compile()
+    seconds = time.perf_counter() - middle
+    return middle - since, seconds, kernels(made.as_text()), made.memory_analysis().temp_size_in_bytes / 1e6
+
+
+def kernels(text: str) -> int:
+    """Return how many kernels XLA has compiled for a program, in its text.
+
+    Those are its fusions and the products with a vector, without what a library runs on CPUs.
+    """
+    fusions = re.findall(r" fusion\(.*", text)
+    vectors = re.findall(r" = \w+\[(?:1,\d+|\d+,1|\d+|)\]\S* dot\(", text)
+    return sum("__ynn_fusion" not in each for each in fusions) + len(vectors)
 
 
 def _median(once: Callable[[], Stages], repeats: int) -> Stages:
@@ -98,18 +113,19 @@ def _median(once: Callable[[], Stages], repeats: int) -> Stages:
     for _ in range(repeats):
         jax.clear_caches()
         found.append(once())
-    front, trace, xla = (median(each) for each in zip(*found, strict=True))
-    return front, trace, xla
+    front, trace, xla = (median(each) for each in list(zip(*found, strict=True))[:3])
+    return front, trace, xla, *found[-1][3:]
 
 
 def compile_table(rows: list[CompileRow]) -> Table:
     """Return the rows as a table."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("network", "what is compiled", "pjc s", "tracing s", "XLA s", "x"):
+    for title in ("network", "what is compiled", "pjc s", "tracing s", "XLA s", "x", "kernels", "temp MB"):
         made.add_column(title, justify="left" if title in ("network", "what is compiled") else "right")
     for row in rows:
         seconds = (row.pjc_seconds, row.trace_seconds, row.xla_seconds, row.ratio)
-        made.add_row(row.case, row.name, *(f"{each:.2f}" for each in seconds))
+        counted = (str(row.kernels), f"{row.temp_megabytes:.2f}")
+        made.add_row(row.case, row.name, *(f"{each:.2f}" for each in seconds), *counted)
     return made
 
 

@@ -278,9 +278,9 @@ class RespondOp(NodeWork, Stepped):
 class NormsOp(NodeWork, Stepped):
     """The squared norms of what the sites of a dot or a convolution multiply, and what they are on average.
 
-    ``%l, %r, %i, %m = proj.norms "dot" {} (%a, %w) of "dense" steps 16 : ..``: with q = |a|^2 + |w|^2 of a
+    ``%l, %r, %i, %s = proj.norms "dot" {} (%a, %w) of "dense" steps 16 : ..``: with q = |a|^2 + |w|^2 of a
     site, both parts of it, each in a shape that broadcasts to the sites; and with n^2 = (mean |a|)^2 + (mean
-    |w|)^2 at each step 1 / n^2, all over the square of one scale, and n itself.
+    |w|)^2 at each step 1 / n: all of operands times one scale, and that scale.
     """
 
     name = "proj.norms"
@@ -290,14 +290,14 @@ class NormsOp(NodeWork, Stepped):
     lhs_part = result_def(TensorType)
     rhs_part = result_def(TensorType)
     inverse = result_def(TensorType)
-    root = result_def(TensorType)
+    scale = result_def(TensorType)
 
     traits = traits_def(Pure())
 
     assembly_format = (
         "$operator $fields `(` $lhs `,` $rhs `)` `of` $node (`samples` $samples^)? (`steps` $steps^)? "
         "attr-dict `:` type($lhs) `,` type($rhs) `->` type($lhs_part) `,` type($rhs_part) `,` "
-        "type($inverse) `,` type($root)"
+        "type($inverse) `,` type($scale)"
     )
 
     def __init__(
@@ -324,10 +324,10 @@ class NormsOp(NodeWork, Stepped):
         for part in (self.lhs_part, self.rhs_part):
             if 1 not in shape_of(part) and len(shape_of(part)) > 1:
                 raise VerifyException(f"a part of the norms is the same along an axis, found {part.type}")
-        if self.inverse.type != self.root.type or shape_of(self.root)[:1] != (steps,):
+        if self.inverse.type != self.scale.type or shape_of(self.scale)[:1] != (steps,):
             raise VerifyException(
                 f"the means of norms at {steps} steps have that many entries, found {self.inverse.type} and "
-                f"{self.root.type}"
+                f"{self.scale.type}"
             )
 
 
@@ -348,7 +348,7 @@ class MultipliersOp(NodeWork):
     lhs_part = operand_def(TensorType)
     rhs_part = operand_def(TensorType)
     inverse = operand_def(TensorType)
-    root = operand_def(TensorType)
+    scale = operand_def(TensorType)
     sigma = result_def(TensorType)
     rho = result_def(TensorType)
 
@@ -356,9 +356,9 @@ class MultipliersOp(NodeWork):
 
     assembly_format = (
         "$operator $fields $value `demand` $demand `norms` `(` $lhs_part `,` $rhs_part `,` $inverse "
-        "`,` $root `)` "
+        "`,` $scale `)` "
         "`of` $node `weight` $weight attr-dict `:` type($value) `demand` type($demand) `norms` `(` "
-        "type($lhs_part) `,` type($rhs_part) `,` type($inverse) `,` type($root) `)` `->` type($sigma) `,` "
+        "type($lhs_part) `,` type($rhs_part) `,` type($inverse) `,` type($scale) `)` `->` type($sigma) `,` "
         "type($rho)"
     )
 

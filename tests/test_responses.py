@@ -8,6 +8,7 @@ included; demands range from far below to far above the inputs.
 from __future__ import annotations
 
 import functools
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ from pjc.runtime.projections.quantize import Quantize
 from pjc.runtime.projections.sets import Pieces
 from pjc.runtime.projections.sum import Sum
 from pjc.runtime.projections.sum_relu import SumRelu
+from pjc.runtime.projections.sums import in_blocks
 
 Long = np.longdouble
 Rows = np.ndarray
@@ -630,6 +632,32 @@ def test_the_scale_of_the_data_does_not_matter(size: float, part: float) -> None
     np.testing.assert_allclose(rho, exact[1], rtol=3e-5, atol=room)
 
 
+@pytest.mark.parametrize("share", [0.03, 0.06, 0.2, 0.3, 5.0, 1e4])
+def test_series_steps_and_digits_agree_in_single_precision(share: float) -> None:
+    """Float32 against float64, where the largest demand times u is on either side of every limit."""
+    generator = np.random.default_rng(2)
+    a, w, d = (generator.normal(size=s).astype(np.float32) for s in ((7, 5), (5, 6), (7, 6)))
+    n = np.hypot(np.linalg.norm(a, axis=1).mean(), np.linalg.norm(w, axis=0).mean())
+    d *= np.float32(share * n**2 / 0.1 / np.max(np.abs(d)))
+    made = []
+    for dtype in ("float32", "float64"):
+        with precision(dtype):
+            one, other, asked = (jnp.asarray(each, dtype) for each in (a, w, d))
+            made.append(of_sites(MATRIX, one, other, one @ other, asked, 0.1))
+    for found, exact in zip(*made, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-6 * float(np.max(np.abs(exact))))
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (40, 7), (3, 200)])
+def test_a_search_keeps_nothing_beside_what_it_looks_for(shape: tuple[int, int]) -> None:
+    """What it makes at every turn XLA would make beforehand, and keep, if it knew that it is the same."""
+    a, w, z = jnp.ones((shape[0], 5)), jnp.ones((5, shape[1])), jnp.ones(shape)
+    found = jax.jit(lambda a, w, z, d: of_sites(MATRIX, a, w, z, d, 0.1))
+    (loop,) = re.findall(r"= \((.*)\) while\(", found.lower(a, w, z, z).compile().as_text())
+    kept = re.findall(rf"[a-z]+[0-9]*\[{shape[0]},{shape[1]}\]", loop)
+    assert len(kept) == 3  # the multipliers, values and demands
+
+
 @pytest.mark.parametrize("part", [1.0, 1e-7, 1e-30])
 def test_small_demands_get_through_without_copies(part: float) -> None:
     generator = np.random.default_rng(1)
@@ -686,3 +714,10 @@ def test_small_weights_lead_to_the_derivative(name: str) -> None:
         assert away[0] < 1e-2 and away[0] / away[1] == pytest.approx(2, rel=0.05)
     else:
         assert max(away) < 1e-11
+
+
+@pytest.mark.parametrize("shape", [(1,), (32,), (67,), (256,), (2560,), (5000,), (3, 96), (2, 1, 77)])
+def test_reductions_in_blocks_are_reductions(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).integers(-99, 99, shape).astype(np.float32)
+    np.testing.assert_array_equal(in_blocks(jnp.sum, jnp.asarray(x)), x.sum(-1))
+    np.testing.assert_array_equal(in_blocks(jnp.max, jnp.asarray(x)), x.max(-1))

@@ -140,7 +140,7 @@ class _Sweep:
                 return norms(product, values[op.lhs], values[op.rhs], mean)
             case ask.MultipliersOp():
                 parts = values[op.lhs_part], values[op.rhs_part]
-                means = [_for_rows(values[each], shape_of(op.value)) for each in (op.inverse, op.root)]
+                means = [_for_rows(values[each], shape_of(op.value)) for each in (op.inverse, op.scale)]
                 return multipliers(
                     Norms(*parts, *means), values[op.value], values[op.demand], op.weight.value.data
                 )

@@ -10,6 +10,7 @@ from jax import Array
 
 from pjc.dialects.steps import Rows
 from pjc.runtime.placement import Placement
+from pjc.runtime.projections.sums import in_blocks
 
 
 @dataclass(frozen=True)
@@ -116,5 +117,5 @@ class Weighing:
 def _at_steps(value: Array, steps: int) -> Array:
     """Return the sum of a tensor at each step, ``[steps]``; what has one row is the same at all steps."""
     if steps == 1 or value.shape[:1] in ((), (1,)):
-        return jnp.broadcast_to(jnp.sum(value), (steps,))
-    return jnp.sum(value.reshape(steps, -1), axis=1)
+        return jnp.broadcast_to(in_blocks(jnp.sum, value.reshape(-1)), (steps,))
+    return in_blocks(jnp.sum, value.reshape(steps, -1))

@@ -100,11 +100,11 @@ class MatrixProduct:
 
     def lhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[.., K, 1]``."""
-        return _apart(jnp.sum(one * other, axis=-1))[..., :, None]
+        return jnp.sum(one * other, axis=-1)[..., :, None]
 
     def rhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[.., 1, M]``."""
-        return _apart(jnp.sum(one * other, axis=-2))[..., None, :]
+        return jnp.sum(one * other, axis=-2)[..., None, :]
 
     def lhs_sum(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
@@ -400,6 +400,11 @@ def _gathered(x: Array, shape: tuple[int, ...]) -> Array:
         x = jnp.sum(x, axis=tuple(range(x.ndim - len(shape))))
     along = tuple(axis for axis, size in enumerate(shape) if size == 1 != x.shape[axis])
     return jnp.sum(x, axis=along, keepdims=True) if along else x
+
+
+def site_inner(product: Bilinear, one: tuple[Array, Array], other: tuple[Array, Array]) -> Array:
+    """Return, for each site, the inner product of its copies of two pairs of operands."""
+    return _apart(product.lhs_inner(one[0], other[0])) + _apart(product.rhs_inner(one[1], other[1]))
 
 
 def _apart(sums: Array) -> Array:

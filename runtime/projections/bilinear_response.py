@@ -29,7 +29,7 @@ Source: dot.py, in the metric in which values weigh u; the series is its inversi
 Shapes: a and w as the map takes them; all else of z's shape.
 
 Exact: to rounding, relative to the demand; where a demand is large, w is found to 2^-25 in float32, to
-2^-54 in float64. Where squares might overflow or vanish, norms are those of a and w over their largest entry.
+2^-54 in float64. Where squares might overflow or vanish, norms are those of a and w times a power of 2.
 
 Cost: the products, about 40 operations for each site, and where a demand is large 30 more for each digit.
 """
@@ -37,7 +37,6 @@ Cost: the products, about 40 operations for each site, and where a demand is lar
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -45,6 +44,7 @@ from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import Bilinear
 from pjc.runtime.projections.select import larger, smaller
+from pjc.runtime.projections.sums import in_blocks
 
 SMALL = {32: 0.05, 64: 1e-3}
 """The largest ``u |d|`` for which the series has all digits, by the bits of a float."""
@@ -52,17 +52,20 @@ SMALL = {32: 0.05, 64: 1e-3}
 RANGE = {32: (1e-12, 1e15), 64: (1e-130, 1e140)}
 """Between which n leaves squares room, by the bits of a float."""
 
+STRETCH = {32: 2.0**72, 64: 2.0**600}
+"""By what all is multiplied or divided where n is outside of that."""
+
 MEDIUM = 0.25
 """The largest ``u |d|`` for which Newton's method alone finds w."""
 
-STEPS = 6
-"""Steps of Newton's method, after digits and for demands up to :data:`MEDIUM`."""
+STEPS = 7
+"""Steps of Newton's method, after digits and, from 0, for demands up to :data:`MEDIUM`."""
 
 LARGEST = 2.0**20
 """The first digit of w that is tried beyond; twice that is the bound where there is no root."""
 
-DIGITS = {32: 46, 64: 75}
-"""How many digits of w are tried."""
+LAST = {32: 2.0**-25, 64: 2.0**-54}
+"""The last digit of w that is tried, by the bits of a float."""
 
 FAR = 1e12
 """Demands times u beyond this are all alike: w has reached its bound."""
@@ -76,16 +79,25 @@ class Multipliers(NamedTuple):
 
 
 class Norms(NamedTuple):
-    """The squared norms of what sites multiply, over the square of a scale, and what they usually are.
+    """The squared norms of what sites multiply, and what they are like: of operands times a scale.
 
-    ``lhs`` and ``rhs`` are those of both operands, ``inverse`` is ``1 / n^2``: all over the square of the
-    scale. ``root`` is n itself. Each broadcasts against the sites.
+    ``lhs`` and ``rhs`` are those of both operands, ``inverse`` is ``1 / n``, 0 where n = 0, and ``scale`` a
+    power of 2. Each broadcasts against the sites.
     """
 
     lhs: Array
     rhs: Array
     inverse: Array
-    root: Array
+    scale: Array
+
+
+class Sites(NamedTuple):
+    """The norms of sites, 1 / n, their values, and what is demanded of them."""
+
+    norms: Norms
+    over: Array
+    value: Array
+    demand: Array
 
 
 class Relative(NamedTuple):
@@ -113,39 +125,22 @@ def norms(product: Bilinear, a: Array, w: Array, mean: Callable[[Array], Array])
 
     def over(scale: Array | float) -> tuple[Array, Array, Array]:
         one, other = a * scale, w * scale
-        # Once: XLA would add them up for every site.
-        rows, columns = lax.optimization_barrier(
-            (product.lhs_inner(one, one), product.rhs_inner(other, other))
-        )
+        rows, columns = product.lhs_inner(one, one), product.rhs_inner(other, other)
         # With an axis for each of the sites', by which mean tells samples and steps.
         rank = max(rows.ndim, columns.ndim)
         apart = (each.reshape((1,) * (rank - each.ndim) + each.shape) for each in (rows, columns))
         return rows, columns, usual(*(mean(jnp.sqrt(each)) for each in apart))
 
-    def as_they_are(found: tuple[Array, Array, Array]) -> Norms:
-        return _of(*found, jnp.ones((), a.dtype))
-
-    def rescaled(_: tuple[Array, Array, Array]) -> Norms:
-        largest = jnp.maximum(jnp.max(jnp.abs(a)), jnp.max(jnp.abs(w)))
-        scale = jnp.where(largest > 0, largest, 1)
-        return _of(*over(1 / scale), scale)
-
+    bits = jnp.finfo(a.dtype).bits
+    low, high = RANGE[bits]
     found = over(1)
-    low, high = RANGE[jnp.finfo(a.dtype).bits]
-    usable = jnp.all((found[2] > low) & (found[2] < high))
-    return Norms(*lax.cond(usable, as_they_are, rescaled, found))
-
-
-def _of(rows: Array, columns: Array, root: Array, scale: Array) -> Norms:
-    """Return the norms of which the scale was taken."""
-    over = _inverse(root)
-    return Norms(rows, columns, over * over, scale * root)
-
-
-def _inverse(root: Array) -> Array:
-    """Return 1 / n, 0 where n = 0, to multiply with: in a quotient XLA would square n, which may vanish."""
+    top = jnp.max(found[2])
+    scale = jnp.where(top > low, jnp.where(top < high, 1, 1 / STRETCH[bits]), STRETCH[bits]).astype(a.dtype)
+    rows, columns, root = lax.cond(scale == 1, lambda found: found, lambda _: over(scale), found)
     moving = root > 0
-    return jnp.where(moving, 1 / jnp.where(moving, root, 1), 0)
+    # To multiply with: in a quotient XLA would square n, which may vanish.
+    inverse = jnp.where(moving, 1 / jnp.where(moving, root, 1), 0)
+    return Norms(rows, columns, inverse, jnp.broadcast_to(scale, inverse.shape))
 
 
 def usual(one: Array, other: Array) -> Array:
@@ -167,14 +162,11 @@ def multipliers(norms: Norms, value: Array, demand: Array, weight: float) -> Mul
         demand: what is demanded of it, of its shape.
         weight: c, the weight of values relative to the mean square norm of a site.
     """
-    over = _inverse(norms.root)
-    farthest = weight * jnp.max(jnp.abs(demand)) * jnp.max(over) * jnp.max(over)
-    sigma = lax.cond(
-        farthest > SMALL[jnp.finfo(demand.dtype).bits],
-        partial(_by_search, weight=weight),
-        partial(_by_series, weight=weight),
-        *(norms, value, demand),
-    )
+    over = norms.inverse * norms.scale
+    largest = jnp.max(over)
+    farthest = weight * in_blocks(jnp.max, jnp.abs(demand).reshape(-1)) * largest * largest
+    sites = Sites(norms, over, value, demand)
+    sigma = _by_search(sites, weight, farthest, _by_series(_relative(sites, weight)))
     # t from S = t / (1 - t^2), which XLA would otherwise find twice.
     s = (weight / (1 + weight)) * ((sigma * over) * over)
     t = 2 * s / (1 + jnp.sqrt(1 + 4 * s * s))
@@ -192,24 +184,27 @@ def rhs_response(product: Bilinear, m: Multipliers, a: Array, w: Array) -> Array
     return w * product.rhs_sum(m.rho, w) + product.rhs_back(m.sigma, a, w)
 
 
-def _relative(norms: Norms, value: Array, demand: Array, weight: float) -> Relative:
-    """Return what the multipliers depend on; nothing is demanded where n = 0."""
-    over = _inverse(norms.root)
-    finite = jnp.where(jnp.abs(value) < jnp.inf, value, 0)
+def _relative(sites: Sites, weight: Array | float) -> Relative:
+    """Return what the multipliers depend on; nothing is demanded where n = 0.
+
+    The weight is in the first product of each, so that where it changes nothing of it stays the same.
+    """
+    norms, over, value, demand = sites
+    near, own = weight * norms.inverse * norms.inverse, weight * over
+    p = value * own * over
     return Relative(
-        weight * norms.inverse * (norms.lhs + norms.rhs),
-        weight * ((finite * over) * over),
-        weight * ((demand * over) * over),
-        jnp.where(norms.root > 0, (1 + weight) * demand, 0),
+        near * norms.lhs + near * norms.rhs,
+        jnp.where(jnp.abs(p) < jnp.inf, p, 0),
+        demand * own * over,
+        demand * jnp.where(own + over > 0, 1 + weight, 0),
     )
 
 
-def _by_series(norms: Norms, value: Array, demand: Array, weight: float) -> Array:
+def _by_series(scaled: Relative) -> Array:
     """Return sigma where demands are small.
 
     With ``x = u d / (1 + u q)`` t is the root of ``t (1 + P t + Q t^2 + 5/3 P t^3 + 3/2 Q t^4 ..) = x``.
     """
-    scaled = _relative(norms, value, demand, weight)
     share = 1 / (1 + scaled.q)
     x = scaled.d * share
     p, q = 3 * scaled.p * share, 2 * scaled.q * share
@@ -222,39 +217,36 @@ def _by_series(norms: Norms, value: Array, demand: Array, weight: float) -> Arra
     return scaled.asked * share * t_over_x * (1 + t * t * (1 + t * t))
 
 
-def _by_search(norms: Norms, value: Array, demand: Array, weight: float) -> Array:
-    """Return sigma for demands of any size.
+def _by_search(sites: Sites, weight: float, farthest: Array, sigma: Array) -> Array:
+    """Return sigma for demands of any size; ``sigma`` as it is if the farthest, times u, is small.
 
     ``w = |t| / (1 - |t|)`` is where a function that rises vanishes: if some demand is far, digits are kept as
-    long as it is not positive. Newton's method goes on from there, where w is at most 1.
+    long as it is not positive. Newton's method goes on from there, where w is at most 1. The loop has w in
+    the place of sigma, and beside it the digit alone, which counts on below the last one: every kernel of it
+    has to be compiled and every tensor kept, though it hardly ever turns.
     """
-    digits = DIGITS[jnp.finfo(demand.dtype).bits]
+    dtype = sigma.dtype
+    newton = LAST[jnp.finfo(dtype).bits] / 2
+    entered, end = 1.5 * newton, newton * 2.0**-STEPS  # where Newton's method starts without digits; ends
 
-    def advance(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        # All of this here: beside the loop XLA would keep it in memory.
-        step, digit, w = carry
-        scaled = _relative(norms, value, demand, weight)
-        p = jnp.sign(scaled.d) * scaled.p
+    def advance(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        digit, found = carry
+        # XLA is not to know that the weight is the same at all turns: it would make all of this beforehand.
+        scaled = _relative(sites, jnp.where(digit > 0, weight, 0).astype(dtype))
+        d, p = jnp.abs(scaled.d), jnp.sign(scaled.d) * scaled.p
         plus, minus = larger(scaled.q + 2 * p, 0) / 4, larger(scaled.q - 2 * p, 0) / 4
-        r = smaller(jnp.abs(scaled.d), FAR)
-        trying = step < digits
+        w = jnp.where((digit == LARGEST) | (digit == entered), 0, found)
+        trying = digit > entered
         x = jnp.where(trying, w + digit, w)
         one, two = 1 / (1 + x), 1 / (1 + 2 * x)
-        excess = x * (plus * (2 + x) + one + minus * (2 + 3 * x) * (two * two)) - r
+        excess = x * (plus * (2 + x) + one + minus * (2 + 3 * x) * (two * two)) - smaller(d, FAR)
         slope = 2 * plus * (1 + x) + one * one + 2 * minus * (1 + x) * (two * two * two)
         nearer = jnp.where(x <= 1, jnp.clip(x - excess / slope, 0, 1), x)
-        return step + 1, digit / 2, jnp.where(trying, jnp.where(excess <= 0, x, w), nearer)
+        w = jnp.where(trying, jnp.where(excess <= 0, x, w), nearer)
+        last = digit <= 3 * end
+        share = w * (1 + w) / ((1 + 2 * w) * larger(d, float(jnp.finfo(dtype).tiny)))
+        return digit / 2, jnp.where(last, scaled.asked * share, w)
 
-    scaled = _relative(norms, value, demand, weight)
-    farthest, share = jnp.max(jnp.abs(scaled.d)), 1 / (1 + scaled.q)
-    x = jnp.abs(scaled.d) * share
-    near = x * (1 - jnp.sign(scaled.d) * 3 * scaled.p * share * x)
-    far = farthest > MEDIUM
-    start = (
-        jnp.where(far, 0, digits),
-        jnp.asarray(LARGEST, demand.dtype),
-        jnp.where(far, 0, jnp.clip(near, 0, 1)),
-    )
-    _, _, w = lax.while_loop(lambda carry: carry[0] < digits + STEPS, advance, start)
-    d = larger(jnp.abs(scaled.d), float(jnp.finfo(w.dtype).tiny))
-    return scaled.asked * (w * (1 + w) / ((1 + 2 * w) * d))
+    far = jnp.where(farthest > MEDIUM, LARGEST, entered)
+    first = jnp.where(farthest > SMALL[jnp.finfo(dtype).bits], far, 0).astype(dtype)
+    return lax.while_loop(lambda carry: carry[0] > 1.75 * end, advance, (first, sigma))[1]

@@ -98,12 +98,14 @@ class CrossEntropy(Loss):
 
     def _mild(self, c: Array) -> Array:
         """Return the w_i where the strength is at most :data:`MILD`."""
-        w = jnp.zeros_like(c)
-        for _ in range(self._steps(float(jnp.finfo(c.dtype).eps))):
+
+        def advance(_: Array, w: Array) -> Array:
             e = jnp.exp(c - w)
             h = e / (row_sums(e) + self.strength * e)
-            w = self.strength * h * (w + (1 - row_sums(h * w)) / row_sums(h))
-        return w
+            return self.strength * h * (w + (1 - row_sums(h * w)) / row_sums(h))
+
+        steps = self._steps(float(jnp.finfo(c.dtype).eps))
+        return jnp.asarray(lax.fori_loop(0, steps, advance, jnp.zeros_like(c)))
 
     def _steps(self, eps: float) -> int:
         """Return after how many steps the error is rounding."""

@@ -53,7 +53,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from pjc.runtime.projections.bilinear import MATRIX, Bilinear, transposed
+from pjc.runtime.projections.bilinear import MATRIX, Bilinear, site_inner, transposed
 from pjc.runtime.projections.dot import Dot, solved
 from pjc.runtime.projections.dot_rows import Copies, over_rows, spread
 from pjc.runtime.projections.dot_shared import loses_digits, multiplier, overflows, vanishes
@@ -136,9 +136,9 @@ def project_factored(
     c, d = agreed
     f, e = reflected(c, old.c), reflected(d, old.d)
     value = product.forward(f, e)
-    norms = product.lhs_inner(f, f) + product.rhs_inner(e, e)
-    old_norms = product.lhs_inner(old.f, old.f) + product.rhs_inner(old.e, old.e)
-    overlap = product.lhs_inner(f, old.f) + product.rhs_inner(e, old.e)
+    norms = site_inner(product, (f, e), (f, e))
+    old_norms = site_inner(product, (old.f, old.e), (old.f, old.e))
+    overlap = site_inner(product, (f, e), (old.f, old.e))
     crossed = value + old.product
     plus = norms + 2 * value
     plus = plus - 2 * old.alpha * (overlap + crossed) + old.alpha**2 * (old_norms + 2 * old.product)

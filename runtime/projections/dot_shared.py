@@ -31,7 +31,7 @@ from itertools import pairwise
 import jax.numpy as jnp
 from jax import Array, lax
 
-from pjc.runtime.projections.bilinear import MATRIX, Bilinear
+from pjc.runtime.projections.bilinear import MATRIX, Bilinear, site_inner
 from pjc.runtime.projections.dot_rows import project_rows
 from pjc.runtime.projections.select import larger, smaller
 
@@ -56,7 +56,7 @@ def project_shared(
     a: Array, w: Array, z: Array, wanted: Sequence[int], product: Bilinear = MATRIX
 ) -> tuple[tuple[Array, ...], Array]:
     """Return the means of the new copies of the wanted operands (0 for a, 1 for w), and the new value."""
-    q = product.lhs_inner(a, a) + product.rhs_inner(w, w)
+    q = site_inner(product, (a, w), (a, w))
     p = product.forward(a, w)
     plus, minus = larger(q + 2 * p, 0) / 4, larger(q - 2 * p, 0) / 4
 

@@ -31,6 +31,7 @@ Cost: O(n) a step, and as many steps for all sites as the slowest takes: usually
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -74,23 +75,29 @@ class Max(Operator):
         return new, level
 
     def respond(self, inputs: tuple[Array, ...], demand: Array, weight: Array | float) -> tuple[Array, ...]:
-        top = self._wide(self._largest(inputs))
+        top = self._largest(inputs)
         falling = demand < 0
         unit = jnp.where(falling, bounded(-demand), 1)
         one = jnp.where(-demand > unit, -demand / unit, jnp.ones_like(demand))  # |d|, in its units
-        # Terms that are lower by |d| or more stay, however far below they are.
-        below = tuple(jnp.maximum((x - top) / self._wide(unit), -self._wide(one)) for x in inputs)
-        # As meeting_level itself finds it where nothing but the largest is above, which then ends at once.
+
+        def below(top: Array) -> tuple[Array, ...]:
+            # Terms that are lower by |d| or more stay, however far below they are.
+            return tuple(
+                jnp.maximum((x - self._wide(top)) / self._wide(unit), -self._wide(one)) for x in inputs
+            )
+
+        # As climbed itself finds it where nothing but the largest is above, which then ends at once.
         share = weight * jnp.ones_like(demand) / (weight * jnp.ones_like(demand) + 1)
-        level = meeting_level(below, -one, self.axes, -share * one, weight)
-        raised = self._wide(jnp.where(falling, 0, demand * share))
+        # Made anew at every level, for XLA by a top that differs: it would keep a tensor for each input.
+        level = climbed(lambda level: below(top + 0 * level), -one, self.axes, -share * one, weight)
+        chosen = self._first_largest(inputs, self._wide(top), ~falling)
         return tuple(
             jnp.where(
                 self._wide(falling),
                 jnp.minimum(self._wide(level) - e, 0) * self._wide(unit),
-                jnp.where(first, raised, 0),
+                jnp.where(first, self._wide(demand * share), 0),
             )
-            for e, first in zip(below, self._first_largest(inputs, top), strict=True)
+            for e, first in zip(below(top), chosen, strict=True)
         )
 
     def gain(self, inputs: tuple[Array, ...], weight: Array | float) -> Array | float:
@@ -105,8 +112,13 @@ class Max(Operator):
     def _largest(self, inputs: tuple[Array, ...]) -> Array:
         return functools.reduce(jnp.maximum, (jnp.max(x, axis=self.axes) for x in inputs))
 
-    def _first_largest(self, inputs: tuple[Array, ...], top: Array) -> list[Array]:
-        """Return where the first of the largest terms stands: by its place along the axes, then by input."""
+    def _first_largest(
+        self, inputs: tuple[Array, ...], top: Array, wanted: Array | bool = True
+    ) -> list[Array]:
+        """Return where the first of the largest terms stands: by its place along the axes, then by input.
+
+        Nowhere at sites where it is not wanted.
+        """
         shape = inputs[0].shape
         count = prod(shape[axis] for axis in self.axes) * len(inputs)
         # Floats where they count so far: XLA for CPUs looks for the least of them twenty times as fast.
@@ -118,6 +130,7 @@ class Max(Operator):
         last = jnp.asarray(count, dtype)
         found = [jnp.where(x == top, n, last) for x, n in zip(inputs, numbers, strict=True)]
         least = functools.reduce(jnp.minimum, (jnp.min(each, axis=self.axes) for each in found))
+        least = jnp.where(wanted, least, last)
         return [jnp.broadcast_to(n, shape) == self._wide(least) for n in numbers]
 
 
@@ -128,20 +141,32 @@ def mean_of_all(inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], boun
     return jnp.maximum(total / (1 + terms), bound)
 
 
-def meeting_level(
-    inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], start: Array, weight: Array | float = 1.0
+def meeting_level(inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], start: Array) -> Array:
+    """Return the root m of ``(m - z) - sum max(0, x - m)``, over all inputs and along the axes.
+
+    ``start`` is at most m.
+    """
+    return climbed(lambda _: inputs, z, axes, start, 1.0)
+
+
+def climbed(
+    terms: Callable[[Array], tuple[Array, ...]],
+    z: Array,
+    axes: tuple[int, ...],
+    start: Array,
+    weight: Array | float,
 ) -> Array:
-    """Return the root m of ``weight (m - z) - sum max(0, x - m)``, over all inputs and along the axes.
+    """Return the root m of ``weight (m - z) - sum max(0, x - m)``; ``terms`` makes the x, at any m the same.
 
     ``start`` is at most m.
     """
 
     def mean_above(m: Array) -> Array:
         total, count = weight * z, weight * jnp.ones_like(z)
-        for x in inputs:
-            more = (x > jnp.expand_dims(m, axes)).astype(x.dtype)
-            total = total + jnp.sum(more * x, axis=axes)
-            count = count + jnp.sum(more, axis=axes)
+        for x in terms(m):
+            above = x > jnp.expand_dims(m, axes)
+            total = total + jnp.sum(jnp.where(above, x, 0), axis=axes)
+            count = count + jnp.sum(above.astype(x.dtype), axis=axes)
         return total / count
 
     def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:

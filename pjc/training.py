@@ -314,9 +314,10 @@ def _line(told: TrainingRun) -> str:
     """Return what a person reads of an epoch."""
     row = told.result.history[-1]
     score = ""
-    if row.validation is not None:
-        shown = f"{100 * row.validation:.1f}%" if told.metric == "accuracy" else f"{row.validation:.4g}"
-        score = f", validation {told.metric} {shown}"
+    for part, value in (("training", row.training), ("validation", row.validation)):
+        if value is not None:
+            shown = f"{100 * value:.1f}%" if told.metric == "accuracy" else f"{value:.4g}"
+            score += f", {part} {told.metric} {shown}"
     return f"epoch {row.epoch}/{told.epochs}: {row.told(told.measure)}{score}, {row.seconds:.1f} s"
 
 

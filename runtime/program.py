@@ -357,7 +357,8 @@ class Program:
         Returns:
             The new parameters and ``{"gap": ..., "t": {label: ...}}``: the root mean square by which the
             parts disagree, and for each factored dot the largest coefficient of its rank-one terms, at rest
-            the largest multiplier |t|: the form is only good while that is well below 1. With sets also
+            the largest multiplier |t|: the form is only good while that is well below 1. With losses also
+            ``"loss"``, their sum, each the mean over its sites, before the update; with sets
             ``"violation": {label: ...}``, the root mean square distance of the parameters to each set before
             they were projected onto it. Where any of it is not finite, a RuntimeWarning says so, unless the
             call is traced.
@@ -419,8 +420,8 @@ class Program:
 
         Returns:
             The displacement, by parameter, and ``{"demand": ..., "requirements": {label: ...}}``: the root
-            mean square of what the losses ask of their inputs, over all of them and of each. Warns as
-            :meth:`update`.
+            mean square of what the losses ask of their inputs, over all of them and of each. With losses
+            also ``"loss"``, their sum, each the mean over its sites. Warns as :meth:`update`.
 
         Raises:
             ProgramError: if the solver iterates, the network requires nothing, or the arguments do not fit.

@@ -376,6 +376,9 @@ def test_lines_are_printed_where_they_are_asked_for(
     pjc.train(program, clusters(32), epochs=2, verbose=True, validation=0.25)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("epoch 1/2: demand ") and ", validation accuracy " in second
+    assert ", loss " in second and second.index(", training accuracy ") < second.index(
+        ", validation accuracy "
+    )
 
 
 def test_fewer_samples_than_a_batch_are_one_batch() -> None:

@@ -462,6 +462,14 @@ def test_random_networks_are_exported(seed: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, value, rtol=2e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("levels", ["-1, 0, 1", "-2, -1, 0, 1", "-1, 1", "0, 0.25, 0.5, 0.75", "-1, 0, 2"])
+def test_quantizers_are_exported_with_their_ties(levels: str, tmp_path: Path) -> None:
+    program = pjc.compile(f"input x: f32[batch, 33]\noutput z = quantize(x, ({levels}))\n", batch=1)
+    x = (np.arange(33, dtype=np.float32)[None] - 16) / 8
+    program.to_onnx({}, tmp_path / "out.onnx")
+    np.testing.assert_array_equal(run(tmp_path / "out.onnx", x)[0], program.apply({}, x))
+
+
 def test_a_model_is_a_library_with_one_block(tmp_path: Path) -> None:
     """Shared by two calls, in a loop, and with another batch than the program's."""
     for name in ("torch_mlp", "torch_cnn"):

@@ -453,6 +453,16 @@ class QuantizeOp(ElementwiseOp):
     def jumps(self) -> bool:
         return len(self.levels) > 1
 
+    def even_ups(self) -> frozenset[int]:
+        """Return which midpoints go to the upper level, as the projection's file says of ties."""
+        levels = self.levels.get_values()
+        if len(levels) < 2 or 0 not in levels:
+            return frozenset()
+        spacing, zero = (levels[-1] / 2 - levels[0] / 2) / (len(levels) - 1) * 2, levels.index(0)
+        if any(abs(each - spacing * (i - zero)) > 1e-9 * spacing for i, each in enumerate(levels)):
+            return frozenset()
+        return frozenset(i for i in range(len(levels) - 1) if (i + 1 - zero) % 2 == 0)
+
     def verify_(self) -> None:
         super().verify_()
         levels = self.levels.get_values()

@@ -91,9 +91,12 @@ def _monotone(values: Values, shape: Shape) -> str | None:
 
 
 def _group_sparse(values: Values, shape: Shape) -> str | None:
-    groups = prod(shape) // max(prod(shape[axis] for axis in values["axes"]), 1)
+    size = prod(shape[axis] for axis in values["axes"])
+    groups, rest = divmod(size, values["group"])
+    if rest:
+        return f"group_sparse needs a multiple of {values['group']} entries, found {size} in {show(shape)}"
     if values["k"] > groups:
-        return f"group_sparse needs a k from 1 to {groups}, the vectors of {show(shape)}; found {values['k']}"
+        return f"group_sparse needs a k from 1 to {groups}, the groups of a vector; found {values['k']}"
     return None
 
 
@@ -197,9 +200,9 @@ SETS: dict[str, SetKind] = {
         check=_monotone,
     ),
     "group_sparse": SetKind(
-        "at most k vectors along the axis that are not 0",
-        (Argument("k", Kind.COUNT), _ALONG),
-        (2, 1),
+        "vectors of groups of so many neighbours, of which at most k groups are not 0",
+        (Argument("k", Kind.COUNT), Argument("group", Kind.COUNT), _AXES),
+        (2, 4),
         convex=False,
         check=_group_sparse,
     ),

@@ -462,6 +462,44 @@ def test_random_networks_are_exported(seed: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, value, rtol=2e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("levels", ["-1, 0, 1", "-2, -1, 0, 1", "-1, 1", "0, 0.25, 0.5, 0.75", "-1, 0, 2"])
+def test_quantizers_are_exported_with_their_ties(levels: str, tmp_path: Path) -> None:
+    program = pjc.compile(f"input x: f32[batch, 33]\noutput z = quantize(x, ({levels}))\n", batch=1)
+    x = (np.arange(33, dtype=np.float32)[None] - 16) / 8
+    program.to_onnx({}, tmp_path / "out.onnx")
+    np.testing.assert_array_equal(run(tmp_path / "out.onnx", x)[0], program.apply({}, x))
+
+
+@pytest.mark.parametrize(
+    ("bits", "scale", "signed", "kind"),
+    [(4, 0.25, 1, "INT4"), (8, 0.125, 1, "INT8"), (8, 0.5, 0, "UINT8"), (2, 1.0, 0, "")],
+)
+def test_numbers_of_bits_are_those_of_quantize_linear(
+    bits: int, scale: float, signed: int, kind: str, tmp_path: Path
+) -> None:
+    least, largest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    text = f"output z = quantize(x, bits = {bits}, scale = {scale}, signed = {signed})\n"
+    program = pjc.compile("input x: f32[batch, 1025]\n" + text, batch=1)
+    x = (np.arange(1025, dtype=np.float32)[None] - 512) * np.float32(scale / 2)
+    wanted = np.clip(np.rint(x / np.float32(scale)), least, largest) * np.float32(scale)
+    if kind:
+        zero = helper.make_tensor("o", getattr(onnx.TensorProto, kind), [], [0])
+        step = helper.make_tensor("s", onnx.TensorProto.FLOAT, [], [scale])
+        nodes = [
+            helper.make_node("QuantizeLinear", ["x", "s", "o"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "o"], ["z"]),
+        ]
+        ends = [helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, [1, 1025]) for each in "xz"]
+        graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [zero, step])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+        wanted = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x})[0]
+    found = np.asarray(program.apply({}, x))
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(pjc.quantize(x, bits=bits, scale=scale, signed=bool(signed)), wanted)
+    program.to_onnx({}, tmp_path / "out.onnx")
+    np.testing.assert_array_equal(run(tmp_path / "out.onnx", x)[0], found)
+
+
 def test_a_model_is_a_library_with_one_block(tmp_path: Path) -> None:
     """Shared by two calls, in a loop, and with another batch than the program's."""
     for name in ("torch_mlp", "torch_cnn"):

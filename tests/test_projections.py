@@ -342,6 +342,28 @@ def test_named_situations_of_quantize() -> None:
     assert step.forward(jnp.array([0.0, 1e-9])).tolist() == [-1, 1]
 
 
+@pytest.mark.parametrize(
+    ("levels", "x", "wanted"),
+    [
+        ((-1.0, 0.0, 1.0), [-0.5, 0.5], [0, 0]),
+        ((-2.0, -1.0, 0.0, 1.0), [-1.5, -0.5, 0.5], [-2, 0, 0]),
+        ((-0.5, -0.25, 0.0, 0.25, 0.5), [-0.375, -0.125, 0.125, 0.375], [-0.5, 0, 0, 0.5]),
+        ((0.0, 1.0, 2.0, 3.0), [0.5, 1.5, 2.5], [0, 2, 2]),
+        ((-3e38, 0.0, 3e38), [-1.5e38, 1.5e38], [0, 0]),
+        ((-1.0, 1.0), [0.0], [-1]),  # without 0: the lower level
+        ((-1.0, 0.0, 2.0), [-0.5, 1.0], [-1, 0]),  # not evenly spaced
+        ((0.5, 1.5, 2.5), [1.0, 2.0], [0.5, 1.5]),
+    ],
+)
+def test_halfway_between_levels_is_as_documented(levels: tuple, x: list, wanted: list) -> None:
+    found = np.asarray(Quantize(levels).forward(jnp.array(x, jnp.float32)))
+    np.testing.assert_array_equal(found, np.array(wanted, np.float32))
+    beside = np.array(x, np.float32) + np.float32(1e-3 * (levels[1] - levels[0]))
+    near = np.array(levels, np.float32)
+    above = [near[near > each][0] for each in np.array(x, np.float32)]
+    np.testing.assert_array_equal(Quantize(levels).forward(jnp.asarray(beside)), above)
+
+
 @pytest.mark.parametrize("case", [Sum((0, 2)), SumRelu((0, 2)), Max((0, 2))], ids=lambda c: c.name)
 def test_several_inputs_and_axes_are_one_reduction(case: Operator) -> None:
     generator = np.random.default_rng(0)

@@ -8,7 +8,7 @@ iterations one after another, ``[T * batch, N]``, has them too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from xdsl.dialects.builtin import DenseArrayBase, TensorType
@@ -17,6 +17,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from pjc.dialects import ops, proj
 from pjc.dialects.layout import MeshAttr
 from pjc.dialects.ops import Reading, operation_of
+from pjc.dialects.set_fields import inner
 from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import Shape, show
 from pjc.dialects.signature import Signature
@@ -248,12 +249,16 @@ class Samples:
 
     def _check_set(self, op: proj.ProjectSetOp) -> None:
         rows = self._copies_of(op.node.data).resolved()
-        if rows is None or SETS[op.kind.data].entrywise:
-            return
-        axes = op.fields.data.get("axes")
-        if isinstance(axes, DenseArrayBase) and rows.axis not in axes.get_values():
+        sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
+        if rows is None or all(_leaves(name, own, rows.axis) for name, own in sets):
             return
         raise Mixed(f"'{op.node.data}' is a set of values of several samples")
+
+
+def _leaves(name: str, fields: Mapping[str, Attribute], axis: int) -> bool:
+    """Return whether what a set asks of an entry does not depend on others along the axis."""
+    axes = fields.get("axes")
+    return SETS[name].entrywise or (isinstance(axes, DenseArrayBase) and axis not in axes.get_values())
 
 
 def dot_layout(lhs: Layout, rhs: Layout, rank: int, where: str) -> Layout:

@@ -17,6 +17,13 @@ from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
 
 
+def whole_range(bits: int, signed: bool | int) -> tuple[int, int]:
+    """Return the least and the largest whole number of 2 to 16 bits; raises ShapeError for other bits."""
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 16:
+        raise ShapeError(f"quantize takes 2 to 16 bits, found {bits}", "sign and step are of one bit")
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
 class Own(Protocol):
     """An operator of the user's own, as ``pjc.operator`` returns it."""
 
@@ -164,9 +171,32 @@ class Arithmetic(Views):
         attributes = {name: FloatAttr(float(value or 0.0), f64) for name, value in given.items()}
         return self.op(kind(x.ssa, None, **attributes), x.names)
 
-    def quantize(self, x: Tensor, levels: Sequence[float] = (-1.0, 1.0)) -> Tensor:
-        """Return the nearest of some levels, which increase."""
-        return self.op(ops.QuantizeOp(x.ssa, levels), x.names)
+    def quantize(
+        self,
+        x: Tensor,
+        levels: Sequence[float] | None = None,
+        bits: int | None = None,
+        scale: float | None = None,
+        signed: int = 1,
+    ) -> Tensor:
+        """Return the nearest of some levels, which increase; -1 and 1 by default.
+
+        With ``bits``, the nearest multiple of ``scale`` (1 by default) that whole numbers of so many bits
+        give, from ``-2^(bits - 1)``, or from 0 for ``signed = 0``: what ONNX's QuantizeLinear and
+        DequantizeLinear do.
+        """
+        if bits is None:
+            if scale is not None or not signed:
+                raise ShapeError("quantize takes a scale and a sign with bits", "as in bits = 4")
+            return self.op(ops.QuantizeOp(x.ssa, (-1.0, 1.0) if levels is None else levels), x.names)
+        if levels is not None:
+            raise ShapeError("quantize takes levels or bits, found both")
+        step = 1.0 if scale is None else scale
+        least, largest = whole_range(bits, signed)
+        if not 0 < step < inf:
+            raise ShapeError(f"quantize needs a scale above 0, found {step:g}")
+        whole = self.clip(self.round(self.weighted([x], [1 / step])), least, largest)
+        return self.weighted([whole], [step])
 
     def abs(self, x: Tensor) -> Tensor:
         """Return ``|x|``."""

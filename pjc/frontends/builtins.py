@@ -55,7 +55,14 @@ _ALL = (
         offsets=convert.numbers,
         margin=number,
     ),
-    function("quantize", Site.quantize, x=tensor, levels=convert.levels),
+    function(
+        *("quantize", Site.quantize),
+        x=tensor,
+        levels=convert.levels,
+        bits=integer,
+        scale=convert.positive,
+        signed=integer,
+    ),
     function("full", Site.full, shape=integers, value=number),
     function("array", Site.array, values=convert.array),
     # Views

@@ -462,8 +462,10 @@ def _scaled(out: _Exporter, name: str, weight: float, like: SSAValue) -> str:
 @writes(ops.QuantizeOp)
 def _quantize(out: _Exporter, op: ops.QuantizeOp) -> str:
     levels = list(op.levels.get_values())
-    edges = [a / 2 + b / 2 for a, b in pairwise(levels)]
-    return out.node("Gather", [out.array(levels, op.result), _piece(out, op.operand, edges)])
+    edges = np.array([a / 2 + b / 2 for a, b in pairwise(levels)], NUMPY[str(element_of(op.operand))])
+    for index in op.even_ups():  # what is above the number before an edge is at the edge or above it
+        edges[index] = np.nextafter(edges[index], -np.inf)
+    return out.node("Gather", [out.array(levels, op.result), _piece(out, op.operand, edges.tolist())])
 
 
 @writes(ops.PiecewiseOp)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax.numpy as jnp
 from jax import Array
 
+from pjc.builder.arithmetic import whole_range
 from pjc.diagnostics import mistake
+from pjc.dialects.shapes import ShapeError
 from pjc.tracing.asks import Loss, Set
 from pjc.tracing.refusal import Refused
 from pjc.tracing.regions import Region, entered
@@ -98,16 +100,30 @@ def _quantizer(levels: tuple[float, ...]) -> Callable[..., Any]:
     return _elementwise("quantize", f", {tuple_text(map(number, levels))}", operator.forward)
 
 
-def quantize(x: Any, levels: Sequence[float] = (-1.0, 1.0)) -> Array:
+def quantize(
+    x: Any,
+    levels: Sequence[float] | None = None,
+    *,
+    bits: int | None = None,
+    scale: float = 1.0,
+    signed: bool = True,
+) -> Array:
     """Return the level nearest to each entry, in the shape of x.
 
     Args:
         x: an array of any shape; whole numbers are taken for floats.
-        levels: one or more numbers that increase.
+        levels: one or more numbers that increase; -1 and 1 by default.
+        bits: instead of levels, from 2 to 16: those are the multiples of ``scale`` that whole numbers of so
+            many bits give.
+        scale: the step between them.
+        signed: whether they begin at ``-2^(bits - 1)``, or at 0.
 
     Raises:
-        DiagnosticError: if they do not increase, or are no finite numbers.
+        DiagnosticError: if levels do not increase, or numbers are not finite, or not of their range.
     """
+    if bits is not None:
+        return _of_bits(x, levels, bits, _finite(scale, "the scale of quantize"), signed)
+    levels = (-1.0, 1.0) if levels is None else levels
     if not isinstance(levels, Iterable):
         raise mistake(f"levels are numbers, found {type(levels).__name__}", "as in quantize(x, (-1, 0, 1))")
     found = tuple(_finite(each, "a level") for each in levels)
@@ -115,6 +131,17 @@ def quantize(x: Any, levels: Sequence[float] = (-1.0, 1.0)) -> Array:
         raise mistake(f"levels increase strictly, found {list(found)}", "as in quantize(x, (-1, 0, 1))")
     made: Array = _quantizer(found)(_floats(x))
     return made
+
+
+def _of_bits(x: Any, levels: Any, bits: int, scale: float, signed: bool) -> Array:
+    """Return the nearest multiples of a scale that whole numbers of some bits give."""
+    if levels is not None or not scale > 0:
+        raise mistake("quantize takes levels, or bits and a scale above 0", "as in quantize(x, bits=4)")
+    try:
+        least, largest = whole_range(bits, signed)
+    except ShapeError as error:
+        raise mistake(str(error), error.hint) from None
+    return jnp.clip(jnp.round(_floats(x) * (1 / scale)), least, largest) * scale
 
 
 def round(x: Any) -> Array:

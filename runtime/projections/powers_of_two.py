@@ -6,7 +6,7 @@ Projection: argmin over ``x'`` in S of ``|x' - x|^2``.
 
 Solution: the nearest of these levels (levels in sets.py).
 
-Ties: the lower level.
+Ties: as quantize has them.
 
 Source: A. Zhou et al., "Incremental network quantization" (2017).
 

@@ -10,9 +10,10 @@ level's cell; the level of least true distance wins.
 
 Response: that of the bridged function, ``clip(x, first level, last level)``, and its gain (piecewise.py).
 
-Ties: the lowest level. At a midpoint q is the lower level; an upper cell is open there, so where x' comes
-to rest on its lower edge the infimum is not attained, and the value is q(x'), the lower level, as in the
-reference software. (A piecewise function, as sign and step are, has the limit there, the upper level.)
+Ties: of two pieces the lower. At a midpoint q is the lower level; for evenly spaced levels that hold 0 it
+is the even multiple of the spacing, as ONNX's QuantizeLinear and ``round`` have it. The other cell is open
+there, so where x' comes to rest on that edge of it the infimum is not attained, and the value is q(x'), as
+in the reference software. (A piecewise function, as sign and step are, has the limit there.)
 
 Source: any step function is a union of intervals; A. Bergmeister et al., arXiv 2506.05878, quantization.
 
@@ -25,15 +26,28 @@ Cost: O(levels) a site.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
 from typing import ClassVar
 
+import numpy as np
 from jax import Array
 
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.piecewise import Piecewise
+
+
+def even_ups(levels: tuple[float, ...]) -> frozenset[int]:
+    """Return which midpoints go to the upper level: the even multiple, where levels are those around 0."""
+    if len(levels) < 2 or 0 not in levels:
+        return frozenset()
+    spacing = (levels[-1] / 2 - levels[0] / 2) / (len(levels) - 1) * 2
+    first = -levels.index(0)
+    wanted = (spacing * (first + i) for i in range(len(levels)))
+    if any(abs(level - each) > 1e-9 * spacing for level, each in zip(levels, wanted, strict=True)):
+        return frozenset()
+    return frozenset(i for i in range(len(levels) - 1) if (first + i + 1) % 2 == 0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,13 @@ class Quantize(Operator):
             raise ValueError(f"levels must be strictly increasing, found {list(self.levels)}")
 
     def forward(self, *inputs: Array) -> Array:
-        return self._steps().forward(*inputs)
+        (x,) = inputs
+        steps = self._steps()
+        if not (ups := even_ups(self.levels)):
+            return steps.forward(x)
+        down = np.nextafter(np.asarray(steps.edges, x.dtype), -np.inf)
+        edges = tuple(float(down[i]) if i in ups else edge for i, edge in enumerate(steps.edges))
+        return replace(steps, edges=edges).forward(x)
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         new, _ = self._steps().project(inputs, z)

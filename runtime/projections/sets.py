@@ -104,7 +104,7 @@ class Nonneg(ConstraintSet):
 
 @dataclass(frozen=True)
 class Levels(ConstraintSet):
-    """``S = {x : every entry is a level}``. Solution: the nearest level; halfway between two the lower.
+    """``S = {x : every entry is a level}``. Solution: the nearest level, of two the one that quantize takes.
 
     ``rate`` is how often a move counts when moves add up: an update moves a parameter off a level by little,
     since the set pulls it back in every iteration. It means nothing to sweeps, which move latent values

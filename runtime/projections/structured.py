@@ -1,12 +1,12 @@
 """Sparsity with a structure: whole groups, and so many of so many neighbours.
 
-Set: ``group_sparse`` is ``S = {x : at most k of the vectors along the axes are not 0}``; ``nm_sparse`` is
-``S = {x : of each m neighbours along the axes at most n are not 0}``, as 2 of 4, which accelerators compute
-with.
+Set: ``group_sparse`` is ``S = {x : of the groups of so many neighbours along the axes at most k are not 0}``;
+``nm_sparse`` is ``S = {x : of each m neighbours along the axes at most n are not 0}``, as 2 of 4, which
+accelerators compute with. The rows of a matrix are the groups of as many neighbours as it has columns.
 
 Projection: argmin over ``x'`` in S of ``|x' - x|^2``.
 
-Solution: the k vectors of largest norm stay, the others become 0; of each m neighbours the n of largest
+Solution: the k groups of largest norm stay, the others become 0; of each m neighbours the n of largest
 magnitude.
 
 Ties: of equal norms or magnitudes the first ones stay. Neither is convex.
@@ -34,20 +34,21 @@ from pjc.runtime.projections.sets import Pieces, Sparse, unit_of, vectors
 
 @dataclass(frozen=True)
 class GroupSparse(Pieces):
-    """``S = {x : at most k of the vectors along the axes are not 0}``."""
+    """``S = {x : of the groups of neighbours along the axes at most k are not 0}``."""
 
     name: ClassVar[str] = "group_sparse"
 
     k: int
+    group: int
     axes: tuple[int, ...]
 
     def nearest(self, x: Array) -> Array:
         rows, back = vectors(x, self.axes)
-        scaled = rows * unit_of(rows, (0, 1))
-        norms = jnp.sum(scaled**2, axis=1)
-        order = jnp.argsort(-norms, stable=True)
-        stays = jnp.zeros(len(rows), bool).at[order[: self.k]].set(True)
-        return back(jnp.where(stays[:, None], rows, 0))
+        groups = rows.reshape(len(rows), -1, self.group)
+        norms = jnp.sum((groups * unit_of(groups, (1, 2))) ** 2, axis=2)
+        order = jnp.argsort(-norms, axis=1, stable=True)
+        rank = jnp.argsort(order, axis=1)
+        return back(jnp.where(rank[..., None] < self.k, groups, 0).reshape(rows.shape))
 
 
 @dataclass(frozen=True)

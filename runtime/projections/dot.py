@@ -74,7 +74,7 @@ class Dot(Operator):
 
         open_ended = w > limit(w.dtype) / 2
         half = jnp.sqrt(jnp.maximum(site.r - 0.75 * site.small - site.unit, 0))
-        along = half[..., None] * _direction(s)
+        along = half[..., None] * direction(s)
         new_a = jnp.where(open_ended[..., None], along + d / 4, new_a)
         new_b = jnp.where(open_ended[..., None], along - d / 4, new_b)
         t = jnp.where(open_ended, 1, t)
@@ -103,7 +103,7 @@ class Dot(Operator):
 
         open_ended = (w > limit(w.dtype) / 2)[..., None]
         half = jnp.sqrt(jnp.maximum(r - 0.75 * small - unit, 0))
-        along = half[..., None] * _direction(s)
+        along = half[..., None] * direction(s)
         move_a = jnp.where(open_ended, m[..., None] * (along - 0.75 * a - b / 4), move_a)
         move_b = jnp.where(open_ended, m[..., None] * (along - 0.75 * b - a / 4), move_b)
         return move_a, move_b * sign[..., None]
@@ -200,7 +200,7 @@ def _tiny(like: Array) -> Array:
     return jnp.asarray(jnp.finfo(like.dtype).tiny, like.dtype)
 
 
-def _direction(s: Array) -> Array:
+def direction(s: Array) -> Array:
     """Return s at unit length; the first axis where s is zero."""
     largest = jnp.max(jnp.abs(s), axis=-1, keepdims=True)
     first = jnp.zeros_like(s).at[..., 0].set(1)

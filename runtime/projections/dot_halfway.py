@@ -37,7 +37,8 @@ two transposes give what the nodes gather.
 Shapes: c ``[*batch, K, N]``, d ``[*batch, N, M]``, sigma and delta ``[*batch, K, M, N]``, all else and z
 ``[*batch, K, M]``.
 
-Exact: to rounding of the multiplier (dot_shared.py), but for what is dropped; ties as there.
+Exact: to rounding of the multiplier (dot_shared.py), but for what is dropped. Ties as in dot.py; factors
+leave copies where they are at ties, and hold w up to 1e9.
 
 Cost: held, about 12 operations for each (k, m, n); factored, three products (two where a mean is not wanted)
 and about 100 operations for each (k, m).
@@ -54,13 +55,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, site_inner, transposed
-from pjc.runtime.projections.dot import Dot, solved
-from pjc.runtime.projections.dot_rows import Copies, over_rows, spread
-from pjc.runtime.projections.dot_shared import loses_digits, multiplier, overflows, vanishes
-from pjc.runtime.projections.select import larger, smaller
-
-FARTHEST = 1e9
-"""The largest w that factors hold: its fourth power is a float."""
+from pjc.runtime.projections.dot_rows import Copies, Sums, means_of_rows, moved, sites_by_rows, sums
+from pjc.runtime.projections.dot_shared import loses_digits, multiplier, overflows, polished, vanishes
+from pjc.runtime.projections.select import larger
 
 
 class Held(NamedTuple):
@@ -99,33 +96,33 @@ def project_held(agreed: tuple[Array, Array], old: Held, z: Array, wanted: Seque
     f = reflected(c, old.c)[..., :, None, :]
     e = _written_out(transposed(reflected(d, old.d)))[..., None, :, :]
 
-    def sums() -> Copies:  # made in each branch: what one is given XLA writes to memory
+    def totals() -> Copies:  # made in each branch: what one is given XLA writes to memory
         return f + e - old.sigma, f - e - old.delta
 
     def copies() -> Copies:
         return f - (old.sigma + old.delta) / 2, e - (old.sigma - old.delta) / 2
 
-    plus, minus = (jnp.sum(each * each, axis=-1) / 4 for each in sums())
+    plus, minus = (jnp.sum(each * each, axis=-1) / 4 for each in totals())
     p = jnp.sum(math.prod(copies()), axis=-1)
+    far = out_of_reach(plus, minus, p, z)
+    known = lax.cond(far, lambda: sums(*copies(), z), lambda: Sums(p, plus, minus, z))
 
-    def plain() -> tuple[Copies, Array, Array, Array]:
-        w = multiplier(p, plus, minus, z)
+    def plain(w: Array) -> tuple[Copies, Array, Array, Array]:
         along, across = scales(w)
-        y, v = sums()
+        y, v = totals()
         sigma, delta = along[..., None] * y, across[..., None] * v
         one = c + (jnp.mean(sigma, axis=-2) + jnp.mean(delta, axis=-2)) / 2
         other = d + transposed(jnp.mean(sigma, axis=-3) - jnp.mean(delta, axis=-3)) / 2
         return (one, other), sigma, delta, w / (1 + jnp.abs(w))
 
-    def exactly() -> tuple[Copies, Array, Array, Array]:
-        a, b = copies()
-        (new_a, new_b), value = Dot().project((a, b), z)
-        move_a, move_b = new_a - a, new_b - b
+    def exactly(w: Array) -> tuple[Copies, Array, Array, Array]:
+        w = polished(known, w)
+        move_a, move_b = moved(*copies(), z, w)
         one = c + jnp.sum(move_a / z.shape[-1], axis=-2)
         other = d + transposed(jnp.sum(move_b / z.shape[-2], axis=-3))
-        return (one, other), move_a + move_b, move_a - move_b, z - value
+        return (one, other), move_a + move_b, move_a - move_b, w / (1 + jnp.abs(w))
 
-    means, sigma, delta, t = lax.cond(out_of_reach(plus, minus, p, z), exactly, plain)
+    means, sigma, delta, t = lax.cond(far, exactly, plain, multiplier(*known))
     return Projected(tuple(means[index] for index in wanted), Held(c, d, sigma, delta), z - t, t)
 
 
@@ -146,8 +143,15 @@ def project_factored(
     minus = minus - 2 * old.beta * (overlap - crossed) + old.beta**2 * (old_norms - 2 * old.product)
     plus, minus = larger(plus, 0) / 4, larger(minus, 0) / 4
 
-    def compressed() -> tuple[tuple[Array, ...], Array, Array, Array]:
-        w = multiplier(plus - minus, plus, minus, z)
+    close = loses_digits(norms, plus - minus, plus, minus, z)
+    pairs = [(f, e), (old.f, old.e)]
+
+    def sums_of_rows() -> Sums:
+        return Sums(*sites_by_rows(pairs, [z, old.alpha, old.beta], _factored_sums, product))
+
+    known = lax.cond(close, sums_of_rows, lambda: Sums(plus - minus, plus, minus, z))
+
+    def compressed(w: Array) -> tuple[tuple[Array, ...], Array, Array, Array]:
         along, across = scales(w)
         alpha, beta = along * (1 - old.alpha), across * (1 - old.beta)
         same, crosswise = (alpha + beta) / 2, (alpha - beta) / 2
@@ -158,27 +162,32 @@ def project_factored(
             means.append(e * product.rhs_mean(same, e) + product.rhs_weighted(crosswise, f, e))
         return tuple(means), alpha, beta, w / (1 + jnp.abs(w))
 
-    def by_rows() -> tuple[tuple[Array, ...], Array, Array, Array]:
-        moves, kept = over_rows([(f, e), (old.f, old.e)], [z, old.alpha, old.beta], _factored_row, product)
-        alpha, beta, t = kept
-        return tuple(moves[index] for index in wanted), alpha, beta, t
+    def by_rows(w: Array) -> tuple[tuple[Array, ...], Array, Array, Array]:
+        w = polished(known, w)
+        along, across = scales(w)
+        alpha, beta = along * (1 - old.alpha), across * (1 - old.beta)
+        moves = means_of_rows([(f, e)], [alpha, beta], _factored_moves, product)
+        return tuple(moves[index] for index in wanted), alpha, beta, w / (1 + jnp.abs(w))
 
-    moves, alpha, beta, t = lax.cond(loses_digits(norms, plus - minus, plus, minus, z), by_rows, compressed)
+    moves, alpha, beta, t = lax.cond(close, by_rows, compressed, multiplier(*known))
     means = tuple(agreed[index] + move for index, move in zip(wanted, moves, strict=True))
     return Projected(means, Factors(c, d, f, e, alpha, beta, value), z - t, t)
 
 
-def _factored_row(operands: Sequence[Copies], sites: Sequence[Array]) -> tuple[Copies, tuple[Array, ...]]:
-    """Return by how much copies in a row move from what was agreed on, and alpha', beta' and t there."""
+def _factored_sums(operands: Sequence[Copies], sites: Sequence[Array]) -> Sums:
+    """Return the sums of the sites of a row, from f, e and those before, and from z, alpha and beta."""
+    (f, e), (old_f, old_e) = operands
     z, alpha, beta = sites
-    (f, e), (old_f, old_e) = (spread(each, z) for each in operands)
     same, crosswise = ((alpha + beta) / 2)[..., None], ((alpha - beta) / 2)[..., None]
-    site = solved(f - same * old_f - crosswise * old_e, e - same * old_e - crosswise * old_f, z)
-    w = site.sign * smaller(site.w, FARTHEST)
-    along, across = scales(w)
-    alpha, beta = along * (1 - alpha), across * (1 - beta)
+    return sums(f - same * old_f - crosswise * old_e, e - same * old_e - crosswise * old_f, z)
+
+
+def _factored_moves(operands: Sequence[Copies], sites: Sequence[Array]) -> Copies:
+    """Return by how much the copies in a row move from what was agreed on, from alpha' and beta' there."""
+    ((f, e),) = operands
+    alpha, beta = sites
     one, other = (alpha / 2)[..., None] * (f + e), (beta / 2)[..., None] * (f - e)
-    return (one + other, one - other), (alpha, beta, w / (1 + jnp.abs(w)))
+    return one + other, one - other
 
 
 def scales(w: Array) -> tuple[Array, Array]:

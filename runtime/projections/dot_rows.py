@@ -9,7 +9,7 @@ those of all samples at one place.
 
 Shapes: as the map takes them; what stands at the sites has z's shape.
 
-Exact: as dot.py, to rounding of the means over copies.
+Exact: to rounding of the means over copies, relative to the largest of |a|, |w| and sqrt|z|.
 
 Cost: what dot.py takes for every site, in memory for the copies of one row.
 """
@@ -17,35 +17,71 @@ Cost: what dot.py takes for every site, in memory for the copies of one row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import Bilinear
-from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.dot import direction, power_of_two
 
 Copies = tuple[Array, Array]
 """The copies of both operands in a row, which broadcast against each other; the last axis counts entries."""
 
-Carry = tuple[Array, Array, tuple[Array, ...]]
+LARGE = 2.0**20
+"""Entries up to this are not scaled: squares of what is may have any number of them added up."""
 
-Project = Callable[[Sequence[Copies], Sequence[Array]], tuple[Copies, tuple[Array, ...]]]
-"""Returns the new copies in a row, and what is kept of its sites, from what the row has of the operands and
-of what stands at the sites."""
+ENDLESS = 1e9
+"""The w from which on S counts as zero."""
 
 
-def project_rows(
-    a: Array, w: Array, z: Array, wanted: Sequence[int], product: Bilinear
-) -> tuple[tuple[Array, ...], Array]:
-    """Return the means of the new copies of the wanted operands (0 for a, 1 for w), and the new value."""
+class Sums(NamedTuple):
+    """What the root of a site depends on: p, S, D (dot.py) and z, over the square of the site's scale."""
 
-    def project(operands: Sequence[Copies], sites: Sequence[Array]) -> tuple[Copies, tuple[Array, ...]]:
-        (copies,), (target,) = operands, sites
-        (one, other), value = Dot().project(spread(copies, target), target)
-        return (one, other), (value,)
+    p: Array
+    plus: Array
+    minus: Array
+    z: Array
 
-    means, (value,) = over_rows([(a, w)], [z], project, product)
-    return tuple(means[index] for index in wanted), value
+
+def sums(a: Array, b: Array, z: Array) -> Sums:
+    """Return the sums of sites, a and b ``[*sites, N]``, z ``[*sites]``, each without cancellation.
+
+    Scales are 1 but where entries are beyond :data:`LARGE`; there the 1 of the equation is below rounding.
+    """
+    m = scale_of(a, b, z)
+    a, b, target = a / m[..., None], b / m[..., None], z / m / m
+    total, difference = a + b, a - b
+    p, plus, minus = (
+        jnp.sum(each, axis=-1) for each in (a * b, total * total / 4, difference * difference / 4)
+    )
+    return Sums(p, plus, minus, target)
+
+
+def scale_of(a: Array, b: Array, z: Array) -> Array:
+    """Return the scales of sites, powers of two."""
+    largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
+    largest = jnp.maximum(largest, jnp.sqrt(jnp.abs(z)))
+    return power_of_two(jnp.maximum(largest / LARGE, 1))
+
+
+def moved(a: Array, b: Array, z: Array, w: Array) -> Copies:
+    """Return by how much the copies of sites move, for signed w; along a direction where w has no bound."""
+    sign = jnp.where(w < 0, -1, 1).astype(w.dtype)[..., None]
+    m, size = scale_of(a, b, z)[..., None], jnp.abs(w)[..., None]
+    a, b = a / m, b / m * sign
+    s = a + b
+    step = size / (1 + 2 * size)
+    one, other = step * (size * s + b), step * (size * s + a)
+    difference = a - b
+    rest = jnp.abs(z[..., None] / m / m - sign * jnp.sum(a * b, axis=-1, keepdims=True))
+    rest = rest - 0.1875 * jnp.sum(difference * difference, axis=-1, keepdims=True) - 1 / m / m
+    along = jnp.sqrt(jnp.maximum(rest, 0)) * direction(s)
+    endless = size >= ENDLESS
+    one = jnp.where(endless, along - 0.75 * a - b / 4, one)
+    other = jnp.where(endless, along - 0.75 * b - a / 4, other)
+    return one * m, other * m * sign
 
 
 def spread(copies: Copies, target: Array) -> Copies:
@@ -54,34 +90,47 @@ def spread(copies: Copies, target: Array) -> Copies:
     return jnp.broadcast_to(copies[0], shape), jnp.broadcast_to(copies[1], shape)
 
 
-def over_rows(
-    operands: Sequence[tuple[Array, Array]], sites: Sequence[Array], project: Project, product: Bilinear
-) -> tuple[Copies, tuple[Array, ...]]:
-    """Return the means over copies of what ``project`` makes of each row, and what it keeps of all sites.
-
-    Args:
-        operands: pairs of arrays shaped as both operands of the map, one or more.
-        sites: arrays shaped as its values, one or more; as many are kept.
-        project: is given the copies in a row of each pair, and the row of each of ``sites``.
-        product: the map.
-    """
-    a, w = operands[0]
-    shares = [product.lhs_copies(sites[0], a), product.rhs_copies(sites[0], w)]
-    most = [jnp.max(jnp.asarray(share, a.dtype)) for share in shares]
+def sites_by_rows(
+    operands: Sequence[Copies],
+    sites: Sequence[Array],
+    each: Callable[..., tuple[Array, ...]],
+    product: Bilinear,
+) -> tuple[Array, ...]:
+    """Return what ``each`` gives for the sites of every row, from its copies and what stands at its sites."""
+    w = operands[0][1]
     framed = [(product.framed(one), other) for one, other in operands]
 
-    def advance(index: Array, carry: Carry) -> Carry:
-        lhs, rhs, kept = carry
-        copies = [(product.lhs_row(one, index), product.rhs_row(other)) for one, other in framed]
-        rows = [product.site_row(each, index) for each in sites]
-        (one, other), found = project(copies, rows)
-        # Divided before they are added up, so that sums of the largest floats do not overflow.
-        lhs = product.lhs_put(lhs, one / most[0], index)
-        rhs = product.rhs_put(rhs, other / most[1])
-        kept = tuple(product.site_put(all_, row, index) for all_, row in zip(kept, found, strict=True))
-        return lhs, rhs, kept
+    def advance(index: Array, kept: tuple[Array, ...]) -> tuple[Array, ...]:
+        rows = [product.site_row(x, index) for x in sites]
+        copies = [
+            spread((product.lhs_row(one, index), product.rhs_row(other)), rows[0]) for one, other in framed
+        ]
+        return tuple(product.site_put(x, row, index) for x, row in zip(kept, each(copies, rows), strict=True))
 
-    start = jnp.zeros_like(framed[0][0]), jnp.zeros_like(w), tuple(jnp.zeros_like(each) for each in sites)
-    lhs, rhs, kept = lax.fori_loop(0, product.rows(sites[0]), advance, start)
-    lhs = product.unframed(lhs)
-    return (lhs * (most[0] / shares[0]), rhs * (most[1] / shares[1])), kept
+    start = tuple(jnp.zeros(sites[0].shape, w.dtype) for _ in Sums._fields)
+    found: tuple[Array, ...] = lax.fori_loop(0, product.rows(sites[0]), advance, start)
+    return found
+
+
+def means_of_rows(
+    operands: Sequence[Copies], sites: Sequence[Array], each: Callable[..., Copies], product: Bilinear
+) -> Copies:
+    """Return the means over all copies of what ``each`` gives for the copies of every row."""
+    a, w = operands[0]
+    shares = [product.lhs_copies(sites[0], a), product.rhs_copies(sites[0], w)]
+    most = [float(np.max(share)) for share in shares]
+    framed = [(product.framed(one), other) for one, other in operands]
+
+    def advance(index: Array, means: Copies) -> Copies:
+        rows = [product.site_row(x, index) for x in sites]
+        copies = [
+            spread((product.lhs_row(one, index), product.rhs_row(other)), rows[0]) for one, other in framed
+        ]
+        one, other = each(copies, rows)
+        # Divided before they are added up, so that sums of the largest floats do not overflow.
+        lhs = product.lhs_put(means[0], one / most[0], index)
+        return lhs, product.rhs_put(means[1], other / most[1])
+
+    start = jnp.zeros_like(framed[0][0]), jnp.zeros_like(w)
+    lhs, rhs = lax.fori_loop(0, product.rows(sites[0]), advance, start)
+    return product.unframed(lhs) * (most[0] / shares[0]), rhs * (most[1] / shares[1])

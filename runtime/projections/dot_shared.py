@@ -12,8 +12,10 @@ Solution: with ``P = a w``, ``q = |a_k|^2 + |w_m|^2``, T the multipliers, ``R = 
 and the new value is ``z - T``: three matrix products, as in backpropagation, two where a mean is not wanted.
 A convolution is the same with windows for rows (bilinear.py): the products are it and its two transposes.
 
-Ties: where ``a_k = -w_m`` and z is far (dot.py), the multiplier ends at a large bound instead of 1, so that a
-nearby feasible point is found unless the two are zero, where nothing moves and the value stays as it is.
+``R = (1 + w)^2 / (1 + 2 w)`` comes from ``w = |t| / (1 - |t|)``, and keeps its digits where |t| is near 1.
+Where p and q have too few digits for the root, or squares overflow, sites are taken row by row (dot_rows.py).
+
+Ties: as in dot.py.
 
 Shapes: a ``[*batch, K, N]``, w ``[*batch, N, M]``, z ``[*batch, K, M]``.
 
@@ -32,7 +34,15 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, site_inner
-from pjc.runtime.projections.dot_rows import project_rows
+from pjc.runtime.projections.dot_rows import (
+    ENDLESS,
+    Copies,
+    Sums,
+    means_of_rows,
+    moved,
+    sites_by_rows,
+    sums,
+)
 from pjc.runtime.projections.select import larger, smaller
 
 STEPS = {32: 2, 64: 4}
@@ -60,8 +70,10 @@ def project_shared(
     p = product.forward(a, w)
     plus, minus = larger(q + 2 * p, 0) / 4, larger(q - 2 * p, 0) / 4
 
-    def compressed() -> tuple[tuple[Array, ...], Array]:
-        t, r, s = factors(multiplier(p, plus, minus, z))
+    close = loses_digits(q, p, plus, minus, z)
+
+    def compressed(root: Array) -> tuple[tuple[Array, ...], Array]:
+        t, r, s = factors(root)
         means = []
         if 0 in wanted:
             means.append(a * product.lhs_mean(r, a) + product.lhs_weighted(s, w, a))
@@ -69,11 +81,40 @@ def project_shared(
             means.append(w * product.rhs_mean(r, w) + product.rhs_weighted(s, a, w))
         return tuple(means), z - t
 
-    def by_rows() -> tuple[tuple[Array, ...], Array]:
-        return project_rows(a, w, z, wanted, product)
+    def by_rows(root: Array) -> tuple[tuple[Array, ...], Array]:
+        root = polished(known, root)
+        means = means_of_rows([(a, w)], [z, root], _moved_row, product)
+        return tuple(means[index] for index in wanted), z - root / (1 + jnp.abs(root))
 
-    found: tuple[tuple[Array, ...], Array] = lax.cond(loses_digits(q, p, plus, minus, z), by_rows, compressed)
+    def sums_of_rows() -> Sums:
+        return Sums(*sites_by_rows([(a, w)], [z], lambda copies, rows: sums(*copies[0], *rows), product))
+
+    known = lax.cond(close, sums_of_rows, lambda: Sums(p, plus, minus, z))
+    found: tuple[tuple[Array, ...], Array] = lax.cond(close, by_rows, compressed, multiplier(*known))
     return found
+
+
+def _moved_row(copies: Sequence[Copies], rows: Sequence[Array]) -> Copies:
+    """Return the new copies in a row, for its z and roots."""
+    one, other = copies[0]
+    moves = moved(one, other, *rows)
+    return one + moves[0], other + moves[1]
+
+
+def polished(known: Sums, root: Array) -> Array:
+    """Return signed roots after two more of Halley's steps: tangents are far from the largest.
+
+    For those ``S w (2 + w) = r - 3 D / 4 - 1`` is a better bound.
+    """
+    above = root >= 0
+    big, small = jnp.where(above, known.plus, known.minus), jnp.where(above, known.minus, known.plus)
+    r = jnp.abs(known.z - known.p)
+    ratio = larger(r - 0.75 * small - 1, 0) / larger(big, float(jnp.finfo(big.dtype).tiny))
+    bound = smaller(ratio / (1 + jnp.sqrt(1 + ratio)), ENDLESS)
+    w = larger(jnp.abs(root), bound)
+    for _ in range(2):
+        w = _advanced(big, small, r, w)
+    return jnp.where(above, w, -w)
 
 
 def factors(w: Array) -> tuple[Array, Array, Array]:
@@ -158,7 +199,7 @@ def _advanced(big: Array, small: Array, r: Array, w: Array) -> Array:
 
 def largest_root(like: Array) -> float:
     """Return the largest w that is looked for."""
-    return float(1 / jnp.finfo(like.dtype).eps)
+    return max(ENDLESS, float(1 / jnp.finfo(like.dtype).eps))
 
 
 def _reciprocals(w: Array) -> tuple[Array, Array]:

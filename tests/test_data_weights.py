@@ -395,7 +395,9 @@ def test_named_images(
         parts = prepare(Request(word, test=0, validation=0), last, Wanted("y", (2,), "int32", 10))
         np.testing.assert_array_equal(parts.train.x, found.x.transpose(0, 2, 3, 1))
     assert len(prepare(Request(word, validation=0), wide, Wanted("y", (2,), "int32", 10)).train) == 24
-    (tmp_path / "openml" / asked[0]).mkdir(parents=True)
+    kept = tmp_path / "openml" / asked[0] / "data.gz"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"")
     capsys.readouterr()
     load(word)
     assert capsys.readouterr().err == ""

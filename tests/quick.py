@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 
-def some_quick(names: Iterable[str], each: int = 2, first: int = 0) -> list[Any]:
-    """Return the names for a test, all slow but every so many, which have most of what the others have."""
+def some_quick(names: Iterable[Any], each: int = 2, first: int = 0, several: bool = False) -> list[Any]:
+    """Return the names for a test, all slow but every so many, which have most of what the others have.
+
+    With ``several``, each is not one argument of the test but a sequence of them.
+    """
     return [
-        pytest.param(name, marks=pytest.mark.slow if (n - first) % each else ())
+        pytest.param(*(name if several else (name,)), marks=pytest.mark.slow if (n - first) % each else ())
         for n, name in enumerate(names)
     ]

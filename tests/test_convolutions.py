@@ -137,7 +137,7 @@ def updated(compilation: Compilation, data: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("solver", "form"), [("ap", "shared"), pytest.param("dr", "factored", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", some_quick(NETWORKS, first=1))
+@pytest.mark.parametrize("name", some_quick(NETWORKS, 4, first=1))
 def test_networks_are_trained_as_dots_over_patches_are(
     name: str, solver: str, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

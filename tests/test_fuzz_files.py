@@ -44,6 +44,7 @@ def test_what_counts_as_a_failure(code: int, said: str, outcome: str) -> None:
     assert judge(code, said)[0] == outcome
 
 
+@pytest.mark.slow
 def test_a_mutant_that_ends_its_process_is_named_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

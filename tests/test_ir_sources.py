@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from quick import some_quick
 from safetensors.numpy import load_file
 
 import pjc
@@ -133,14 +134,17 @@ def test_what_the_declarations_say_of_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("stage", "old", "new"),
-    [
-        ("net", "strength 2.000000e+00", "strength 5.000000e-01"),
-        ("feas", "strength 2.000000e+00", "strength 5.000000e-01"),
-        ("proj", "strength = 2.000000e+00", "strength = 5.000000e-01"),
-        ("net", "<1.0 * he_normal>", "<0.5 * he_normal>"),
-        ("feas", "<1.0 * he_normal>", "<0.5 * he_normal>"),
-        ("proj", "<1.0 * he_normal>", "<0.5 * he_normal>"),
-    ],
+    some_quick(
+        [
+            ("net", "strength 2.000000e+00", "strength 5.000000e-01"),
+            ("feas", "strength 2.000000e+00", "strength 5.000000e-01"),
+            ("proj", "strength = 2.000000e+00", "strength = 5.000000e-01"),
+            ("net", "<1.0 * he_normal>", "<0.5 * he_normal>"),
+            ("feas", "<1.0 * he_normal>", "<0.5 * he_normal>"),
+            ("proj", "<1.0 * he_normal>", "<0.5 * he_normal>"),
+        ],
+        several=True,
+    ),
 )
 def test_an_edited_dump_trains_to_others(stage: str, old: str, new: str) -> None:
     text, options = dumped(stage, **ITERATED), Options(**left(ITERATED, stage))
@@ -185,6 +189,7 @@ def test_generic_syntax_is_read_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "stage", [*(pytest.param(s, marks=pytest.mark.slow) for s in ("net", "feas")), "proj"]
 )
+@pytest.mark.slow
 def test_the_command_line_trains_from_a_dump(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

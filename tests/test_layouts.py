@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from quick import some_quick
 
 import pjc
 from pjc.cli import main
@@ -54,7 +55,9 @@ NETWORKS: list[tuple[str, tuple[int, ...], int, str, int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "size", "entries", "params", "channels"), NETWORKS)
+@pytest.mark.parametrize(
+    ("read", "size", "entries", "params", "channels"), some_quick(NETWORKS, several=True)
+)
 def test_windows_tell_where_channels_are(
     tmp_path: Path, read: str, size: tuple[int, ...], entries: int, params: str, channels: int | None
 ) -> None:
@@ -125,7 +128,7 @@ def trained(folder: Path, model: Path, *options: str) -> dict[str, Any]:
     return {name: value.tolist() for name, value in found.items()}
 
 
-@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("first", some_quick([False, True], first=1))
 def test_training_on_either_layout_is_the_same(tmp_path: Path, first: bool) -> None:
     read, size, entries, params, _ = NETWORKS[1 if first else 0]
     model = tmp_path / "cube.pjn"

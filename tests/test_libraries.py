@@ -286,6 +286,7 @@ require margin(logits, y)
 @pytest.mark.parametrize(
     "solver", [pytest.param(s, marks=() if s == "ap" else pytest.mark.slow) for s in of_kind(outer=False)]
 )
+@pytest.mark.slow
 def test_attention_trains_alike_at_every_level(solver: str) -> None:
     """Products of two values, batched over heads, held in every form that changes nothing."""
     with jax.enable_x64(True):

@@ -366,6 +366,7 @@ def test_steps_that_are_written_one_after_another_become_a_loop(name: str, solve
             np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
 
 
+@pytest.mark.slow
 def test_parameters_of_equal_layers_are_taken_stacked_too(tmp_path: Path) -> None:
     blocks = HEAD[HEAD.index("def dense") :]
     text = DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS

@@ -415,6 +415,7 @@ def test_a_batch_that_is_a_number_may_be_another(tmp_path: Path) -> None:
     assert np.shape(program.apply({}, drawn(4, 3))) == (2, 6)
 
 
+@pytest.mark.slow
 def test_a_pretrained_network_is_trained_back(tmp_path: Path) -> None:
     data, test = split(load("digits"), 0.2, "test")
     program = pjc.compile(MODELS / "sklearn_mlp.onnx", solver="dr", loss="cross_entropy", batch=64)
@@ -500,6 +501,7 @@ def test_numbers_of_bits_are_those_of_quantize_linear(
     np.testing.assert_array_equal(run(tmp_path / "out.onnx", x)[0], found)
 
 
+@pytest.mark.slow
 def test_a_model_is_a_library_with_one_block(tmp_path: Path) -> None:
     """Shared by two calls, in a loop, and with another batch than the program's."""
     for name in ("torch_mlp", "torch_cnn"):

@@ -458,7 +458,7 @@ def test_a_file_holds_a_step_that_is_known_by_name(tmp_path: Path) -> None:
     assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
     assert all(np.allclose(*each, rtol=1e-4, atol=1e-7) for each in zip(ours, theirs, strict=True))
     weights = np.ones(BATCH)
-    assert set(loaded.step(states[1], X, Y, sample_weight=weights)[1]) == {"demand", "loss", "requirements"}
+    assert set(loaded.step(states[1], X, Y, sample_weight=weights)[1]) == {"demand", "requirements"}
     assert loaded.jitted("step").eval_shape(*loaded.abstract_arguments("step"))
     with pytest.raises(OuterError, match="are of another one"):
         loaded.step(program(Outer("sgd")).start(0), X, Y)
@@ -469,7 +469,7 @@ def test_a_step_of_ones_own_is_passed_again(tmp_path: Path) -> None:
     made = program(own)
     save(made, tmp_path / "a.pjx", {}, ("start", "step", "step_weighted"))
     loaded = load(tmp_path / "a.pjx")
-    assert loaded.displacement(loaded.init(0), X, Y)[1].keys() == {"demand", "loss", "requirements"}
+    assert loaded.displacement(loaded.init(0), X, Y)[1].keys() == {"demand", "requirements"}
     for call in (lambda: loaded.start(0), lambda: loaded.step(made.start(0), X, Y)):
         with pytest.raises(ProgramError, match=r"a file does not hold; pass it again, as in pjc.load\("):
             call()

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import some_quick
 
 import pjc
 from pjc.builder import Network
@@ -81,7 +82,7 @@ def test_calls_build_with_one() -> None:
         net.apply(REGISTERED["winner"], x, x)
 
 
-@pytest.mark.parametrize("solver", ["ap", "dr", "cp"])
+@pytest.mark.parametrize("solver", some_quick(["dr", "ap", "cp"], 3))
 def test_a_network_trains_with_one(solver: str, tmp_path: Path) -> None:
     run_example()
     program = pjc.compile(NETWORK, batch=4, solver=solver)

@@ -568,7 +568,7 @@ def copies(product: Bilinear, a: jax.Array, w: jax.Array) -> tuple[Callable, ...
 @pytest.mark.parametrize(
     "size", [pytest.param(1e-6, marks=pytest.mark.slow), 1.0, pytest.param(1e9, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", some_quick(MAPS))
+@pytest.mark.parametrize("name", some_quick(MAPS, 4))
 def test_compressed_responses_are_sums_over_all_copies(name: str, size: float) -> None:
     product, one, other = MAPS[name]
     generator, c = np.random.default_rng(3), 0.1

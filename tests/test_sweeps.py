@@ -81,7 +81,7 @@ MANNERS = [pytest.param(each, marks=() if each == "power" else pytest.mark.slow)
 LIGHT: dict[str, Any] = {"weight": 1e-6, "value_weight": 1e-8, "demand": "plain"}
 
 
-@pytest.mark.parametrize("name", some_quick(NETWORKS, first=1))
+@pytest.mark.parametrize("name", some_quick(NETWORKS, 3, first=1))
 def test_as_values_get_light_a_sweep_tends_to_the_derivative(name: str) -> None:
     program = compiled(NETWORKS[name], batch=BATCH, **LIGHT)
     assert apart(displaced(program), derivative(program)) < 1e-3
@@ -95,7 +95,7 @@ def test_so_it_does_on_random_networks(seed: int) -> None:
 
 
 @pytest.mark.parametrize("demand", MANNERS)
-@pytest.mark.parametrize("name", some_quick(NETWORKS))
+@pytest.mark.parametrize("name", some_quick(NETWORKS, 3))
 def test_all_copies_and_no_copies_give_the_same(name: str, demand: str) -> None:
     fused, plain = (compiled(NETWORKS[name], batch=BATCH, demand=demand, level=n) for n in (2, 0))
     assert apart(displaced(fused), displaced(plain)) < 1e-10

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from quick import some_quick
 
 import pjc
 from pjc import f32, i32
@@ -169,7 +170,7 @@ def traced(case: Case, **options: Any) -> tuple[Any, Any]:
     return pjc.trace(case.fn, params, *case.inputs, loss=pjc.squared_error(), **options), params
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", some_quick(ALL))
 def test_networks_are_what_their_functions_are(name: str) -> None:
     case = ALL[name]
     program, params = traced(case)

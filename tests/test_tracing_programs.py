@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import some_quick
 
 import pjc
 from pjc.tracing.asks import ASKS
@@ -79,7 +80,7 @@ EXPLICIT = {
 }
 
 
-@pytest.mark.parametrize("name", EXPLICIT)
+@pytest.mark.parametrize("name", some_quick(EXPLICIT, 3))
 def test_meshes_with_explicit_axes(name: str) -> None:
     fn, params = EXPLICIT[name]
     program = pjc.trace(fn, params, SPEC, loss=pjc.cross_entropy(), batch=4)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import some_quick
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
@@ -186,7 +187,7 @@ def test_a_model_is_the_same_problem_as_the_text_that_it_was_exported_from(
     assert canonical(model) == canonical(case.problem(source_of(case.written())))
 
 
-@pytest.mark.parametrize("solver", ["sweep", "dr"])
+@pytest.mark.parametrize("solver", some_quick(["sweep", "dr"]))
 @EVERY
 def test_a_function_trains_to_the_same_bits_as_a_text(case: Case, solver: str) -> None:
     options: dict[str, Any] = {"batch": 4, "solver": solver}

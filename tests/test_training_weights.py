@@ -198,6 +198,7 @@ class Stop(Callback):
             training.stop()
 
 
+@pytest.mark.slow
 def test_dots_whose_multiplier_is_large_are_held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(holding, "LARGE_MULTIPLIER", 0.0)
     program = pjc.compile(DEEP, **ITERATING)

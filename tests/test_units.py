@@ -375,6 +375,7 @@ def test_a_resumed_run_goes_on_in_its_units(go: Go) -> None:
     assert code == 1 and "were trained on standardized targets, so they do not go with" in err
 
 
+@pytest.mark.slow
 def test_parameters_bring_their_units(go: Go) -> None:
     assert go("--epochs", 3, "-o", "first")[0] == 0
     assert go("--epochs", 3, "-o", "raw", "--normalize-targets", "none")[0] == 0

@@ -225,7 +225,7 @@ def sent(value: np.ndarray, path: list[Step]) -> np.ndarray:
 EXAMPLES = settings(max_examples=300, deadline=None)
 
 
-@settings(max_examples=40, deadline=None)  # each compiles its own paths
+@settings(max_examples=20, deadline=None)  # each compiles its own paths
 @given(paths())
 def test_the_faces_of_random_paths_agree(drawn: tuple[tuple[int, ...], list[Step]]) -> None:
     shape, steps_ = drawn

@@ -22,6 +22,7 @@ from pjc.commands.shared import (
     Session,
     cell,
     console_of_stdout,
+    model_argument,
     open_model,
     precision,
     require_source,
@@ -30,7 +31,7 @@ from pjc.commands.shared import (
     shown_bytes,
 )
 from pjc.diagnostics import CommandError, printable
-from pjc.fields import Choice, Switch, Text, differing, option, options_of, part, required
+from pjc.fields import Choice, Switch, Text, differing, option, options_of, part
 from pjc.options import Options
 from pjc.python_files import file_of, stem_of
 from pjc.stage_names import EMITTED
@@ -101,11 +102,7 @@ USAGE = Usage(
 class Arguments:
     """The arguments of ``pjc``."""
 
-    model: str = required(
-        kind=Text(),
-        metavar="MODEL",
-        help="the network: a .pjn or .onnx file, IR, .pjx, or FILE.py:NAME, which runs FILE.py",
-    )
+    model: str = model_argument()
     output: str | None = option(
         None, kind=Text("FILE"), flags=("-o",), help="where to write", shown="MODEL.pjx"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pjc.commands.outputs import require_regular
 from pjc.diagnostics import CommandError, printable
-from pjc.fields import Number, Switch, Text, nearest, option
+from pjc.fields import Number, Switch, Text, nearest, option, required
 from pjc.interrupts import interrupts_wait
 from pjc.ir_diff import difference
 from pjc.python_files import file_of, run
@@ -52,6 +52,16 @@ class Session:
 
 
 _DUMPS = "dumps, on stderr"
+
+
+def model_argument() -> str:
+    """Return the field of MODEL, for commands that take every form of a network."""
+    found: str = required(
+        kind=Text(),
+        metavar="MODEL",
+        help="the network: a .pjn or .onnx file, IR, .pjx, or FILE.py:NAME, which runs FILE.py",
+    )
+    return found
 
 
 @dataclass(frozen=True)

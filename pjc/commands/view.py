@@ -20,12 +20,13 @@ from pjc.commands.shared import (
     DumpOptions,
     Session,
     console_of_stdout,
+    model_argument,
     open_model,
     precision,
     require_source,
     say,
 )
-from pjc.fields import Text, option, part, required
+from pjc.fields import Text, option, part
 from pjc.options import Options
 from pjc.python_files import file_of, stem_of
 
@@ -49,11 +50,7 @@ USAGE = Usage(
 class Arguments:
     """The arguments of ``pjc view``."""
 
-    model: str = required(
-        kind=Text(),
-        metavar="MODEL",
-        help="the network: a .pjn or .onnx file, IR, .pjx, or FILE.py:NAME, which runs FILE.py",
-    )
+    model: str = model_argument()
     history: str | None = option(
         None, kind=Text("HISTORY.csv"), help="what pjc train wrote of a run, to draw its curves", shown="none"
     )

@@ -90,6 +90,11 @@ def spread(copies: Copies, target: Array) -> Copies:
     return jnp.broadcast_to(copies[0], shape), jnp.broadcast_to(copies[1], shape)
 
 
+def _copies_of_row(framed: Sequence[Copies], target: Array, index: Array, product: Bilinear) -> list[Copies]:
+    """Return the copies of each pair of operands in a row, at each of the sites that a target stands for."""
+    return [spread((product.lhs_row(one, index), product.rhs_row(other)), target) for one, other in framed]
+
+
 def sites_by_rows(
     operands: Sequence[Copies],
     sites: Sequence[Array],
@@ -102,9 +107,7 @@ def sites_by_rows(
 
     def advance(index: Array, kept: tuple[Array, ...]) -> tuple[Array, ...]:
         rows = [product.site_row(x, index) for x in sites]
-        copies = [
-            spread((product.lhs_row(one, index), product.rhs_row(other)), rows[0]) for one, other in framed
-        ]
+        copies = _copies_of_row(framed, rows[0], index, product)
         return tuple(product.site_put(x, row, index) for x, row in zip(kept, each(copies, rows), strict=True))
 
     start = tuple(jnp.zeros(sites[0].shape, w.dtype) for _ in Sums._fields)
@@ -123,9 +126,7 @@ def means_of_rows(
 
     def advance(index: Array, means: Copies) -> Copies:
         rows = [product.site_row(x, index) for x in sites]
-        copies = [
-            spread((product.lhs_row(one, index), product.rhs_row(other)), rows[0]) for one, other in framed
-        ]
+        copies = _copies_of_row(framed, rows[0], index, product)
         one, other = each(copies, rows)
         # Divided before they are added up, so that sums of the largest floats do not overflow.
         lhs = product.lhs_put(means[0], one / most[0], index)

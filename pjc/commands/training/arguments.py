@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pjc.commands.outputs import force_option
-from pjc.commands.shared import LEVELS, DumpOptions, Session
+from pjc.commands.shared import LEVELS, DumpOptions, Session, model_argument
 from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Kind, Number, Switch, Text, differing, option, part, required
 from pjc.numerals import decimal, is_whole
@@ -322,11 +322,7 @@ class SeveralArguments:
 class Arguments:
     """The arguments of ``pjc train``."""
 
-    model: str = required(
-        kind=Text(),
-        metavar="MODEL",
-        help="the network: a .pjn or .onnx file, IR, .pjx, or FILE.py:NAME, which runs FILE.py",
-    )
+    model: str = model_argument()
     data: DataArguments = part(DataArguments)
     run: RunArguments = part(RunArguments)
     several: SeveralArguments = part(SeveralArguments)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pjc.operators import operator
     from pjc.options import Options
     from pjc.runtime.program import Program
+    from pjc.runtime.trace import read_trace
     from pjc.training import TrainingWarning, train
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "network",
     "operator",
+    "read_trace",
     "sklearn",
     "trace",
     "train",
@@ -62,6 +64,7 @@ _HOMES = {
     "load": "pjc.api",
     "network": "pjc.api",
     "operator": "pjc.operators",
+    "read_trace": "pjc.runtime.trace",
     "trace": "pjc.api",
     "train": "pjc.training",
     **dict.fromkeys((*LOSSES, "equal"), "pjc.tracing.asks"),

@@ -307,11 +307,19 @@ class Compilation:
                 program.trace()
             return program
 
-    def _program(self) -> Program:
+    def telling(self) -> Program:
+        """Return the compiled solver whose training tells of every node; see :meth:`Program.telling`.
+
+        Raises:
+            DiagnosticError: if its constraints are spread over devices.
+        """
+        return self._program(tells=True)
+
+    def _program(self, tells: bool = False) -> Program:
         with interrupts_wait():
             from pjc.export import export
             from pjc.runtime.artifact import save
-            from pjc.runtime.emit import Emitter, entry_points
+            from pjc.runtime.emit import Emitter, entry_points, nodes_of
             from pjc.runtime.mesh import make_mesh
             from pjc.runtime.placement import placement_on
             from pjc.runtime.program import Program, Services
@@ -323,17 +331,24 @@ class Compilation:
             check_devices(mesh)
             share = self.mesh_plan.share(whole, self._smaller if self.source.has_batch else None)
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
+            if tells and not on_mesh.placement.sees_all:
+                raise mistake(
+                    "a trace needs devices that all know every constraint, and on this mesh each has its own",
+                    "train on a mesh of samples alone, as in --mesh sample=4, or without --trace",
+                )
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
         signature = self._signature(whole)
         self._require_given(signature)
         own = (START, STEP, STEP + WEIGHTED) if outer_of(self.options).name == CUSTOM else ()
         return Program(
             signature,
-            self._with_outer(signature, entry_points(Emitter(whole), self.options.products, on_mesh)),
+            self._with_outer(signature, entry_points(Emitter(whole), self.options.products, on_mesh, tells)),
             self.texts(),
             Services(
                 for_batch=again,
                 hold=self.holding,
+                tell=self.telling,
+                nodes=nodes_of(whole) if tells else {},
                 saver=lambda program, path: save(self._portable(program), path, self.record(), own),
                 exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
                 restore=restored_program,
@@ -559,6 +574,7 @@ def loaded(path: str | Path, outer: Any = None) -> Program:
         ),
         recompile=lambda record, size: again(record, batch=size).program(),
         hold=lambda record, labels: again(record).holding(labels),
+        tell=lambda record: again(record).telling(),
         export=write,
         outer=None if outer is None else lambda record: outer_of(again(record).options).with_own(outer),
     )

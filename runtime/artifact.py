@@ -113,6 +113,7 @@ def load(
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
     export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path], None] | None = None,
     hold: Callable[[dict[str, Any], tuple[str, ...]], Program | None] | None = None,
+    tell: Callable[[dict[str, Any]], Program] | None = None,
     outer: Callable[[dict[str, Any]], Outer] | None = None,
     entries: Collection[str] | None = None,
 ) -> Program:
@@ -124,6 +125,7 @@ def load(
         recompile: called with the recorded source and a batch size, where another batch is
             given than the compiled one.
         hold: called with the recorded source and the labels of factored dots, where these are to be held.
+        tell: called with the recorded source, where training is to tell of every node.
         export: called with the recorded source, parameters, units of outputs and a path, to write an ONNX
             model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
@@ -141,13 +143,19 @@ def load(
     if outer is not None:
         functions = _with_outer(path, signature, functions, outer(source))
 
-    def for_batch(size: int) -> Program:
-        assert recompile is not None
-        other = recompile(source, size)
+    def with_own_step(other: Program) -> Program:
         if outer is None:
             return other
         entries = {name: other.jitted(name) for name in other.entries()}
         return other.with_functions(_with_outer(path, signature, entries, outer(source)))
+
+    def for_batch(size: int) -> Program:
+        assert recompile is not None
+        return with_own_step(recompile(source, size))
+
+    def telling() -> Program:
+        assert tell is not None
+        return with_own_step(tell(source))
 
     exporter = None if export is None else (lambda params, units, to: export(source, params, units, to))
 
@@ -161,6 +169,7 @@ def load(
         services or Services(),
         for_batch=None if recompile is None else for_batch,
         hold=None if hold is None else (lambda labels: hold(source, labels)),
+        tell=None if tell is None else telling,
         saver=None if entries else saver,
         exporter=exporter,
     )

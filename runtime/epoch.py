@@ -19,6 +19,8 @@ from .data.ordering import order as order_of
 from .distributed import Share
 from .history import Result
 from .listener import Listener
+from .recording import Layout, Recorder
+from .recording import packed as pack
 from .stepper import Stepper
 from .trainable import TrainError
 
@@ -86,25 +88,28 @@ class _Sums(NamedTuple):
     loss: tuple[Any, ...] = ()
 
 
+_NOTHING = _Sums(np.float32(0), {}, np.float32(0))
+TRACE = "trace"
+"""What an update that tells of nodes has it by, among what happened."""
+
+
 class Step:
-    """A stepper's step, jitted: it takes over the arrays that it is given, and adds up what batches tell."""
+    """A stepper's step, jitted: it takes over the arrays that it is given, and adds up what batches tell.
 
-    def __init__(self, stepper: Stepper, share: Share) -> None:
-        def step(carried: Any, sums: _Sums, wishes: Any, x: Any, y: Any) -> tuple[Any, _Sums, Any]:
-            """Also return whether there is a wish to stop among ``wishes``: see Share.question."""
-            carried, info = stepper.step(carried, x, y)
-            return carried, _added(sums, info, stepper.measure), wishes.max()
+    ``told`` is the step of ``telling``, a stepper that does the same, and tells of every node of the program.
+    """
 
+    def __init__(self, stepper: Stepper, share: Share, telling: Stepper | None = None) -> None:
         self.stepper = stepper
         self.share = share
-        made = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
-        # A program that is trained again by such a stepper is not compiled again.
-        self.jitted = getattr(stepper, "kept", {}).setdefault(share, made)
+        self.telling = telling
+        self.jitted = _jitted(stepper, share, packed=False)
+        self.told = self.jitted if telling is None else _jitted(telling, share, packed=True)
+        self._layout: Layout | None = None
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
         """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""
-        nothing = _Sums(np.float32(0), {}, np.float32(0))
-        told = jax.eval_shape(self.jitted, carried, nothing, np.zeros(1, np.int32), *batches.abstract())[1]
+        told = jax.eval_shape(self.jitted, carried, _NOTHING, np.zeros(1, np.int32), *batches.abstract())[1]
         numbers = {
             "measure": np.float32(start.gap_sum),
             "loss": np.float32(start.loss_sum or 0),
@@ -114,6 +119,36 @@ class Step:
         found = self.share.everywhere(numbers)
         multipliers = {dot: found[f"t {dot}"] for dot in told.multipliers}
         return _Sums(found["measure"], multipliers, found["violation"], (found["loss"],) * len(told.loss))
+
+
+    def layout(self, carried: Mapping[str, Any], x: Any, y: Any) -> Layout:
+        """Return where what a step tells of the nodes stands in what it returns.
+
+        Raises:
+            TrainError: if this way of training tells nothing.
+        """
+        if self._layout is None:
+            assert self.telling is not None
+            info = jax.eval_shape(self.telling.step, carried, x, y)[1]
+            if TRACE not in info:
+                raise TrainError("this way of training tells nothing of nodes, so that nothing can be traced")
+            nodes = getattr(getattr(self.telling, "program", None), "nodes", {})
+            self._layout = Layout.of(info[TRACE], nodes)
+        return self._layout
+
+
+def _jitted(stepper: Stepper, share: Share, packed: bool) -> Any:
+    """Return a stepper's step for an epoch; where it is ``packed``, with what that tells of nodes behind."""
+
+    def step(carried: Any, sums: _Sums, wishes: Any, x: Any, y: Any) -> tuple[Any, ...]:
+        """Also return whether there is a wish to stop among ``wishes``: see Share.question."""
+        carried, info = stepper.step(carried, x, y)
+        found = carried, _added(sums, info, stepper.measure), wishes.max()
+        return (*found, pack(info[TRACE])) if packed else found
+
+    made = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
+    # A program that is trained again by such a stepper is not compiled again.
+    return getattr(stepper, "kept", {}).setdefault(share, made)
 
 
 def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
@@ -129,7 +164,11 @@ def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
 class _Epoch:
     """An epoch while it runs: what is carried from batch to batch, and the sums of what batches told."""
 
-    def __init__(self, step: Step, start: Result, batches: Batches) -> None:
+    def __init__(
+        self, step: Step, start: Result, batches: Batches, recorder: Recorder | None = None
+    ) -> None:
+        self.recorder = recorder
+        self.first = start.epoch * batches.count
         self.began = time.monotonic()
         self.step = step
         self.start = start
@@ -140,9 +179,14 @@ class _Epoch:
 
     def advance(self, wish: bool, x: Any, y: Any) -> Any:
         """Queue a batch on the device; return whether some process wishes to stop, once that is known."""
-        question = self.step.share.question(wish)
-        self.carried, self.sums, answer = self.step.jitted(self.carried, self.sums, question, x, y)
+        question, recorder, number = self.step.share.question(wish), self.recorder, self.first + self.batch
         self.batch += 1
+        if recorder is None or not recorder.wants(number):
+            self.carried, self.sums, answer = self.step.jitted(self.carried, self.sums, question, x, y)
+            return answer
+        layout = self.step.layout(self.carried, x, y)
+        self.carried, self.sums, answer, told = self.step.told(self.carried, self.sums, question, x, y)
+        recorder.take(number, layout, told)
         return answer
 
     def gap_sum(self) -> float:
@@ -180,15 +224,21 @@ class _Epoch:
 
 
 def run_epoch(
-    step: Step, start: Result, batches: Batches, checkpoint_seconds: float, listener: Listener
+    step: Step,
+    start: Result,
+    batches: Batches,
+    checkpoint_seconds: float,
+    listener: Listener,
+    recorder: Recorder | None = None,
 ) -> tuple[Result, bool]:
     """Run the rest of the epoch after ``start``; return the result and whether to stop.
 
     The result's ``batch`` tells how many are done, which is all of them unless training is to stop.
     Batches are queued on the device without waiting for them, except for a look at what is measured
-    every ``_TICK`` seconds, which also bounds the queue.
+    every ``_TICK`` seconds, which also bounds the queue. A ``recorder`` takes what those of them tell of the
+    program's nodes that it wants.
     """
-    epoch = _Epoch(step, start, batches)
+    epoch = _Epoch(step, start, batches, recorder)
     looked = saved = epoch.began
     wish = stopping = False
     for x, y in batches.after(start):
@@ -197,7 +247,11 @@ def run_epoch(
         if now - looked >= _TICK:
             listener.progress(epoch.batch, epoch.mean_gap())
             looked = now
+            if recorder is not None:
+                recorder.tick()
         if now - saved >= checkpoint_seconds and epoch.batch < batches.count:
+            if recorder is not None:
+                recorder.write()
             listener.checkpoint(epoch.result())
             saved = time.monotonic()
         wish = listener.should_stop()

@@ -34,11 +34,12 @@ class Placement:
     """One device, which has all tensors and does everything: values stay as they are.
 
     ``alone`` says whether there is but one device, ``shares`` how many shares of the samples there are, of
-    which a device has one.
+    which a device has one, and ``sees_all`` whether each device projects onto every constraint.
     """
 
     alone = True
     shares = 1
+    sees_all = True
 
     def mapped(self, function: Callable[..., Any], data: Mapping[str, Sharding]) -> Callable[..., Any]:
         """Return a function of (params, data, number) as all devices run it; ``data`` is cut into shares."""
@@ -160,6 +161,7 @@ class AssignedPlacement(MeshPlacement):
     """
 
     manual = frozenset({SAMPLE, STACK})
+    sees_all = False
 
     def __init__(self, mesh: Mesh, shares: int, assigned: Assigned) -> None:
         super().__init__(mesh, shares)

@@ -46,6 +46,8 @@ class Services:
         for_batch: returns the program for another size of the batch.
         hold: returns the program in which the factored dots of these labels are held; None where how copies
             are represented was asked for, and is not for the compiler to choose.
+        tell: returns the program whose training tells of every node, as a trace records it.
+        nodes: of such a program the operator and the part of each node, by its label.
         saver: writes the program to a file.
         exporter: writes a model of the network to a file.
         restore: returns the program of what ``saver`` wrote; a function that pickle finds by its name.
@@ -55,6 +57,8 @@ class Services:
 
     for_batch: Callable[[int], Program] | None = None
     hold: Callable[[tuple[str, ...]], Program | None] | None = None
+    tell: Callable[[], Program] | None = None
+    nodes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     saver: Callable[[Program, Path], None] | None = None
     exporter: Exporter | None = None
     restore: Callable[[bytes], Program] | None = None
@@ -167,6 +171,7 @@ class Program:
         self.kept: dict[Any, Any] = {}
         self._other_batches: dict[int, Program] = {}
         self._remembered: Mapping[str, Any] | None = None
+        self._telling: Program | None = None
 
     def __repr__(self) -> str:
         """Say in a line what the program is."""
@@ -254,6 +259,30 @@ class Program:
         """
         found = None if self._services.hold is None else self._services.hold(labels)
         return None if found is None else found.rescaled(self.units)
+
+    def telling(self) -> Program:
+        """Return the program, in the same units, whose training also tells of every node.
+
+        What happened, as :meth:`update`, :meth:`displacement` and :meth:`step` tell it, then has ``"trace"``:
+        numbers by measure and by node. It is compiled once, and all else is as this program has it.
+
+        Raises:
+            ProgramError: if the program cannot be compiled again.
+            DiagnosticError: if its constraints are spread over devices.
+        """
+        if self._telling is None:
+            if self._services.tell is None:
+                raise ProgramError(
+                    f"network '{self.name}' cannot be traced, as its program cannot be compiled again; compile "
+                    "it from its source"
+                )
+            self._telling = self._services.tell().rescaled(self.units)
+        return self._telling
+
+    @property
+    def nodes(self) -> Mapping[str, tuple[str, str]]:
+        """The operator and the part of each node, by its label, of a program that :meth:`telling` gave."""
+        return self._services.nodes
 
     def with_functions(self, functions: Functions) -> Program:
         """Return the program with these entry points besides its own, or in their places."""
@@ -400,6 +429,11 @@ class Program:
         program, taken, named = self._training_data(params, data)
         found = program._functions["gap"](taken, named, _count(iterations))
         return dict(found)
+
+    @property
+    def method(self) -> str:
+        """The solver with its numbers, as text; "" where there is nothing to train."""
+        return self.signature.solver or ""
 
     @property
     def sweeps(self) -> bool:

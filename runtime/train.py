@@ -20,6 +20,7 @@ from .evaluate import evaluator
 from .findings import Findings
 from .history import Result, Row
 from .listener import Listener, Revision
+from .recording import Recorder
 from .stepper import Stepper, stepper_for
 from .streams import Stream
 from .trainable import Trainable, TrainError, batch_size, specs
@@ -49,6 +50,7 @@ class Run:
         share: this process's share of the samples, where several train together.
         stepper: how a program is trained, for a number of iterations and that of all batches of the run; None
             for the way of its solver.
+        recorder: what records a trace; None for none. The result is the same with it.
 
     Raises:
         TrainError: if a number is out of its range.
@@ -62,6 +64,7 @@ class Run:
     checkpoint_seconds: float = math.inf
     share: Share = ALONE
     stepper: Callable[[Trainable, int | None, int], Stepper] | None = None
+    recorder: Recorder | None = None
 
     def __post_init__(self) -> None:
         _require_from("epochs", self.epochs, 1)
@@ -117,16 +120,27 @@ class Training:
     def run(self, seed: int | None = None, listener: Listener | None = None) -> Result:
         """Return what :func:`train` does, for another ``seed`` if one is given."""
         asked = self.asked if seed is None else replace(self.asked, seed=seed)
-        listener = listener or Listener()
+        try:
+            return self._run(asked, listener or Listener())
+        finally:
+            if asked.recorder is not None:
+                asked.recorder.write()
+
+    def _run(self, asked: Run, listener: Listener) -> Result:
         batches, step = replace(self.batches, seed=asked.seed), self.step
         fresh = asked.start or Result(self.program.init(jax.random.key(asked.seed)))
         result = step.stepper.checked(fresh)
         findings = Findings(self.program, result, step.stepper.stuck)
+        if asked.recorder is not None:
+            at = result.epoch * batches.count + result.batch
+            asked.recorder.begin(asked.seed, at, batches.count, self.program.method)
         listener.begin(result, batches.count)
         for text in findings.before(result):
             listener.warning(text)
         while result.epoch < asked.epochs and not listener.is_done(result):
-            result, stopping = run_epoch(step, result, batches, asked.checkpoint_seconds, listener)
+            result, stopping = run_epoch(
+                step, result, batches, asked.checkpoint_seconds, listener, asked.recorder
+            )
             if result.batch < batches.count:
                 return result
             row = self._row(result)
@@ -135,6 +149,8 @@ class Training:
                 step = _step(revision.program, asked, batches)
                 result = replace(result, held=revision.held)
             result = _after_epoch(result, row)
+            if asked.recorder is not None:
+                asked.recorder.write()
             listener.epoch(result)
             known = result.epoch == asked.epochs or result.epoch * batches.count >= _EARLY
             for text in findings.after(result, asked.validation or batches.data, self.score, known):
@@ -179,7 +195,9 @@ def _scored(data: Dataset, validation: Dataset | None) -> tuple[Dataset | None, 
 def _step(program: Trainable, run: Run, batches: Batches) -> Step:
     """Return a program's step, as the run asks for it."""
     make: Callable[[Trainable, int | None, int], Stepper] = run.stepper or stepper_for(program)
-    return Step(make(program, run.iterations, run.epochs * batches.count), run.share)
+    every = run.epochs * batches.count
+    telling = None if run.recorder is None else make(program.telling(), run.iterations, every)
+    return Step(make(program, run.iterations, every), run.share, telling)
 
 
 def _batches(program: Trainable, data: Dataset | Stream, run: Run) -> Batches:

@@ -7,6 +7,7 @@ devices adds is a :class:`pjc.runtime.placement.Placement`.
 
 from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.entry import entry_points
+from pjc.runtime.emit.telling import nodes_of
 from pjc.runtime.emit.values import dtype_of, static_fields
 
-__all__ = ["Emitter", "dtype_of", "entry_points", "static_fields"]
+__all__ = ["Emitter", "dtype_of", "entry_points", "nodes_of", "static_fields"]

@@ -16,6 +16,7 @@ from pjc.runtime.emit.measures import Measures
 from pjc.runtime.emit.parts import losses
 from pjc.runtime.emit.required import Required, required_sets
 from pjc.runtime.emit.sweep import Swept, run_sweep
+from pjc.runtime.emit.telling import PartTelling, SweepTelling, Told, told_of_parameters
 from pjc.runtime.emit.variables import Fixed, State, Variables
 from pjc.runtime.emit.weighing import Weighing
 from pjc.runtime.placement import ONE_DEVICE, Placement
@@ -67,15 +68,22 @@ class Emitter:
         ran = run_forward(self.program, self.variables, params, data)
         return ran.state, Fixed(data, {name: ran.values[name] for name in sorted(self.kept)})
 
-    def sweep(self, params: Tensors, data: Tensors, weights: Array | None = None) -> Swept:
-        """Return what a sweep gives, from parameters that are in their sets; ``weights`` are those of
-        samples.
+    def sweep(
+        self, params: Tensors, data: Tensors, weights: Array | None = None, tells: bool = False
+    ) -> tuple[Swept, Told]:
+        """Return what a sweep gives, from parameters that are in their sets, and what it ``tells``, if it does.
+
+        ``weights`` are those of samples.
         """
         params = parameters.placed(self.program, self.placement, params)
         ran = run_forward(self.program, self.variables, params, data)
         batch = self.program.batch or 1
         weighing = Weighing.of(self.placement, batch, weights)
-        return run_sweep(self.program, self.variables, ran.values, data, weighing)
+        telling = SweepTelling(self.program, weighing) if tells else None
+        found = run_sweep(self.program, self.variables, ran.values, data, weighing, telling)
+        if telling is None:
+            return found, {}
+        return found, telling.told | told_of_parameters(self.program, params, found.displacement)
 
     def losses(self, state: State, fixed: Fixed) -> list[Array]:
         """Return the mean of each loss over its sites, at a state of a program that iterates."""
@@ -85,3 +93,13 @@ class Emitter:
     def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
         """Return the state after one iteration of the solver, and the difference whose size is the gap."""
         return iterate.iterate(self.program, self.variables, state, fixed)
+
+    def tell(self, state: State, fixed: Fixed) -> Told:
+        """Return what one more iteration from a state tells of the nodes.
+
+        It is not kept: an update whose nodes are told of has the same iterations as any other.
+        """
+        telling = PartTelling(self.variables, self.measures)
+        _, differences = iterate.iterate(self.program, self.variables, state, fixed, telling)
+        gaps = self.measures.node_gaps(self.measures.square_gaps(differences))
+        return {"gap": gaps, **telling.told}

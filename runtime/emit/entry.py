@@ -22,11 +22,12 @@ from pjc.runtime.program import Tensors
 
 
 def entry_points(
-    emitter: Emitter, products: str = "f32", on_mesh: Emitter | None = None
+    emitter: Emitter, products: str = "f32", on_mesh: Emitter | None = None, tells: bool = False
 ) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a program, each pure and traceable; training ones if it has a loss.
 
     ``products`` is one of :data:`PRODUCTS`; ``on_mesh`` emits what trains on a mesh of devices, if it does.
+    Where it ``tells``, what trains has beside what happened also ``"trace"``: see :mod:`.telling`.
     """
 
     def init(key_data: Array) -> Any:
@@ -34,15 +35,15 @@ def entry_points(
 
     found: dict[str, Callable[..., Any]] = {"init": init, "apply": emitter.apply}
     if emitter.program.iterate_op() is not None:
-        found |= _training(on_mesh or emitter)
+        found |= _training(on_mesh or emitter, tells)
     if emitter.program.sweep_op() is not None:
-        found |= _sweeping(on_mesh or emitter)
+        found |= _sweeping(on_mesh or emitter, tells)
     if emitter.sets:
         found["finish"] = lambda params: constrained(emitter.sets, params)[0]
     return {name: _with_products(function, products) for name, function in found.items()}
 
 
-def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+def _training(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
     """Return the training entry points, as all devices run them."""
     program, variables, measures, sets = emitter.program, emitter.variables, emitter.measures, emitter.sets
     paired = in_pairs(program, variables)
@@ -62,6 +63,8 @@ def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         info |= _summed(emitter.losses(*begun))
         if sets:
             info["violation"] = constrained(sets, after)[1]
+        if tells:
+            info["trace"] = emitter.tell(state, begun[1])
         return resumed(sets, params, start, after), info
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
@@ -77,19 +80,21 @@ def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     return {"update": mapped(update), "gap": mapped(gap)}
 
 
-def _sweeping(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+def _sweeping(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a program that is trained by sweeps, as all devices run them."""
     sets = emitter.sets
 
     def displacement(params: Tensors, data: Tensors, weights: Array | None = None) -> Any:
         start, distances = constrained(sets, params)
-        found = emitter.sweep(start, data, weights)
+        found, told = emitter.sweep(start, data, weights, tells)
         moved = {name: jnp.zeros_like(value) for name, value in params.items()} | found.displacement
         squares = jnp.array([each**2 for each in found.demands.values()] or [0.0])
         info = {"demand": jnp.sqrt(jnp.mean(squares)), "requirements": found.demands}
         info |= _summed(list(found.losses.values()))
         if sets:
             info["violation"] = distances
+        if tells:
+            info["trace"] = told
         return moved, info
 
     def weighted(params: Tensors, data: Tensors, weights: Array) -> Any:

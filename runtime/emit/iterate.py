@@ -13,6 +13,7 @@ from pjc.dialects import proj
 from pjc.runtime.collectives import SCOPE
 from pjc.runtime.combination import LazyState, added, combined, equal
 from pjc.runtime.emit.parts import project
+from pjc.runtime.emit.telling import PartTelling
 from pjc.runtime.emit.variables import Fixed, State, Variables
 
 PAIRED_BYTES = 3 * 2**22
@@ -24,9 +25,16 @@ loops are left out: how long those take to compile is not to depend on how often
 
 @jax.named_scope(SCOPE)
 def iterate(
-    program: proj.ProgramOp, variables: Variables, state: State, fixed: Fixed
+    program: proj.ProgramOp,
+    variables: Variables,
+    state: State,
+    fixed: Fixed,
+    telling: PartTelling | None = None,
 ) -> tuple[State, LazyState]:
-    """Return the state after one iteration of the solver, and the difference whose size is the gap."""
+    """Return the state after one iteration of the solver, and the difference whose size is the gap.
+
+    ``telling`` hears of the parts.
+    """
     iteration = program.iterate_op()
     assert iteration is not None, "a program that is trained has an iteration"
     block, parts = iteration.body.block, program.part_ops()
@@ -36,7 +44,7 @@ def iterate(
             case proj.OntoOp():
                 given = None if op.given is None else states[op.given]
                 part = parts[op.part.data]
-                states[op.result] = project(part, variables, states[op.state], fixed, given)
+                states[op.result] = project(part, variables, states[op.state], fixed, given, telling)
             case proj.CombineOp():
                 terms = [states[each] for each in op.states]
                 states[op.result] = _combine(variables, op.weights.get_values(), terms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import jax
 from jax import Array
@@ -21,8 +21,14 @@ class Running(Protocol):
     def evaluate(self, op: Operation) -> None: ...
 
 
+R = TypeVar("R", bound=Running)
+
+
 def run_loop(
-    loop: proj.ForOp, values: Mapping[SSAValue, Array], inside: Callable[[], Running]
+    loop: proj.ForOp,
+    values: Mapping[SSAValue, Array],
+    inside: Callable[[], R],
+    aside: Callable[[R], list[Array]] = lambda _: [],
 ) -> list[Array]:
     """Return what a loop collects, with all iterations along the first axis.
 
@@ -30,6 +36,7 @@ def run_loop(
         loop: the op.
         values: those known outside.
         inside: returns what evaluates the ops of one iteration, without values of its own.
+        aside: returns what that gives of an iteration beside what the loop collects; it stands behind that.
     """
     block, end, count = loop.body.block, loop.body.block.last_op, loop.count.value.data
     assert isinstance(end, proj.NextOp)
@@ -44,7 +51,8 @@ def run_loop(
         for op in block.ops:
             if op is not end:
                 inner.evaluate(op)
-        return [inner.values[each] for each in end.carried], [inner.values[each] for each in end.collected]
+        collected = [inner.values[each] for each in end.collected]
+        return [inner.values[each] for each in end.carried], [*collected, *aside(inner)]
 
     whole = [values[each] for each in loop.scanned]
     cut = [x.reshape(count, x.shape[0] // count, *x.shape[1:]) for x in whole]

@@ -14,6 +14,7 @@ from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp
 from pjc.runtime.combination import Lazy, LazyState, added, combined
 from pjc.runtime.emit.agreement import agreed
+from pjc.runtime.emit.telling import PartTelling
 from pjc.runtime.emit.values import constant, set_of, static_fields
 from pjc.runtime.emit.variables import Fixed, Variables
 from pjc.runtime.emit.views import viewed
@@ -25,21 +26,29 @@ from pjc.runtime.projections.dot_shared import project_shared
 
 
 def project(
-    part: proj.PartOp, variables: Variables, state: LazyState, fixed: Fixed, given: LazyState | None = None
+    part: proj.PartOp,
+    variables: Variables,
+    state: LazyState,
+    fixed: Fixed,
+    given: LazyState | None = None,
+    telling: PartTelling | None = None,
 ) -> LazyState:
     """Return the projection of a state onto a part.
 
-    ``given`` is the second state that a part with halfway forms needs.
+    ``given`` is the second state that a part with halfway forms needs; ``telling`` hears of the part.
     """
 
     def run(ops: Iterable[Operation]) -> LazyState:
-        running = _Part(variables, state, fixed, given, dict(state))
+        running = _Part(variables, state, fixed, given, dict(state), telling=telling)
         for op in ops:
             running.evaluate(op)
         return running.after
 
     with jax.named_scope(f"part_{part.part.data}"):
-        return variables.placement.project(part, state, run)
+        after = variables.placement.project(part, state, run)
+    if telling is not None:
+        telling.projected(part, state, after)
+    return after
 
 
 def losses(part: proj.PartOp, variables: Variables, state: LazyState, fixed: Fixed) -> list[Array]:
@@ -77,6 +86,7 @@ class _Part:
     given: LazyState | None
     after: dict[str, Lazy]
     values: dict[SSAValue, Array] = field(default_factory=dict)
+    telling: PartTelling | None = None
 
     def evaluate(self, op: Operation) -> None:
         """Evaluate one op of the part."""
@@ -102,8 +112,18 @@ class _Part:
             ):
                 with jax.named_scope(op.node.data):
                     self.project(op)
+                    self.tell(op)
             case _:
                 raise TypeError(f"a part has no {op.name}")
+
+    def tell(self, op: Operation) -> None:
+        """Tell of what a node did, where somebody hears of it."""
+        if self.telling is None:
+            return
+        if isinstance(op, proj.GatherOp):
+            self.telling.gathered(op, self.state, self.fixed, self.values[op.result])
+        else:
+            self.telling.worked(op, self.values)
 
     def write(self, op: proj.WriteOp) -> None:
         """Write a value, or what it is beyond what was agreed on."""

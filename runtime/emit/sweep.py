@@ -16,6 +16,7 @@ from pjc.dialects import asking as ask
 from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.runtime.emit.loops import run_loop
+from pjc.runtime.emit.telling import SweepTelling, flattened, rebuilt
 from pjc.runtime.emit.values import constant, set_of, static_fields
 from pjc.runtime.emit.variables import Variables
 from pjc.runtime.emit.views import undone, viewed
@@ -51,12 +52,18 @@ class Swept(NamedTuple):
 
 
 def run_sweep(
-    program: proj.ProgramOp, variables: Variables, forward: Tensors, data: Tensors, weighing: Weighing
+    program: proj.ProgramOp,
+    variables: Variables,
+    forward: Tensors,
+    data: Tensors,
+    weighing: Weighing,
+    telling: SweepTelling | None = None,
 ) -> Swept:
-    """Return what a sweep gives, from the values of the forward pass by node."""
+    """Return what a sweep gives, from the values of the forward pass by node; ``telling`` hears of its ops."""
     sweep = program.sweep_op()
     assert sweep is not None, "a program that is trained by sweeps has one"
-    run = _Sweep(forward, data, weighing, {slot: name for name, slot in variables.slots.items()})
+    parameters = {slot: name for name, slot in variables.slots.items()}
+    run = _Sweep(forward, data, weighing, parameters, telling)
     for op in sweep.body.block.ops:
         run.evaluate(op)
     return Swept(run.displacement, run.demands, run.losses)
@@ -70,6 +77,7 @@ class _Sweep:
     data: Tensors
     weighing: Weighing
     parameters: dict[str, str]
+    telling: SweepTelling | None = None
     values: dict[SSAValue, Array] = field(default_factory=dict)
     displacement: dict[str, Array] = field(default_factory=dict)
     demands: dict[str, Array] = field(default_factory=dict)
@@ -94,6 +102,8 @@ class _Sweep:
                     self.values.update(zip(op.results, self.asked(op), strict=True))
             case _:
                 self.values[op.results[0]] = self.moved(op)
+        if self.telling is not None:
+            self.telling.take(op, self.values)
 
     def moved(self, op: Operation) -> Array:
         """Return what an op gives that is of no node: a value, a view, a sum."""
@@ -196,8 +206,21 @@ class _Sweep:
 
     def recur(self, loop: proj.ForOp) -> None:
         """Run a recurrence, step by step."""
+        telling, count = self.telling, len(loop.collected)
         inside = partial(_Sweep, self.forward, self.data, self.weighing, self.parameters)
-        self.values.update(zip(loop.collected, run_loop(loop, self.values, inside), strict=True))
+        if telling is None:
+            self.values.update(zip(loop.collected, run_loop(loop, self.values, inside), strict=True))
+            return
+        told: list[tuple[str, str]] = []
+
+        def aside(inner: _Sweep) -> list[Array]:
+            assert inner.telling is not None
+            told[:], numbers = flattened(inner.telling.told)
+            return numbers
+
+        found = run_loop(loop, self.values, lambda: inside(telling.within()), aside)
+        self.values.update(zip(loop.collected, found[:count], strict=True))
+        telling.put_all(rebuilt(told, found[count:]))
 
     def all(self, values: Sequence[SSAValue]) -> list[Array]:
         """Return the tensors of SSA values."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -19,8 +20,10 @@ from pjc.runtime.stopping import best_row
 if TYPE_CHECKING:
     from pjc.history import History
     from pjc.runtime.history import Result
+    from pjc.runtime.recording import Recorder
+    from pjc.runtime.trace import Trace
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Logger", "TensorBoard", "TrainingRun"]
+__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Logger", "TensorBoard", "TrainingRun", "write_events"]
 
 
 @dataclass
@@ -39,6 +42,7 @@ class TrainingRun:
         told: the mean demand or gap of this epoch's batches, as far as it is known; it is looked at ten
             times a second at most.
         stopping: why the run is to stop; None as long as it goes on.
+        recorder: what records the trace; None if there is none.
     """
 
     program: Any
@@ -53,6 +57,7 @@ class TrainingRun:
     batch: int = 0
     told: float | None = None
     stopping: str | None = None
+    recorder: Recorder | None = None
     kept: Result | None = None
     """What the run is to have led to, where that is not where it stood at its end."""
 
@@ -195,7 +200,7 @@ class Logger(Callback):
 
 
 class TensorBoard(Callback):
-    """Writes the numbers of every epoch as events for TensorBoard.
+    """Writes the numbers of every epoch, and what a trace has recorded since, as events for TensorBoard.
 
     They are written by the first of these that is installed: tensorboardX, PyTorch, TensorFlow.
 
@@ -210,20 +215,55 @@ class TensorBoard(Callback):
         self.folder = str(folder)
         self._make = _writer()
         self._writer: Any = None
+        self._recorded = 0
 
     def start(self, training: TrainingRun) -> None:
         self._writer = self._make(self.folder)
+        self._recorded = 0
 
     def epoch(self, training: TrainingRun) -> None:
         for name, value in training.row().items():
             if name != "epoch":
                 self._writer.add_scalar(name, value, training.epoch)
+        if training.recorder is not None:
+            trace = training.recorder.trace()
+            _add_trace(self._writer, trace, self._recorded)
+            self._recorded = len(trace)
         self._writer.flush()
 
     def end(self, training: TrainingRun) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def write_events(trace: Trace, folder: str | Path) -> None:
+    """Write a trace as events for TensorBoard, in a folder: a curve a measure and node, over updates.
+
+    They are written as :class:`TensorBoard` writes them; of several runs each has a folder in it.
+
+    Raises:
+        PjcError: if no library that writes events is installed, or the folder cannot be written.
+    """
+    make, seeds = _writer(), sorted(set(map(int, trace.seed)))
+    for seed in seeds:
+        try:
+            writer: Any = make(str(folder if len(seeds) == 1 else Path(folder, f"seed_{seed}")))
+        except OSError as error:
+            raise PjcError(f"{folder} cannot be written: {error.strerror or error}") from None
+        _add_trace(writer, trace.rows(trace.seed == seed), 0)
+        writer.flush()
+        writer.close()
+
+
+def _add_trace(writer: Any, trace: Trace, start: int) -> None:
+    """Write the rows of a trace from one on; loops as one."""
+    for measure in trace.measures:
+        for name in trace.names(measure):
+            numbers = trace.series(name, measure)[start:]
+            for step, value in zip(trace.step[start:], numbers, strict=True):
+                if math.isfinite(value):
+                    writer.add_scalar(f"{measure}/{name}", float(value), int(step))
 
 
 class _TensorFlow:

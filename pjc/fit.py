@@ -21,6 +21,7 @@ from pjc.runtime.predicting import Predictions, predict
 from pjc.runtime.program import Program
 from pjc.runtime.scores import Scores, scores
 from pjc.runtime.stepper import stepper_for
+from pjc.runtime.trace import Trace
 from pjc.runtime.trainable import specs
 from pjc.tracing.program import TracedProgram
 from pjc.training_data import samples_of
@@ -41,6 +42,7 @@ class Fit:
         score: that on the test part; None if there was none.
         settings: what the run was asked for, by name, as files keep it.
         notes: what the parameters rely on, as files keep it: how samples were normalized, names of classes.
+        trace: what was recorded of every constraint; None if nothing was.
     """
 
     program: Program | TracedProgram
@@ -50,6 +52,7 @@ class Fit:
     score: float | None = None
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    trace: Trace | None = None
 
     @property
     def compiled(self) -> Program:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -25,9 +26,12 @@ from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Result, read_checkpoint
 from pjc.runtime.listener import Listener, Revision
 from pjc.runtime.program import Program
+from pjc.runtime.recording import Recorder
+from pjc.runtime.sampled import EVERY
 from pjc.runtime.standardize import can_standardize, standardized
 from pjc.runtime.stepper import stepper_for
 from pjc.runtime.streams import Stream
+from pjc.runtime.trace import looks_like_trace
 from pjc.runtime.train import Run
 from pjc.runtime.train import train as run_training
 from pjc.runtime.trainable import check_parameters, specs
@@ -62,6 +66,8 @@ def train(
     iterations: int | None = None,
     resume: Any = None,
     verbose: bool | None = None,
+    trace: str | Path | bool | None = None,
+    trace_every: int = EVERY,
     **options: Any,
 ) -> Fit:
     """Train a network, and return what comes of it.
@@ -98,6 +104,10 @@ def train(
         resume: where to begin: a :class:`Fit`, a file of parameters that ``pjc train`` or ``fit.save`` wrote,
             or parameters. A run goes on to the numbers of one that never stopped.
         verbose: whether a line is printed for each epoch; by default in a notebook and at a terminal.
+        trace: whether to record what sampled updates say of every constraint, as ``fit.trace`` has it then;
+            or the file to write that to, which :func:`pjc.read_trace` reads. It changes no number of the run.
+            With ``resume`` a file that is there is gone on with.
+        trace_every: of so many updates one is recorded.
         options: the fields of :class:`Options`, where ``network`` is not compiled yet.
 
     Raises:
@@ -112,9 +122,21 @@ def train(
     given = given_for(asked, *specs(inner))
     start, units = _start(program, resume)
     inner = _in_units(inner, given, normalize_targets, units)
-    run = Run(epochs, seed, given.validation, iterations, start)
+    run = Run(epochs, seed, given.validation, iterations, start, recorder=_recorder(trace, trace_every, start))
     job = _Job(_with(program, inner), _sized(inner, given.train, options), given, run)
     return job.fit(tuple(callbacks), _is_watched() if verbose is None else verbose)
+
+
+def _recorder(trace: Any, every: int, start: Result | None) -> Recorder | None:
+    """Return what records the trace that is asked for; raise DiagnosticError for what is none."""
+    if trace is None or trace is False:
+        return None
+    if trace is not True and not isinstance(trace, str | os.PathLike):
+        raise mistake(f"trace takes a file to write to, or True, found {type(trace).__name__}")
+    path = None if trace is True else Path(trace)
+    if path is not None and path.exists() and not looks_like_trace(path):
+        raise mistake(f"trace: {path} would be overwritten, which is no trace", "name another file")
+    return Recorder(path, every, goes_on=start is not None)
 
 
 def _program(network: Any, options: Mapping[str, Any]) -> Program | TracedProgram:
@@ -199,6 +221,7 @@ class _Job:
             begun,
             write_parameters(trained, settings, given.notes),
             tree_of(self.program),
+            recorder=self.run.recorder,
         )
         holder = Holder(trained, _warn, 'compiling with copies="{}=held"')
         result = _trained(self, told, _Listener(told, callbacks, verbose, holder))
@@ -207,7 +230,9 @@ class _Job:
         )
         score = None if given.test is None else evaluate(trained, params.params, given.test)
         stopped = told.stopping if result.epoch < self.run.epochs else None
-        return Fit(self.program, params, self.run.epochs, stopped, score, settings, given.notes)
+        recorder = self.run.recorder
+        trace = None if recorder is None else recorder.trace()
+        return Fit(self.program, params, self.run.epochs, stopped, score, settings, given.notes, trace)
 
 
 def _trained(job: _Job, told: TrainingRun, listener: _Listener) -> Result:

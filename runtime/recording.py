@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .sampled import EVERY
 from .trace import MOST_ITERATIONS, Column, Trace, joined, read_trace, together, write_trace
 from .trainable import TrainError
 
-EVERY = 10
-"""Of so many updates one is recorded, where nothing is said."""
 _SECONDS = 1.0
 """The fewest seconds between two times that the file is written."""
 _PART = 50

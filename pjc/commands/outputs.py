@@ -130,6 +130,13 @@ def other_picture(path: Path, author: str) -> str | None:
         return None if author.encode() in stream.read(2**14) else f"no picture of {author}"
 
 
+def other_trace(path: Path) -> str | None:
+    """Return what a file is, unless it is a trace that was recorded before."""
+    from pjc.runtime.trace import looks_like_trace
+
+    return "no trace of pjc train" if is_kept(path) and not looks_like_trace(path) else None
+
+
 def other_page(path: Path) -> str | None:
     """Return what a file is, unless it is a report that was written before."""
     from pjc.report.page import GENERATOR

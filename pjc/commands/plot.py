@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.arguments import Usage, parse
+from pjc.callbacks import write_events
 from pjc.commands.outputs import force_option, other_picture, require_ours, require_place, require_regular
+from pjc.commands.plot_trace import drawn_trace, panels_of_trace, trace_among
 from pjc.commands.shared import console_of_stdout, say
 from pjc.diagnostics import CommandError, printable
 from pjc.fields import Text, nearest, option, required, rest
 
 if TYPE_CHECKING:
     from pjc.runtime.curves import Curves
+    from pjc.runtime.trace import Trace
 
 _EXAMPLES = """
 examples:
@@ -24,6 +27,7 @@ examples:
   pjc plot runs/*.history.csv -o runs.svg
   pjc plot a.history.csv b.history.csv --column largest_t -o t.png
   pjc plot a.runs.csv b.runs.csv -o runs.png
+  pjc plot digits_mlp.trace.npz --column gap
 """
 
 USAGE = Usage(
@@ -31,7 +35,9 @@ USAGE = Usage(
     usage="pjc plot HISTORY.csv .. [-o FILE.png|FILE.svg] [options]",
     description="Draws the scores of runs, and loss, gap or demand of their batches, over epochs and over\n"
     "seconds: a line a run, named by its file. Of a table of runs, MODEL.runs.csv, it draws a dot for each\n"
-    "run, with mean and standard deviation. Needs matplotlib: pip install 'pjc[plot]'.",
+    "run, with mean and standard deviation. Of a trace, FILE.npz of pjc train --trace, it draws what its\n"
+    "measures say of each constraint over time, and says which of them holds the others back.\n"
+    "Needs matplotlib: pip install 'pjc[plot]'.",
     epilog=_EXAMPLES,
 )
 _ENDINGS = (".png", ".svg")
@@ -49,7 +55,7 @@ _AUTHOR = "pjc plot"
 class Arguments:
     """The arguments of ``pjc plot``."""
 
-    history: str = required(kind=Text(), metavar="HISTORY.csv", help="what pjc train wrote of a run")
+    history: str = required(kind=Text(), metavar="HISTORY.csv", help="what pjc train wrote of a run, or a trace")
     more: tuple[str, ...] = rest(metavar="HISTORY.csv", help="other runs, to compare")
     output: str | None = option(
         None, kind=Text("FILE"), flags=("-o",), help="where to write, .png or .svg", shown="HISTORY.png"
@@ -57,8 +63,11 @@ class Arguments:
     column: tuple[str, ...] = option(
         (),
         kind=Text("NAME", repeated=True),
-        help="draw this column of the histories; may be repeated",
+        help="draw this column of the histories, or measure of the trace; may be repeated",
         shown="scores, loss, and gap or demand",
+    )
+    tensorboard: str | None = option(
+        None, kind=Text("FOLDER"), help="also write a trace as events for TensorBoard", shown="none"
     )
     force: bool = force_option("overwrite -o where it is no picture of pjc plot")
 
@@ -77,21 +86,39 @@ def main(arguments: Sequence[str]) -> int:
     from pjc.runtime.curves import read_curves
     from pjc.runtime.files import held, replace_file
 
+    console = console_of_stdout()
     paths = [Path(each) for each in (given.history, *given.more)]
+    trace = trace_among(paths)
+    if trace is None and given.tensorboard is not None:
+        raise CommandError("--tensorboard writes the events of a trace, as pjc train --trace records it")
+    if trace is not None and given.tensorboard is not None:
+        write_events(trace, given.tensorboard)
+        say(console, f"wrote {given.tensorboard}")
     output = Path(given.output) if given.output else paths[0].with_suffix(".png")
     _require_output(output, given.force)
-    runs = [read_curves(path) for path in paths]
+    runs = [] if trace is not None else [read_curves(path) for path in paths]
     for run in runs:
         if not run.epochs:
             raise CommandError(f"{run.path} has no {'runs' if run.has_runs else 'epochs'} yet")
     with held([output]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that its fonts have not
-        figure = figure_of(runs, given.column)
+        figure = figure_of(runs, given.column) if trace is None else _traced(trace, given.column)
         kind = output.suffix.lower().removeprefix(".")
         author = {"Software": _AUTHOR} if kind == "png" else {"Creator": _AUTHOR, "Date": None}
         replace_file(output, lambda path: figure.savefig(path, format=kind, dpi=120, metadata=author))
-    say(console_of_stdout(), f"wrote {output}")
+    say(console, f"wrote {output}")
+    for sentence in [] if trace is None else trace.findings():
+        say(console, printable(sentence))
     return 0
+
+
+def _traced(trace: Trace, asked: Sequence[str]) -> Any:
+    """Return what is drawn of a trace."""
+    panels = panels_of_trace(trace, asked)
+    if not panels:
+        raise CommandError("the trace says nothing but zeros, of which nothing is drawn")
+    _require_matplotlib()
+    return drawn_trace(trace, panels)
 
 
 def _require_output(output: Path, force: bool) -> None:

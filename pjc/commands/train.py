@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ from pjc.commands.training.view import (
     say_times,
     shown,
 )
-from pjc.commands.training.watching import Watching, holder_of
+from pjc.commands.training.watching import Watching, holder_of, recorder_of
 from pjc.diagnostics import CommandError, PjcError
 from pjc.runtime.data.sources import help_lines
 from pjc.runtime.stopping import EarlyStopping
@@ -151,7 +152,7 @@ def run(given: Arguments, share: Share | None = None, stopper: Stopper | None = 
     model = Path(given.model)
     require_source(model)
     writes = share is None or share.process == 0
-    outputs = Outputs.at(given.run.output, model, writes)
+    outputs = Outputs.at(given.run.output, model, writes, given.run.trace)
     with outputs.held(writes):
         if writes:
             outputs.require_new(given)
@@ -219,7 +220,7 @@ def _train_program(
     holder = holder_of(program, console)
     if start is not None and start.held:
         program = program.holding(start.held) or program
-    asked = _run_of(given, parts, start, share)
+    asked = replace(_run_of(given, parts, start, share), recorder=recorder_of(given.run, writes))
     with view, stopper or Interrupt() as interrupt:
         listener = Watching(view, interrupt, holder, files, best, patience)
         result = train(program, parts.train, asked, listener)
@@ -275,6 +276,7 @@ def _require_same(given: Arguments, compilation: Compilation, settings: Settings
     chosen = {
         "number of epochs": given.run.epochs,
         "patience": given.run.patience or 0,
+        "way to trace": 0 if given.run.trace is None else given.run.trace_every,
         "way to start": given.run.resume,
         "choice of copies": forms,
     }

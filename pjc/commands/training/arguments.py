@@ -24,6 +24,7 @@ from pjc.runtime.data.parts import (
     VALIDATION,
     Request,
 )
+from pjc.runtime.sampled import EVERY
 
 
 class Split(Kind):
@@ -269,6 +270,16 @@ class RunArguments:
         help="how much is said on the way: debug also tells what takes the time, warning only warnings",
         group=_RUN,
     )
+    trace: str | None = option(
+        None,
+        kind=Text("FILE.npz"),
+        help="record what sampled updates say of every constraint, for pjc plot and pjc view --trace",
+        shown="none",
+        group=_RUN,
+    )
+    trace_every: int = option(
+        EVERY, kind=_COUNT, help="of so many updates one is recorded, with --trace", group=_RUN
+    )
     runs: int = option(
         1,
         kind=_COUNT,
@@ -338,6 +349,8 @@ def check_arguments(given: Arguments) -> None:
         raise CommandError("--resume goes on from what a run wrote, and --force writes over it; give one")
     if given.run.quiet and given.run.log_level != RunArguments.log_level:
         raise CommandError("--quiet is --log-level error; give one of them")
+    if given.run.trace is None and given.run.trace_every != EVERY:
+        raise CommandError("--trace-every says how often --trace FILE records, and there is no --trace")
     if given.run.runs > 1 and given.several.distributed:
         raise CommandError("--runs is for one process; start each run by itself with --distributed")
     if given.run.seed + given.run.runs - 1 > LARGEST:

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.commands.outputs import files_of_data, is_kept, is_same, overwritten, require_place
+from pjc.commands.outputs import (
+    files_of_data,
+    is_kept,
+    is_same,
+    other_trace,
+    overwritten,
+    require_place,
+    require_regular,
+)
 from pjc.commands.training.arguments import Arguments
 from pjc.diagnostics import CommandError
 from pjc.options import Options
@@ -36,10 +44,13 @@ class Outputs:
     program: Path
     best: Path
     runs: Path
+    trace: Path | None = None
 
     @staticmethod
-    def at(where: str, model: Path, writes: bool) -> Outputs:
+    def at(where: str, model: Path, writes: bool, trace: str | None = None) -> Outputs:
         """Return the files for ``-o where``, whose directory, where this process ``writes``, is made.
+
+        The ``trace`` has a path of its own.
 
         Raises CommandError and WriteError where that cannot be, or they cannot be written.
         """
@@ -53,6 +64,7 @@ class Outputs:
             prefix.with_name(f"{name}.pjx"),
             prefix.with_name(f"{name}.best.safetensors"),
             prefix.with_name(f"{name}.runs.csv"),
+            None if trace is None else Path(trace),
         )
         if writes:
             for path in outputs.all():
@@ -81,11 +93,28 @@ class Outputs:
                     f"training writes {path}, and reads {read}, which is the same file; name a folder or "
                     "another prefix with -o"
                 )
-        found = [each for each in (self.params, self.best, self.history, self.runs) if is_kept(each)]
+        kept = [self.params, self.best, self.history, self.runs]
+        if self.trace is not None:
+            self._require_trace(self.trace, given)
+            kept.append(self.trace)
+        found = [each for each in kept if is_kept(each)]
         if found and not given.run.resume and not given.run.force:
             raise CommandError(
                 f"{found[0]} was written by another run; --resume goes on from that, --force writes over it, "
                 "and -o NAME writes elsewhere"
+            )
+
+    def _require_trace(self, trace: Path, given: Arguments) -> None:
+        """Raise CommandError where a trace would be written over something else, or over the run's own files."""
+        require_regular(trace)
+        if trace.resolve() in {each.resolve() for each in self.all() if each is not trace}:
+            raise CommandError(f"--trace {trace} is a file that the run writes anyway; name another")
+        started = [given.run.params] if given.run.params else []
+        if overwritten(trace, started):
+            raise CommandError(f"--trace {trace} is what --params reads; name another file")
+        if (other := other_trace(trace)) is not None and not given.run.force:
+            raise CommandError(
+                f"{trace} would be overwritten, which is {other}; name another with --trace, or give --force"
             )
 
     def stale(self, given: Arguments) -> list[Path]:
@@ -96,7 +125,8 @@ class Outputs:
 
     def all(self) -> tuple[Path, ...]:
         """Return the files."""
-        return self.params, self.history, self.program, self.best, self.runs
+        own = self.params, self.history, self.program, self.best, self.runs
+        return own if self.trace is None else (*own, self.trace)
 
     @contextmanager
     def held(self, writes: bool) -> Iterator[None]:

@@ -7,14 +7,14 @@ import io
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pjc.commands.shared import RESULT, say
 from pjc.commands.training.files import Files, Measures, Outputs, Settings
 from pjc.commands.training.view import Interrupt, View, shown
-from pjc.commands.training.watching import Watching, holder_of
+from pjc.commands.training.watching import Watching, holder_of, recorder_of
 from pjc.diagnostics import CommandError
 from pjc.reading import MAX_TEXT_BYTES, measured, reading
 from pjc.runtime.listener import Listener
@@ -73,10 +73,13 @@ class _Best:
 
 
 class _Once(Listener):
-    """Ends a run after a batch."""
+    """Ends a run after two batches, of which a trace may record the first alone."""
+
+    done = 0
 
     def should_stop(self) -> bool:
-        return True
+        self.done += 1
+        return self.done > 1
 
 
 def train_runs(asked: Several, console: Console, start: Result | None) -> int:
@@ -90,11 +93,14 @@ def train_runs(asked: Several, console: Console, start: Result | None) -> int:
     given, metric = asked.given, asked.measures.metric
     done = read_runs(asked.outputs.runs, given.run.seed) if given.run.resume else []
     run = Run(given.run.epochs, given.run.seed, asked.parts.validation, start=start)
-    training = Training(asked.program, asked.parts.train, run)
+    training = Training(
+        asked.program, asked.parts.train, replace(run, recorder=recorder_of(given.run, writes=True))
+    )
     score = evaluator(asked.program)
     view = View(console, given.run.epochs, asked.measures, level="debug")
     if len(done) < given.run.runs:
-        training.run(given.run.seed, _Once())  # compiles, so that the first run takes no longer than others
+        # It compiles, so that the first run takes no longer than others.
+        training.run(given.run.seed + len(done), _Once())
     with view, Interrupt() as interrupt:
         for seed in range(given.run.seed + len(done), given.run.seed + given.run.runs):
             view.title = f"run {1 + seed - given.run.seed}/{given.run.runs}, "
@@ -216,8 +222,9 @@ def say_runs(console: Console, asked: Several, done: Sequence[Finished]) -> None
     best = best_of(done, metric)
     for path in (outputs.params, outputs.history):
         say(console, f"wrote {path}, of seed {best.seed}, which validates best", level=RESULT)
-    for path in (outputs.runs, outputs.program):
-        say(console, f"wrote {path}", level=RESULT)
+    for path in (outputs.runs, outputs.program, outputs.trace):
+        if path is not None:
+            say(console, f"wrote {path}", level=RESULT)
     near = [each.seconds_to_99 for each in done]
     mean, spread = _moments(near)
     told = f"{mean:.3g} mean, {spread:.2g} standard deviation"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pjc.commands.shared import say
@@ -14,10 +15,12 @@ from pjc.runtime.stopping import EarlyStopping
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pjc.commands.training.arguments import RunArguments
     from pjc.commands.training.files import Files
     from pjc.holding import Holder
     from pjc.runtime.history import Result
     from pjc.runtime.program import Program
+    from pjc.runtime.recording import Recorder
 
 
 def holder_of(program: Program, console: Console) -> Holder:
@@ -28,6 +31,15 @@ def holder_of(program: Program, console: Console) -> Holder:
         say(console, f"warning: {text}", "yellow", "warning")
 
     return Holder(program, warn, "--copies {}=held")
+
+
+def recorder_of(given: RunArguments, writes: bool) -> Recorder | None:
+    """Return what records the trace that is asked for, in a process that ``writes`` files or not."""
+    from pjc.runtime.recording import Recorder
+
+    if given.trace is None:
+        return None
+    return Recorder(Path(given.trace) if writes else None, given.trace_every, given.resume)
 
 
 @dataclass

@@ -3,8 +3,8 @@
     python benchmarks/tracing.py
     python benchmarks/tracing.py --case mlp-8 --solver dr --rounds 20
 
-All is measured in one process: in each round every variant trains once, in an order that turns, and a ratio is
-the median over rounds of the quotient within a round, of seconds and of the seconds of all processors. The
+All is measured in one process: in each round every variant trains once, in an order that turns, and a ratio
+is the median over rounds of the quotient within a round, of seconds and of the seconds of all processors. The
 parameters that the variants end with are compared bit for bit.
 """
 

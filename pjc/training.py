@@ -122,7 +122,9 @@ def train(
     given = given_for(asked, *specs(inner))
     start, units = _start(program, resume)
     inner = _in_units(inner, given, normalize_targets, units)
-    run = Run(epochs, seed, given.validation, iterations, start, recorder=_recorder(trace, trace_every, start))
+    run = Run(
+        epochs, seed, given.validation, iterations, start, recorder=_recorder(trace, trace_every, start)
+    )
     job = _Job(_with(program, inner), _sized(inner, given.train, options), given, run)
     return job.fit(tuple(callbacks), _is_watched() if verbose is None else verbose)
 

@@ -120,7 +120,6 @@ class Step:
         multipliers = {dot: found[f"t {dot}"] for dot in told.multipliers}
         return _Sums(found["measure"], multipliers, found["violation"], (found["loss"],) * len(told.loss))
 
-
     def layout(self, carried: Mapping[str, Any], x: Any, y: Any) -> Layout:
         """Return where what a step tells of the nodes stands in what it returns.
 
@@ -164,9 +163,7 @@ def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
 class _Epoch:
     """An epoch while it runs: what is carried from batch to batch, and the sums of what batches told."""
 
-    def __init__(
-        self, step: Step, start: Result, batches: Batches, recorder: Recorder | None = None
-    ) -> None:
+    def __init__(self, step: Step, start: Result, batches: Batches, recorder: Recorder | None = None) -> None:
         self.recorder = recorder
         self.first = start.epoch * batches.count
         self.began = time.monotonic()

@@ -273,8 +273,8 @@ class Program:
         if self._telling is None:
             if self._services.tell is None:
                 raise ProgramError(
-                    f"network '{self.name}' cannot be traced, as its program cannot be compiled again; compile "
-                    "it from its source"
+                    f"network '{self.name}' cannot be traced, as its program cannot be compiled again; "
+                    "compile it from its source"
                 )
             self._telling = self._services.tell().rescaled(self.units)
         return self._telling

@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, told: Told, kinds: Mapping[str, tuple[str, str]]) -> Layout:
-        """Return that of what is told, of which only shapes are asked; ``kinds`` are :meth:`Program.nodes`."""
+        """Return that of what is told, or of its shapes; ``kinds`` are :meth:`Program.nodes`."""
         places = [
             (measure, node, int(np.prod(each.shape, dtype=np.int64)) if each.shape else 0)
             for measure, numbers in told.items()
@@ -120,12 +120,14 @@ class Recorder:
             raise TrainError(f"trace_every takes a whole number of updates from 1, found {self.every!r}")
 
     def begin(self, seed: int, step: int, batches: int, solver: str) -> None:
-        """A run begins, or goes on, at an update: what was recorded of it, and of later runs, from there on goes."""
+        """A run begins, or goes on, at an update: what was recorded from there on, or of later runs, goes."""
         if self.path is not None and self.goes_on and not self.done and self.path.exists():
             self.done = [read_trace(self.path)]
         self.goes_on = False
         self._close()
-        before = [each.rows((each.seed < seed) | ((each.seed == seed) & (each.step < step))) for each in self.done]
+        before = [
+            each.rows((each.seed < seed) | ((each.seed == seed) & (each.step < step))) for each in self.done
+        ]
         self.done = [each for each in before if len(each)]
         self.seed, self.batches, self.solver = seed, batches, solver
         self.written = time.monotonic()

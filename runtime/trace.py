@@ -24,7 +24,7 @@ from .files import replace_file
 
 MEASURES: Mapping[str, str] = {
     "gap": "root mean square by which the parts disagree about what the node holds, after the update",
-    "moved": "root mean square by which the node's projection moves the copies that it holds, after the update",
+    "moved": "root mean square by which the node's projection moves the copies it holds, after the update",
     "spread": "root mean square distance of a value's copies from what its readers agree on",
     "t": "largest multiplier |t| of a product's sites",
     "demand": "root mean square of what is demanded of the node's value; of a requirement, what it demands",
@@ -97,7 +97,8 @@ class Trace:
         Raises:
             KeyError: if there is no such column, or measure.
         """
-        found = [at for at, each in enumerate(self.columns) if (each.name, each.iteration) == (name, iteration)]
+        wanted = (name, iteration)
+        found = [at for at, each in enumerate(self.columns) if (each.name, each.iteration) == wanted]
         if not found:
             raise KeyError(f"the trace has no node {name!r} with iteration {iteration}")
         if measure not in self.measures:
@@ -134,7 +135,9 @@ class Trace:
         at = int(np.argmax(means))
         late = series[at][-max(1, len(self) // 10) :]
         late = late[np.isfinite(late)]
-        return (names[at], means[at], float(np.mean(late)) if len(late) else means[at]) if means[at] > 0 else None
+        if not means[at] > 0:
+            return None
+        return names[at], means[at], float(np.mean(late)) if len(late) else means[at]
 
     def _said(self, measure: str) -> list[bool]:
         if measure not in self.measures:
@@ -143,8 +146,8 @@ class Trace:
 
 
 _SAID = {
-    "gap": "{name} holds the problem back most: there the parts disagree by {value:.3g} on average, {last:.3g} "
-    "at the end",
+    "gap": "{name} holds the problem back most: there the parts disagree by {value:.3g} on average, "
+    "{last:.3g} at the end",
     "moved": "{name} moves most: by {value:.3g} on average, {last:.3g} at the end",
     "spread": "the copies of {name} are farthest apart: {value:.3g} on average, {last:.3g} at the end",
     "t": "{name} has the largest multipliers: |t| up to {value:.3g} on average, {last:.3g} at the end",

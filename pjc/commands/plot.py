@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.commands.arguments import Usage, parse
 from pjc.callbacks import write_events
+from pjc.commands.arguments import Usage, parse
 from pjc.commands.outputs import force_option, other_picture, require_ours, require_place, require_regular
 from pjc.commands.plot_trace import drawn_trace, panels_of_trace, trace_among
 from pjc.commands.shared import console_of_stdout, say
@@ -55,7 +55,9 @@ _AUTHOR = "pjc plot"
 class Arguments:
     """The arguments of ``pjc plot``."""
 
-    history: str = required(kind=Text(), metavar="HISTORY.csv", help="what pjc train wrote of a run, or a trace")
+    history: str = required(
+        kind=Text(), metavar="HISTORY.csv", help="what pjc train wrote of a run, or a trace"
+    )
     more: tuple[str, ...] = rest(metavar="HISTORY.csv", help="other runs, to compare")
     output: str | None = option(
         None, kind=Text("FILE"), flags=("-o",), help="where to write, .png or .svg", shown="HISTORY.png"

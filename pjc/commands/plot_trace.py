@@ -109,7 +109,9 @@ def _heat(figure: Any, axis: Any, panel: Panel) -> None:
     log = positive.size and float(positive.max()) > 20 * float(positive.min())
     low = max(float(positive.min()), 1e-6 * float(positive.max())) if log else 0
     norm = LogNorm(low, float(positive.max())) if log else None
-    edges = np.append(panel.steps, panel.steps[-1] + (panel.steps[-1] - panel.steps[-2] if len(shown[0]) > 1 else 1))
+    edges = np.append(
+        panel.steps, panel.steps[-1] + (panel.steps[-1] - panel.steps[-2] if len(shown[0]) > 1 else 1)
+    )
     image = axis.pcolormesh(
         edges,
         np.arange(len(panel.names) + 1),
@@ -143,7 +145,9 @@ def _curves(axis: Any, panel: Panel) -> None:
     axis.set_xlabel("update")
     axis.set_ylabel(panel.title)
     axis.grid(alpha=0.3)
-    legend = axis.legend(axis.get_lines(), [" " + _short(panel.names[at]) for at in chosen], fontsize="x-small")
+    legend = axis.legend(
+        axis.get_lines(), [" " + _short(panel.names[at]) for at in chosen], fontsize="x-small"
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
 

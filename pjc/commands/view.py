@@ -34,14 +34,15 @@ _EXAMPLES = """
 examples:
   pjc view digits_mlp.pjn                  writes digits_mlp.report.html beside the source
   pjc view digits_mlp.pjn --batch 64 -o report.html
-  pjc view digits_mlp.pjn --history digits_mlp.history.csv
+  pjc view digits_mlp.pjn --history digits_mlp.history.csv --trace digits_mlp.trace.npz
 """
 
 USAGE = Usage(
     prog="pjc view",
-    usage="pjc view MODEL [--history HISTORY.csv] [-o FILE.html] [options]",
+    usage="pjc view MODEL [--history HISTORY.csv] [--trace FILE.npz] [-o FILE.html] [options]",
     description="Writes a page on a network: its constraints as a graph, each stage beside the source,\n"
-    "the forms of copies, and how a run went. One file, which any browser opens, without a network.",
+    "the forms of copies, how a run went, and what each constraint did. One file, which any browser\n"
+    "opens, without a network.",
     epilog=_EXAMPLES,
 )
 
@@ -53,6 +54,12 @@ class Arguments:
     model: str = model_argument()
     history: str | None = option(
         None, kind=Text("HISTORY.csv"), help="what pjc train wrote of a run, to draw its curves", shown="none"
+    )
+    trace: str | None = option(
+        None,
+        kind=Text("FILE.npz"),
+        help="what pjc train --trace recorded, to show what each constraint did over time",
+        shown="none",
     )
     output: str | None = option(
         None, kind=Text("FILE"), flags=("-o",), help="where to write", shown="MODEL.report.html"
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     source = Path(given.model)
     require_source(source)
     output = Path(given.output) if given.output else source.with_name(f"{stem_of(source)}.report.html")
-    require_apart(output, [file_of(source), *([given.history] if given.history else [])])
+    require_apart(output, [file_of(source), *filter(None, (given.history, given.trace))])
     require_place(output)
     require_regular(output)
     require_ours(output, other_page(output), given.force)
@@ -84,16 +91,20 @@ def _write(given: Arguments, output: Path) -> None:
     from pjc.commands.plot import panels_of
     from pjc.runtime.curves import read_curves
     from pjc.runtime.files import held, replace_file
+    from pjc.runtime.trace import read_trace
 
+    trace = None if given.trace is None else read_trace(given.trace)
     curves = None if given.history is None else read_curves(Path(given.history))
     panels = [] if curves is None or not curves.epochs else panels_of([curves])
     compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
     from pjc.report.page import page
     from pjc.report.record import Picture, record
+    from pjc.report.traced import traced
 
     pictures = [Picture(panel.title, list(panel.columns)) for panel in panels]
     with precision(compilation.dtype):
-        text = page(record(compilation, curves, pictures))
+        shown = None if trace is None else traced(trace, str(given.trace))
+        text = page(record(compilation, curves, pictures, shown))
     dumps.check()
     with held([output]):
         replace_file(output, lambda path: path.write_text(text, encoding="utf-8"))

@@ -20,7 +20,16 @@ from pjc.diagnostics import printable
 GENERATOR = "pjc view"
 """What the page says that it was made by."""
 _HERE = Path(__file__).parent
-_SCRIPTS = ("dagre.min.js", "elements.js", "layout.js", "graph.js", "dumps.js", "curves.js", "report.js")
+_SCRIPTS = (
+    "dagre.min.js",
+    "elements.js",
+    "layout.js",
+    "graph.js",
+    "dumps.js",
+    "curves.js",
+    "trace.js",
+    "report.js",
+)
 """The scripts of the page, in the order in which they run; the first is of others, dagre.LICENSE theirs."""
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&'"}
 

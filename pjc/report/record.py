@@ -30,9 +30,14 @@ class Picture:
 
 
 def record(
-    compilation: Compilation, curves: Curves | None = None, pictures: Sequence[Picture] = ()
+    compilation: Compilation,
+    curves: Curves | None = None,
+    pictures: Sequence[Picture] = (),
+    trace: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the report of a compilation shows, with the curves of a run if there are any.
+
+    The ``trace`` is as :func:`pjc.report.traced.traced` returns it.
 
     Raises:
         DiagnosticError: for a mistake in the source.
@@ -53,6 +58,7 @@ def record(
         "explained": [_explained(each) for each in explained],
         "constraints": [[kind, part, count] for (kind, part), count in summary.constraints.items()],
         "history": None if curves is None else _history(curves, pictures),
+        "trace": trace,
     }
 
 

@@ -57,11 +57,11 @@ function details(node, at, all = []) {
     ["source", node.place ? `${data.texts[node.place[0]].file}:${node.place[1]}` : ""],
     ["fused in", node.fused.join(", ")], ["form", node.form], ["why", node.reason],
     ["state", node.bytes ? bytes(node.bytes) : ""],
-    last,
+    ...(tracedRows(node).length ? tracedRows(node) : [last]),
   ].filter((row) => row && row[1]);
   const dl = element("dl", {}, ...rows.flatMap(([what, value]) =>
     [element("dt", {}, plain(what)), element("dd", { class: "name" }, plain(value))]));
-  panel.replaceChildren(element("h3", { class: "name" }, plain(node.label)), dl,
+  panel.replaceChildren(element("h3", { class: "name" }, plain(node.label)), dl, ...tracedCurves(node),
     ...jumps("reads", data.edges.filter((edge) => edge[1] === at).map((edge) => [edge[0], edge[2]])),
     ...jumps("is read by", data.edges.filter((edge) => edge[0] === at).map((edge) => [edge[1], edge[2]])),
     ...jumps("from this line too", all.slice(1).map((each) => [each, []])));
@@ -95,6 +95,7 @@ function colorings() {
   const ramp = (at, last) => Math.round(215 + (last ? (at / last) * 165 : 0)) % 360;
   const hue = (at) => Math.round((215 + at * GOLDEN) % 360);
   return [
+    traceColoring(),
     !parts.length ? null : parts.length <= FEW
       ? ["part", (node) => (node.part ? hue(parts.indexOf(node.part)) : null), `Colors are the parts ${parts.join(", ")}.`]
       : ["part", (node) => (node.part ? ramp(parts.indexOf(node.part), parts.length - 1) : null),
@@ -120,10 +121,12 @@ function graphSection() {
   const apply = () => {
     const [, hue, said] = kinds[Number(choose.value)];
     graph.color(hue);
-    byId("legend").textContent = plain(`${said} Boxes are constraints, bold ones requirements, round ones parameters, dashed ones given. ` +
+    byId("moment-label").hidden = typeof said === "string";
+    byId("legend").textContent = plain(`${typeof said === "string" ? said : said()} Boxes are constraints, bold ones requirements, round ones parameters, dashed ones given. ` +
       "A second outline: operations were fused into it. A box behind: a family, one for each iteration of the loop around. Dotted edges go through views.");
   };
   choose.addEventListener("change", apply);
+  momentSlider(apply);
   apply();
   byId("closer").addEventListener("click", () => graph.zoom(1.25));
   byId("farther").addEventListener("click", () => graph.zoom(0.8));
@@ -216,5 +219,6 @@ heading();
 graphSection();
 stageSection();
 historySection();
+traceSection();
 tableSection();
 document.documentElement.dataset.ready = "yes";

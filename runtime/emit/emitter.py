@@ -71,9 +71,9 @@ class Emitter:
     def sweep(
         self, params: Tensors, data: Tensors, weights: Array | None = None, tells: bool = False
     ) -> tuple[Swept, Told]:
-        """Return what a sweep gives, from parameters that are in their sets, and what it ``tells``, if it does.
+        """Return what a sweep gives, from parameters in their sets; ``weights`` are those of samples.
 
-        ``weights`` are those of samples.
+        Where it ``tells`` of its nodes, that stands behind.
         """
         params = parameters.placed(self.program, self.placement, params)
         ran = run_forward(self.program, self.variables, params, data)

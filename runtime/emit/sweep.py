@@ -59,7 +59,10 @@ def run_sweep(
     weighing: Weighing,
     telling: SweepTelling | None = None,
 ) -> Swept:
-    """Return what a sweep gives, from the values of the forward pass by node; ``telling`` hears of its ops."""
+    """Return what a sweep gives, from the values of the forward pass by node.
+
+    ``telling`` hears of its ops.
+    """
     sweep = program.sweep_op()
     assert sweep is not None, "a program that is trained by sweeps has one"
     parameters = {slot: name for name, slot in variables.slots.items()}

@@ -1,8 +1,8 @@
 """What a traced update tells of each node, beside what it computes: numbers by measure and by node.
 
 ``MEASURES`` in :mod:`pjc.runtime.trace` says what each measure is. A number is an array without axes, or
-``[iterations]`` for a node that stands for all iterations of a loop, where they can be told apart. All are the
-same on all devices.
+``[iterations]`` for a node that stands for all iterations of a loop, where they can be told apart. All are
+the same on all devices.
 """
 
 from __future__ import annotations
@@ -161,9 +161,7 @@ def _asker(asked: SSAValue) -> str | None:
 def told_of_parameters(program: proj.ProgramOp, params: Tensors, moved: Tensors) -> Told:
     """Return the sizes of parameters and of their displacements; of equal layers those of each."""
     families = {
-        op.label.data
-        for op in program.walk()
-        if isinstance(op, ops.ParameterOp) and op.members is not None
+        op.label.data for op in program.walk() if isinstance(op, ops.ParameterOp) and op.members is not None
     }
 
     def size(name: str, value: Array) -> Array:
@@ -240,4 +238,3 @@ def rebuilt(keys: Iterable[tuple[str, str]], numbers: Iterable[Array]) -> Told:
     for (measure, node), value in zip(keys, numbers, strict=True):
         found.setdefault(measure, {})[node] = value
     return found
-

@@ -105,7 +105,7 @@ class Outputs:
             )
 
     def _require_trace(self, trace: Path, given: Arguments) -> None:
-        """Raise CommandError where a trace would be written over something else, or over the run's own files."""
+        """Raise CommandError where a trace would be written over something that is none."""
         require_regular(trace)
         if trace.resolve() in {each.resolve() for each in self.all() if each is not trace}:
             raise CommandError(f"--trace {trace} is a file that the run writes anyway; name another")

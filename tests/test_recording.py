@@ -1,4 +1,4 @@
-"""Traces of training: what is recorded, that it changes nothing, and that no kill or resume loses any of it."""
+"""Traces of training: what is in them, that they change nothing, that no kill or resume loses any of one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reports import LAYERS, compiled
+from reports import LOOP
 from running import Run, runner
 from sweep_networks import NETWORKS
 
@@ -20,6 +21,7 @@ import pjc
 from pjc.callbacks import Callback, TensorBoard, TrainingRun, write_events
 from pjc.commands.plot_trace import RELATIVE, drawn_trace, panels_of_trace
 from pjc.diagnostics import DiagnosticError
+from pjc.report.page import data_of
 from pjc.report.traced import traced
 from pjc.runtime.data.errors import DataError
 from pjc.runtime.program import Program, ProgramError
@@ -54,6 +56,12 @@ def samples() -> tuple[Any, Any]:
     return x.astype(np.float32), y
 
 
+@cache
+def small() -> Program:
+    """Return a program whose steps, with a trace and without, are compiled once for all tests."""
+    return pjc.compile(NET, batch=8)
+
+
 def batch_of(program: Program) -> list[Any]:
     """Return a batch of what a program takes."""
     drawn = np.random.default_rng(1)
@@ -80,10 +88,9 @@ def assert_same_trace(one: Trace, other: Trace) -> None:
         np.testing.assert_array_equal(each, other.measures[name])
 
 
-@pytest.mark.parametrize("solver", ["sweep", "dr"])
+@pytest.mark.parametrize("solver", ["sweep", pytest.param("dr", marks=pytest.mark.slow)])
 def test_a_trace_changes_no_bit_and_a_resumed_one_goes_on(solver: str, tmp_path: Path) -> None:
-    options = {"batch": 8, "solver": solver, **({} if solver == "sweep" else {"iterations": 3})}
-    program = pjc.compile(NET, **options)
+    program = small() if solver == "sweep" else pjc.compile(NET, batch=8, solver=solver, iterations=3)
     file = tmp_path / "t.npz"
     plain = pjc.train(program, samples(), epochs=4, verbose=False)
     whole = pjc.train(program, samples(), epochs=4, trace=True, trace_every=2, verbose=False)
@@ -101,7 +108,7 @@ def test_a_trace_changes_no_bit_and_a_resumed_one_goes_on(solver: str, tmp_path:
 
 
 def test_what_a_sweep_tells_is_what_its_parts_are() -> None:
-    program = pjc.compile(NET, batch=8)
+    program = small()
     params, batch = program.init(0), batch_of(program)
     moved, info = program.telling().displacement(params, *batch)
     told = info["trace"]
@@ -142,8 +149,6 @@ def test_what_the_parts_tell_is_what_they_are() -> None:
 
 
 def test_loops_are_told_by_iteration_and_as_one() -> None:
-    from reports import LOOP
-
     program = pjc.compile(LOOP, batch=4).telling()
     info = program.displacement(program.init(0), *batch_of(program))[1]
     assert {each.shape for each in info["trace"]["demand"].values()} == {(), (6,)}
@@ -236,8 +241,7 @@ def test_findings_name_the_constraint_that_holds_the_problem_back() -> None:
 
 def test_a_trace_is_drawn_and_shown(pjc_run: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    program = compiled(LAYERS).program()
-    fit = pjc.train(program, samples_of(program), epochs=2, trace=True, trace_every=1, verbose=False)
+    fit = pjc.train(small(), samples(), epochs=2, trace=True, trace_every=1, verbose=False)
     assert fit.trace is not None
     panels = panels_of_trace(fit.trace)
     assert [each.title for each in panels][:2] == ["demand", RELATIVE]
@@ -250,24 +254,15 @@ def test_a_trace_is_drawn_and_shown(pjc_run: Run, tmp_path: Path) -> None:
     assert code == 1 and "did you mean response?" in err
     code, _, err = pjc_run("plot", file, file)
     assert code == 1 and "one is drawn at a time" in err
-    (tmp_path / "net.pjn").write_text(LAYERS)
+    (tmp_path / "net.pjn").write_text(NET)
     code, _, err = pjc_run("view", tmp_path / "net.pjn", "--batch", 8, "--trace", file, "-o", page)
     assert code == 0, err
-    from pjc.report.page import data_of
-
     data = data_of(page.read_text())
     labels = {each["label"] for each in data["nodes"]}
     assert data["trace"]["blamed"] == "demand"
     for measure, nodes in data["trace"]["nodes"].items():
         assert nodes.keys() <= labels, measure
         assert all(len(each) == len(data["trace"]["steps"]) for each in nodes.values())
-
-
-def samples_of(program: Program) -> tuple[Any, Any]:
-    """Return a few batches for a program of one input and a target of classes."""
-    drawn = np.random.default_rng(0)
-    (x, y), count = (program.inputs[0], program.targets[0]), 16
-    return drawn.normal(size=(count, *x.shape[1:])).astype(np.float32), drawn.integers(0, 3, count)
 
 
 def test_events_are_written_of_a_trace_and_while_it_is_recorded(tmp_path: Path) -> None:
@@ -287,7 +282,7 @@ def test_events_are_written_of_a_trace_and_while_it_is_recorded(tmp_path: Path) 
 
     callback = TensorBoard(tmp_path / "one")
     callback._make = Writer
-    fit = pjc.train(NET, samples(), epochs=2, trace=True, trace_every=2, callbacks=[callback], batch=8)
+    fit = pjc.train(small(), samples(), epochs=2, trace=True, trace_every=2, callbacks=[callback])
     assert fit.trace is not None
     told = [(step, value) for name, value, step in written if name == "demand/cross_entropy"]
     numbers = fit.trace.series("cross_entropy", "demand").tolist()
@@ -295,7 +290,7 @@ def test_events_are_written_of_a_trace_and_while_it_is_recorded(tmp_path: Path) 
 
 
 def test_what_cannot_be_traced_is_said(tmp_path: Path) -> None:
-    program = pjc.compile(NET, batch=8)
+    program = small()
     bare = Program(program.signature, {}, {})
     with pytest.raises(ProgramError, match="cannot be traced"):
         bare.telling()
@@ -317,31 +312,52 @@ class Interrupting(Callback):
 
 def test_an_interrupt_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
     file = tmp_path / "t.npz"
-    pjc.train(NET, samples(), epochs=3, trace=file, trace_every=1, callbacks=[Interrupting()], batch=8)
+    pjc.train(small(), samples(), epochs=3, trace=file, trace_every=1, callbacks=[Interrupting()])
     assert read_trace(file).step.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_the_command_records_appends_and_keeps_to_its_files(pjc_run: Run, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the words of a command that trains, in a folder with a network and data."""
     monkeypatch.chdir(tmp_path)
     Path("net.pjn").write_text(NET)
     x, y = samples()
     np.savez("data.npz", x=x, y=y)
-    words = ["train", "net.pjn", "--data", "data.npz", "--batch", 8, "--split", "0.8,0.2,0", "--trace", "t.npz"]
+    return [
+        "train",
+        "net.pjn",
+        "--data",
+        "data.npz",
+        "--batch",
+        8,
+        "--split",
+        "0.8,0.2,0",
+        "--trace",
+        "t.npz",
+    ]
+
+
+def test_the_command_writes_over_nothing_else(pjc_run: Run, words: list[Any]) -> None:
+    for wrong, said in (
+        (["--trace", "data.npz", "--force"], "which is the same file"),
+        (["--trace", "net.pjn", "--force"], "which is the network itself"),
+        (["--trace", "net.history.csv", "--force"], "a file that the run writes anyway"),
+        (["--trace", "other.npz"], "which is no trace of pjc train"),
+        (["--trace-every", 3], "there is no --trace"),
+    ):
+        Path("other.npz").write_bytes(b"mine")
+        code, _, err = pjc_run(*words[:-2], *wrong)
+        assert code == 1 and said in err
+
+
+@pytest.mark.slow
+def test_the_command_records_and_appends(pjc_run: Run, words: list[Any]) -> None:
     every = ["--trace-every", 2]
     code, out, err = pjc_run(*words, *every, "--epochs", 1)
     assert code == 0 and "wrote t.npz" in out, err
     assert pjc_run(*words, *every, "--epochs", 1)[0] == 1
     code, _, err = pjc_run(*words, *every, "--epochs", 2, "--resume")
     assert code == 0 and read_trace("t.npz").step.tolist() == [0, 2, 4], err
-    for wrong, said in (
-        (["--trace", "data.npz", "--force"], "which is the same file"),
-        (["--trace", "net.pjn", "--force"], "which is the network itself"),
-        (["--trace", "net.history.csv", "--force"], "a file that the run writes anyway"),
-    ):
-        code, _, err = pjc_run(*words[:-2], *wrong)
-        assert code == 1 and said in err
-    code, _, err = pjc_run(*words[:-2], "--trace-every", 3)
-    assert code == 1 and "there is no --trace" in err
     code, out, err = pjc_run(*words[:-1], "r.npz", "-o", "runs/", "--runs", 2, "--epochs", 1, *every)
     assert code == 0 and "wrote r.npz" in out, err
     assert read_trace("r.npz").seed.tolist() == [0, 0, 1, 1]
@@ -360,7 +376,9 @@ def test_steps_that_tell_are_those_that_do_not_bit_for_bit(network: str, solver:
         (one, _), (two, info) = step[0](one, *batch), step[1](two, *batch)
     first, second = (each.params if program.sweeps else each for each in (one, two))
     assert bits(first) == bits(second)
-    assert all(np.isfinite(np.asarray(each)).all() for told in info["trace"].values() for each in told.values())
+    assert all(
+        np.isfinite(np.asarray(each)).all() for told in info["trace"].values() for each in told.values()
+    )
     for measure in ("scale", "capped", "crossed"):
         for each in info["trace"].get(measure, {}).values():
             assert np.all(np.asarray(each) >= 0) and (measure == "scale" or np.all(np.asarray(each) <= 1))

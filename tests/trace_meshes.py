@@ -1,6 +1,6 @@
 """What is traced on a mesh of samples and on one device; test_recording.py runs it as a process.
 
-``python trace_meshes.py CASES`` with cases as JSON, ``[[network, solver], ..]``, prints a line of JSON for each:
+``python trace_meshes.py CASES`` with cases as JSON, ``[[network, solver], ..]``, prints a line of JSON:
 the largest difference of what is told, relative to its size, and whether telling changes a bit on the mesh.
 """
 

@@ -151,6 +151,7 @@ class Recorder:
     def write(self) -> None:
         """Write what there is; raise WriteError where that cannot be."""
         began = time.monotonic()
+        self._close()
         if self.path is not None:
             write_trace(self.path, self.trace())
         self.written = time.monotonic()

@@ -361,6 +361,9 @@ def test_the_command_records_and_appends(pjc_run: Run, words: list[Any]) -> None
     code, out, err = pjc_run(*words[:-1], "r.npz", "-o", "runs/", "--runs", 2, "--epochs", 1, *every)
     assert code == 0 and "wrote r.npz" in out, err
     assert read_trace("r.npz").seed.tolist() == [0, 0, 1, 1]
+    write_trace(Path("t.npz"), made([0, 1], name="of another network"))
+    code, _, err = pjc_run("view", "net.pjn", "--trace", "t.npz")
+    assert code == 1 and "t.npz is the trace of another network" in err
 
 
 @pytest.mark.slow

@@ -12,12 +12,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from reports import HOSTILE, LAYERS, LOOP, compiled, deep, hostile
 
 from pjc.report.page import page
 from pjc.report.record import Picture, record
+from pjc.report.traced import traced
 from pjc.runtime.curves import read_curves
+from pjc.runtime.trace import Column, Trace
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("PJC_CHROMIUM") or next(
@@ -285,3 +288,41 @@ def test_curves_are_drawn_over_epochs_and_seconds(open_report: Any, tmp_path: Pa
     assert shown.page.get_by_text("logarithmic").count() == 2
     shown.page.evaluate("chooseNode(3)")
     assert "last demand" in shown.page.locator("#details").inner_text()
+
+
+def trace_of(compilation: Any, moments: int = 40) -> Any:
+    """Return what a page is given of a trace in which one node after another demands the most."""
+    labels = [each["label"] for each in record(compilation)["nodes"]]
+    columns = tuple(Column(label, "dot", "") for label in labels)
+    numbers = np.full((moments, len(labels)), 0.01, np.float32)
+    for moment in range(moments):
+        numbers[moment, moment * len(labels) // moments] = 1
+    steps = 10 * np.arange(moments)
+    return traced(Trace(steps, np.zeros_like(steps), columns, {"demand": numbers}, 5, "sweep"), "t.npz")
+
+
+def test_a_trace_colors_the_graph_and_has_curves_of_each_node(open_report: Any) -> None:
+    shown = open_report(compiled(LAYERS), trace=trace_of(compiled(LAYERS)))
+    labels = shown.page.evaluate("data.nodes.map(node => node.label)")
+    hues = "graph.nodes.map(node => Number(node.style.getPropertyValue('--hue')))"
+    for moment, most in ((0, labels[0]), (39, labels[-1])):
+        shown.page.locator("#moment").fill(str(moment))
+        found = dict(zip(labels, shown.page.evaluate(hues), strict=True))
+        assert {name for name, hue in found.items() if hue == 0} == {most} and set(found.values()) == {0, 215}
+        said = shown.page.locator("#legend").inner_text()
+        assert f"at update {10 * moment}," in said and f"the largest is 1, of {most}" in said
+    shown.page.locator("#colors").select_option(label="operator")
+    assert shown.page.locator("#moment").is_hidden()
+    shown.page.locator(".node", has_text="dense_1.matmul").click()
+    assert "last demand" in shown.page.locator("#details").inner_text()
+    assert shown.page.locator("#details .chart").count() == 1
+    assert shown.page.locator("#findings li").count() == 1
+    shown.page.locator(".heat").nth(2).click()
+    assert len(shown.chosen()) == 1 and len(shown.asked) == 1 and shown.said == []
+
+
+def test_names_in_a_trace_run_nothing_and_large_ones_stay_small(open_report: Any, tmp_path: Path) -> None:
+    for compilation, size in ((hostile(tmp_path), 5e6), (compiled(deep(160)), 5e6)):
+        shown = open_report(compilation, trace=trace_of(compilation))
+        assert shown.page.evaluate("window.hit") is None and shown.said == [] and shown.size < size
+        assert shown.page.locator(".heat").count() > 5

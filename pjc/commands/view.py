@@ -26,6 +26,7 @@ from pjc.commands.shared import (
     require_source,
     say,
 )
+from pjc.diagnostics import CommandError
 from pjc.fields import Text, option, part
 from pjc.options import Options
 from pjc.python_files import file_of, stem_of
@@ -104,7 +105,13 @@ def _write(given: Arguments, output: Path) -> None:
     pictures = [Picture(panel.title, list(panel.columns)) for panel in panels]
     with precision(compilation.dtype):
         shown = None if trace is None else traced(trace, str(given.trace))
-        text = page(record(compilation, curves, pictures, shown))
+        found = record(compilation, curves, pictures, shown)
+        labels = {each["label"] for each in found["nodes"]}
+        if trace is not None and labels and labels.isdisjoint(trace.names()):
+            raise CommandError(
+                f"{given.trace} is the trace of another network: it has none of these constraints"
+            )
+        text = page(found)
     dumps.check()
     with held([output]):
         replace_file(output, lambda path: path.write_text(text, encoding="utf-8"))

@@ -70,6 +70,7 @@ class Outputs:
             for path in outputs.all():
                 require_place(path)
             outputs._require_other(file_of(model))
+            outputs._require_own_trace()
         return outputs
 
     def _require_other(self, model: Path) -> None:
@@ -80,6 +81,12 @@ class Outputs:
                     f"training writes {path}, which is the network itself; name a folder or another prefix "
                     "with -o, as in -o runs/"
                 )
+
+    def _require_own_trace(self) -> None:
+        """Raise CommandError where the trace has the name of another file of the run."""
+        *others, last = (each.resolve() for each in self.all())
+        if self.trace is not None and last in others:
+            raise CommandError(f"--trace {self.trace} is a file that the run writes anyway; name another")
 
     def require_new(self, given: Arguments) -> None:
         """Raise CommandError where another run wrote files of these names, unless it was said what then.
@@ -107,8 +114,6 @@ class Outputs:
     def _require_trace(self, trace: Path, given: Arguments) -> None:
         """Raise CommandError where a trace would be written over something that is none."""
         require_regular(trace)
-        if trace.resolve() in {each.resolve() for each in self.all() if each is not trace}:
-            raise CommandError(f"--trace {trace} is a file that the run writes anyway; name another")
         started = [given.run.params] if given.run.params else []
         if overwritten(trace, started):
             raise CommandError(f"--trace {trace} is what --params reads; name another file")

@@ -137,7 +137,9 @@ def test_shares_of_jumps_and_caps_are_right() -> None:
 
 
 def test_what_the_parts_tell_is_what_they_are() -> None:
-    program = pjc.compile(NET, batch=8, solver="ap", iterations=4)
+    text = "input x: f32[batch, 4]\ntarget y: class[batch, 3]\nparam w: f32[4, 3] = he_normal\n"
+    text += "param b: f32[3] = zeros\noutput z = sum_relu(x @ w, b)\nrequire cross_entropy(z, y)\n"
+    program = pjc.compile(text, batch=8, solver="ap", iterations=4)
     params, batch = program.init(0), batch_of(program)
     found = program.telling().update(params, *batch)[1]["trace"]
     one_more = program.gap(params, *batch, iterations=5)

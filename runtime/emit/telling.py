@@ -16,7 +16,7 @@ from xdsl.ir import Operation, SSAValue
 
 from pjc.dialects import asking as ask
 from pjc.dialects import ops, proj
-from pjc.dialects.projecting import CompressedOp, NodeWork
+from pjc.dialects.projecting import NodeWork
 from pjc.dialects.steps import Rows
 from pjc.runtime.combination import Lazy, LazyState, added, combined
 from pjc.runtime.emit.measures import Measures
@@ -221,7 +221,9 @@ class PartTelling:
 
     def worked(self, op: Operation, values: Mapping[SSAValue, Array]) -> None:
         """Tell the largest |t| of a product: its value moves by t."""
-        if isinstance(op, CompressedOp) or (isinstance(op, proj.ProjectOp) and op.operator.data in BILINEAR):
+        if not isinstance(op, proj.ProjectOp | proj.ProjectSharedOp | proj.ProjectHalfwayOp):
+            return
+        if op.operator.data in BILINEAR:
             t = jnp.max(jnp.abs(values[op.value] - values[op.new_value]))
             self.put("t", op.node.data, self.variables.placement.largest({"t": t})["t"])
 

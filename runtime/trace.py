@@ -142,7 +142,7 @@ class Trace:
     def _said(self, measure: str) -> list[bool]:
         if measure not in self.measures:
             return [False] * len(self.columns)
-        return [bool(each) for each in np.isfinite(self.measures[measure]).any(axis=0)]
+        return [bool(np.isfinite(column).any()) for column in self.measures[measure].T]
 
 
 _SAID = {

@@ -80,7 +80,7 @@ def _mean(rows: NDArray[Any]) -> NDArray[Any]:
     told = np.isfinite(rows)
     count = told.sum(axis=0)
     total = np.where(told, rows, 0).sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
 def drawn_trace(trace: Trace, panels: Sequence[Panel]) -> Any:

@@ -222,9 +222,8 @@ def say_runs(console: Console, asked: Several, done: Sequence[Finished]) -> None
     best = best_of(done, metric)
     for path in (outputs.params, outputs.history):
         say(console, f"wrote {path}, of seed {best.seed}, which validates best", level=RESULT)
-    for path in (outputs.runs, outputs.program, outputs.trace):
-        if path is not None:
-            say(console, f"wrote {path}", level=RESULT)
+    for other in filter(None, (outputs.runs, outputs.program, outputs.trace)):
+        say(console, f"wrote {other}", level=RESULT)
     near = [each.seconds_to_99 for each in done]
     mean, spread = _moments(near)
     told = f"{mean:.3g} mean, {spread:.2g} standard deviation"

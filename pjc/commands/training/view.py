@@ -152,9 +152,8 @@ def say_end(
     console: Console, outputs: Outputs, best: Best | None, stopped: Result | None, epochs: int
 ) -> None:
     """Say what was written and, if training was ``stopped`` before all ``epochs``, where."""
-    for path in (outputs.params, outputs.history, outputs.program, outputs.trace):
-        if path is not None:
-            say(console, f"wrote {path}", level=RESULT)
+    for path in filter(None, (outputs.params, outputs.history, outputs.program, outputs.trace)):
+        say(console, f"wrote {path}", level=RESULT)
     if best is not None and best.epoch is not None:
         say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best", level=RESULT)
     if stopped is not None:

@@ -95,11 +95,19 @@ class Step:
             carried, info = stepper.step(carried, x, y)
             return carried, _added(sums, info, stepper.measure), wishes.max()
 
+        def drain(carried: Any, sums: _Sums) -> tuple[Any, _Sums]:
+            carried, info = stepper.drain(carried)
+            return carried, _added(sums, info, stepper.measure)
+
         self.stepper = stepper
         self.share = share
         made = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
         # A program that is trained again by such a stepper is not compiled again.
-        self.jitted = getattr(stepper, "kept", {}).setdefault(share, made)
+        kept = getattr(stepper, "kept", {})
+        self.jitted = kept.setdefault(share, made)
+        self.drained = kept.setdefault(
+            (share, "drained"), jax.jit(drain, donate_argnums=(0, 1), out_shardings=share.replicated())
+        )
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
         """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""
@@ -144,6 +152,11 @@ class _Epoch:
         self.carried, self.sums, answer = self.step.jitted(self.carried, self.sums, question, x, y)
         self.batch += 1
         return answer
+
+    def settle(self) -> None:
+        """Let the batches that are still on their way come to their end."""
+        if self.step.stepper.streams:
+            self.carried, self.sums = self.step.drained(self.carried, self.sums)
 
     def gap_sum(self) -> float:
         """Return the sum of what is measured, once all batches are done; raise TrainError if it diverged."""
@@ -204,5 +217,7 @@ def run_epoch(
         stopping = step.share.agreed(wish, answer)
         if stopping:
             break
+    if epoch.batch == batches.count:
+        epoch.settle()
     listener.progress(epoch.batch, epoch.mean_gap())
     return epoch.result(), stopping

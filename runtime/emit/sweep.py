@@ -56,14 +56,14 @@ def run_sweep(
     """Return what a sweep gives, from the values of the forward pass by node."""
     sweep = program.sweep_op()
     assert sweep is not None, "a program that is trained by sweeps has one"
-    run = _Sweep(forward, data, weighing, {slot: name for name, slot in variables.slots.items()})
+    run = Sweeping(forward, data, weighing, {slot: name for name, slot in variables.slots.items()})
     for op in sweep.body.block.ops:
         run.evaluate(op)
     return Swept(run.displacement, run.demands, run.losses)
 
 
 @dataclass
-class _Sweep:
+class Sweeping:
     """A sweep while it runs: tensors by SSA value."""
 
     forward: Tensors
@@ -196,7 +196,7 @@ class _Sweep:
 
     def recur(self, loop: proj.ForOp) -> None:
         """Run a recurrence, step by step."""
-        inside = partial(_Sweep, self.forward, self.data, self.weighing, self.parameters)
+        inside = partial(Sweeping, self.forward, self.data, self.weighing, self.parameters)
         self.values.update(zip(loop.collected, run_loop(loop, self.values, inside), strict=True))
 
     def all(self, values: Sequence[SSAValue]) -> list[Array]:

@@ -173,11 +173,11 @@ class _OfRing(IRDLOperation):
 
     def verify_ring(self, rings: dict[str, RingOp]) -> None:
         """Raise unless the ring is declared, of the type of what goes in or comes out."""
-        name, (value,) = self.ring.data, (*self.operands, *self.results)
+        name, values = self.ring.data, [*self.operands, *self.results]
         if name not in rings:
             raise VerifyException(f"ring '@{name}' is not declared")
-        if rings[name].type != value.type:
-            raise VerifyException(f"ring '@{name}' holds {rings[name].type}, found {value.type}")
+        if rings[name].type != values[0].type:
+            raise VerifyException(f"ring '@{name}' holds {rings[name].type}, found {values[0].type}")
 
 
 @irdl_op_definition

@@ -96,7 +96,7 @@ def stream_program(problem: feas.ProblemOp, solver: Stream) -> proj.ProgramOp:
     own = [node for node in required if isinstance(node, ops.SetOp) and reach.is_of_parameters(node)]
     block.add_ops(last_projections(own))
     for stage in stages:
-        block.add_op(_lowered(stage, links, solver, _Rows(rows, stage.origin), reach))
+        block.add_op(_lowered(stage, links, solver, _Rows(program, values, rows, stage.origin), reach))
     return program
 
 
@@ -131,14 +131,13 @@ def _rings(problem: feas.ProblemOp, stages: list[Stage], links: list[Link]) -> l
 
 
 @dataclass
-class _Rows:
-    """The rows of a stage's values: those of the values of the whole problem that they stand for."""
+class _Rows(SampleRows):
+    """The rows of a stage's values: those of the values of the ``whole`` problem that they stand for."""
 
     whole: SampleRows
     origin: Mapping[SSAValue, SSAValue]
 
     def of(self, value: SSAValue) -> Rows | None:
-        """Return where a value has its samples; None where it has none, or that is not known."""
         return self.whole.of(self.origin[value])
 
 
@@ -172,7 +171,9 @@ class _StageAsking(Asking):
 
     def __init__(self, stage: Stage, solver: Stream, rows: _Rows, whole: Reach) -> None:
         self.problem, self.solver, self.stage = stage.problem, solver, stage
-        sources = [op.result for op in stage.problem.body.block.ops if isinstance(op, ops.SourceOp)]
+        sources: list[SSAValue] = [
+            op.result for op in stage.problem.body.block.ops if isinstance(op, ops.SourceOp)
+        ]
         moved = {each for each in sources if stage.origin[each] in whole.moved}
         self.reach = Reach(stage.problem, moved=moved)
         self.frame = Frame(Block(), solver, rows, self.reach)

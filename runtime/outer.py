@@ -82,7 +82,7 @@ def transformation(
         names: the parameters, as the program holds them.
         steps: how many outer steps the whole run has; a traced number, where one program is for any. Where it
             is None or 0 the schedule is constant, and a warmup that is a part of the run is none.
-        moments: those of Adam, with decay or without.
+        moments: those of adam and adamw; by default the usual ones.
 
     Raises:
         OuterError: if a transformation of one's own has yet to be given.

@@ -6,7 +6,7 @@ only at ticks at which it answered for a batch: its k-th step is on the k-th bat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ STREAM = OUTER + "stream "
 """What the names of what a stream holds from tick to tick begin with, among what an outer step remembers."""
 
 
+MOMENTS = Moments(0.0, 0.99)
+"""Adam's, under streams: what comes late is a momentum already."""
 Stages = Mapping[str, tuple[int, tuple[str, ...]]]
 """Of each stage, by its label, how many are alike, and the parameters that they move."""
 
@@ -55,7 +57,6 @@ class _Group:
     count: int
     outer: Outer
     entries: tuple[str, ...]
-    moments: Moments
 
     def rows(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Return what the stages have each, along a first axis; of one stage as it is."""
@@ -66,7 +67,7 @@ class _Group:
 
     def transformation(self, steps: Array | None = None) -> optax.GradientTransformation:
         """Return the outer step of one stage."""
-        return transformation(self.outer, {name: (name,) for name in self.entries}, steps, self.moments)
+        return transformation(self.outer, {name: (name,) for name in self.entries}, steps, MOMENTS)
 
     def start(self, params: Mapping[str, Array]) -> Any:
         """Return what it remembers before the first step."""
@@ -102,16 +103,12 @@ class _Stream:
     ) -> None:
         require_matches(outer, [name for members in names.values() for name in members])
         self.functions, self.outer = functions, outer
-        last = sum(count for count, _ in stages.values()) - 1
-        self.ticks = 2 * last
+        self.ticks = 2 * (sum(count for count, _ in stages.values()) - 1)
         self.groups: dict[str, _Group] = {}
-        first = 0
         for label, (count, entries) in stages.items():
             if entries:
-                delays = [2 * (last - number) for number in range(first, first + count)]
                 own = _of(outer, {name: names[name] for name in entries})
-                self.groups[label] = _Group(count, own, entries, moments_at(delays))
-            first += count
+                self.groups[label] = _Group(count, own, entries)
 
     def start(self, params: Any) -> dict[str, Array]:
         held = {STREAM + name: value for name, value in self.functions[HELD]().items()}
@@ -146,11 +143,6 @@ class _Stream:
 
         (after, remembered), info = lax.scan(wait, (dict(params), dict(optimizer)), length=self.ticks)
         return after, remembered, jax.tree.map(lambda each: jnp.sum(each, 0), info)
-
-
-def moments_at(delays: Sequence[int]) -> Moments:
-    """Return Adam's moments for stages whose steps come so many ticks late."""
-    return Moments(0.0, 0.99)
 
 
 def _of(outer: Outer, names: Members) -> Outer:

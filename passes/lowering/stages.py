@@ -188,7 +188,7 @@ class _Cut:
 
     def _carry(self, shift: view.ShiftOp) -> None:
         """Make a link of what the loop carries."""
-        if self.place.get(shift.rest.owner) != INSIDE:  # type: ignore[call-overload]
+        if self._place_of(shift.rest) != INSIDE:
             raise self.fail(
                 f"loop '{self.loop.label.data}' carries what it does not make", "take the default solver"
             )

@@ -143,7 +143,7 @@ class _Stage:
 
     op: StageOp
     batch: int
-    slots: Mapping[str, str]
+    slots: dict[str, str]
 
     @cached_property
     def parameters(self) -> list[str]:
@@ -310,7 +310,7 @@ class _Now:
         whole = self.held[ring.label]
         if at is not None:
             whole = lax.index_in_dim(whole, at, keepdims=False)
-        return lax.dynamic_index_in_dim(whole, (self.held[TICKS] - age) % ring.size, keepdims=False)
+        return _at(whole, (self.held[TICKS] - age) % ring.size)
 
     def asked(self, stage: StageOp, ring: RingOp) -> Array:
         """Return what a stage is asked now of what it handed on.
@@ -320,8 +320,8 @@ class _Now:
         if ring.count == 1:
             found = self.entry(ring, ring.size)
             return found if stage.count == 1 else _at_the_end(found, stage.count)
-        every = lax.dynamic_index_in_dim(self.held[ring.label], self.slot(ring), 1, keepdims=False)
-        return every[0] if stage.count == 1 else shifted_back(every, 1)
+        every = _at(self.held[ring.label], self.slot(ring), 1)
+        return every[0] if stage.count == 1 else jnp.asarray(shifted_back(every, 1))
 
     def slot(self, ring: RingOp) -> Array:
         """Return where a ring's oldest entry stands, which this tick replaces."""
@@ -333,18 +333,28 @@ class _Now:
         """Return a ring with what stages handed on at this tick, by the first of those that are alike."""
         whole = self.held[ring.label]
         if ring.kind.data == DATA:
-            return lax.dynamic_update_index_in_dim(whole, self.data[ring.label], self.slot(ring), 0)
+            return _put(whole, self.data[ring.label], self.slot(ring), 0)
         if not handed:  # none of it depends on parameters, so that nobody is asked
             return whole
         if ring.count == 1:
             ((giver, value),) = handed.items()
             alike = giver in (stage.start for stage in self.stream.stages if stage.count > 1)
-            return lax.dynamic_update_index_in_dim(whole, value[-1] if alike else value, self.slot(ring), 0)
+            return _put(whole, value[-1] if alike else value, self.slot(ring), 0)
         own = handed[max(handed)]
         if ring.kind.data == VALUES:
             first = handed[min(handed)]
-            own = lax.dynamic_update_index_in_dim(shifted(own, 1), first, 0, 0)
-        return lax.dynamic_update_index_in_dim(whole, own, self.slot(ring), 1)
+            own = _put(shifted(own, 1), first, jnp.int32(0), 0)
+        return _put(whole, own, self.slot(ring), 1)
+
+
+def _at(whole: Array, slot: Array, axis: int = 0) -> Array:
+    """Return an entry of a ring."""
+    return jnp.asarray(lax.dynamic_index_in_dim(whole, slot, axis, keepdims=False))
+
+
+def _put(whole: Array, value: Array, slot: Array, axis: int) -> Array:
+    """Return a ring with another entry."""
+    return jnp.asarray(lax.dynamic_update_index_in_dim(whole, value, slot, axis))
 
 
 def _at_the_end(value: Array, count: int) -> Array:

@@ -318,6 +318,12 @@ class Stream(Sweep):
     name = "stream"
     lowering = "feas-to-stream"
 
+    def caution(self, levels: int) -> str | None:
+        return (
+            f"{self.name} moves layers by what they were asked some batches ago: expect less accuracy than "
+            f"of {Sweep.name}, and nothing of layers that do not add to what they are given, as h = h + .. does"
+        )
+
 
 SOLVERS: dict[str, type[Solver]] = {
     cls.name: cls

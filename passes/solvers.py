@@ -321,7 +321,7 @@ class Stream(Sweep):
     def caution(self, levels: int) -> str | None:
         return (
             f"{self.name} moves layers by what they were asked some batches ago: expect less accuracy than "
-            f"of {Sweep.name}, and nothing of layers that do not add to what they are given, as h = h + .. does"
+            f"of {Sweep.name}, and little where layers do not add to what they are given, as in h = h + .."
         )
 
 

@@ -60,6 +60,7 @@ from pjc.dialects.projecting import (
     ConstrainOp,
     DatumOp,
     EvaluateOp,
+    ForwardOp,
     GatherOp,
     ProjectHalfwayOp,
     ProjectLossOp,
@@ -71,6 +72,7 @@ from pjc.dialects.projecting import (
     verify_indices,
 )
 from pjc.dialects.shapes import Shape
+from pjc.dialects.streaming import STREAMING, HandOp, RingOp, StageOp, TakeOp
 from pjc.dialects.variables import ROLES, PathAttr, Place, Role, VariableOp
 from pjc.dialects.view import element_bytes, shape_of
 
@@ -178,6 +180,14 @@ class ProgramOp(IRDLOperation):
         """Return the sweep; None for a solver that iterates, or where there is nothing to train."""
         return next((op for op in self.body.block.ops if isinstance(op, SweepOp)), None)
 
+    def stage_ops(self) -> list[StageOp]:
+        """Return the stages of a stream in their order; none for other solvers."""
+        return [op for op in self.body.block.ops if isinstance(op, StageOp)]
+
+    def rings(self) -> dict[str, RingOp]:
+        """Return what stands between the stages of a stream, by name."""
+        return {op.label: op for op in self.body.block.ops if isinstance(op, RingOp)}
+
     @property
     def batch(self) -> int | None:
         """The size of the dimension called ``batch``; None if the program has none."""
@@ -188,38 +198,30 @@ class ProgramOp(IRDLOperation):
     def solver(self) -> str | None:
         """The solver with its numbers, as text; None where there is nothing to train."""
         found = self.iterate_op() or self.sweep_op()
+        for stage in self.stage_ops():
+            found = found or stage.sweep_op()
         return None if found is None else str(found.solver.data)
 
     def _verify_values(self) -> None:
         """Raise unless what a sweep takes from the forward pass is there, of that type."""
         sweep = self.sweep_op()
-        if sweep is None:
-            return
-        found = self.node_shapes()
-        for op in sweep.walk():
-            if isinstance(op, ValueOp) and found.get(op.node.data) != shape_of(op.result):
-                known = "no such node" if op.node.data not in found else shapes.show(found[op.node.data])
-                raise VerifyException(
-                    f"the forward pass gives '{op.node.data}' as {known}, and the sweep takes "
-                    f"{op.result.type}"
-                )
+        if sweep is not None:
+            _verify_values(sweep, self.forward_op())
+        for stage in self.stage_ops():
+            _verify_values(stage.sweep_op(), stage.forward_op())
+
+    def _verify_stages(self) -> None:
+        """Raise unless the stages of a stream use rings and slots as they are declared."""
+        rings, variables = self.rings(), self.variables()
+        for stage in self.stage_ops():
+            stage.verify_displaced(variables)
+            for op in stage.walk():
+                if isinstance(op, TakeOp | HandOp):
+                    op.verify_ring(rings)
 
     def node_shapes(self) -> dict[str, Shape]:
         """Return the shapes of what the forward pass gives of each node, all steps of a loop together."""
-        found: dict[str, Shape] = {}
-        for op in self.forward_op().body.block.ops:
-            match op:
-                case ParameterOp():
-                    found[op.label.data] = shape_of(op.result)
-                case EvaluateOp():
-                    found[op.node.data] = shape_of(op.result)
-                case ForOp():
-                    end = op.body.block.last_op
-                    assert isinstance(end, NextOp)
-                    for inside, whole in zip(end.collected, op.collected, strict=True):
-                        if isinstance(inside.owner, EvaluateOp):
-                            found[inside.owner.node.data] = shape_of(whole)
-        return found
+        return _node_shapes(self.forward_op())
 
     def verify_(self) -> None:
         verify_dims(self.dims)
@@ -241,15 +243,47 @@ class ProgramOp(IRDLOperation):
             raise VerifyException(f"the program's parts are {expected}, but it holds {found}")
         self._verify_assigned()
         self._verify_values()
+        self._verify_stages()
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():
-            if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp | DisplaceOp):
+            if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
+                op.verify_variables(variables)
+            if isinstance(op, DisplaceOp) and op.parent_op() is self.sweep_op():
                 op.verify_variables(variables)
             if isinstance(op, GatherOp | WriteOp):
                 verify_indices(op.paths, data)
             if isinstance(op, SHARDED) and op.sharding is not None:
                 verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
+
+
+def _verify_values(sweep: SweepOp, forward: ForwardOp) -> None:
+    """Raise unless what a sweep takes from a forward pass is there, of that type."""
+    found = _node_shapes(forward)
+    for op in sweep.walk():
+        if isinstance(op, ValueOp) and found.get(op.node.data) != shape_of(op.result):
+            known = "no such node" if op.node.data not in found else shapes.show(found[op.node.data])
+            raise VerifyException(
+                f"the forward pass gives '{op.node.data}' as {known}, and the sweep takes {op.result.type}"
+            )
+
+
+def _node_shapes(forward: ForwardOp) -> dict[str, Shape]:
+    """Return the shapes of what a forward pass gives of each node, all steps of a loop together."""
+    found: dict[str, Shape] = {}
+    for op in forward.body.block.ops:
+        match op:
+            case ParameterOp():
+                found[op.label.data] = shape_of(op.result)
+            case EvaluateOp():
+                found[op.node.data] = shape_of(op.result)
+            case ForOp():
+                end = op.body.block.last_op
+                assert isinstance(end, NextOp)
+                for inside, whole in zip(end.collected, op.collected, strict=True):
+                    if isinstance(inside.owner, EvaluateOp):
+                        found[inside.owner.node.data] = shape_of(whole)
+    return found
 
 
 @irdl_op_definition
@@ -309,22 +343,6 @@ class TargetOp(IRDLOperation):
                 "type": type,
             }
         )
-
-
-@irdl_op_definition
-class ForwardOp(IRDLOperation):
-    """The forward pass, which makes all copies agree: ``proj.forward { ... }``."""
-
-    name = "proj.forward"
-
-    body = region_def("single_block")
-
-    traits = traits_def(NoTerminator())
-
-    assembly_format = "attr-dict-with-keyword $body"
-
-    def __init__(self, body: Region) -> None:
-        super().__init__(regions=[body])
 
 
 @irdl_op_definition
@@ -560,6 +578,7 @@ PROJ = Dialect(
         CombineOp,
         YieldOp,
         *ASKING,
+        *STREAMING,
     ],
     [PathAttr, StateType],
 )

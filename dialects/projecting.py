@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import (
     Attribute,
+    Region,
     SSAValue,
 )
 from xdsl.irdl import (
@@ -27,12 +28,13 @@ from xdsl.irdl import (
     opt_operand_def,
     opt_prop_def,
     prop_def,
+    region_def,
     result_def,
     traits_def,
     var_operand_def,
     var_result_def,
 )
-from xdsl.traits import Pure
+from xdsl.traits import NoTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects.layout import ShardingAttr
@@ -78,6 +80,22 @@ class DatumOp(IRDLOperation):
 
     def __init__(self, label: str, type: Attribute) -> None:
         super().__init__(properties={"label": StringAttr(label)}, result_types=[type])
+
+
+@irdl_op_definition
+class ForwardOp(IRDLOperation):
+    """The forward pass, which makes all copies agree: ``proj.forward { ... }``."""
+
+    name = "proj.forward"
+
+    body = region_def("single_block")
+
+    traits = traits_def(NoTerminator())
+
+    assembly_format = "attr-dict-with-keyword $body"
+
+    def __init__(self, body: Region) -> None:
+        super().__init__(regions=[body])
 
 
 @irdl_op_definition

@@ -62,6 +62,11 @@ class PartitionPass(ModulePass):
             if isinstance(program, proj.ProgramOp):
                 if program.sweep_op() is not None and self.stack > 1:
                     raise PassFailedException(_no_stack(program))
+                if program.stage_ops() and max(self.sample, self.feature, self.stack) > 1:
+                    raise PassFailedException(
+                        f"'{program.sym_name.data}' is trained by {program.solver}, whose stages run on one "
+                        "device as yet; leave out the mesh"
+                    )
                 partition(program, mesh)
                 if self.assigned:
                     program.assigned = DictionaryAttr(dict(map(self._device, self.assigned)))

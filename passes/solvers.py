@@ -307,6 +307,24 @@ class Sweep(Solver):
         return Copies(("shared",), "a sweep starts where all copies agree", joint=True)
 
 
+@dataclass(frozen=True)
+class Stream(Sweep):
+    """Streams of sweeps: at every tick each layer runs forward on one batch, and answers for an older one.
+
+    What a layer is asked, it is asked at a later tick than it would be in a sweep, and parameters have moved
+    since; but no layer waits for another. See docs/design.md#streams.
+    """
+
+    name = "stream"
+    lowering = "feas-to-stream"
+
+    def caution(self, levels: int) -> str | None:
+        return (
+            f"{self.name} moves layers by what they were asked some batches ago: expect less accuracy than "
+            f"of {Sweep.name}, and little where layers do not add to what they are given, as in h = h + .."
+        )
+
+
 SOLVERS: dict[str, type[Solver]] = {
     cls.name: cls
     for cls in list(globals().values())

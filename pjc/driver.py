@@ -48,7 +48,7 @@ from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
 from pjc.reading import reading
 from pjc.reproducer import reproducible
-from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, START, STEP, WEIGHTED, outer_of
+from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, HELD, START, STEP, TICK, WEIGHTED, outer_of
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.stage_names import EMITTED
 from pjc.universe import context, pass_factory
@@ -388,7 +388,13 @@ class Compilation:
         """Return the entry points with those of the outer step, where the solver has one."""
         outer = outer_of(self.options)
         if DISPLACEMENT not in functions or not outer.is_given:
-            return functions
+            return {name: each for name, each in functions.items() if name not in (TICK, HELD)}
+        if TICK in functions:
+            from pjc.runtime.emit.stream import moved_by
+            from pjc.runtime.streaming import stream_entries
+
+            stages = moved_by(only(self.at("placed"), proj.ProgramOp))
+            return stream_entries(outer, signature.members, stages, functions)
         from pjc.runtime.outer import step_entries
 
         return {**functions, **step_entries(outer, signature.members, functions)}

@@ -37,6 +37,7 @@ PASSES = {
     "feas-choose-representation": ("choose_representation", "ChooseRepresentationPass"),
     "feas-form-convolutions": ("form_convolutions", "FormConvolutionsPass"),
     "feas-to-sweep": ("feas_to_sweep", "FeasToSweepPass"),
+    "feas-to-stream": ("feas_to_stream", "FeasToStreamPass"),
     "feas-to-proj": ("feas_to_proj", "FeasToProjPass"),
     "proj-partition": ("partition", "PartitionPass"),
 }

@@ -30,7 +30,7 @@ from pjc.reading import measured, reading
 from pjc.runtime.exported import PLATFORMS, ModuleError, require_fits, require_plain, require_readable
 from pjc.runtime.files import replace_file
 from pjc.runtime.finite import not_finite
-from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED, Outer
+from pjc.runtime.outer_settings import DISPLACEMENT, DRAIN, KEEP, START, STEP, WEIGHTED, Outer
 from pjc.runtime.program import Program, ProgramError, Services, Signature, Tensors, TensorSpec
 from pjc.runtime.units import Units
 
@@ -51,7 +51,7 @@ MAX_ENTRIES = 2**44
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "int64", "uint8", "int8", "bool")
 ENTRIES = frozenset(
     ("init", "apply", "update", "gap", "finish", DISPLACEMENT, DISPLACEMENT + WEIGHTED, KEEP, START, STEP)
-) | {STEP + WEIGHTED}
+) | {STEP + WEIGHTED, DRAIN}
 """The entry points that a file may have."""
 REQUIRED = frozenset(("init", "apply"))
 """Those that each has."""
@@ -231,6 +231,11 @@ def _with_outer(path: Path, signature: Signature, functions: dict[str, Any], out
         raise ArtifactError(
             f"the solver of {path}, {signature.solver}, has no outer step; load it without one"
         )
+    if DRAIN in functions:
+        raise ArtifactError(
+            f"{path} holds the outer step of a stream, which is a part of its ticks; load it without one, or "
+            "compile the network again with the one that you want"
+        )
     return {**functions, **step_entries(outer, signature.members, functions)}
 
 
@@ -348,7 +353,7 @@ def _require_entries(signature: Signature, exported: Mapping[str, jax_export.Exp
     program = Program(signature, {entry: each.call for entry, each in exported.items()}, {})
     (params, *_) = program.abstract_arguments("finish")
     outputs = {spec.name: spec.abstract() for spec in signature.outputs}
-    moved = ("init", "finish", KEEP, "update", DISPLACEMENT, DISPLACEMENT + WEIGHTED, STEP, STEP + WEIGHTED)
+    moved = ENTRIES - {"apply", "gap", START}
     results = {"apply": outputs, **dict.fromkeys(moved, params)}
     for entry, each in sorted(
         exported.items(), key=lambda pair: pair[0] != START

@@ -105,6 +105,7 @@ class Step:
         self.telling = telling
         self.jitted = _jitted(stepper, share, packed=False)
         self.told = self.jitted if telling is None else _jitted(telling, share, packed=True)
+        self.drained = _drained(stepper, share)
         self._layout: Layout | None = None
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
@@ -150,6 +151,17 @@ def _jitted(stepper: Stepper, share: Share, packed: bool) -> Any:
     return getattr(stepper, "kept", {}).setdefault(share, made)
 
 
+def _drained(stepper: Stepper, share: Share) -> Any:
+    """Return what ends an epoch of a stepper that leaves batches on their way."""
+
+    def drain(carried: Any, sums: _Sums) -> tuple[Any, _Sums]:
+        carried, info = stepper.drain(carried)
+        return carried, _added(sums, info, stepper.measure)
+
+    made = jax.jit(drain, donate_argnums=(0, 1), out_shardings=share.replicated())
+    return getattr(stepper, "kept", {}).setdefault((share, "drained"), made)
+
+
 def _added(sums: _Sums, info: Mapping[str, Any], measure: str) -> _Sums:
     """Return the sums with what a batch told."""
     found = info.get("t", {})
@@ -185,6 +197,11 @@ class _Epoch:
         self.carried, self.sums, answer, told = self.step.told(self.carried, self.sums, question, x, y)
         recorder.take(number, layout, told)
         return answer
+
+    def settle(self) -> None:
+        """Let the batches that are still on their way come to their end."""
+        if self.step.stepper.streams:
+            self.carried, self.sums = self.step.drained(self.carried, self.sums)
 
     def gap_sum(self) -> float:
         """Return the sum of what is measured, once all batches are done; raise TrainError if it diverged."""
@@ -255,5 +272,7 @@ def run_epoch(
         stopping = step.share.agreed(wish, answer)
         if stopping:
             break
+    if epoch.batch == batches.count:
+        epoch.settle()
     listener.progress(epoch.batch, epoch.mean_gap())
     return epoch.result(), stopping

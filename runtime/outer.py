@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,15 @@ ADAM_EPS = 1e-8
 """What Adam adds to the root of its second moment. The benchmarks' Adam has the same: a displacement is a sum
 over samples divided by their number, so that a larger one would favour whoever has the larger numbers."""
 MOMENTUM = 0.9
+
+
+class Moments(NamedTuple):
+    """What Adam keeps of its moments at a step, the first and the second."""
+
+    first: float = 0.9
+    second: float = 0.999
+
+
 Members = Mapping[str, tuple[str, ...]]
 """The parameters as a program holds them: the names, in the network, of those that are one along a first
 axis; a parameter of its own has its own name alone."""
@@ -61,7 +70,7 @@ axis; a parameter of its own has its own name alone."""
 
 
 def transformation(
-    outer: Outer, names: Members, steps: Array | int | None = None
+    outer: Outer, names: Members, steps: Array | int | None = None, moments: Moments | None = None
 ) -> optax.GradientTransformation:
     """Return what makes moves of negated displacements.
 
@@ -73,13 +82,14 @@ def transformation(
         names: the parameters, as the program holds them.
         steps: how many outer steps the whole run has; a traced number, where one program is for any. Where it
             is None or 0 the schedule is constant, and a warmup that is a part of the run is none.
+        moments: those of adam and adamw; by default the usual ones.
 
     Raises:
         OuterError: if a transformation of one's own has yet to be given.
         DiagnosticError: if a pattern matches no parameter.
     """
     frozen = {entry: _frozen(outer, members) for entry, members in names.items()}
-    _require_matches(outer, [name for members in names.values() for name in members])
+    require_matches(outer, [name for members in names.values() for name in members])
     resting = [entry for entry, rests in frozen.items() if rests.all()]
     partly = {
         entry: np.where(rests, 0.0, 1.0) for entry, rests in frozen.items() if rests.any() and not rests.all()
@@ -87,7 +97,7 @@ def transformation(
     parts = [_times(partly)] if partly else []
     if outer.clip is not None:
         parts.append(optax.clip_by_global_norm(outer.clip))
-    parts.append(_method(outer, names, multiplier(outer, steps)))
+    parts.append(_method(outer, names, multiplier(outer, steps), moments or Moments()))
     if outer.name not in (CUSTOM, PLAIN):
         parts.append(_times({entry: _rates(outer, members) for entry, members in names.items()}))
     if partly:
@@ -103,15 +113,15 @@ def transformation(
 
 
 def _method(
-    outer: Outer, names: Members, rate: Callable[[Array], Array]
+    outer: Outer, names: Members, rate: Callable[[Array], Array], moments: Moments
 ) -> optax.GradientTransformationExtraArgs | optax.GradientTransformation:
     """Return the step at a rate of 1 times what the schedule has."""
     decay = {"weight_decay": outer.weight_decay} if outer.name in DECAYING else {}
     match outer.name:
         case "adam":
-            return optax.adam(rate, eps=ADAM_EPS)
+            return optax.adam(rate, *moments, eps=ADAM_EPS)
         case "adamw":
-            return optax.adamw(rate, eps=ADAM_EPS, **decay)
+            return optax.adamw(rate, *moments, eps=ADAM_EPS, **decay)
         case "sgd":
             return optax.sgd(rate, momentum=MOMENTUM)
         case "lion":
@@ -203,11 +213,16 @@ def _rates(outer: Outer, members: tuple[str, ...]) -> np.ndarray:
     return rates[0] if (rates == rates[0]).all() else rates
 
 
+def setting_of(outer: Outer, name: str) -> tuple[float, bool]:
+    """Return the rate of a parameter, and whether it rests."""
+    return _rate(outer, name), bool(_frozen(outer, (name,)).all())
+
+
 def _rate(outer: Outer, name: str) -> float:
     return [rate for pattern, rate in outer.rate.items() if not pattern or fnmatchcase(name, pattern)][-1]
 
 
-def _require_matches(outer: Outer, names: list[str]) -> None:
+def require_matches(outer: Outer, names: list[str]) -> None:
     """Raise DiagnosticError for a pattern that matches no parameter, with the nearest names."""
     for option, patterns in (("freeze", outer.freeze), ("rate", [each for each in outer.rate if each])):
         for pattern in patterns:
@@ -231,7 +246,7 @@ def frozen_in(outer: Outer, names: Members) -> tuple[str, ...]:
     return tuple(name for name in every if _frozen(outer, (name,)).all())
 
 
-def _outer_steps(outer: Outer, batches: Array) -> Array:
+def outer_steps(outer: Outer, batches: Array) -> Array:
     """Return how many steps are made in a run of so many batches, at least 1; 0 where that is not known."""
     return jnp.where(batches > 0, jnp.maximum(batches // outer.accumulate, 1), 0)
 
@@ -254,7 +269,7 @@ def step_entries(
 
     def stepping(displacement: Callable[..., Any]) -> Callable[..., Any]:
         def step(params: Any, optimizer: Any, steps: Array, *data: Any) -> Any:
-            made = transformation(outer, names, _outer_steps(outer, steps))
+            made = transformation(outer, names, outer_steps(outer, steps))
             asked, info = displacement(params, *data)
             before = restore_state(jax.eval_shape(made.init, params), optimizer)
             moves, after = made.update({name: -each for name, each in asked.items()}, before, params)

@@ -29,6 +29,12 @@ KEEP = "keep"
 """That which brings parameters back, after a step, to where their sets can tell them apart."""
 START = "start"
 STEP = "step"
+DRAIN = "drain"
+"""That by which a stream comes to rest: it answers for the batches that are still on their way."""
+TICK = "tick"
+"""What a stream does at a tick, and what it holds before the first one: of these :mod:`pjc.runtime.streaming`
+makes the entry points of its outer step; a program keeps neither."""
+HELD = "held"
 WEIGHTED = "_weighted"
 """What the name of an entry point ends with that also takes the weights of the samples."""
 

@@ -19,7 +19,7 @@ from jax import Array
 from pjc.diagnostics import PjcError
 from pjc.runtime.explicit import automatic
 from pjc.runtime.finite import not_finite
-from pjc.runtime.outer_settings import DISPLACEMENT, KEEP, START, STEP, WEIGHTED
+from pjc.runtime.outer_settings import DISPLACEMENT, DRAIN, KEEP, START, STEP, WEIGHTED
 from pjc.runtime.outer_state import State, require_state
 from pjc.runtime.units import Units, giving, require_units, taking, told
 
@@ -267,9 +267,14 @@ class Program:
         numbers by measure and by node. It is compiled once, and all else is as this program has it.
 
         Raises:
-            ProgramError: if the program cannot be compiled again.
+            ProgramError: if the program cannot be compiled again, or is trained by a stream.
             DiagnosticError: if its constraints are spread over devices.
         """
+        if self.streams:
+            raise ProgramError(
+                f"network '{self.name}' cannot be traced: it is trained by a stream, in which an update belongs to "
+                "several batches; --solver sweep asks the same of one batch at a time"
+            )
         if self._telling is None:
             if self._services.tell is None:
                 raise ProgramError(
@@ -505,9 +510,40 @@ class Program:
         self._require_step("step")
         params, optimizer, steps = self._state(state)
         program, taken, named = self._training_data(params, data)
+        if self.streams and program is not self:
+            raise ProgramError(
+                f"the batches of a stream are all of one size, here {self.batch}, found {program.batch}; "
+                "compile the network for that size"
+            )
         entry, weights = program._weighted(STEP, sample_weight)
         after, remembered, info = program.jitted(entry)(taken, optimizer, steps, named, *weights)
         self._tell("step", after, info, remembered)
+        return State(self._like(params, after), dict(remembered), steps), dict(info)
+
+    @property
+    def streams(self) -> bool:
+        """Whether batches are still on their way after their step, for :meth:`drain` to end it."""
+        return DRAIN in self._functions
+
+    def drain(self, state: State) -> tuple[State, dict[str, Any]]:
+        """Return the state of a stream once it has answered for all batches, and what :meth:`step` tells.
+
+        What is told is added up over the batches that had not come to their end before. Steps may go on from
+        there.
+
+        Raises:
+            ProgramError: if a step leaves nothing to answer for, as that of every other solver.
+            OuterError: if the state is that of another outer step.
+        """
+        self._require_step(DRAIN)
+        if not self.streams:
+            raise ProgramError(
+                f"network '{self.name}' was compiled with the solver {self.signature.solver}, whose steps "
+                "leave nothing on its way; there is nothing to drain"
+            )
+        params, optimizer, steps = self._state(state)
+        after, remembered, info = self.jitted(DRAIN)(self._taken(params), optimizer, steps)
+        self._tell(DRAIN, after, info, remembered)
         return State(self._like(params, after), dict(remembered), steps), dict(info)
 
     def _state(self, given: Any) -> State:
@@ -547,6 +583,11 @@ class Program:
         """
         if given is None:
             return entry, ()
+        if entry + WEIGHTED not in self._functions and self.batch is not None:
+            raise ProgramError(
+                f"network '{self.name}' was compiled with the solver {self.signature.solver}, which takes no "
+                "weights of samples"
+            )
         if entry + WEIGHTED not in self._functions:
             raise ProgramError(f"the samples of network '{self.name}' take no weights: it has no batch")
         expected = self._abstract_weights()
@@ -654,6 +695,8 @@ class Program:
             return params, data, *weights
         if entry.removesuffix(WEIGHTED) == STEP:
             return params, self._optimizer(), jax.ShapeDtypeStruct((), "int32"), data, *weights
+        if entry == DRAIN:
+            return params, self._optimizer(), jax.ShapeDtypeStruct((), "int32")
         return params, data, jax.ShapeDtypeStruct((), "int32")
 
     def save(self, path: str | Path) -> None:

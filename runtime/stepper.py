@@ -48,6 +48,15 @@ class Stepper(Protocol):
         """Return ``at`` with the parameters, and the latent arrays, of what is carried."""
         ...
 
+    @property
+    def streams(self) -> bool:
+        """Whether batches are still on their way after their step, and :meth:`drain` is to end an epoch."""
+        ...
+
+    def drain(self, carried: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        """Return what is carried, and what happened, once no batch is on its way; traced by JAX."""
+        ...
+
 
 class UpdateStepper:
     """Trains by :meth:`Program.update`: what is carried are the parameters, not yet projected onto sets.
@@ -82,6 +91,11 @@ class UpdateStepper:
     def result(self, carried: Mapping[str, Any], at: Result) -> Result:
         params, latent = finished(self.program, carried)
         return replace(at, params=params, latent=latent)
+
+    streams = False
+
+    def drain(self, carried: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        raise TypeError("an update leaves no batch on its way")
 
 
 class SweepStepper:
@@ -124,10 +138,14 @@ class SweepStepper:
 
     def step(self, carried: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Mapping[str, Any]]:
         batch = (x, y) if self.program.targets else (x,)
-        params, remembered = _parted(carried)
-        batches = remembered.pop(_BATCHES)
-        after, info = self.program.step(State(params, remembered, batches), *batch)
-        return {**after.params, **after.optimizer, _BATCHES: batches}, info
+        return _carried(self.program.step(_state(carried), *batch))
+
+    @property
+    def streams(self) -> bool:
+        return self.program.streams
+
+    def drain(self, carried: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        return _carried(self.program.drain(_state(carried)))
 
     def result(self, carried: Mapping[str, Any], at: Result) -> Result:
         held, remembered = _parted(carried)
@@ -138,6 +156,17 @@ class SweepStepper:
 
 _BATCHES = OUTER + "batches of the run"
 """What the number of batches goes by among what is carried, so that one step is compiled for runs of any."""
+
+
+def _state(carried: Mapping[str, Any]) -> State:
+    params, remembered = _parted(carried)
+    batches = remembered.pop(_BATCHES)
+    return State(params, remembered, batches)
+
+
+def _carried(stepped: tuple[State, Mapping[str, Any]]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    after, info = stepped
+    return {**after.params, **after.optimizer, _BATCHES: after.steps}, info
 
 
 def _kept(program: Trainable, way: tuple[Any, ...]) -> dict[Any, Any]:

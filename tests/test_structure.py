@@ -112,7 +112,7 @@ def strings(module: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-ORDINARY_WORDS = ("sweep",)
+ORDINARY_WORDS = ("sweep", "stream")
 """Names of solvers that sentences and names of ops have too: there a string that is nothing else counts."""
 
 

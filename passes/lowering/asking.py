@@ -42,13 +42,17 @@ class Asking:
         required = [node for node in self.problem.nodes() if isinstance(node, ops.LossOp | ops.SetOp)]
         if not required:
             return None
+        self.walk()
+        return self.frame.block
+
+    def walk(self) -> None:
+        """Write what operations ask of each other, outputs first."""
         for group in self.reach.outputs_first():
             if self.reach.recurs(group) or self.asks_step_by_step(group[0]):
                 Recurrence(self.frame, group).run()
             else:
                 (op,) = group
                 self.visit(op)
-        return self.frame.block
 
     def asks_step_by_step(self, op: Operation) -> bool:
         """Whether every step of a product asks the same operand, and what each of them asks is bounded."""

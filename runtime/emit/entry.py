@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from pjc.dialects import proj
 from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, kept, resumed
+from pjc.runtime.emit.stream import Stream
 from pjc.runtime.emit.variables import Fixed, State
+from pjc.runtime.outer_settings import HELD, TICK
 from pjc.runtime.placement import Sharding
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
@@ -38,6 +40,8 @@ def entry_points(
         found |= _training(on_mesh or emitter, tells)
     if emitter.program.sweep_op() is not None:
         found |= _sweeping(on_mesh or emitter, tells)
+    if emitter.program.stage_ops():
+        found |= _streaming(on_mesh or emitter)
     if emitter.sets:
         found["finish"] = lambda params: constrained(emitter.sets, params)[0]
     return {name: _with_products(function, products) for name, function in found.items()}
@@ -88,9 +92,7 @@ def _sweeping(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
         start, distances = constrained(sets, params)
         found, told = emitter.sweep(start, data, weights, tells)
         moved = {name: jnp.zeros_like(value) for name, value in params.items()} | found.displacement
-        squares = jnp.array([each**2 for each in found.demands.values()] or [0.0])
-        info = {"demand": jnp.sqrt(jnp.mean(squares)), "requirements": found.demands}
-        info |= _summed(list(found.losses.values()))
+        info = _told(found.demands) | _summed(list(found.losses.values()))
         if sets:
             info["violation"] = distances
         if tells:
@@ -107,6 +109,44 @@ def _sweeping(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
     if sets:
         found["keep"] = lambda params: kept(sets, params)
     return found
+
+
+def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+    """Return the entry points of a program that is trained by streams, and what its outer step is made of.
+
+    ``displacement`` is that of one batch alone, on its way through all stages: that of a sweep.
+    """
+    sets, stream = emitter.sets, Stream(emitter.program, emitter.variables)
+
+    def tick(params: Tensors, held: Tensors, data: Tensors | None) -> Any:
+        start, distances = constrained(sets, params)
+        found = stream.tick(start, held, data)
+        moved = {name: jnp.zeros_like(value) for name, value in params.items()} | found.swept.displacement
+        info = _told(found.swept.demands) | _summed(list(found.swept.losses.values()))
+        return found.held, found.worked, moved, info | ({"violation": distances} if sets else {})
+
+    def displacement(params: Tensors, data: Tensors) -> Any:
+        def wait(carried: Any, _: None) -> Any:
+            held, moved, info = carried
+            held, _worked, more, told = tick(params, held, None)
+            told.pop("violation", None)
+            return (held, *jax.tree.map(jnp.add, (moved, info), (more, told))), None
+
+        held, _worked, moved, info = tick(params, stream.start(), data)
+        distances = {"violation": info.pop("violation")} if sets else {}
+        (_, moved, info), _ = lax.scan(wait, (held, moved, info), length=stream.ticks)
+        return moved, info | distances | _told(info["requirements"])
+
+    found: dict[str, Callable[..., Any]] = {"displacement": displacement, TICK: tick, HELD: stream.start}
+    if sets:
+        found["keep"] = lambda params: kept(sets, params)
+    return found
+
+
+def _told(demands: Mapping[str, Array]) -> dict[str, Any]:
+    """Return what is told of the root mean squares that requirements demand."""
+    squares = jnp.array([each**2 for each in demands.values()] or [0.0])
+    return {"demand": jnp.sqrt(jnp.mean(squares)), "requirements": demands}
 
 
 def _summed(losses: Sequence[Array]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Ran(NamedTuple):
 
 def run_forward(program: proj.ProgramOp, variables: Variables, params: Tensors, data: Tensors) -> Ran:
     """Return what the forward pass of a program gives."""
-    run = _Forward(params, data)
+    run = Forward(params, data)
     outputs: dict[str, Array] = {}
     state: dict[str, Lazy] = {}
     for op in program.forward_op().body.block.ops:
@@ -50,7 +50,7 @@ def run_forward(program: proj.ProgramOp, variables: Variables, params: Tensors, 
 
 
 @dataclass
-class _Forward:
+class Forward:
     """The forward pass while it runs: values by SSA value, and those of parameters and operations by node."""
 
     params: Tensors
@@ -83,7 +83,7 @@ class _Forward:
         """Run a loop: a scan over slices of the values that it runs over."""
         end = loop.body.block.last_op
         assert isinstance(end, proj.NextOp)
-        found = run_loop(loop, self.values, lambda: _Forward(self.params, self.data))
+        found = run_loop(loop, self.values, lambda: Forward(self.params, self.data))
         for result, inside, value in zip(loop.collected, end.collected, found, strict=True):
             self.values[result] = value
             if isinstance(inside.owner, proj.EvaluateOp):

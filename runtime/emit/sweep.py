@@ -66,14 +66,14 @@ def run_sweep(
     sweep = program.sweep_op()
     assert sweep is not None, "a program that is trained by sweeps has one"
     parameters = {slot: name for name, slot in variables.slots.items()}
-    run = _Sweep(forward, data, weighing, parameters, telling)
+    run = Sweeping(forward, data, weighing, parameters, telling)
     for op in sweep.body.block.ops:
         run.evaluate(op)
     return Swept(run.displacement, run.demands, run.losses)
 
 
 @dataclass
-class _Sweep:
+class Sweeping:
     """A sweep while it runs: tensors by SSA value."""
 
     forward: Tensors
@@ -210,13 +210,13 @@ class _Sweep:
     def recur(self, loop: proj.ForOp) -> None:
         """Run a recurrence, step by step."""
         telling, count = self.telling, len(loop.collected)
-        inside = partial(_Sweep, self.forward, self.data, self.weighing, self.parameters)
+        inside = partial(Sweeping, self.forward, self.data, self.weighing, self.parameters)
         if telling is None:
             self.values.update(zip(loop.collected, run_loop(loop, self.values, inside), strict=True))
             return
         told: list[tuple[str, str]] = []
 
-        def aside(inner: _Sweep) -> list[Array]:
+        def aside(inner: Sweeping) -> list[Array]:
             assert inner.telling is not None
             told[:], numbers = flattened(inner.telling.told)
             return numbers

@@ -159,6 +159,79 @@ proj.program @r parts [] dims {batch = 2 : i64} {
   }
 }
 
+proj.program @s parts [] dims {batch = 2 : i64} {
+  proj.input "x" : tensor<2x3xf32>
+  proj.target "y" : tensor<2x3xf32>
+  proj.variable @b.slot "slot" of "b" : tensor<4x3xf32>
+  proj.ring @x "data" 0 to 0 stages 1 length 10 : tensor<2x3xf32>
+  proj.ring @y "data" 0 to 0 stages 1 length 5 : tensor<2x3xf32>
+  proj.ring @i "values" 0 to 1 stages 4 length 9 : tensor<1x2x3xf32>
+  proj.ring @i.asked "demands" 1 to 0 stages 4 length 1 : tensor<1x2x3xf32>
+  proj.ring @i.end "values" 4 to 5 stages 1 length 1 : tensor<1x2x3xf32>
+  proj.ring @i.end.asked "demands" 5 to 4 stages 1 length 1 : tensor<1x2x3xf32>
+  proj.forward {
+    %x = proj.datum "x" : tensor<2x3xf32>
+    %first = view.reshape %x : tensor<2x3xf32> -> tensor<1x2x3xf32>
+    %b = op.parameter "b" <1.0 * zeros> family 4 : tensor<4x3xf32>
+    %rest = proj.for "i" 4 carries(%first) over(%b) : (tensor<1x2x3xf32>) over(tensor<4x3xf32>) -> (tensor<4x2x3xf32>) {
+    ^bb0(%0: tensor<1x2x3xf32>, %1: tensor<1x3xf32>):
+      %bs = view.broadcast %1 [0, 2] : tensor<1x3xf32> -> tensor<1x2x3xf32>
+      %rest_1 = proj.evaluate "sum_relu" {axes = array<i64>} %0, %bs of "layer" : tensor<1x2x3xf32>, tensor<1x2x3xf32> -> tensor<1x2x3xf32>
+      proj.next(%rest_1) collect(%rest_1) : (tensor<1x2x3xf32>) collect(tensor<1x2x3xf32>)
+    }
+    %last = view.slice %rest [3, 0, 0] [4, 2, 3] [1, 1, 1] : tensor<4x2x3xf32> -> tensor<1x2x3xf32>
+    %out = view.reshape %last : tensor<1x2x3xf32> -> tensor<2x3xf32>
+    op.output "out" %out : tensor<2x3xf32>
+  }
+  proj.stage "before" 0 stages 1 {
+    proj.forward {
+      %x_1 = proj.datum "x" : tensor<2x3xf32>
+      %first_1 = view.reshape %x_1 : tensor<2x3xf32> -> tensor<1x2x3xf32>
+      proj.hand %first_1 to @i : tensor<1x2x3xf32>
+    }
+    proj.sweep "stream" {
+      %2 = proj.take @i.asked : tensor<1x2x3xf32>
+    }
+  }
+  proj.stage "i" 1 stages 4 {
+    proj.forward {
+      %h = proj.take @i : tensor<1x2x3xf32>
+      %b_1 = op.parameter "b" <1.0 * zeros> : tensor<1x3xf32>
+      %bs_1 = view.broadcast %b_1 [0, 2] : tensor<1x3xf32> -> tensor<1x2x3xf32>
+      %rest_2 = proj.evaluate "sum_relu" {axes = array<i64>} %h, %bs_1 of "layer" : tensor<1x2x3xf32>, tensor<1x2x3xf32> -> tensor<1x2x3xf32>
+      proj.hand %rest_2 to @i : tensor<1x2x3xf32>
+      proj.hand %rest_2 to @i.end : tensor<1x2x3xf32>
+    }
+    proj.sweep "stream" {
+      %3 = proj.take @i.asked : tensor<1x2x3xf32>
+      %4 = proj.take @i.end.asked : tensor<1x2x3xf32>
+      %5 = proj.add %3, %4 : tensor<1x2x3xf32>, tensor<1x2x3xf32> -> tensor<1x2x3xf32>
+      %6 = proj.take @i : tensor<1x2x3xf32>
+      %7 = proj.value "b" : tensor<1x3xf32>
+      %bs_2 = view.broadcast %7 [0, 2] : tensor<1x3xf32> -> tensor<1x2x3xf32>
+      %8, %9 = proj.respond "sum_relu" {axes = array<i64>}(%6, %bs_2) demand %5 of "layer" weight 1.000000e-03 samples [1, 1] : (tensor<1x2x3xf32>, tensor<1x2x3xf32>) demand tensor<1x2x3xf32> -> (tensor<1x2x3xf32>, tensor<1x2x3xf32>)
+      %10 = proj.collect %9 through <broadcast [1, 2, 3] [0, 2]> : tensor<1x2x3xf32> -> tensor<1x3xf32>
+      %11 = proj.over_samples "mean" everywhere %10 : tensor<1x3xf32> -> tensor<1x3xf32>
+      proj.displace @b.slot %11 : tensor<1x3xf32>
+      proj.hand %8 to @i.asked : tensor<1x2x3xf32>
+    }
+  }
+  proj.stage "behind" 5 stages 1 {
+    proj.forward {
+      %last_1 = proj.take @i.end : tensor<1x2x3xf32>
+      %out_1 = view.reshape %last_1 : tensor<1x2x3xf32> -> tensor<2x3xf32>
+    }
+    proj.sweep "stream" {
+      %12 = proj.take @i.end : tensor<1x2x3xf32>
+      %out_2 = view.reshape %12 : tensor<1x2x3xf32> -> tensor<2x3xf32>
+      %13 = proj.datum "y" : tensor<2x3xf32>
+      %14 = proj.demand "squared_error" {strength = 1.000000e+00 : f64} %out_2 given %13 of "loss" samples [0, 1] : tensor<2x3xf32> given tensor<2x3xf32> -> tensor<2x3xf32>
+      %15 = proj.collect %14 through <reshape [2, 3]> : tensor<2x3xf32> -> tensor<1x2x3xf32>
+      proj.hand %15 to @i.end.asked : tensor<1x2x3xf32>
+    }
+  }
+}
+
 // CHECK: builtin.module {
 // CHECK-NEXT:   proj.program @p parts ["A", "B"] dims {batch = 4 : i64} mesh <sample = 2, feature = 3, stack = 2> {
 // CHECK-NEXT:     proj.input "x" : tensor<4x3xf32>
@@ -312,6 +385,78 @@ proj.program @r parts [] dims {batch = 2 : i64} {
 // CHECK-NEXT:       proj.displace @b.slot %40 : tensor<2xf32>
 // CHECK-NEXT:       %41 = proj.over_samples "mean" everywhere %38 : tensor<2x2xf32> -> tensor<2x2xf32>
 // CHECK-NEXT:       proj.displace @w.slot %41 : tensor<2x2xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:   }
+// CHECK-NEXT:   proj.program @s parts [] dims {batch = 2 : i64} {
+// CHECK-NEXT:     proj.input "x" : tensor<2x3xf32>
+// CHECK-NEXT:     proj.target "y" : tensor<2x3xf32>
+// CHECK-NEXT:     proj.variable @b.slot "slot" of "b" : tensor<4x3xf32>
+// CHECK-NEXT:     proj.ring @x "data" 0 to 0 stages 1 length 10 : tensor<2x3xf32>
+// CHECK-NEXT:     proj.ring @y "data" 0 to 0 stages 1 length 5 : tensor<2x3xf32>
+// CHECK-NEXT:     proj.ring @i "values" 0 to 1 stages 4 length 9 : tensor<1x2x3xf32>
+// CHECK-NEXT:     proj.ring @i.asked "demands" 1 to 0 stages 4 length 1 : tensor<1x2x3xf32>
+// CHECK-NEXT:     proj.ring @i.end "values" 4 to 5 stages 1 length 1 : tensor<1x2x3xf32>
+// CHECK-NEXT:     proj.ring @i.end.asked "demands" 5 to 4 stages 1 length 1 : tensor<1x2x3xf32>
+// CHECK-NEXT:     proj.forward {
+// CHECK-NEXT:       %x_4 = proj.datum "x" : tensor<2x3xf32>
+// CHECK-NEXT:       %first = view.reshape %x_4 : tensor<2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:       %b_5 = op.parameter "b" <1.0 * zeros> family 4 : tensor<4x3xf32>
+// CHECK-NEXT:       %rest = proj.for "i" 4 carries(%first) over(%b_5) : (tensor<1x2x3xf32>) over(tensor<4x3xf32>) -> (tensor<4x2x3xf32>) {
+// CHECK-NEXT:       ^bb0(%42: tensor<1x2x3xf32>, %43: tensor<1x3xf32>):
+// CHECK-NEXT:         %bs_2 = view.broadcast %43 [0, 2] : tensor<1x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         %rest_1 = proj.evaluate "sum_relu" {axes = array<i64>} %42, %bs_2 of "layer" : tensor<1x2x3xf32>, tensor<1x2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         proj.next(%rest_1) collect(%rest_1) : (tensor<1x2x3xf32>) collect(tensor<1x2x3xf32>)
+// CHECK-NEXT:       }
+// CHECK-NEXT:       %last_2 = view.slice %rest [3, 0, 0] [4, 2, 3] [1, 1, 1] : tensor<4x2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:       %out_2 = view.reshape %last_2 : tensor<1x2x3xf32> -> tensor<2x3xf32>
+// CHECK-NEXT:       op.output "out" %out_2 : tensor<2x3xf32>
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.stage "before" 0 stages 1 {
+// CHECK-NEXT:       proj.forward {
+// CHECK-NEXT:         %x_5 = proj.datum "x" : tensor<2x3xf32>
+// CHECK-NEXT:         %first_1 = view.reshape %x_5 : tensor<2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         proj.hand %first_1 to @i : tensor<1x2x3xf32>
+// CHECK-NEXT:       }
+// CHECK-NEXT:       proj.sweep "stream" {
+// CHECK-NEXT:         %44 = proj.take @i.asked : tensor<1x2x3xf32>
+// CHECK-NEXT:       }
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.stage "i" 1 stages 4 {
+// CHECK-NEXT:       proj.forward {
+// CHECK-NEXT:         %h_3 = proj.take @i : tensor<1x2x3xf32>
+// CHECK-NEXT:         %b_6 = op.parameter "b" <1.0 * zeros> : tensor<1x3xf32>
+// CHECK-NEXT:         %bs_3 = view.broadcast %b_6 [0, 2] : tensor<1x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         %rest_2 = proj.evaluate "sum_relu" {axes = array<i64>} %h_3, %bs_3 of "layer" : tensor<1x2x3xf32>, tensor<1x2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         proj.hand %rest_2 to @i : tensor<1x2x3xf32>
+// CHECK-NEXT:         proj.hand %rest_2 to @i.end : tensor<1x2x3xf32>
+// CHECK-NEXT:       }
+// CHECK-NEXT:       proj.sweep "stream" {
+// CHECK-NEXT:         %45 = proj.take @i.asked : tensor<1x2x3xf32>
+// CHECK-NEXT:         %46 = proj.take @i.end.asked : tensor<1x2x3xf32>
+// CHECK-NEXT:         %47 = proj.add %45, %46 : tensor<1x2x3xf32>, tensor<1x2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         %48 = proj.take @i : tensor<1x2x3xf32>
+// CHECK-NEXT:         %49 = proj.value "b" : tensor<1x3xf32>
+// CHECK-NEXT:         %bs_4 = view.broadcast %49 [0, 2] : tensor<1x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         %50, %51 = proj.respond "sum_relu" {axes = array<i64>}(%48, %bs_4) demand %47 of "layer" weight 1.000000e-03 samples [1, 1] : (tensor<1x2x3xf32>, tensor<1x2x3xf32>) demand tensor<1x2x3xf32> -> (tensor<1x2x3xf32>, tensor<1x2x3xf32>)
+// CHECK-NEXT:         %52 = proj.collect %51 through <broadcast [1, 2, 3] [0, 2]> : tensor<1x2x3xf32> -> tensor<1x3xf32>
+// CHECK-NEXT:         %53 = proj.over_samples "mean" everywhere %52 : tensor<1x3xf32> -> tensor<1x3xf32>
+// CHECK-NEXT:         proj.displace @b.slot %53 : tensor<1x3xf32>
+// CHECK-NEXT:         proj.hand %50 to @i.asked : tensor<1x2x3xf32>
+// CHECK-NEXT:       }
+// CHECK-NEXT:     }
+// CHECK-NEXT:     proj.stage "behind" 5 stages 1 {
+// CHECK-NEXT:       proj.forward {
+// CHECK-NEXT:         %last_3 = proj.take @i.end : tensor<1x2x3xf32>
+// CHECK-NEXT:         %out_3 = view.reshape %last_3 : tensor<1x2x3xf32> -> tensor<2x3xf32>
+// CHECK-NEXT:       }
+// CHECK-NEXT:       proj.sweep "stream" {
+// CHECK-NEXT:         %54 = proj.take @i.end : tensor<1x2x3xf32>
+// CHECK-NEXT:         %out_4 = view.reshape %54 : tensor<1x2x3xf32> -> tensor<2x3xf32>
+// CHECK-NEXT:         %55 = proj.datum "y" : tensor<2x3xf32>
+// CHECK-NEXT:         %56 = proj.demand "squared_error" {strength = 1.000000e+00 : f64} %out_4 given %55 of "loss" samples [0, 1] : tensor<2x3xf32> given tensor<2x3xf32> -> tensor<2x3xf32>
+// CHECK-NEXT:         %57 = proj.collect %56 through <reshape [2, 3]> : tensor<2x3xf32> -> tensor<1x2x3xf32>
+// CHECK-NEXT:         proj.hand %57 to @i.end.asked : tensor<1x2x3xf32>
+// CHECK-NEXT:       }
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

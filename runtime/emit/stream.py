@@ -1,0 +1,379 @@
+"""A stream: what all stages do at one tick, and what stands between them from tick to tick.
+
+At tick n stage s is at batch n - s on the way forward, and at batch n - 2 last + s on the way back; last
+is the stage behind all others, which is at one batch on both. Stages that are alike run as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from xdsl.ir import Operation
+
+from pjc.dialects import ops, proj
+from pjc.dialects.steps import Rows
+from pjc.dialects.streaming import DATA, DEMANDS, VALUES, HandOp, RingOp, StageOp, TakeOp
+from pjc.dialects.view import shape_of
+from pjc.runtime.emit.forward import Forward
+from pjc.runtime.emit.sweep import Sweeping, Swept
+from pjc.runtime.emit.values import dtype_of
+from pjc.runtime.emit.variables import Variables
+from pjc.runtime.emit.weighing import Weighing
+from pjc.runtime.mesh import shifted, shifted_back
+from pjc.runtime.placement import ONE_DEVICE
+from pjc.runtime.program import Tensors
+
+TICKS = "ticks"
+"""The name, among what is held from tick to tick, of how many ticks there were."""
+REAL = "real"
+"""That of which of the last ticks brought a batch, the latest first."""
+
+Held = dict[str, Array]
+"""What is held from tick to tick: rings by name, ``TICKS`` and ``REAL``."""
+
+
+class Ticked(NamedTuple):
+    """What a tick gave.
+
+    ``worked`` says by the label of a stage whether it answered for a batch: one truth value, or one for each
+    of several alike. ``swept`` are displacements by parameter, demands and losses, all 0 where it did not.
+    """
+
+    held: Held
+    worked: dict[str, Array]
+    swept: Swept
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The stages of a program and the rings between them."""
+
+    program: proj.ProgramOp
+    variables: Variables
+
+    @cached_property
+    def stages(self) -> list[StageOp]:
+        """The stages, in their order."""
+        return self.program.stage_ops()
+
+    @cached_property
+    def rings(self) -> dict[str, RingOp]:
+        """The rings, by name."""
+        return self.program.rings()
+
+    @property
+    def last(self) -> int:
+        """The number of the last stage."""
+        return self.stages[-1].start
+
+    def start(self) -> Held:
+        """Return what is held before the first tick: nothing yet."""
+        found: Held = {
+            name: jnp.zeros(_ring_shape(ring), dtype_of(ring.type)) for name, ring in self.rings.items()
+        }
+        return {**found, TICKS: jnp.int32(0), REAL: jnp.zeros(self.ticks + 1, bool)}
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks after a batch came the last stage, on the way back, answers for it."""
+        return 2 * self.last
+
+    def tick(self, params: Tensors, held: Mapping[str, Array], data: Tensors | None) -> Ticked:
+        """Return what a tick gives.
+
+        Args:
+            params: parameters in their sets.
+            held: what the tick before left.
+            data: the batch, by label; None if none comes.
+        """
+        real = jnp.array([data is not None])
+        data = self.nothing() if data is None else data
+        now = _Now(self, held, data, jnp.concatenate([real, held[REAL][:-1]]))
+        handed: dict[str, dict[int, Array]] = {}
+        displacement: dict[str, Array] = {}
+        demands: dict[str, Array] = {}
+        losses: dict[str, Array] = {}
+        worked = {}
+        for stage in self.stages:
+            own = _Stage(stage, self.program.batch or 1, self.slots)
+            worked[stage.label.data] = now.worked(stage)
+            given, swept = now.run(own, params)
+            for name, value in given.items():
+                handed.setdefault(name, {})[stage.start] = value
+            displacement |= {
+                name: value.reshape(params[name].shape) for name, value in swept.displacement.items()
+            }
+            demands |= {name: _mean_square(value) for name, value in swept.demands.items()}
+            losses |= {name: jnp.mean(value) for name, value in swept.losses.items()}
+        after = {name: now.pushed(ring, handed.get(name, {})) for name, ring in self.rings.items()}
+        after |= {TICKS: held[TICKS] + 1, REAL: now.real}
+        return Ticked(after, worked, Swept(displacement, demands, losses))
+
+    def nothing(self) -> dict[str, Array]:
+        """Return what stands for the batch where none comes."""
+        found = {name: ring for name, ring in self.rings.items() if ring.kind.data == DATA}
+        return {name: jnp.zeros(shape_of(ring.type), dtype_of(ring.type)) for name, ring in found.items()}
+
+    @cached_property
+    def slots(self) -> dict[str, str]:
+        """The parameters by the names of the variables that record them."""
+        return {slot: name for name, slot in self.variables.slots.items()}
+
+
+def _ring_shape(ring: RingOp) -> tuple[int, ...]:
+    """Return the shape of a ring's array: of stages alike, entries by tick, and what one is."""
+    each = (ring.size, *shape_of(ring.type))
+    return each if ring.count == 1 else (ring.count, *each)
+
+
+def _mean_square(values: Array) -> Array:
+    """Return the root mean square of what stages demand that are alike."""
+    return jnp.sqrt(jnp.mean(values * values))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What a stage does, for one of those that are alike."""
+
+    op: StageOp
+    batch: int
+    slots: dict[str, str]
+
+    @cached_property
+    def parameters(self) -> list[str]:
+        """The names of the parameters that it reads."""
+        block = self.op.forward_op().body.block
+        return [op.label.data for op in block.ops if isinstance(op, ops.ParameterOp)]
+
+    @cached_property
+    def hands(self) -> bool:
+        """Whether it hands on values, so that its forward pass is needed at once."""
+        return any(isinstance(op, HandOp) for op in self.op.forward_op().body.block.ops)
+
+    def run(
+        self, params: Tensors, ahead: Tensors, kept: Tensors, asked: Tensors, real: Array
+    ) -> tuple[Tensors, Swept]:
+        """Return what it hands on, values and demands by ring, and what its sweep gives.
+
+        Args:
+            params: its parameters.
+            ahead: what it is handed now, and the data of that batch, by ring.
+            kept: what it was handed for the batch that it is asked about.
+            asked: what it is asked, by ring.
+            real: whether there is such a batch.
+        """
+        handed: dict[str, Array] = {}
+        if self.hands:
+            forward = _Forward(params, ahead)
+            for op in self.op.forward_op().body.block.ops:
+                forward.evaluate(op)
+            handed |= forward.handed
+        again = _Forward(params, kept)
+        for op in self.op.forward_op().body.block.ops:
+            again.evaluate(op)
+        weighing = _Masked(ONE_DEVICE, self.batch, None, real)
+        back = _Back(again.by_node, kept, weighing, self.slots, asked_of=asked)
+        for op in self.op.sweep_op().body.block.ops:
+            back.evaluate(op)
+        return handed | back.handed, Swept(back.displacement, back.demands, back.losses)
+
+
+@dataclass
+class _Forward(Forward):
+    """The forward pass of a stage: what it takes is among the data."""
+
+    handed: dict[str, Array] = field(default_factory=dict)
+
+    def evaluate(self, op: Operation) -> None:
+        match op:
+            case TakeOp():
+                self.values[op.result] = self.data[op.ring.data]
+            case HandOp():
+                self.handed[op.ring.data] = self.values[op.value]
+            case _:
+                super().evaluate(op)
+
+
+@dataclass
+class _Back(Sweeping):
+    """The sweep of a stage."""
+
+    asked_of: Tensors = field(default_factory=dict)
+    handed: dict[str, Array] = field(default_factory=dict)
+
+    def evaluate(self, op: Operation) -> None:
+        match op:
+            case TakeOp():
+                name = op.ring.data
+                self.values[op.result] = self.asked_of[name] if name in self.asked_of else self.data[name]
+            case HandOp():
+                self.handed[op.ring.data] = self.values[op.value]
+            case _:
+                super().evaluate(op)
+
+
+@dataclass(frozen=True)
+class _Masked(Weighing):
+    """What samples weigh of a batch that may be none: then nothing is demanded, and nothing lost."""
+
+    real: Array | bool = True
+
+    def weighted(self, value: Array, rows: Rows | None) -> Array:
+        found = super().weighted(value, rows)
+        return jnp.where(self.real, found, jnp.zeros_like(found))
+
+
+@dataclass(frozen=True)
+class _Now:
+    """A tick: what is held before it, its batch, and which of the last ticks brought one, this the first."""
+
+    stream: Stream
+    held: Mapping[str, Array]
+    data: Tensors
+    real: Array
+
+    def worked(self, stage: StageOp) -> Array:
+        """Return whether a stage is at a batch on the way back; of several alike, each."""
+        ages = [self.stream.ticks - number for number in _numbers(stage)]
+        return self.real[jnp.array(ages)] if stage.count > 1 else self.real[ages[0]]
+
+    def run(self, stage: _Stage, params: Tensors) -> tuple[Tensors, Swept]:
+        """Return what a stage gives, or stages that are alike, along a first axis."""
+        op = stage.op
+        own = {name: _cut(params[name], op.count) for name in stage.parameters}
+        taken = [name for name, ring in self.stream.rings.items() if self.takes(op, ring)]
+        ahead = {name: self.ahead(op, self.stream.rings[name]) for name in taken}
+        kept = {name: self.kept(op, self.stream.rings[name]) for name in taken}
+        asked = {name: self.asked(op, ring) for name, ring in self._asks(op).items()}
+        run: Callable[..., tuple[Tensors, Swept]] = stage.run
+        if op.count > 1:
+            run = jax.vmap(run)
+        with jax.named_scope(op.label.data):
+            return run(own, ahead, kept, asked, self.worked(op))
+
+    def takes(self, stage: StageOp, ring: RingOp) -> bool:
+        """Whether a stage reads what a ring has of values or data."""
+        return (
+            any(
+                (isinstance(op, TakeOp) and op.ring.data == ring.label)
+                or (isinstance(op, proj.DatumOp) and op.label.data == ring.label)
+                for op in stage.walk()
+            )
+            and ring.kind.data != DEMANDS
+        )
+
+    def _asks(self, stage: StageOp) -> dict[str, RingOp]:
+        """Return the rings of what a stage is asked."""
+        found = {
+            op.ring.data: self.stream.rings[op.ring.data] for op in stage.walk() if isinstance(op, TakeOp)
+        }
+        return {name: ring for name, ring in found.items() if ring.kind.data == DEMANDS}
+
+    # What is read.
+
+    def ahead(self, stage: StageOp, ring: RingOp) -> Array:
+        """Return what is on the way forward."""
+        if ring.kind.data == DATA:
+            return self.of_batch(ring, stage, list(_numbers(stage)))
+        delay = ring.ends[1] - ring.ends[0]
+        return self.of_stages(ring, [delay] * stage.count)
+
+    def kept(self, stage: StageOp, ring: RingOp) -> Array:
+        """Return what was on the way forward with the batch that is on the way back now."""
+        back = [2 * (self.stream.last - number) for number in _numbers(stage)]
+        if ring.kind.data == DATA:
+            return self.of_batch(
+                ring, stage, [age + number for age, number in zip(back, _numbers(stage), strict=True)]
+            )
+        delay = ring.ends[1] - ring.ends[0]
+        return self.of_stages(ring, [delay + age for age in back])
+
+    def of_batch(self, ring: RingOp, stage: StageOp, ages: Sequence[int]) -> Array:
+        """Return the data of batches by how many ticks ago they came; one for each of stages alike."""
+        every = [self.data[ring.label] if age == 0 else self.entry(ring, age) for age in ages]
+        return jnp.stack(every) if stage.count > 1 else every[0]
+
+    def of_stages(self, ring: RingOp, ages: Sequence[int]) -> Array:
+        """Return what stages alike were handed, each so many ticks ago."""
+        if ring.count == 1:
+            return self.entry(ring, ages[0])
+        return jnp.stack([self.entry(ring, age, at) for at, age in enumerate(ages)])
+
+    def entry(self, ring: RingOp, age: int, at: int | None = None) -> Array:
+        """Return what a ring has from so many ticks ago, of one of the stages alike."""
+        whole = self.held[ring.label]
+        if at is not None:
+            whole = lax.index_in_dim(whole, at, keepdims=False)
+        return _at(whole, (self.held[TICKS] - age) % ring.size)
+
+    def asked(self, stage: StageOp, ring: RingOp) -> Array:
+        """Return what a stage is asked now of what it handed on.
+
+        Of stages alike, each by the next, and the last by none of them; by others the last one alone.
+        """
+        if ring.count == 1:
+            found = self.entry(ring, ring.size)
+            return found if stage.count == 1 else _at_the_end(found, stage.count)
+        every = _at(self.held[ring.label], self.slot(ring), 1)
+        return every[0] if stage.count == 1 else jnp.asarray(shifted_back(every, 1))
+
+    def slot(self, ring: RingOp) -> Array:
+        """Return where a ring's oldest entry stands, which this tick replaces."""
+        return self.held[TICKS] % ring.size
+
+    # What is written.
+
+    def pushed(self, ring: RingOp, handed: Mapping[int, Array]) -> Array:
+        """Return a ring with what stages handed on at this tick, by the first of those that are alike."""
+        whole = self.held[ring.label]
+        if ring.kind.data == DATA:
+            return _put(whole, self.data[ring.label], self.slot(ring), 0)
+        if not handed:  # none of it depends on parameters, so that nobody is asked
+            return whole
+        if ring.count == 1:
+            ((giver, value),) = handed.items()
+            alike = giver in (stage.start for stage in self.stream.stages if stage.count > 1)
+            return _put(whole, value[-1] if alike else value, self.slot(ring), 0)
+        own = handed[max(handed)]
+        if ring.kind.data == VALUES:
+            first = handed[min(handed)]
+            own = _put(shifted(own, 1), first, jnp.int32(0), 0)
+        return _put(whole, own, self.slot(ring), 1)
+
+
+def _at(whole: Array, slot: Array, axis: int = 0) -> Array:
+    """Return an entry of a ring."""
+    return jnp.asarray(lax.dynamic_index_in_dim(whole, slot, axis, keepdims=False))
+
+
+def _put(whole: Array, value: Array, slot: Array, axis: int) -> Array:
+    """Return a ring with another entry."""
+    return jnp.asarray(lax.dynamic_update_index_in_dim(whole, value, slot, axis))
+
+
+def _at_the_end(value: Array, count: int) -> Array:
+    """Return a tensor as the last of several, of which the others are 0."""
+    return jnp.zeros((count, *value.shape), value.dtype).at[-1].set(value)
+
+
+def _numbers(stage: StageOp) -> range:
+    return range(stage.start, stage.start + stage.count)
+
+
+def _cut(value: Array, count: int) -> Array:
+    return value if count == 1 else value.reshape(count, value.shape[0] // count, *value.shape[1:])
+
+
+def moved_by(program: proj.ProgramOp) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Return how many are alike of each stage of a stream, and the parameters that they move."""
+    found = {}
+    for stage in program.stage_ops():
+        own = _Stage(stage, 1, {}).parameters
+        found[stage.label.data] = stage.count, tuple(own)
+    return found

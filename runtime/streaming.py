@@ -1,0 +1,165 @@
+"""The outer step of a stream: each stage steps by itself, on what it answered for at a tick.
+
+Stages start, and come to rest, at different ticks. So each has its own state of the transformation, and steps
+only at ticks at which it answered for a batch: its k-th step is on the k-th batch, as that of a sweep is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from pjc.diagnostics import mistake
+from pjc.runtime.outer import Members, Moments, outer_steps, require_matches, setting_of, transformation
+from pjc.runtime.outer_settings import DRAIN, EVERY, HELD, KEEP, START, STEP, TICK, Outer
+from pjc.runtime.outer_state import OUTER, flatten_state, restore_state
+
+STREAM = OUTER + "stream "
+"""What the names of what a stream holds from tick to tick begin with, among what an outer step remembers."""
+
+
+MOMENTS = Moments(0.0, 0.99)
+"""Adam's, under streams: what comes late is a momentum already."""
+Stages = Mapping[str, tuple[int, tuple[str, ...]]]
+"""Of each stage, by its label, how many are alike, and the parameters that they move."""
+
+
+def stream_entries(
+    outer: Outer, names: Members, stages: Stages, functions: Mapping[str, Callable[..., Any]]
+) -> dict[str, Callable[..., Any]]:
+    """Return the entry points of a stream, of what it does at a tick and the outer step.
+
+    They are those of :func:`pjc.runtime.outer.step_entries`, of which ``step`` is a tick that brings a batch,
+    and ``drain(params, optimizer, steps)``, which has ticks without one until no batch is on its way.
+
+    Raises:
+        DiagnosticError: if a pattern of the outer step matches no parameter, or some layers of a loop alone.
+    """
+    stream = _Stream(outer, names, stages, functions)
+    kept = {name: each for name, each in functions.items() if name not in (TICK, HELD)}
+
+    def step(params: Any, optimizer: Any, steps: Array, data: Any) -> Any:
+        return stream.advance(params, optimizer, steps, data)
+
+    return {**kept, START: stream.start, STEP: step, DRAIN: stream.drain}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A stage, or several alike, and the outer step of its parameters, which have a row for each of them."""
+
+    count: int
+    outer: Outer
+    entries: tuple[str, ...]
+
+    def rows(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Return what the stages have each, along a first axis; of one stage as it is."""
+        found = {name: arrays[name] for name in self.entries}
+        if self.count == 1:
+            return found
+        return {name: _rows(value, self.count) for name, value in found.items()}
+
+    def transformation(self, steps: Array | None = None) -> optax.GradientTransformation:
+        """Return the outer step of one stage."""
+        return transformation(self.outer, {name: (name,) for name in self.entries}, steps, MOMENTS)
+
+    def start(self, params: Mapping[str, Array]) -> Any:
+        """Return what it remembers before the first step."""
+        init = self.transformation().init
+        return (init if self.count == 1 else jax.vmap(init))(self.rows(params))
+
+    def step(
+        self, params: Mapping[str, Array], asked: Mapping[str, Array], state: Any, worked: Array, steps: Array
+    ) -> tuple[dict[str, Array], Any]:
+        """Return the parameters, and what it remembers, after a step of those stages that worked."""
+        made = self.transformation(steps)
+
+        def one(own: Any, moves: Any, before: Any, did: Array) -> Any:
+            moves, after = made.update(jax.tree.map(jnp.negative, moves), before, own)
+            found = optax.apply_updates(own, moves), after
+            return jax.tree.map(lambda new, old: jnp.where(did, new, old), found, (own, before))
+
+        every = one if self.count == 1 else jax.vmap(one)
+        moved, after = every(self.rows(params), self.rows(asked), state, worked)
+        return {name: value.reshape(params[name].shape) for name, value in moved.items()}, after
+
+
+def _rows(value: Array, count: int) -> Array:
+    size, *rest = value.shape
+    return value if size == count else value.reshape(count, size // count, *rest)
+
+
+class _Stream:
+    """A stream with its outer step: parameters, and what is remembered, as flat dicts of arrays."""
+
+    def __init__(
+        self, outer: Outer, names: Members, stages: Stages, functions: Mapping[str, Callable[..., Any]]
+    ) -> None:
+        require_matches(outer, [name for members in names.values() for name in members])
+        self.functions, self.outer = functions, outer
+        self.ticks = 2 * (sum(count for count, _ in stages.values()) - 1)
+        self.groups: dict[str, _Group] = {}
+        for label, (count, entries) in stages.items():
+            if entries:
+                own = _of(outer, {name: names[name] for name in entries})
+                self.groups[label] = _Group(count, own, entries)
+
+    def start(self, params: Any) -> dict[str, Array]:
+        held = {STREAM + name: value for name, value in self.functions[HELD]().items()}
+        return {**flatten_state(self._fresh(params)), **held}
+
+    def _fresh(self, params: Any) -> dict[str, Any]:
+        return {label: group.start(params) for label, group in self.groups.items()}
+
+    def advance(self, params: Any, optimizer: Any, steps: Array, data: Any) -> Any:
+        """Return parameters, what is remembered, and what happened, after a tick; None for no batch."""
+        held = {
+            name.removeprefix(STREAM): each for name, each in optimizer.items() if name.startswith(STREAM)
+        }
+        rest = {name: each for name, each in optimizer.items() if not name.startswith(STREAM)}
+        states = restore_state(jax.eval_shape(self._fresh, params), rest)
+        held, worked, asked, info = self.functions[TICK](params, held, data)
+        moved, total = dict(params), outer_steps(self.outer, steps)
+        for label, group in self.groups.items():
+            found, states[label] = group.step(params, asked, states[label], worked[label], total)
+            moved |= found
+        kept = self.functions[KEEP](moved) if KEEP in self.functions else moved
+        return kept, {**flatten_state(states), **{STREAM + name: each for name, each in held.items()}}, info
+
+    def drain(self, params: Any, optimizer: Any, steps: Array) -> Any:
+        """Return parameters, what is remembered, and sums of what happened, once no batch is on its way."""
+
+        def wait(carried: Any, _: None) -> Any:
+            params, optimizer = carried
+            after, remembered, info = self.advance(params, optimizer, steps, None)
+            info.pop("violation", None)
+            return (after, remembered), info
+
+        (after, remembered), info = lax.scan(wait, (dict(params), dict(optimizer)), length=self.ticks)
+        return after, remembered, jax.tree.map(lambda each: jnp.sum(each, 0), info)
+
+
+def _of(outer: Outer, names: Members) -> Outer:
+    """Return the outer step of a stage's parameters, by the names that the program holds them by.
+
+    Raises:
+        DiagnosticError: where it treats layers of a loop differently.
+    """
+    found = {entry: {setting_of(outer, name) for name in members} for entry, members in names.items()}
+    for entry, settings in found.items():
+        if len(settings) > 1:
+            raise mistake(
+                f"the layers of a stream that are alike have one rate, and move together; those of '{entry}' "
+                "do not by the options rate and freeze",
+                "take patterns that match all of them or none",
+            )
+    ours = {entry: next(iter(settings)) for entry, settings in found.items()}
+    freeze = tuple(entry for entry, (_, rests) in ours.items() if rests)
+    rate = {EVERY: outer.rate[EVERY], **{entry: rate for entry, (rate, _) in ours.items()}}
+    return replace(outer, rate=rate, freeze=freeze)

@@ -1,0 +1,275 @@
+"""Streams: every stage works at every tick, and what comes of it over a run is what sweeps do, later."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+from sweep_networks import HEAD, LOSS
+from test_train import Watch, same
+
+import pjc
+from pjc.diagnostics import DiagnosticError
+from pjc.driver import compile_file, compile_text
+from pjc.options import Options
+from pjc.passes.solvers import Stream, Sweep
+from pjc.runtime.data import Dataset
+from pjc.runtime.history import Checkpoint, read_checkpoint, write_checkpoint
+from pjc.runtime.train import Run, train
+
+INPUT = "input x: f32[batch, 5]"
+LOOP = """
+h = relu(biased(dense(x, 6)))
+for i in 0..4 { h = h + relu(biased(dense(h, 6))) }
+"""
+OUT = "output logits = dense(h, 3)" + LOSS
+NETWORKS = {
+    "residual": INPUT + HEAD + LOOP + OUT,
+    "rolled": INPUT
+    + HEAD
+    + "h = biased(dense(x, 6))\n"
+    + "h = biased(dense(relu(h), 6))\n" * 5
+    + OUT.replace("dense(h", "dense(relu(h)"),
+    "straight from data": "input x: f32[batch, 6]" + HEAD + "h = x" + LOOP.split("\n", 2)[2] + OUT,
+    "beside the loop": INPUT
+    + HEAD
+    + LOOP.replace("for", "a = h\nfor")
+    + "output logits = dense(concat(h, a, x), 3)"
+    + LOSS,
+    "two values": INPUT
+    + HEAD
+    + """
+h = relu(biased(dense(x, 6)))
+g = dense(x, 4)
+for i in 0..3 {
+  h = h + relu(biased(dense(concat(h, g), 6)))
+  g = biased(dense(h, 4)) * g
+}
+output logits = dense(concat(h, g), 3)"""
+    + LOSS,
+    "a loss before the loop": INPUT
+    + HEAD
+    + LOOP.replace("for", "require squared_error(dense(h, 1), full((batch, 1), 0.5))\nfor")
+    + OUT,
+    "a parameter in a set": INPUT
+    + HEAD
+    + """
+h = relu(biased(dense(x, 6)))
+for i in 0..4 {
+  param w: f32[6, 6] = he_normal
+  require w in box(-0.3, 0.3)
+  h = h + relu(biased(h @ w))
+}
+"""
+    + OUT,
+}
+BATCH = 8
+
+
+def made(text: str, solver: str, **settings: Any) -> Any:
+    return compile_text(text, Options(solver=solver, batch=BATCH, dtype="f64", **settings)).program()
+
+
+def batches(program: Any, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    random = np.random.default_rng(0)
+    shape = program.inputs[0].shape
+    return [(random.normal(size=shape), random.integers(0, 3, BATCH)) for _ in range(count)]
+
+
+def apart(one: Any, other: Any) -> float:
+    """Return the norm of the difference, relative to that of one, largest over the parameters."""
+    found = {name: np.asarray(one[name]) - np.asarray(other[name]) for name in one}
+    return max(float(np.linalg.norm(found[name]) / np.linalg.norm(np.asarray(one[name]))) for name in one)
+
+
+@pytest.fixture(autouse=True)
+def wide() -> Any:
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(n, marks=() if n in ("residual", "two values") else pytest.mark.slow) for n in NETWORKS],
+)
+def test_one_batch_alone_is_asked_what_a_sweep_asks(network: str) -> None:
+    sweep, stream = made(NETWORKS[network], "sweep"), made(NETWORKS[network], "stream")
+    params = sweep.init(1)
+    ((x, y),) = batches(sweep, 1)
+    expected, told = sweep.displacement(params, x, y)
+    found, said = stream.displacement(params, x, y)
+    assert apart(expected, found) < 1e-12
+    for name in ("demand", "loss"):
+        assert float(said[name]) == pytest.approx(float(told[name]), rel=1e-12)
+    assert said.keys() == told.keys() and said["requirements"].keys() == told["requirements"].keys()
+
+
+def test_at_a_rate_near_0_an_epoch_moves_what_sweeps_move() -> None:
+    text, rate, count = NETWORKS["two values"], 1e-7, 7
+    moved, losses = {}, {}
+    for solver in ("sweep", "stream"):
+        program = made(text, solver, outer=optax.sgd(rate))
+        state = program.start(3, count)
+        start, told = program.separate(state.params), []
+        for x, y in batches(program, count):
+            state, info = program.step(state, x, y)
+            told.append(float(info["loss"]))
+        if program.streams:
+            before = program.separate(state.params)
+            state, info = program.drain(state)
+            told.append(float(info["loss"]))
+            assert apart(program.separate(state.params), before) > 0
+        params = program.separate(state.params)
+        moved[solver] = {name: (np.asarray(params[name]) - np.asarray(start[name])) / rate for name in params}
+        losses[solver] = sum(told)
+    assert apart(moved["sweep"], moved["stream"]) < 1e-5
+    assert losses["stream"] == pytest.approx(losses["sweep"], rel=1e-5)
+
+
+def test_a_stage_steps_once_for_each_batch_whenever_the_stream_rests() -> None:
+    program = made(NETWORKS["residual"], "stream", outer="adam", schedule="constant")
+    state = program.start(0)
+    for pause in (2, 1, 3):
+        for x, y in batches(program, pause):
+            state, _ = program.step(state, x, y)
+        state, _ = program.drain(state)
+        rest, info = program.drain(state)
+        assert float(info["loss"]) == 0 and all(
+            np.array_equal(rest.params[name], state.params[name]) for name in state.params
+        )
+    counts = {name: np.asarray(each) for name, each in state.optimizer.items() if name.endswith(".count")}
+    assert counts and all(np.all(each == 6) for each in counts.values())
+    assert {each.shape for each in counts.values()} == {(), (4,)}
+
+
+def test_the_text_of_a_stream_is_read_back(tmp_path: Path) -> None:
+    text = str(compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH)).at("proj"))
+    path = tmp_path / "a.proj.mlir"
+    path.write_text(text)
+    assert str(compile_file(path).at("proj")) == text
+    for line in (
+        r'proj.ring @i "values" 0 to 1 stages 4 length 9 : tensor<1x8x6xf32>',
+        r'proj.ring @i.asked "demands" 1 to 0 stages 4 length 1 : tensor<1x8x6xf32>',
+        r'proj.stage "i" 1 stages 4 \{',
+        r"proj.hand %\S+ to @i.asked : tensor<1x8x6xf32>",
+    ):
+        assert re.search(line, text), line
+
+
+@pytest.mark.parametrize(
+    ("line", "other", "told"),
+    [
+        ("to @i.asked", "to @j.asked", "ring '@j.asked' is not declared"),
+        ('proj.stage "i" 1 stages 4', 'proj.stage "i" 1 stages 2', "2 stages displace '@"),
+        ('@i "values" 0 to 1 stages 4 length 9', '@i "values" 0 to 1 stages 4 length 0', "length 0"),
+        ('@i "values"', '@i "things"', "holds data, values, demands, found 'things'"),
+        (
+            "length 9 : tensor<1x8x6xf32>",
+            "length 9 : tensor<1x8x7xf32>",
+            "ring '@i' holds tensor<1x8x7xf32>, found tensor<1x8x6xf32>",
+        ),
+    ],
+)
+def test_a_stream_that_does_not_fit_is_no_ir(line: str, other: str, told: str, tmp_path: Path) -> None:
+    text = str(compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH)).at("proj"))
+    assert line in text
+    path = tmp_path / "a.proj.mlir"
+    path.write_text(text.replace(line, other))
+    with pytest.raises(DiagnosticError, match=re.escape(told)):
+        compile_file(path).at("proj")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("h = dense(x, 6)\n", "it has no loop over its layers, .* write equal layers as a loop"),
+        (
+            "param first: f32[5, 6] = he_normal\nparam w: f32[6, 6] = he_normal\n"
+            "h = x @ first\nfor i in 0..4 { h = relu(h @ w) }\n",
+            "all iterations of loop 'i' read the same parameter; give each one of its own",
+        ),
+        (
+            "a = dense(x, 6)\nh = a\nfor i in 0..4 { h = relu(dense(h, 6)) + a }\n",
+            "each iteration of loop 'i' reads what stands before it; let the loop carry it",
+        ),
+        (
+            "h = dense(x, 6)\nfor i in 0..4 {\n  h = relu(dense(h, 6))\n  all = h\n}\nh = all[1] + h\n",
+            "reads what other iterations than the last one give",
+        ),
+        (
+            "s = array((1, 2, 3, 4))\nh = dense(x, 6)\nfor i in 0..4 { h = relu(dense(h, 6)) * s[i] }\n",
+            "read entries of what stands outside, each its own",
+        ),
+        (
+            "h = dense(x, 6)\n" + "".join(f"for {i} in 0..4 {{ h = relu(dense(h, 6)) }}\n" for i in "ij"),
+            "it has several loops, 'i', 'j'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_streamed_is_refused_with_the_reason(body: str, told: str) -> None:
+    with pytest.raises(DiagnosticError, match=f"cannot be streamed: .*{told}"):
+        compile_text(INPUT + HEAD + body + OUT, Options(solver="stream", batch=BATCH)).at("proj")
+
+
+def test_what_a_stream_does_not_take_is_told() -> None:
+    stream, sweep = (made(NETWORKS["residual"], solver) for solver in ("stream", "sweep"))
+    ((x, y),) = batches(stream, 1)
+    with pytest.raises(pjc.PjcError, match="which takes no weights of samples"):
+        stream.displacement(stream.init(0), x, y, sample_weight=np.ones(BATCH))
+    with pytest.raises(pjc.PjcError, match="the batches of a stream are all of one size, here 8, found 4"):
+        stream.step(stream.start(0), x[:4], y[:4])
+    with pytest.raises(pjc.PjcError, match="there is nothing to drain"):
+        sweep.drain(sweep.start(0))
+    with pytest.raises(DiagnosticError, match="take patterns that match all of them or none"):
+        made(NETWORKS["rolled"], "stream", freeze=("dense_2.weight",))
+
+
+@pytest.mark.parametrize("mesh", ["stack=2", "sample=2"])
+def test_a_mesh_is_refused_as_yet(mesh: str) -> None:
+    with pytest.raises(DiagnosticError, match="whose stages run on one device as yet; leave out the mesh"):
+        compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH, mesh=mesh)).at("placed")
+
+
+def test_a_stream_is_a_sweep_with_another_lowering() -> None:
+    assert Stream.defaults() == Sweep.defaults() and Stream.outer
+    assert "expect less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None
+    assert (Stream.lowering, Sweep.lowering) == ("feas-to-stream", "feas-to-sweep")
+
+
+def test_a_run_that_is_resumed_within_an_epoch_gives_the_same_numbers(tmp_path: Path) -> None:
+    program = made(NETWORKS["residual"], "stream")
+    x, y = (np.concatenate(each) for each in zip(*batches(program, 6), strict=True))
+    data, run = Dataset(x, y, 3, "few"), Run(epochs=3, seed=1)
+    whole = train(program, data, run)
+    path = tmp_path / "a.safetensors"
+    for after in (2, 8):
+        stopped = train(program, data, run, Watch(after))
+        assert stopped.batch > 0
+        write_checkpoint(path, Checkpoint(stopped), {})
+        resumed = train(program, data, replace(run, start=read_checkpoint(path).result))
+        assert same(resumed, whole)
+        assert resumed.latent.keys() == whole.latent.keys()
+        assert all(np.array_equal(resumed.latent[name], whole.latent[name]) for name in whole.latent)
+
+
+@pytest.mark.slow
+def test_a_saved_stream_goes_on_as_the_one_that_was_saved(tmp_path: Path) -> None:
+    program = made(NETWORKS["residual"], "stream")
+    program.save(tmp_path / "a.pjx")
+    loaded = pjc.load(tmp_path / "a.pjx")
+    found = []
+    for each in (program, loaded):
+        state = each.start(0, 3)
+        for x, y in batches(each, 3):
+            state, _ = each.step(state, x, y)
+        state, _ = each.drain(state)
+        found.append(state.params)
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
+    with pytest.raises(pjc.PjcError, match="outer step of a stream"):
+        pjc.load(tmp_path / "a.pjx", outer=optax.sgd(0.1))

@@ -272,7 +272,7 @@ class Program:
         """
         if self.streams:
             raise ProgramError(
-                f"network '{self.name}' cannot be traced: it is trained by a stream, in which an update belongs to "
+                f"network '{self.name}' cannot be traced: it is trained by a stream, where an update is of "
                 "several batches; --solver sweep asks the same of one batch at a time"
             )
         if self._telling is None:

@@ -36,7 +36,7 @@ NETWORKS = {
     + "h = biased(dense(x, 6))\n"
     + "h = biased(dense(relu(h), 6))\n" * 5
     + OUT.replace("dense(h", "dense(relu(h)"),
-    "straight from data": "input x: f32[batch, 6]" + HEAD + "h = x" + LOOP.split("\n", 2)[2] + OUT,
+    "straight from data": "input x: f32[batch, 6]" + HEAD + "h = x\n" + LOOP.split("\n", 2)[2] + OUT,
     "beside the loop": INPUT
     + HEAD
     + LOOP.replace("for", "a = h\nfor")

@@ -173,22 +173,39 @@ def gather(table: Shape, indices: Shape) -> Shape:
     return checked((*indices, *table[1:]))
 
 
-def patches(shape: Shape, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> Shape:
-    """Windows that slide along axes: these count positions, and the window's axes follow the last of them."""
-    if not len(axes) == len(window) == len(strides) or list(axes) != sorted(set(axes)):
+def patches(
+    shape: Shape,
+    axes: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> Shape:
+    """Windows that slide along axes: these count positions, and the window's axes follow the last of them.
+
+    Of what a window covers it has every ``dilation``-th entry.
+    """
+    numbers = (window, strides, dilation)
+    if any(len(each) != len(axes) for each in numbers) or list(axes) != sorted(set(axes)):
         raise ShapeError(
-            f"patches need a window and a stride for each of their axes, found {show(axes)}, {show(window)} "
-            f"and {show(strides)}"
+            f"patches need a window, a stride and a dilation for each of their axes, found {show(axes)}, "
+            f"{show(window)}, {show(strides)} and {show(dilation)}"
         )
     result = list(shape)
-    for axis, size, stride in zip(axes, window, strides, strict=True):
-        if not 0 <= axis < len(shape) or stride < 1 or not 1 <= size <= shape[axis]:
+    for axis, size, stride, apart in zip(axes, *numbers, strict=True):
+        reach = covered(size, apart)
+        if not 0 <= axis < len(shape) or min(size, stride, apart) < 1 or reach > shape[axis]:
+            gaps = f", dilation {apart}" if apart != 1 else ""
             raise ShapeError(
-                f"a window of {size} with stride {stride} does not fit axis {axis} of {show(shape)}"
+                f"a window of {size} with stride {stride}{gaps} does not fit axis {axis} of {show(shape)}"
             )
-        result[axis] = (shape[axis] - size) // stride + 1
+        result[axis] = (shape[axis] - reach) // stride + 1
     behind = max(axes, default=-1) + 1
     return checked((*result[:behind], *window, *result[behind:]))
+
+
+def covered(window: int, dilation: int) -> int:
+    """Return how many entries a window reaches over, whose entries are so far apart."""
+    return (window - 1) * dilation + 1
 
 
 def convolution(
@@ -212,7 +229,7 @@ def convolution(
             f"strides and dilations are at least 1, and pads at least 0, found {show(strides)}, "
             f"{show(dilation)}, {show(low)} and {show(high)}"
         )
-    reach = [(size - 1) * step + 1 for size, step in zip(weight[:2], dilation, strict=True)]
+    reach = [covered(size, step) for size, step in zip(weight[:2], dilation, strict=True)]
     room = [a + n + b for a, n, b in zip(low, image[1:3], high, strict=True)]
     if any(needed > found for needed, found in zip(reach, room, strict=True)):
         raise ShapeError(f"windows of {show(reach)} do not fit an image of {show(room)}, pads included")

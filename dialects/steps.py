@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from math import prod
 from typing import ClassVar
 
@@ -146,10 +146,20 @@ class Step(ABC):
         """Return the names of the fields that hold integers."""
         return [each.name for each in fields(cls) if each.name != "label"]
 
+    @classmethod
+    def fewest_numbers(cls) -> int:
+        """Return how many fields that hold integers have no default, which is an empty list."""
+        return sum(each.default is MISSING for each in fields(cls) if each.name != "label")
+
     def lists(self) -> tuple[Shape, ...]:
-        """Return the integers as they are written."""
+        """Return the integers as they are written: fields at the end are left out that have their default."""
         numbers = tuple(getattr(self, name) for name in self.number_names())
-        return (numbers,) if self.in_one_list else numbers
+        if self.in_one_list:
+            return (numbers,)
+        most = len(numbers)
+        while most > self.fewest_numbers() and not numbers[most - 1]:
+            most -= 1
+        return numbers[:most]
 
     def __str__(self) -> str:
         label = self.datum()
@@ -427,9 +437,10 @@ class Gather(Step):
 
 @dataclass(frozen=True)
 class Patches(Step):
-    """``patches [axes] [window] [strides]``: windows that slide along axes.
+    """``patches [axes] [window] [strides] [dilation]``: windows that slide along axes.
 
-    The axes count positions then, and the window's own axes follow the last of them.
+    The axes count positions then, and the window's own axes follow the last of them. How far apart a window's
+    entries are is left out where all of them lie side by side.
     """
 
     copies_once = False
@@ -438,6 +449,21 @@ class Patches(Step):
     axes: Shape
     window: Shape
     strides: Shape
+    dilation: Shape = ()
+
+    def __post_init__(self) -> None:
+        if set(self.dilation) == {1} and len(self.dilation) == len(self.axes):
+            object.__setattr__(self, "dilation", ())
+
+    @property
+    def apart(self) -> Shape:
+        """How far apart a window's entries are, along each axis."""
+        return self.dilation or (1,) * len(self.axes)
+
+    @property
+    def reach(self) -> Shape:
+        """How many entries a window covers, along each axis."""
+        return tuple(map(shapes.covered, self.window, self.apart))
 
     @property
     def behind(self) -> int:
@@ -445,7 +471,7 @@ class Patches(Step):
         return max(self.axes, default=-1) + 1
 
     def result_shape(self, shape: Shape) -> Shape:
-        return shapes.patches(shape, self.axes, self.window, self.strides)
+        return shapes.patches(shape, self.axes, self.window, self.strides, self.apart)
 
     def rows_after(self, rows: Rows, shape: Shape, batch: int) -> Rows | None:
         if rows.axis in self.axes:
@@ -500,8 +526,9 @@ def step_of(kind: str, lists: Sequence[Sequence[int]], label: str | None = None)
         raise StepError(f"unknown step '{kind}'; known are {', '.join(KINDS)}")
     found = KINDS[kind]
     names, labelled = found.number_names(), len(found.number_names()) < len(fields(found))
-    expected = 1 if found.in_one_list else len(names)
-    if len(lists) != expected:
+    fewest, most = (1, 1) if found.in_one_list else (found.fewest_numbers(), len(names))
+    if not fewest <= len(lists) <= most:
+        expected = str(most) if fewest == most else f"{fewest} to {most}"
         raise StepError(f"step '{kind}' takes {expected} lists, found {len(lists)}")
     if bool(label) != labelled:
         raise StepError("a step names the datum of its indices if, and only if, it is a gather")

@@ -27,6 +27,7 @@ from xdsl.irdl import (
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
@@ -197,14 +198,14 @@ class MoveOp(ViewOp, ABC):
     def __init__(self, operand: SSAValue, step: Step) -> None:
         super().__init__(
             operands=[operand],
-            properties={name: sizes(getattr(step, name)) for name in self.numbers()},
+            properties={name: sizes(getattr(step, name)) for name in self.numbers(step)},
             result_types=[tensor_like(operand, step.result_shape(shape_of(operand)))],
         )
 
-    @classmethod
-    def numbers(cls) -> list[str]:
-        """Return the names of the properties."""
-        return [name for name in cls.STEP.number_names() if name != "shape"]
+    @staticmethod
+    def numbers(step: Step) -> list[str]:
+        """Return the names of the properties that a step has: those that its text has, but for a shape."""
+        return [name for name in step.number_names()[: len(step.lists())] if name != "shape"]
 
     @classmethod
     def by(cls, step: Step, operand: SSAValue) -> Self:
@@ -223,7 +224,7 @@ class MoveOp(ViewOp, ABC):
     def _number(self, name: str) -> Shape:
         if name == "shape":
             return tuple(-1 if size == DYNAMIC_INDEX else size for size in shape_of(self.result))
-        found = self.properties[name]
+        found = self.properties.get(name, sizes(()))
         assert isa(found, Sizes)
         return found.get_values()
 
@@ -310,9 +311,10 @@ class PadOp(MoveOp):
 class PatchesOp(MoveOp):
     """Windows that slide along axes: ``view.patches %x [1, 2] [3, 3] [1, 1] : ...``.
 
-    The axes count positions then, ``(size - window) // stride + 1`` of them, and the window's own axes follow
+    The axes count positions then, ``(size - reach) // stride + 1`` of them, and the window's own axes follow
     the last of them: ``[B, H, W, C]`` with windows along H and W becomes ``[B, H', W', h, w, C]``, so that
-    entries that lie side by side stay so.
+    entries that lie side by side stay so. With ``apart [2, 2]`` behind the strides every second entry is in a
+    window, which then reaches over ``2 window - 1``.
     """
 
     name = "view.patches"
@@ -321,13 +323,25 @@ class PatchesOp(MoveOp):
     axes = prop_def(SIZES)
     window = prop_def(SIZES)
     strides = prop_def(SIZES)
+    dilation = opt_prop_def(SIZES)
 
-    assembly_format = "$operand $axes $window $strides attr-dict `:` type($operand) `->` type($result)"
+    assembly_format = (
+        "$operand $axes $window $strides (`apart` $dilation^)? attr-dict "
+        "`:` type($operand) `->` type($result)"
+    )
 
     def __init__(
-        self, operand: SSAValue, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]
+        self,
+        operand: SSAValue,
+        axes: Sequence[int],
+        window: Sequence[int],
+        strides: Sequence[int],
+        dilation: Sequence[int] = (),
     ) -> None:
-        super().__init__(operand, Patches(tuple(axes), tuple(window), tuple(strides)))
+        super().__init__(operand, Patches(tuple(axes), tuple(window), tuple(strides), tuple(dilation)))
+
+    def step(self, operand: int) -> Patches:
+        return Patches(*(self._number(name) for name in Patches.number_names()))
 
 
 @irdl_op_definition

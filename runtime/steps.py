@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pjc.dialects.shapes import Shape
+from pjc.dialects.shapes import Shape, covered
 from pjc.dialects.steps import (
     Broadcast,
     Gather,
@@ -306,21 +306,21 @@ class Windowed(View[Patches], of=Patches):
             total = total.at[index].add(copies[(*front, *place)])
         return total
 
-    def _each(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield the number of each axis of the window, along which axis it slides, its length and stride."""
-        for number, axis in enumerate(self.step.axes):
-            yield number, axis, self.step.window[number], self.step.strides[number]
+    def _each(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield each axis of a window: its number, along which it slides, its length, stride and dilation."""
+        numbers = (self.step.axes, self.step.window, self.step.strides, self.step.apart)
+        yield from zip(range(len(self.step.axes)), *numbers, strict=True)
 
     def _spread(self, value: Array) -> Array:
         """Return the windows, cut along one axis after another."""
-        for number, axis, size, stride in self._each():
-            value = _cut(value, axis, self.step.behind + number, size, stride)
+        for number, axis, size, stride, apart in self._each():
+            value = _cut(value, axis, self.step.behind + number, size, stride, apart)
         return value
 
     def _collected(self, copies: Array, before: Shape) -> Array:
         """Return the sums of copies, along one axis after another."""
-        for number, axis, _, stride in reversed(list(self._each())):
-            copies = _overlaid(copies, axis, self.step.behind + number, before[axis], stride)
+        for number, axis, _, stride, apart in reversed(list(self._each())):
+            copies = _overlaid(copies, axis, self.step.behind + number, before[axis], stride, apart)
         return copies
 
     def counts(self, made: np.ndarray, before: Shape, after: Shape) -> np.ndarray | None:
@@ -330,17 +330,18 @@ class Windowed(View[Patches], of=Patches):
         if own != (1,) * len(window) or any(made.shape[axis] > 1 for axis in self.step.axes):
             return None
         found = made.reshape(*made.shape[:behind], *made.shape[behind + len(window) :])
-        for axis, size, stride in zip(self.step.axes, window, self.step.strides, strict=True):
-            covered = np.zeros(before[axis], np.int64)
-            for start in range(0, before[axis] - size + 1, stride):
-                covered[start : start + size] += 1
-            found = found * covered.reshape(-1, *[1] * (rank - axis - 1))
+        for number, axis, _, stride, apart in self._each():
+            reach, times = self.step.reach[number], np.zeros(before[axis], np.int64)
+            for start in range(0, before[axis] - reach + 1, stride):
+                times[start : start + reach : apart] += 1
+            found = found * times.reshape(-1, *[1] * (rank - axis - 1))
         return found
 
     def numbers(self, value: np.ndarray) -> np.ndarray:
-        found = np.lib.stride_tricks.sliding_window_view(value, self.step.window, axis=self.step.axes)
+        found = np.lib.stride_tricks.sliding_window_view(value, self.step.reach, axis=self.step.axes)
         steps = dict(zip(self.step.axes, self.step.strides, strict=True))
-        found = found[tuple(slice(None, None, steps.get(axis, 1)) for axis in range(value.ndim))]
+        each = [steps.get(axis, 1) for axis in range(value.ndim)]
+        found = found[tuple(slice(None, None, by) for by in (*each, *self.step.apart))]
         last = range(value.ndim, found.ndim)
         return np.moveaxis(found, tuple(last), tuple(self.step.behind + i for i in range(len(last))))
 
@@ -348,42 +349,41 @@ class Windowed(View[Patches], of=Patches):
         """Yield each place in the window, with starts, limits and strides of the entries that come there."""
         for place in product(*map(range, self.step.window)):
             starts, limits, steps = [0] * len(shape), list(shape), [1] * len(shape)
-            for axis, offset, size, stride in zip(
-                self.step.axes, place, self.step.window, self.step.strides, strict=True
-            ):
-                count = (shape[axis] - size) // stride + 1
+            for number, axis, _, stride, apart in self._each():
+                count = (shape[axis] - self.step.reach[number]) // stride + 1
+                offset = place[number] * apart
                 starts[axis], limits[axis], steps[axis] = offset, offset + (count - 1) * stride + 1, stride
             yield place, starts, limits, steps
 
 
-def _cut(value: Array, axis: int, behind: int, size: int, stride: int) -> Array:
+def _cut(value: Array, axis: int, behind: int, size: int, stride: int, apart: int) -> Array:
     """Return windows along an axis, which then counts them; what is in one counts an axis ``behind``."""
-    positions = (value.shape[axis] - size) // stride + 1
+    positions = (value.shape[axis] - covered(size, apart)) // stride + 1
     span = (positions - 1) * stride + 1
     shape = [*value.shape]
     shape[axis] = positions
     shape.insert(behind, size)
 
     def place(at: Array, found: Array) -> Array:
-        part = lax.dynamic_slice_in_dim(value, at, span, axis)
+        part = lax.dynamic_slice_in_dim(value, at * apart, span, axis)
         part = lax.slice_in_dim(part, 0, span, stride, axis)
         return jnp.asarray(lax.dynamic_update_index_in_dim(found, part, at, behind))
 
     return jnp.asarray(lax.fori_loop(0, size, place, jnp.zeros(shape, value.dtype)))
 
 
-def _overlaid(copies: Array, axis: int, behind: int, length: int, stride: int) -> Array:
+def _overlaid(copies: Array, axis: int, behind: int, length: int, stride: int, apart: int) -> Array:
     """Return, for an axis of a length, the sum of what windows along it hold of each entry."""
-    positions, size = copies.shape[axis], copies.shape[behind]
+    span, size = (copies.shape[axis] - 1) * stride + 1, copies.shape[behind]
     shape = [*copies.shape[:behind], *copies.shape[behind + 1 :]]
     shape[axis] = length
-    apart = [(0, 0, stride - 1 if each == axis else 0) for each in range(len(shape))]
+    config = [(0, 0, stride - 1 if each == axis else 0) for each in range(len(shape))]
 
     def add(at: Array, total: Array) -> Array:
         part = lax.dynamic_index_in_dim(copies, at, behind, keepdims=False)
-        part = lax.pad(part, jnp.zeros((), part.dtype), apart)
-        own = lax.dynamic_slice_in_dim(total, at, (positions - 1) * stride + 1, axis)
-        return jnp.asarray(lax.dynamic_update_slice_in_dim(total, own + part, at, axis))
+        part = lax.pad(part, jnp.zeros((), part.dtype), config)
+        own = lax.dynamic_slice_in_dim(total, at * apart, span, axis)
+        return jnp.asarray(lax.dynamic_update_slice_in_dim(total, own + part, at * apart, axis))
 
     return jnp.asarray(lax.fori_loop(0, size, add, jnp.zeros(shape, copies.dtype)))
 

@@ -128,6 +128,20 @@ def test_a_step_is_the_nearest_point_to_a_floats_digits(form: str) -> None:
             assert off(one, other, scale) <= 1e-6, name
 
 
+def test_blocks_of_held_copies_are_each_taken_as_their_numbers_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pjc.runtime.projections.dot_halfway.BLOCK_BYTES", 1)  # a row at a time
+    project = step.__wrapped__("held")
+    for name in ("far 1e+08", "opposite 0.0001", "large 1e+10"):
+        a, w, z = drawn(name)
+        z[0] = a[0] @ w + 0.1  # the first row has no site that is far
+        *true_means, true_value = expected(a, w, z)
+        scale = max(float(np.abs(a).max()), float(np.abs(w).max()), float(np.abs(z).max()) ** 0.5, 1.0)
+        *means, value = (np.asarray(each, np.float64) for each in project(a, w, z))
+        assert off(value, true_value, max(1.0, float(np.abs(z).max()))) <= 1e-6, name
+        for one, other in zip(means, true_means, strict=True):
+            assert off(one, other, scale) <= 1e-6, name
+
+
 @pytest.mark.parametrize("form", ["shared", "held"])
 @pytest.mark.parametrize(("sign", "size"), [(-1, 1.0), (-1, 1e10), (1, 1.0), (-1, 0.0)])
 def test_ties_are_broken_as_the_exact_kernel_breaks_them(form: str, sign: int, size: float) -> None:

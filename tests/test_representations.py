@@ -172,8 +172,15 @@ def random_dot(seed: int, batch: tuple[int, ...] = ()) -> tuple[Array, Array, Ar
     return jnp.asarray(a), jnp.asarray(w), jnp.asarray(a @ w + 2 * rng.normal(size=(*batch, 5, 3)))
 
 
-@pytest.mark.parametrize("batch", [(), (2,)])
-def test_a_first_step_is_the_projection_of_all_copies(batch: tuple[int, ...]) -> None:
+ROW = 2 * 3 * 7 * 8
+"""The bytes of the copies in a row of two of those dots."""
+
+
+@pytest.mark.parametrize(("batch", "block"), [((), 2**17), ((2,), 2**17), ((), ROW // 2), ((2,), ROW)])
+def test_a_first_step_is_the_projection_of_all_copies(
+    batch: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pjc.runtime.projections.dot_halfway.BLOCK_BYTES", block)
     with jax.enable_x64(True):
         a, w, z = random_dot(0, batch)
         shape = (*batch, 5, 3, 7)
@@ -193,7 +200,11 @@ def test_a_first_step_is_the_projection_of_all_copies(batch: tuple[int, ...]) ->
                 np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_held_copies_are_those_of_the_iteration_written_out() -> None:
+@pytest.mark.parametrize("block", [2**17, ROW // 2])
+def test_held_copies_are_those_of_the_iteration_written_out(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pjc.runtime.projections.dot_halfway.BLOCK_BYTES", block)
     with jax.enable_x64(True):
         (c, d, z), (c_new, d_new, _) = random_dot(1), random_dot(2)
         rng = np.random.default_rng(3)

@@ -52,6 +52,7 @@ PATHS: dict[str, tuple[tuple[int, ...], list[Step]]] = {
     "shift": ((4, 2), [Shift(1)]),
     "patches": ((2, 5, 4), [Patches((1, 2), (3, 2), (2, 1))]),
     "patches with gaps": ((7,), [Patches((0,), (2,), (3,))]),
+    "dilated patches": ((2, 9, 8), [Patches((1, 2), (3, 2), (2, 1), (3, 4))]),
     "patches of a part": ((2, 5), [Place(1, 1, 7), Patches((1,), (3,), (2,)), Reshape((6, 3))]),
     "place": ((2, 3), [Place(1, 4, 9)]),
     "gather": ((4, 3), [Gather((2, 3), "rows")]),
@@ -191,7 +192,9 @@ def steps_from(draw: st.DrawFn, shape: tuple[int, ...], kind: str | None = None)
         case "patches":
             axes = sorted(draw(st.sets(st.integers(0, rank - 1), max_size=2)))
             window = tuple(draw(st.integers(1, shape[axis])) for axis in axes)
-            return Patches(tuple(axes), window, tuple(draw(st.integers(1, 3)) for _ in axes))
+            most = [(shape[axis] - 1) // max(size - 1, 1) for axis, size in zip(axes, window, strict=True)]
+            apart = tuple(draw(st.integers(1, max(each, 1))) for each in most)
+            return Patches(tuple(axes), window, tuple(draw(st.integers(1, 3)) for _ in axes), apart)
         case _:
             return Shift(draw(st.integers(1, shape[0] - 1)))
 
@@ -339,6 +342,8 @@ def test_entries_are_read_by_the_iterations_that_the_steps_say(
         ((2, 9, 11, 3), Patches((1, 2), (4, 5), (1, 2))),
         ((3, 13), Patches((1,), (6,), (2,))),
         ((9, 11), Patches((0, 1), (3, 4), (3, 3))),
+        ((2, 11, 14, 3), Patches((1, 2), (4, 5), (1, 2), (3, 2))),
+        ((17, 2), Patches((0,), (6,), (2,), (3,))),
     ],
 )
 def test_large_windows_are_those_that_are_cut_place_by_place(
@@ -356,12 +361,13 @@ def test_large_windows_are_those_that_are_cut_place_by_place(
         np.testing.assert_array_equal(np.ravel(found), total[1:])
 
 
-def test_a_window_of_any_size_is_compiled_at_once() -> None:
+@pytest.mark.parametrize("apart", [1, 3])
+def test_a_window_of_any_size_is_compiled_at_once(apart: int) -> None:
     """The program does not grow with the window: as many operations for 30 by 30 as for 6 by 6."""
     counts = []
     for size in (6, 30):
-        (view,) = bound([Patches((1, 2), (size, size), (1, 1))])
-        shape = (1, 40, 40, 2)
+        (view,) = bound([Patches((1, 2), (size, size), (1, 1), (apart, apart))])
+        shape = (1, 40 * apart, 40 * apart, 2)
         made = jax.make_jaxpr(lambda x, view=view, shape=shape: view.collect(view.spread(x, 0), shape))
         counts.append(str(made(jnp.zeros(shape))).count("slice"))
     assert counts[0] == counts[1]

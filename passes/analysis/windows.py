@@ -76,25 +76,14 @@ def as_convolution(lhs: SSAValue, rhs: SSAValue) -> Convolution | None:
 
 
 def _windows(value: SSAValue) -> Pool | None:
-    """Return the patches of an image that a value is, perhaps with entries left out between."""
-    dilation = (1, 1)
+    """Return the patches of an image that a value is."""
     owner = value.owner
-    if isinstance(owner, view.SliceOp):
-        strides = list(owner.strides.get_values())
-        cut = [*owner.starts.get_values(), *strides[:3], *strides[5:]]
-        if len(strides) != 6 or any(cut[:6]) or cut[6:] != [1] * 4:
-            return None
-        if list(owner.limits.get_values()) != list(shape_of(owner.operand)):
-            return None
-        dilation = _pair(strides[3:5])
-        owner = owner.operand.owner
-    if not isinstance(owner, view.PatchesOp) or list(owner.axes.get_values()) != [1, 2]:
+    if not isinstance(owner, view.PatchesOp) or len(shape_of(owner.operand)) != 4:
         return None
-    if len(shape_of(owner.operand)) != 4:
+    step = owner.step(0)
+    if step.axes != (1, 2):
         return None
-    reach = owner.window.get_values()
-    window = _pair([(size - 1) // step + 1 for size, step in zip(reach, dilation, strict=True)])
-    return Pool(owner.operand, window, _pair(owner.strides.get_values()), dilation)
+    return Pool(owner.operand, _pair(step.window), _pair(step.strides), _pair(step.apart))
 
 
 def _pair(values: Sequence[int]) -> Pair:

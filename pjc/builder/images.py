@@ -10,7 +10,7 @@ from pjc.builder.arithmetic import Arithmetic
 from pjc.builder.place import Axes, several
 from pjc.builder.values import Tensor
 from pjc.dialects import ops
-from pjc.dialects.shapes import ShapeError
+from pjc.dialects.shapes import ShapeError, covered
 
 Padding: TypeAlias = str | Sequence[tuple[int, int]]
 """SAME, VALID, or a pair (before, after) for height and for width."""
@@ -78,8 +78,7 @@ class Images(Arithmetic):
         self, x: Tensor, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
     ) -> Tensor:
         """Return ``[batch, rows, columns, height, width, channels]``, the windows of an image."""
-        cut = self.patches(x, (1, 2), _reach(window, dilation), strides)
-        return self.slice(cut, (0,) * 6, cut.shape, (1, 1, 1, *dilation, 1))
+        return self.patches(x, (1, 2), window, strides, dilation)
 
 
 def _check_image(name: str, x: Tensor) -> None:
@@ -98,7 +97,7 @@ def _pair(what: str, given: Axes) -> tuple[int, int]:
 
 def _reach(window: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
     """Return the height and width that a window covers."""
-    return tuple((size - 1) * step + 1 for size, step in zip(window, dilation, strict=True))
+    return tuple(map(covered, window, dilation))
 
 
 def _margins(

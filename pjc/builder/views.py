@@ -101,10 +101,18 @@ class Views(Place):
         return self.op(view.PadOp(x.ssa, low, high), _equal(x, target))
 
     def patches(
-        self, x: Tensor, axes: Sequence[int], window: Sequence[int], strides: Sequence[int]
+        self,
+        x: Tensor,
+        axes: Sequence[int],
+        window: Sequence[int],
+        strides: Sequence[int],
+        dilation: Sequence[int] = (),
     ) -> Tensor:
-        """Return windows that slide along axes; the window's own axes follow the last of them."""
-        op = view.PatchesOp(x.ssa, axes, window, strides)
+        """Return windows that slide along axes; the window's own axes follow the last of them.
+
+        Entries of a window are ``dilation`` apart, side by side where that is left out.
+        """
+        op = view.PatchesOp(x.ssa, axes, window, strides, dilation)
         names = tuple(None if axis in axes else name for axis, name in enumerate(x.names))
         behind = max(axes) + 1
         return self.op(op, (*names[:behind], *[None] * len(window), *names[behind:]))

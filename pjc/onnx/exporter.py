@@ -326,21 +326,23 @@ def _gather(out: _Exporter, op: view.GatherOp) -> str:
 def _patches(out: _Exporter, op: view.PatchesOp) -> str:
     """Take the windows along one axis after another, and bring their own axes behind the last that slid."""
     name, shape = out.names[op.operand], list(shape_of(op.operand))
-    axes = op.axes.get_values()
-    numbers = zip(axes, op.window.get_values(), op.strides.get_values(), strict=True)
-    for done, (axis, window, stride) in enumerate(numbers):
-        starts = np.arange(0, shape[axis + done] - window + 1, stride)
-        name = out.node("Gather", [name, out.array(starts[:, None] + np.arange(window))], axis=axis + done)
+    step = op.step(0)
+    axes = step.axes
+    numbers = zip(axes, step.window, step.strides, step.apart, step.reach, strict=True)
+    for done, (axis, window, stride, apart, reach) in enumerate(numbers):
+        starts = np.arange(0, shape[axis + done] - reach + 1, stride)
+        places = starts[:, None] + apart * np.arange(window)
+        name = out.node("Gather", [name, out.array(places)], axis=axis + done)
         shape[axis + done : axis + done + 1] = [len(starts), window]
     # The axes now are those of the operand, each one that slid followed by its window.
-    places, own, at = [], [], 0
+    slid, own, at = [], [], 0
     for axis in range(len(shape_of(op.operand))):
-        places.append(at)
+        slid.append(at)
         if axis in axes:
             own.append(at + 1)
         at += 2 if axis in axes else 1
     behind = max(axes) + 1
-    return out.transpose(name, [*places[:behind], *own, *places[behind:]])
+    return out.transpose(name, [*slid[:behind], *own, *slid[behind:]])
 
 
 # Arithmetic

@@ -12,9 +12,11 @@
 %f = view.concat %x, %d along 1 : tensor<2x3xf32>, tensor<2x2xf32> -> tensor<2x5xf32>
 %g = view.gather %x at %i : tensor<2x3xf32>, tensor<4x5xi32> -> tensor<4x5x3xf32>
 %k = view.patches %x [1] [2] [1] : tensor<2x3xf32> -> tensor<2x2x2xf32>
+%l = view.patches %x [1] [2] [1] apart [2] : tensor<2x3xf32> -> tensor<2x1x2xf32>
+%m = view.patches %x [1] [3] [1] apart [1] : tensor<2x3xf32> -> tensor<2x1x3xf32>
 %j = "test.op"() : () -> tensor<1x3xf32>
 %h = view.shift %j, %x : tensor<1x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
-"test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<shift [1]>, #view.step<patches [1] [2] [1]>, #view.step<gather "t" [4, 5]>]} : () -> ()
+"test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<shift [1]>, #view.step<patches [1] [2] [1]>, #view.step<patches [1] [2] [1] [2]>, #view.step<gather "t" [4, 5]>]} : () -> ()
 
 // CHECK: builtin.module {
 // CHECK-NEXT:   %x = "test.op"() : () -> tensor<2x3xf32>
@@ -27,7 +29,9 @@
 // CHECK-NEXT:   %f = view.concat %x, %d along 1 : tensor<2x3xf32>, tensor<2x2xf32> -> tensor<2x5xf32>
 // CHECK-NEXT:   %g = view.gather %x at %i : tensor<2x3xf32>, tensor<4x5xi32> -> tensor<4x5x3xf32>
 // CHECK-NEXT:   %k = view.patches %x [1] [2] [1] : tensor<2x3xf32> -> tensor<2x2x2xf32>
+// CHECK-NEXT:   %l = view.patches %x [1] [2] [1] apart [2] : tensor<2x3xf32> -> tensor<2x1x2xf32>
+// CHECK-NEXT:   %m = view.patches %x [1] [3] [1] apart [1] : tensor<2x3xf32> -> tensor<2x1x3xf32>
 // CHECK-NEXT:   %j = "test.op"() : () -> tensor<1x3xf32>
 // CHECK-NEXT:   %h = view.shift %j, %x : tensor<1x3xf32>, tensor<2x3xf32> -> tensor<2x3xf32>
-// CHECK-NEXT:   "test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<shift [1]>, #view.step<patches [1] [2] [1]>, #view.step<gather "t" [4, 5]>]} : () -> ()
+// CHECK-NEXT:   "test.op"() {steps = [#view.step<transpose [1, 0]>, #view.step<shift [1]>, #view.step<patches [1] [2] [1]>, #view.step<patches [1] [2] [1] [2]>, #view.step<gather "t" [4, 5]>]} : () -> ()
 // CHECK-NEXT: }

@@ -391,6 +391,56 @@ def test_parameters_of_equal_layers_are_taken_stacked_too(tmp_path: Path) -> Non
         program.update(few, x, y)
 
 
+READ_LATER = {
+    "side by side": ("concat({all})", 1),
+    "every second": ("concat({odd})", 1),
+    "backwards": ("concat({back})", 1),
+    "one of them, and the last": ("h3 + h{last}", 1),
+    "by dots of their own": ("out(h2, 3) + out(h4, 3) + concat({all})", 1),
+}
+
+
+def read_later(name: str, layers: int) -> str:
+    """Return a network whose output reads what inner layers give."""
+    values = [f"h{index}" for index in range(layers)]
+    body = "".join(
+        f"{value} = relu(dense({before}, 3))\n" for before, value in zip(["h", *values], values, strict=False)
+    )
+    names = {"all": values, "odd": values[1::2], "back": values[::-1]}
+    read, _ = READ_LATER[name]
+    read = read.format(last=layers - 1, **{key: ", ".join(each) for key, each in names.items()})
+    return HEAD + "h = reshape(x, (batch, 10))\n" + body + f"output logits = out({read}, 3)\n" + LOSS
+
+
+@pytest.mark.parametrize(
+    "solver", ["sweep", *(pytest.param(each, marks=pytest.mark.slow) for each in ("ap", "dr"))]
+)
+@pytest.mark.parametrize("name", some_quick(READ_LATER, 4))
+def test_layers_that_the_output_reads_become_a_loop(name: str, solver: str) -> None:
+    text = read_later(name, 6)
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 2)), np.array([0, 2])
+    with jax.enable_x64(True):
+        apart, rolled = (
+            pjc.compile(text, solver=solver, batch=2, dtype="f64", level=level) for level in (0, 1)
+        )
+        assert rolled.ir("net").count(" net.for ") == READ_LATER[name][1]
+        params = apart.init(3)
+        one, other = (
+            program.displacement(params, x, y)[0]
+            if solver == "sweep"
+            else program.update(params, x, y, iterations=15)[0]
+            for program in (apart, rolled)
+        )
+        for key, value in one.items():
+            np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["side by side", "every second"])
+def test_the_layers_that_the_output_reads_are_not_counted_in_operations(name: str) -> None:
+    few, many = (len(list(compile_text(read_later(name, n)).at("net").walk())) for n in (6, 40))
+    assert few == many
+
+
 def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:
     blocks = HEAD[HEAD.index("def dense") :]
     module = compile_text(DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS).start.module

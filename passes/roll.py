@@ -14,10 +14,11 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWalker
 
-from pjc.dialects import net, ops, view
+from pjc.dialects import feas, net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.ops import ParameterOp
 from pjc.dialects.view import shape_of
+from pjc.passes.fuse import opened_by
 from pjc.passes.rewriting.stacked_views import FoldEntries, taken
 from pjc.passes.unroll import UNROLLED
 
@@ -34,7 +35,9 @@ class RollPass(ModulePass):
     of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
     parameters may be declared anywhere, and keep their names, as members of one family. What inner layers
     give may be read behind them: the loop collects it, and what puts it side by side becomes one view of what
-    is collected. Four layers are the least; a network that was unrolled is left so.
+    is collected. Four layers are the least; a network that was unrolled is left so. Where a layer's
+    constraints can only be in the parts that those of the layer before are not in, two layers are one step of
+    the loop; where a sum becomes terms of another across layers (``feas-fuse``), they are left as they are.
 
     ```
     %a = op.parameter "a" <1.0 * zeros> : tensor<3xf32>
@@ -56,11 +59,14 @@ class RollPass(ModulePass):
 
     name = "net-roll"
 
+    by_parts: bool = True
+    """Whether the solver has parts, so that layers that alternate between them are taken in pairs."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
             if UNROLLED in network.attributes:
                 continue
-            while (found := _best(_steps(network.body.block))) is not None:
+            while (found := _best(_steps(network.body.block), self.by_parts)) is not None:
                 found.make_loop(network.body.block)
                 applier = GreedyRewritePatternApplier([FoldEntries()], dce_enabled=True)
                 PatternRewriteWalker(applier).rewrite_region(network.body)
@@ -174,6 +180,47 @@ class _Layers:
             sources = [self.source(operand, 1) for operand in op.operands]
             wires.add_edges_from((each[1], at) for each in sources if isinstance(each, tuple))
         return not nx.is_directed_acyclic_graph(wires)
+
+    def fuse_alike(self) -> bool:
+        """Whether sums become terms of others (``feas-fuse``) in all layers or none, and not across them."""
+        for at in range(self.size):
+            readers = [opened_by(op) for op in self.ops[at :: self.size]]
+            places = {
+                None if reader is None else self.source(reader.results[0], layer)
+                for layer, reader in enumerate(readers)
+            }
+            if len(places) > 1 or not all(place is None or place[0] == 0 for place in places):
+                return False
+        return True
+
+    def alternate(self) -> bool:
+        """Whether no two layers after each other can have their constraints in the same parts."""
+        return self.has_odd_cycle(1) and not self.has_odd_cycle(2)
+
+    def has_odd_cycle(self, layers: int) -> bool:
+        """Whether so many layers in a circle, which a step of a loop has, cannot be split into two parts."""
+        graph: nx.Graph[object] = nx.Graph()
+
+        def node(op: Operation) -> object:
+            while (reader := opened_by(op)) is not None and reader in self.place:
+                op = reader
+            layer, at = divmod(self.place.get(op, -1), self.size)
+            return op if layer < 0 else ((layer - 1) % layers, at)
+
+        for op in self.ops[self.size : self.size * (1 + layers)]:
+            if isinstance(op, ops.OperationOp):
+                sources = {each for operand in op.operands for each in feas.sources(operand)}
+                edges = [each for each in sources if not isinstance(each, ops.GivenOp)]
+                graph.add_edges_from((node(each), node(op)) for each in edges if opened_by(each) is not op)
+        return not nx.is_bipartite(graph)
+
+    def in_pairs(self) -> _Layers:
+        """Return the layers two by two; of an odd number without the last."""
+        count = self.count // 2
+        pairs = _Layers(self.ops[: 2 * count * self.size], 2 * self.size, count)
+        found = pairs.are_equal()
+        assert found, "what layers are wired alike in, pairs of them are"
+        return pairs
 
     def read_outside(self, op: Operation) -> bool:
         """Whether something outside of the layers reads what an op gives."""
@@ -305,7 +352,7 @@ def _parameter_kind(op: ParameterOp) -> tuple[object, ...]:
     return (tuple(sorted(kept.items(), key=lambda each: each[0])), op.result.type)
 
 
-def _best(ops: list[Operation]) -> _Layers | None:
+def _best(ops: list[Operation], by_parts: bool) -> _Layers | None:
     """Return the equal layers that hold the most ops; of those the shortest, which hand on the least."""
     kinds: dict[tuple[object, ...], int] = {}
     numbers = np.array([kinds.setdefault(_kind(op), len(kinds)) for op in ops])
@@ -321,6 +368,10 @@ def _best(ops: list[Operation]) -> _Layers | None:
                 layers = _Layers(ops[start + offset : start + offset + covered], size, count).unread()
                 if layers.count < LEAST or not layers.are_equal() or not layers.recur():
                     continue
+                if not layers.fuse_alike():
+                    continue
+                if by_parts and layers.alternate():
+                    layers = layers.in_pairs()
                 rank = len(layers.ops), -size, -len({*layers.carried, *layers.collected()})
                 if best is None or rank > best[0]:
                     best = rank, layers

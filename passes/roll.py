@@ -185,11 +185,9 @@ class _Layers:
         """Whether sums become terms of others (``feas-fuse``) in all layers or none, and not across them."""
         for at in range(self.size):
             readers = [opened_by(op) for op in self.ops[at :: self.size]]
-            places = {
-                None if reader is None else self.source(reader.results[0], layer)
-                for layer, reader in enumerate(readers)
-            }
-            if len(places) > 1 or not all(place is None or place[0] == 0 for place in places):
+            places = [None if reader is None else self.place.get(reader, -1) for reader in readers]
+            layers = [None if place is None else place // self.size for place in places]
+            if layers not in ([None] * self.count, list(range(self.count))):
                 return False
         return True
 

@@ -1,5 +1,7 @@
 """Seconds of compiling, by pjc, JAX's tracing and XLA: sweeps beside Adam, large networks beside small.
 
+Large are the steps of a recurrent network, layers one on another, and layers that the output reads all.
+
     python benchmarks/compiling.py
 
 A ratio is that of XLA's seconds: for sweeps to Adam's on the same network, for a network of many layers, or
@@ -26,10 +28,12 @@ import pjc
 
 REPEATS = 3
 BESIDE_ADAM: tuple[Case, ...] = (Mlp(2), Cnn(), Rnn())
-LARGE = (
-    (Rnn(name="rnn, 16 steps", steps=16), Rnn(name="rnn, 1024 steps", steps=1024)),
-    (Chain(4), Chain(256)),
+LARGE: tuple[tuple[Case | Chain, Case | Chain, tuple[str, ...]], ...] = (
+    (Rnn(name="rnn, 16 steps", steps=16), Rnn(name="rnn, 1024 steps", steps=1024), ("sweep",)),
+    (Chain(4), Chain(256), ("sweep",)),
+    (Mlp(4), Mlp(32), ("sweep", "ap", "dr")),
 )
+"""A small network, a large one, and the solvers that both are compiled for."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,26 @@ def compile_times(repeats: int = REPEATS) -> list[CompileRow]:
     """Return the rows: Adam then sweeps, and small then large networks."""
     rows = []
     for case in BESIDE_ADAM:
-        adam, sweep = _adam(case, repeats), _sweep(case, repeats)
+        adam, sweep = _adam(case, repeats), _solver(case, "sweep", repeats)
         rows.append(CompileRow(case.name, "optax Adam step", *adam))
         rows.append(CompileRow(case.name, "sweep", *sweep, ratio=sweep[2] / adam[2]))
-    for small, large in LARGE:
-        few, many = _sweep(small, repeats), _sweep(large, repeats)
-        rows.append(CompileRow(small.name, "sweep", *few))
-        rows.append(CompileRow(large.name, "sweep", *many, ratio=many[2] / few[2]))
+    for small, large, solvers in LARGE:
+        for solver in solvers:
+            few, many = _solver(small, solver, repeats), _solver(large, solver, repeats)
+            rows.append(CompileRow(small.name, solver, *few))
+            rows.append(CompileRow(large.name, solver, *many, ratio=many[2] / few[2]))
     return rows
 
 
-def _sweep(case: Case | Chain, repeats: int) -> Stages:
-    """Return the seconds of a sweep with its outer step."""
+def _solver(case: Case | Chain, solver: str, repeats: int) -> Stages:
+    """Return the seconds of a sweep with its outer step, or of the iterations of another solver."""
+    entry = "step" if solver == "sweep" else "update"
 
     def once() -> Stages:
         start = time.perf_counter()
-        program = pjc.compile(case.text(), solver="sweep", batch=case.size)
+        program = pjc.compile(case.text(), solver=solver, batch=case.size)
         middle = time.perf_counter()
-        lowered = program.lowered("step")
+        lowered = program.lowered(entry)
         return middle - start, *_lowered(middle, lowered)
 
     return _median(once, repeats)

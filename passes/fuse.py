@@ -8,7 +8,7 @@ from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -91,6 +91,17 @@ def _opened(term: SSAValue, loop: feas.LoopAttr | None) -> ops.SumOp | None:
     if isinstance(inner, ops.SumOp) and not len(inner.axes) and term.has_one_use():
         return inner if feas.loop_of(inner) == loop else None
     return None
+
+
+def opened_by(op: Operation) -> ops.WeightedOp | None:
+    """Return the sum or rectifier whose terms those of a sum become, where no loop is between; or None."""
+    if not isinstance(op, ops.SumOp) or not op.result.has_one_use():
+        return None
+    reader = next(iter(op.result.uses)).operation
+    if not isinstance(reader, ops.WeightedOp):
+        return None
+    scales = len(reader.terms) == 1 and not len(reader.axes)
+    return reader if scales or not len(op.axes) else None
 
 
 def _erase_opened(terms: list[SSAValue], rewriter: PatternRewriter) -> None:

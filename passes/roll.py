@@ -6,16 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import networkx as nx
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWalker
 
-from pjc.dialects import net, ops, view
+from pjc.dialects import feas, net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
 from pjc.dialects.ops import ParameterOp
 from pjc.dialects.view import shape_of
+from pjc.passes.fuse import opened_by
+from pjc.passes.rewriting.stacked_views import FoldEntries, taken
 from pjc.passes.unroll import UNROLLED
 
 LEAST = 4
@@ -29,8 +33,11 @@ class RollPass(ModulePass):
     Layers are equal if the same operations on the same shapes are wired alike: what a layer reads is its
     own, or from the layer before, or one value that all of them read. Of such a value they may take one entry
     of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
-    parameters may be declared anywhere, and keep their names, as members of one family. Only what the last
-    layer gives may be read elsewhere. Four layers are the least; a network that was unrolled is left so.
+    parameters may be declared anywhere, and keep their names, as members of one family. What inner layers
+    give may be read behind them: the loop collects it, and what puts it side by side becomes one view of what
+    is collected. Four layers are the least; a network that was unrolled is left so. Where a layer's
+    constraints can only be in the parts that those of the layer before are not in, two layers are one step of
+    the loop; where a sum becomes terms of another across layers (``feas-fuse``), they are left as they are.
 
     ```
     %a = op.parameter "a" <1.0 * zeros> : tensor<3xf32>
@@ -52,12 +59,17 @@ class RollPass(ModulePass):
 
     name = "net-roll"
 
+    by_parts: bool = True
+    """Whether the solver has parts, so that layers that alternate between them are taken in pairs."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
             if UNROLLED in network.attributes:
                 continue
-            while (found := _best(_steps(network.body.block))) is not None:
+            while (found := _best(_steps(network.body.block), self.by_parts)) is not None:
                 found.make_loop(network.body.block)
+                applier = GreedyRewritePatternApplier([FoldEntries()], dce_enabled=True)
+                PatternRewriteWalker(applier).rewrite_region(network.body)
 
 
 @dataclass
@@ -92,8 +104,6 @@ class _Layers:
                     return False
                 if not self.starts_alike(expected, first.operands[slot]):
                     return False
-        if not all(self.is_kept(op, index) for op, index in self.place.items()):
-            return False
         return all(self.reads_parameters_alike(at) for at in range(self.size))
 
     def reads_parameters_alike(self, at: int) -> bool:
@@ -120,7 +130,7 @@ class _Layers:
         )
 
     def unread(self) -> _Layers:
-        """Return the layers behind the last of those before the final one that something else reads."""
+        """Return the layers behind the last, but for the final one, whose parameters something else reads."""
         last = self.size * (self.count - 1)
         for index in reversed(range(last)):
             op, next_ = self.ops[index], self.ops[index + self.size]
@@ -129,7 +139,7 @@ class _Layers:
                 for operand, other in zip(op.operands, next_.operands, strict=True)
                 if isinstance(operand.owner, ParameterOp) and operand is not other
             ]
-            if any(use.operation not in self.place for value in (op.results[0], *own) for use in value.uses):
+            if any(use.operation not in self.place for value in own for use in value.uses):
                 skipped = index // self.size + 1
                 return _Layers(self.ops[skipped * self.size :], self.size, self.count - skipped)
         return self
@@ -163,11 +173,63 @@ class _Layers:
             return False
         return self.carried.setdefault(at, operand) is operand
 
-    def is_kept(self, op: Operation, index: int) -> bool:
-        """Whether nothing outside reads an op's result, but for what the last layer hands on."""
-        outside = [use for use in op.results[0].uses if use.operation not in self.place]
-        handed_on = index // self.size == self.count - 1 and index % self.size in self.carried
-        return not outside or handed_on
+    def recur(self) -> bool:
+        """Whether some value of a layer comes, from layer to layer, of the same one of the layer before."""
+        wires: nx.DiGraph[int] = nx.DiGraph()
+        for at, op in enumerate(self.ops[self.size : 2 * self.size]):
+            sources = [self.source(operand, 1) for operand in op.operands]
+            wires.add_edges_from((each[1], at) for each in sources if isinstance(each, tuple))
+        return not nx.is_directed_acyclic_graph(wires)
+
+    def fuse_alike(self) -> bool:
+        """Whether sums become terms of others (``feas-fuse``) in all layers or none, and not across them."""
+        for at in range(self.size):
+            readers = [opened_by(op) for op in self.ops[at :: self.size]]
+            places = [None if reader is None else self.place.get(reader, -1) for reader in readers]
+            layers = [None if place is None else place // self.size for place in places]
+            if layers not in ([None] * self.count, list(range(self.count))):
+                return False
+        return True
+
+    def alternate(self) -> bool:
+        """Whether no two layers after each other can have their constraints in the same parts."""
+        return self.has_odd_cycle(1) and not self.has_odd_cycle(2)
+
+    def has_odd_cycle(self, layers: int) -> bool:
+        """Whether so many layers in a circle, which a step of a loop has, cannot be split into two parts."""
+        graph: nx.Graph[object] = nx.Graph()
+
+        def node(op: Operation) -> object:
+            while (reader := opened_by(op)) is not None and reader in self.place:
+                op = reader
+            layer, at = divmod(self.place.get(op, -1), self.size)
+            return op if layer < 0 else ((layer - 1) % layers, at)
+
+        for op in self.ops[self.size : self.size * (1 + layers)]:
+            if isinstance(op, ops.OperationOp):
+                sources = {each for operand in op.operands for each in feas.sources(operand)}
+                edges = [each for each in sources if not isinstance(each, ops.GivenOp)]
+                graph.add_edges_from((node(each), node(op)) for each in edges if opened_by(each) is not op)
+        return not nx.is_bipartite(graph)
+
+    def in_pairs(self) -> _Layers:
+        """Return the layers two by two; of an odd number without the last."""
+        count = self.count // 2
+        pairs = _Layers(self.ops[: 2 * count * self.size], 2 * self.size, count)
+        found = pairs.are_equal()
+        assert found, "what layers are wired alike in, pairs of them are"
+        return pairs
+
+    def read_outside(self, op: Operation) -> bool:
+        """Whether something outside of the layers reads what an op gives."""
+        return any(use.operation not in self.place for use in op.results[0].uses)
+
+    def collected(self) -> list[int]:
+        """Return the ops of a layer whose results are read outside, but for what only the last hands on."""
+        last = self.size * (self.count - 1)
+        outside = [index for op, index in self.place.items() if self.read_outside(op)]
+        found = {index % self.size for index in outside if index < last or index - last not in self.carried}
+        return sorted(found)
 
     def make_loop(self, block: Block) -> None:
         """Replace the layers by a loop."""
@@ -178,19 +240,36 @@ class _Layers:
             values[self.ops[at].results[0]] = argument
             argument.name_hint = init.name_hint
         inner = dict(self.first_layer(body, values))
-        body.add_op(YieldOp([inner[at] for at in self.carried], []))
+        collected = self.collected()
+        body.add_op(YieldOp([inner[at] for at in self.carried], [inner[at] for at in collected]))
         loop = ForOp("layer", self.count, inits, body)
         loop.location = self.ops[0].location
         # Parameters and the like may stand between the layers' ops: the loop reads them.
         block.insert_op_before(loop, self.ops[-1])
+        for at, whole in zip(collected, loop.collected, strict=True):
+            self.hand_out(block, at, whole)
         last = self.size * (self.count - 1)
         for at, final in zip(self.carried, loop.finals, strict=True):
-            old = self.ops[last + at].results[0]
-            final.name_hint = old.name_hint
-            old.replace_uses_with_if(final, lambda use: use.operation not in self.place)
+            self.read_instead(self.ops[last + at].results[0], final)
         for op in (*reversed(self.ops), *(each for members in self.families.values() for each in members)):
             op.detach()
             op.erase()
+
+    def hand_out(self, block: Block, at: int, whole: SSAValue) -> None:
+        """Let what reads an op's results outside read them as entries of what the loop collects."""
+        whole.name_hint = self.ops[at].results[0].name_hint
+        for layer, op in enumerate(self.ops[at :: self.size]):
+            if self.read_outside(op):
+                (cut,) = taken(whole, layer, layer, 1)
+                entry = view.ReshapeOp(cut.results[0], shape_of(op.results[0]))
+                cut.location = entry.location = op.location
+                block.insert_ops_before([cut, entry], self.ops[-1])
+                self.read_instead(op.results[0], entry.result)
+
+    def read_instead(self, old: SSAValue, new: SSAValue) -> None:
+        """Let what is outside of the layers read a new value."""
+        new.name_hint = old.name_hint
+        old.replace_uses_with_if(new, lambda use: use.operation not in self.place)
 
     def first_layer(self, body: Block, carried: dict[SSAValue, SSAValue]) -> Iterator[tuple[int, SSAValue]]:
         """Put the second layer's ops into the body: what they read of the first is carried."""
@@ -271,8 +350,8 @@ def _parameter_kind(op: ParameterOp) -> tuple[object, ...]:
     return (tuple(sorted(kept.items(), key=lambda each: each[0])), op.result.type)
 
 
-def _best(ops: list[Operation]) -> _Layers | None:
-    """Return the equal layers that hold the most ops; of those the shortest, carrying the least."""
+def _best(ops: list[Operation], by_parts: bool) -> _Layers | None:
+    """Return the equal layers that hold the most ops; of those the shortest, which hand on the least."""
     kinds: dict[tuple[object, ...], int] = {}
     numbers = np.array([kinds.setdefault(_kind(op), len(kinds)) for op in ops])
     best: tuple[tuple[int, int, int], _Layers] | None = None
@@ -285,9 +364,13 @@ def _best(ops: list[Operation]) -> _Layers | None:
                 if count < LEAST or (best is not None and covered < best[0][0]):
                     continue
                 layers = _Layers(ops[start + offset : start + offset + covered], size, count).unread()
-                if layers.count < LEAST or not layers.are_equal() or not layers.carried:
+                if layers.count < LEAST or not layers.are_equal() or not layers.recur():
                     continue
-                rank = len(layers.ops), -size, -len(layers.carried)
+                if not layers.fuse_alike():
+                    continue
+                if by_parts and layers.alternate():
+                    layers = layers.in_pairs()
+                rank = len(layers.ops), -size, -len({*layers.carried, *layers.collected()})
                 if best is None or rank > best[0]:
                     best = rank, layers
     return None if best is None else best[1]

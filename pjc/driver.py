@@ -77,8 +77,9 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     options = compilation.options
     if options.unroll or options.method.loops == "unrolled":
         return [InferShapesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
-    rolled: list[ModulePass] = [RollPass()] if options.level else []
-    split = [UnrollIrregularPass()] if options.method.loops == "families" else []
+    by_parts = options.method.loops == "families"
+    rolled: list[ModulePass] = [RollPass(by_parts=by_parts)] if options.level else []
+    split = [UnrollIrregularPass()] if by_parts else []
     return [InferShapesPass(), UnnestPass(), CanonicalizePass(), *rolled, *split, LabelPass()]
 
 

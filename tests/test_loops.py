@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,97 @@ def test_parameters_of_equal_layers_are_taken_stacked_too(tmp_path: Path) -> Non
     few = {name: value for name, value in stacked.items() if name in params} | dict([stacked.popitem()])
     with pytest.raises(ProgramError, match="is missing"):
         program.update(few, x, y)
+
+
+ALTERNATING = {
+    "three constraints a layer": ("h = abs(dense(h, 4)) - bias{n}", 4, 2),
+    "of an odd number the last is left": ("h = abs(dense(h, 4)) - bias{n}", 5, 2),
+    "skips": ("h = h + relu(dense(h, 4)) + bias{n}", 4, 2),
+    "sums that become one": ("h = h + dense(x0, 4) + bias{n}", 5, 0),
+}
+
+
+def alternating(name: str) -> str:
+    """Return a network of equal layers whose constraints cannot be in the same parts in each."""
+    layer, count, _ = ALTERNATING[name]
+    biases = "".join(f"param bias{n}: f32[4] = normal(0.1)\n" for n in range(count))
+    body = "".join(layer.format(n=n) + "\n" for n in range(count))
+    start = "x0 = reshape(x, (batch, 10))\nh = dense(x0, 4)\n"
+    return HEAD + biases + start + body + "output logits = out(h, 3)\n" + LOSS
+
+
+@pytest.mark.parametrize("name", ALTERNATING)
+def test_layers_that_alternate_between_the_parts_are_taken_in_pairs(name: str) -> None:
+    found = str(compile_text(alternating(name), Options(solver="dr", batch=2)).at("feas"))
+    steps = {int(each) for each in re.findall(r'#feas.loop<"layer" (\d+)>', found)}
+    assert steps == ({ALTERNATING[name][2]} if ALTERNATING[name][2] else set())
+    assert "op.identity" not in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["ap", "dr"])
+@pytest.mark.parametrize("name", ALTERNATING)
+def test_their_iterates_are_the_same_at_all_levels(name: str, solver: str) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 2)), np.array([0, 2])
+    with jax.enable_x64(True):
+        apart, rolled = (
+            pjc.compile(alternating(name), solver=solver, batch=2, dtype="f64", level=level, copies="exact")
+            for level in (0, 1)
+        )
+        params = apart.init(3)
+        one, other = (program.update(params, x, y, iterations=15)[0] for program in (apart, rolled))
+        for key, value in one.items():
+            np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
+
+
+READ_LATER = {
+    "side by side": ("concat({all})", 1),
+    "every second": ("concat({odd})", 1),
+    "backwards": ("concat({back})", 1),
+    "one of them, and the last": ("h3 + h{last}", 1),
+    "by dots of their own": ("out(h2, 3) + out(h4, 3) + concat({all})", 1),
+}
+
+
+def read_later(name: str, layers: int) -> str:
+    """Return a network whose output reads what inner layers give."""
+    values = [f"h{index}" for index in range(layers)]
+    body = "".join(
+        f"{value} = relu(dense({before}, 3))\n" for before, value in zip(["h", *values], values, strict=False)
+    )
+    names = {"all": values, "odd": values[1::2], "back": values[::-1]}
+    read, _ = READ_LATER[name]
+    read = read.format(last=layers - 1, **{key: ", ".join(each) for key, each in names.items()})
+    return HEAD + "h = reshape(x, (batch, 10))\n" + body + f"output logits = out({read}, 3)\n" + LOSS
+
+
+@pytest.mark.parametrize(
+    "solver", ["sweep", *(pytest.param(each, marks=pytest.mark.slow) for each in ("ap", "dr"))]
+)
+@pytest.mark.parametrize("name", some_quick(READ_LATER, 4))
+def test_layers_that_the_output_reads_become_a_loop(name: str, solver: str) -> None:
+    text = read_later(name, 6)
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 2)), np.array([0, 2])
+    with jax.enable_x64(True):
+        apart, rolled = (
+            pjc.compile(text, solver=solver, batch=2, dtype="f64", level=level) for level in (0, 1)
+        )
+        assert rolled.ir("net").count(" net.for ") == READ_LATER[name][1]
+        params = apart.init(3)
+        one, other = (
+            program.displacement(params, x, y)[0]
+            if solver == "sweep"
+            else program.update(params, x, y, iterations=15)[0]
+            for program in (apart, rolled)
+        )
+        for key, value in one.items():
+            np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["side by side", "every second"])
+def test_the_layers_that_the_output_reads_are_not_counted_in_operations(name: str) -> None:
+    few, many = (len(list(compile_text(read_later(name, n)).at("net").walk())) for n in (6, 40))
+    assert few == many
 
 
 def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:

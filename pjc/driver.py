@@ -37,6 +37,7 @@ from pjc.passes.analysis.graph import only
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
 from pjc.passes.form_convolutions import FormConvolutionsPass
+from pjc.passes.find_multiples import FindMultiplesPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
@@ -76,10 +77,10 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     """Return the passes that bring a network into one form."""
     options = compilation.options
     if options.unroll or options.method.loops == "unrolled":
-        return [InferShapesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
+        return [InferShapesPass(), FindMultiplesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
     rolled: list[ModulePass] = [RollPass()] if options.level else []
     split = [UnrollIrregularPass()] if options.method.loops == "families" else []
-    return [InferShapesPass(), UnnestPass(), CanonicalizePass(), *rolled, *split, LabelPass()]
+    return [InferShapesPass(), FindMultiplesPass(), UnnestPass(), CanonicalizePass(), *rolled, *split, LabelPass()]
 
 
 def restated(compilation: Compilation) -> list[ModulePass]:

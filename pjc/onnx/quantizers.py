@@ -34,7 +34,7 @@ def quantize_linear(graph: Graph, node: Node) -> Value:
     low, high = _range(kind)
 
     def written(x: str, scale: float, zero: float) -> str:
-        text = f"clip(round({x} / {number(scale)}), {number(low - zero)}, {number(high - zero)})"
+        text = f"quantize_linear({x}, {number(scale)}, {number(low - zero)}, {number(high - zero)})"
         return f"{text} + {number(zero)}" if zero else text
 
     return _in_pieces(graph, node, written)

@@ -336,7 +336,9 @@ class Compilation:
                 for_batch=again,
                 hold=self.holding,
                 saver=lambda program, path: save(self._portable(program), path, self.record(), own),
-                exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
+                exporter=lambda params, units, path, opset: export(
+                    self.source, self.options, params, path, units, opset
+                ),
                 restore=restored_program,
                 unpicklable=_OWN_OUTER if own else None,
                 page=page,
@@ -547,9 +549,9 @@ def loaded(path: str | Path, outer: Any = None) -> Program:
     from pjc.runtime.artifact import load
     from pjc.runtime.program import Services
 
-    def write(record: dict[str, Any], params: Any, units: Any, to: Path) -> None:
+    def write(record: dict[str, Any], params: Any, units: Any, to: Path, opset: int | None) -> tuple[str, ...]:
         found = again(record)
-        export(found.source, found.options, params, to, units)
+        return export(found.source, found.options, params, to, units, opset)
 
     return load(
         path,

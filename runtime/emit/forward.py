@@ -107,5 +107,8 @@ def _evaluate(op: proj.EvaluateOp, inputs: list[Array], exact: bool) -> Array:
     if op.operator.data in BILINEAR:
         known = Multiples(fields.pop("units", ()), fields.pop("levels", ()))
         multiply = bilinear(op.operator.data, fields, *inputs).forward
-        return known.multiplied(multiply, *inputs) if exact and known.units else multiply(*inputs)
+        if not exact or not known.units:
+            return multiply(*inputs)
+        a, w = inputs
+        return known.multiplied(multiply, a, w, (0, 1, 2) if op.operator.data == "convolution" else (-2,))
     return operator(op.operator.data, **fields).forward(*inputs)

@@ -35,14 +35,16 @@ class Multiples:
     units: tuple[float, ...] = ()
     levels: tuple[float, ...] = ()
 
-    def multiplied(self, multiply: Callable[[Array, Array], Array], a: Array, w: Array) -> Array:
-        """Return the product of a and of w, whose columns are its last axis; w has rank 4 in convolutions."""
+    def multiplied(
+        self, multiply: Callable[[Array, Array], Array], a: Array, w: Array, axes: tuple[int, ...]
+    ) -> Array:
+        """Return the product of a and of w, whose columns are along axes."""
         one, other = self.units
         if not self.levels:
             if all(abs(frexp(each)[0]) == 0.5 for each in self.units):
                 return multiply(a, w)
             return scaled(multiply(whole(a, one), whole(w, other)), one * other)
-        chosen, scale = fitted(w, self.levels, (0, 1, 2) if w.ndim == 4 and a.ndim == 4 else (-2,))
+        chosen, scale = fitted(w, self.levels, axes)
         return rounded(multiply(whole(a, one), chosen) * scaled(scale, one))
 
 

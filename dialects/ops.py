@@ -485,9 +485,7 @@ class QuantizeLinearOp(ElementwiseOp):
         if not 0 < scale < math.inf:
             raise VerifyException(f"the scale must be above 0, found {scale:g}")
         if not low < high or low % 1 or high % 1 or max(-low, high) > 2**16:
-            raise VerifyException(
-                f"low < high must be whole numbers of 16 bits, found {low:g} and {high:g}"
-            )
+            raise VerifyException(f"low < high must be whole numbers of 16 bits, found {low:g} and {high:g}")
 
 
 @irdl_op_definition

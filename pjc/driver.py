@@ -80,7 +80,15 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
         return [InferShapesPass(), FindMultiplesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
     rolled: list[ModulePass] = [RollPass()] if options.level else []
     split = [UnrollIrregularPass()] if options.method.loops == "families" else []
-    return [InferShapesPass(), FindMultiplesPass(), UnnestPass(), CanonicalizePass(), *rolled, *split, LabelPass()]
+    return [
+        InferShapesPass(),
+        FindMultiplesPass(),
+        UnnestPass(),
+        CanonicalizePass(),
+        *rolled,
+        *split,
+        LabelPass(),
+    ]
 
 
 def restated(compilation: Compilation) -> list[ModulePass]:
@@ -549,7 +557,9 @@ def loaded(path: str | Path, outer: Any = None) -> Program:
     from pjc.runtime.artifact import load
     from pjc.runtime.program import Services
 
-    def write(record: dict[str, Any], params: Any, units: Any, to: Path, opset: int | None) -> tuple[str, ...]:
+    def write(
+        record: dict[str, Any], params: Any, units: Any, to: Path, opset: int | None
+    ) -> tuple[str, ...]:
         found = again(record)
         return export(found.source, found.options, params, to, units, opset)
 

@@ -74,7 +74,9 @@ def _loop(loop: ForOp, found: Found, required: dict[SSAValue, ops.SetOp]) -> Non
         after = [joined([a, found.get(value)]) for a, value in zip(carried, end.carried, strict=True)]
         if after == carried:
             break
-        carried = [a if a == b and not last else (None if last else b) for a, b in zip(carried, after, strict=True)]
+        carried = [
+            a if a == b and not last else (None if last else b) for a, b in zip(carried, after, strict=True)
+        ]
     else:  # bounds that grow with each iteration
         found |= dict.fromkeys(block.args)
         _walk(block, found, required)
@@ -148,7 +150,9 @@ def _parameter(op: ops.SetOp | None) -> Multiple | None:
         return None
     fields = op.fields()
     if op.kind.data == "powers_of_two":
-        low, high = (each.value.data for each in (fields["low"], fields["high"]) if isinstance(each, IntegerAttr))
+        low, high = (
+            each.value.data for each in (fields["low"], fields["high"]) if isinstance(each, IntegerAttr)
+        )
         return Multiple(2.0**low, 2.0 ** (high - low))
     levels = fields["levels"]
     assert isinstance(levels, DenseArrayBase)
@@ -177,7 +181,9 @@ def _viewed(op: ViewOp, given: Sequence[Multiple | None]) -> Multiple | None:
             merged = len(old) - len(new)
             if merged >= 0 and new and (prod(old[: merged + 1]), *old[merged + 1 :]) == new:
                 if axes.issuperset(range(merged + 1)):
-                    return replace(given[0], axes=frozenset({0, *(axis - merged for axis in axes if axis > merged)}))
+                    return replace(
+                        given[0], axes=frozenset({0, *(axis - merged for axis in axes if axis > merged)})
+                    )
     return None
 
 

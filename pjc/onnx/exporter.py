@@ -524,6 +524,9 @@ def _quantize(out: _Exporter, op: ops.QuantizeOp) -> str:
 def _piecewise(out: _Exporter, op: ops.PiecewiseOp) -> str:
     edges, slopes, offsets = (list(each.get_values()) for each in (op.edges, op.slopes, op.offsets))
     x, like = out.names[op.operand], op.result
+    whole = out.integers.clipped(op)
+    if whole is not None:
+        return whole
     match edges, slopes, offsets:
         case [0.0], [-1.0, 1.0], [0.0, 0.0]:
             return out.node("Abs", [x])

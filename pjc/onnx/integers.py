@@ -163,6 +163,19 @@ class Integers:
         held = (kind for kind, least, most in kinds if kind not in SMALL and least <= low and high <= most)
         return exact if exact is not None else next(held, None)
 
+    def clipped(self, op: ops.PiecewiseOp) -> str | None:
+        """Return the name of a quantized value between two numbers, if that is what an op is."""
+        made, kind = self.quantized.get(op.operand, ("", TensorProto.UNDEFINED))
+        ends, slopes, offsets = (list(each.get_values()) for each in (op.edges, op.slopes, op.offsets))
+        if kind not in BYTES or slopes != [0, 1, 0] or offsets != [ends[0], 0, ends[1]]:
+            return None
+        held = next(range_ for range_ in KINDS[21] if range_[0] == kind)
+        if any(each % 1 or not held[1] <= each <= held[2] for each in ends):
+            return None
+        made = self.out.node("Clip", [made, *(self._integer(kind, each) for each in ends)])
+        self.quantized[op.result] = made, kind
+        return self.dequantized(made, kind, 1.0)
+
     def scaled(self, op: ops.SumOp) -> str | None:
         """Return the name of a quantized value times a number, if that is what an op is."""
         (first, *more), weight = op.terms, op.each_weight()[0]
@@ -173,9 +186,11 @@ class Integers:
     def dequantized(self, name: str, kind: int, scale: float) -> str:
         """Write what integers of a type are times a number.
 
-        The zero point is written: runtimes that move quantizers about take it for what says the type.
+        onnxruntime 1.2x moves quantizers about; below opset 21 it takes the zero point for what says the
+        type, from there on it fails where one is written.
         """
-        return self.out.node("DequantizeLinear", [name, self._scale(scale), self._integer(kind, 0)])
+        zero = [] if self.opset >= 21 else [self._integer(kind, 0)]
+        return self.out.node("DequantizeLinear", [name, self._scale(scale), *zero])
 
     def whole(self, value: SSAValue, unit: float) -> str:
         """Return the name of a value as whole numbers: how many times the unit it is.
@@ -244,7 +259,9 @@ class Integers:
         if source is None or (source[0].result, unit) not in self.arrays:
             return lhs.bound * (weight.bound if weight is not None else np.inf) * shape_of(op.lhs)[-1]
         whole = np.abs(_viewed(rhs, self.arrays[source[0].result, unit]))
-        return lhs.bound * float(np.max(np.sum(whole, axis=(0, 1, 2) if rhs is not op.rhs and whole.ndim == 4 else -2)))
+        return lhs.bound * float(
+            np.max(np.sum(whole, axis=(0, 1, 2) if rhs is not op.rhs and whole.ndim == 4 else -2))
+        )
 
     # Constants
 
@@ -257,7 +274,9 @@ class Integers:
     def _constant(self, kind: int, number: float) -> str:
         if (kind, number) not in self.constants:
             word = TensorProto.DataType.Name(kind).lower()
-            name = self.out.fresh(f"{'scale' if kind == TensorProto.FLOAT else word}_{number:g}".replace("-", "m"))
+            name = self.out.fresh(
+                f"{'scale' if kind == TensorProto.FLOAT else word}_{number:g}".replace("-", "m")
+            )
             self.out.initializers[name] = helper.make_tensor(name, kind, [], [number])
             self.constants[kind, number] = name
         return self.constants[kind, number]

@@ -1,7 +1,7 @@
 """Rounding to the whole numbers of a few bits: the graph of ``f(x) = clip(round(x / s), low, high)``.
 
-Set: ``{(x, z) : z = k, x in the cell of k, k whole, low <= k <= high}``, entry by entry, for a step ``s > 0``.
-Cells are ``[s (k - 1/2), s (k + 1/2)]``, the first and the last without their outer end. Not convex: a
+Set: ``{(x, z) : z = k, x in the cell of k, k whole, low <= k <= high}``, entry by entry, for a step s above
+0. Cells are ``[s (k - 1/2), s (k + 1/2)]``, the first and the last without their outer end. Not convex: a
 horizontal piece for each k.
 
 Projection: argmin over ``(x', z')`` in the set of ``(x' - x)^2 + (z' - z)^2``.
@@ -56,7 +56,7 @@ class QuantizeLinear(Operator):
     high: float = 7.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale or not isfinite(self.scale):
+        if not self.scale > 0 or not isfinite(self.scale):
             raise ValueError(f"the scale must be positive and finite, found {self.scale}")
         if not self.low < self.high or self.low % 1 or self.high % 1:
             raise ValueError(f"whole numbers low < high are needed, found {self.low} and {self.high}")

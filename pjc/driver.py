@@ -36,8 +36,8 @@ from pjc.passes.analysis.depth import levels
 from pjc.passes.analysis.graph import only
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
-from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.find_multiples import FindMultiplesPass
+from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass

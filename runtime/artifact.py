@@ -126,8 +126,8 @@ def load(
         recompile: called with the recorded source and a batch size, where another batch is
             given than the compiled one.
         hold: called with the recorded source and the labels of factored dots, where these are to be held.
-        export: called with the recorded source, parameters, units of outputs, a path and an opset, to write an ONNX
-            model.
+        export: called with the recorded source, parameters, units of outputs, a path and an opset, to write
+            an ONNX model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
         entries: the entry points that are read, where the others are not needed: that takes less time, and
             the program cannot be saved.

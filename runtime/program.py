@@ -648,7 +648,7 @@ class Program:
             bit for bit, which is so where all that is added up are whole numbers (docs/exact.md#export).
 
         Raises:
-            ProgramError: if the parameters do not fit the network, or are not finite, or there is no such opset.
+            ProgramError: if the parameters do not fit the network, are not finite, or there is no such opset.
             DiagnosticError: if the network calls operators of the user's own, or the package is missing.
             OSError: if the file cannot be written.
         """

@@ -204,7 +204,7 @@ def test_quantized_models_come_in_train_and_go_back(opset: int, channels: bool, 
     y = found.argmax(axis=1)[generator.permutation(32)]
     state = program.start(params, steps=20)
     for _ in range(20):
-        state, info = program.step(state, x[:32], y)
+        state, _ = program.step(state, x[:32], y)
     trained = program.finish(state.params)
     assert not np.array_equal(trained["w"], params["w"])
     assert np.mean(np.asarray(program.apply(trained, x[:32])).argmax(axis=1) == y) > np.mean(

@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from pjc.dialects import ops, view
-from pjc.dialects.loops import AtOp, ForOp, YieldOp
+from pjc.dialects.loops import AtOp, ForOp
 from pjc.dialects.view import ViewOp, shape_of
 
 EXACT = 2**24
@@ -179,11 +179,10 @@ def _viewed(op: ViewOp, given: Sequence[Multiple | None]) -> Multiple | None:
         case view.ReshapeOp():
             old, new = shape_of(op.operand), shape_of(op.result)
             merged = len(old) - len(new)
-            if merged >= 0 and new and (prod(old[: merged + 1]), *old[merged + 1 :]) == new:
-                if axes.issuperset(range(merged + 1)):
-                    return replace(
-                        given[0], axes=frozenset({0, *(axis - merged for axis in axes if axis > merged)})
-                    )
+            front = merged >= 0 and (prod(old[: merged + 1]), *old[merged + 1 :]) == new
+            if front and axes.issuperset(range(merged + 1)):
+                after = {axis - merged for axis in axes if axis > merged}
+                return replace(given[0], axes=frozenset({0, *after}))
     return None
 
 

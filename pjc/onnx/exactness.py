@@ -1,7 +1,7 @@
 """Whether an exported model gives what ``apply`` does to the last bit, and what is in the way.
 
-An operation on entries is rounded once by both, in the same order, so that equal operands give equal results. A
-sum of many depends on its order, unless all its terms, and whatever part of them has been added up, are
+An operation on entries is rounded once by both, in the same order, so that equal operands give equal results.
+A sum of many depends on its order, unless all its terms, and whatever part of them has been added up, are
 numbers that float32 has: whole multiples of a power of two, that are not too large.
 """
 

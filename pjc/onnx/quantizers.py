@@ -74,7 +74,8 @@ def levels_of(node: Node, x: Static, scale: Static, zero: Static | None) -> str 
         levels = f"({', '.join(map(str, range(low, top + 1)))})"
     axis = node.get("axis", 1) % x.ndim
     axes = [each for each in range(x.ndim) if scale.size == 1 or each != axis]
-    return f"scaled_levels({levels}, axis = {axes[0] if len(axes) == 1 else '(' + ', '.join(map(str, axes)) + ')'})"
+    written = str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"
+    return f"scaled_levels({levels}, axis = {written})"
 
 
 def _bits_of(x: Static) -> int:

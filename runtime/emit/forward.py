@@ -106,9 +106,9 @@ def _evaluate(op: proj.EvaluateOp, inputs: list[Array], exact: bool) -> Array:
     fields = static_fields(op.fields.data)
     if op.operator.data in BILINEAR:
         known = Multiples(fields.pop("units", ()), fields.pop("levels", ()))
-        multiply = bilinear(op.operator.data, fields, *inputs).forward
+        mapped = bilinear(op.operator.data, fields, *inputs)
         if not exact or not known.units:
-            return multiply(*inputs)
+            return mapped.forward(*inputs)
         a, w = inputs
-        return known.multiplied(multiply, a, w, (0, 1, 2) if op.operator.data == "convolution" else (-2,))
+        return known.multiplied(mapped.forward, a, w, mapped.rhs_axes())
     return operator(op.operator.data, **fields).forward(*inputs)

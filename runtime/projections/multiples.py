@@ -1,8 +1,8 @@
 """Products of numbers that are whole multiples of others, added up as whole numbers.
 
 Sums of whole numbers below 2^24 (float64: 2^53) are exact, in whatever order they are added up. So ``a @ w``
-with ``a = s k`` and ``w = t l``, k and l whole, is ``(s t) (k @ l)``: one exact sum, one rounding, and the same
-bits wherever that is computed. (Powers of two among s and t round nothing anyway.) An entry that is no
+with ``a = s k`` and ``w = t l``, k and l whole, is ``(s t) (k @ l)``: an exact sum, one rounding, and the
+same bits wherever that is computed. (Powers of two among s and t round nothing anyway.) An entry that is no
 multiple, as of a parameter between two steps of training, stays what it is.
 
 A column ``w = t l`` whose t is not known is told by its largest magnitude, which is t times one of the
@@ -57,7 +57,7 @@ def whole(x: Array, unit: float) -> Array:
 
 
 def fitted(w: Array, levels: tuple[float, ...], axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return the whole numbers of each vector along axes, and the number that they are times, its axes 1 long.
+    """Return the whole numbers of each vector along axes, and the number that they are times: axes of 1.
 
     A vector that is no multiple of any of the levels is itself, times 1.
     """

@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from pjc.dialects import net, ops
+from pjc.dialects.nodes import floats
 from pjc.dialects.view import shape_of
 from pjc.passes.analysis.multiples import Multiple, multiples_in
 
@@ -48,5 +49,5 @@ def _mark(op: ops.DotOp, lhs: Multiple | None, rhs: Multiple | None) -> None:
         return
     if rhs.levels and len(shape_of(op.rhs)) - 2 not in rhs.axes:
         return
-    op.units = ops.floats([lhs.unit or 1.0, rhs.unit or 1.0])
-    op.levels = ops.floats(rhs.levels) if rhs.levels else None
+    op.units = floats([lhs.unit or 1.0, rhs.unit or 1.0])
+    op.levels = floats(rhs.levels) if rhs.levels else None

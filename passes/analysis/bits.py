@@ -121,10 +121,11 @@ def _behind(value: SSAValue) -> list[SSAValue]:
     if isinstance(value, BlockArgument) and isinstance(loop, ForOp):
         return [loop.inits[value.index], loop.yield_op().carried[value.index]]
     if isinstance(op, ForOp):
-        place = list(op.results).index(value)
+        place = next(index for index, each in enumerate(op.results) if each is value)
         return [[*op.yield_op().carried, *op.yield_op().collected][place]]
-    single = isinstance(op, ViewOp | AtOp | ops.MaxOp | ops.MinOp | ops.SumOp) and len(op.operands) == 1
-    return list(op.operands) if single and not (isinstance(op, ops.SumOp) and len(op.axes)) else []
+    if not isinstance(op, ViewOp | AtOp | ops.MaxOp | ops.MinOp | ops.SumOp) or len(op.operands) > 1:
+        return []
+    return [] if isinstance(op, ops.SumOp) and len(op.axes) else list(op.operands)
 
 
 def _told(count: float) -> int:

@@ -255,7 +255,7 @@ def _parameters(path: Path) -> Record:
         }
         for name, each in sorted(found.params.items())
     ]
-    nonzeros = sum(each["nonzeros"] for each in listed)
+    nonzeros = sum(int(np.count_nonzero(each)) for each in found.params.values())
     return {
         "what": "parameters",
         **_sizes(listed),

@@ -113,11 +113,17 @@ class BilinearOp(OperationOp, ABC):
 
     ``copies`` says how a solver represents them: all of them, in every state of an iteration ("exact") or in
     one ("held"); by what they have in common ("shared"); or as rank-one corrections of that ("factored").
+
+    ``units``: the entries of the two operands are whole multiples of these numbers, and a network that is
+    applied adds up the whole numbers, which is exact, and multiplies once (runtime/projections/multiples.py).
+    With ``levels`` each column of the second is those levels times a number of its own.
     """
 
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
     copies = opt_prop_def(StringAttr)
+    units = opt_prop_def(FLOATS)
+    levels = opt_prop_def(FLOATS)
     result = result_def(TensorType)
 
     @property
@@ -125,10 +131,19 @@ class BilinearOp(OperationOp, ABC):
         """How the copies are represented: "exact" unless a pass has chosen otherwise."""
         return "exact" if self.copies is None else self.copies.data
 
+    def multiples(self) -> dict[str, Attribute]:
+        """Return what is known of the operands as multiples, by name."""
+        given = {"units": self.units, "levels": self.levels}
+        return {name: value for name, value in given.items() if value is not None}
+
     def verify_(self) -> None:
         super().verify_()
         if self.form not in FORMS:
             raise VerifyException(f"copies are {', '.join(FORMS)}, found '{self.form}'")
+        if self.units is not None and (len(self.units) != 2 or min(self.units.get_values()) <= 0):
+            raise VerifyException("units are two numbers above 0")
+        if self.levels is not None and (self.units is None or not any(self.levels.get_values())):
+            raise VerifyException("levels need units, and one that is not 0")
 
 
 @irdl_op_definition
@@ -143,8 +158,8 @@ class DotOp(BilinearOp):
     READING: ClassVar[Reading] = Reading.PRODUCT
 
     assembly_format = (
-        "($label^)? $lhs `,` $rhs (`part` $part^)? (`copies` $copies^)? attr-dict "
-        "`:` type($lhs) `,` type($rhs) `->` type($result)"
+        "($label^)? $lhs `,` $rhs (`part` $part^)? (`copies` $copies^)? (`units` $units^)? "
+        "(`levels` $levels^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
     )
 
     def __init__(self, lhs: SSAValue, rhs: SSAValue, label: str | None = None) -> None:
@@ -202,7 +217,8 @@ class ConvolutionOp(BilinearOp):
 
     assembly_format = (
         "($label^)? $lhs `,` $rhs `strides` $strides `dilation` $dilation `low` $low `high` $high "
-        "(`part` $part^)? (`copies` $copies^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
+        "(`part` $part^)? (`copies` $copies^)? (`units` $units^)? (`levels` $levels^)? attr-dict "
+        "`:` type($lhs) `,` type($rhs) `->` type($result)"
     )
 
     def __init__(
@@ -432,6 +448,44 @@ class RoundOp(ElementwiseOp):
     name = "op.round"
     FUNCTION: ClassVar[bool] = True
     ONNX: ClassVar[str | None] = "Round"
+
+
+@irdl_op_definition
+class QuantizeLinearOp(ElementwiseOp):
+    """``{(x, z) : z = clip(the whole number nearest to x / scale, low, high)}``.
+
+    ``op.quantize_linear "q" %x by 0.1 from -8.0 to 7.0 : ...``, as ONNX's operator of that name, for a zero
+    point of 0.
+    """
+
+    name = "op.quantize_linear"
+    FUNCTION: ClassVar[bool] = True
+    NUMBERS: ClassVar[Mapping[str, float | None]] = {"scale": 1.0, "low": None, "high": None}
+
+    scale = prop_def(FloatAttr.constr(f64))
+    low = prop_def(FloatAttr.constr(f64))
+    high = prop_def(FloatAttr.constr(f64))
+
+    assembly_format = (
+        "($label^)? $operand `by` $scale `from` $low `to` $high (`part` $part^)? attr-dict "
+        "`:` type($operand) `->` type($result)"
+    )
+
+    @property
+    def jumps(self) -> bool:
+        return True
+
+    def numbers(self) -> tuple[float, float, float]:
+        """Return the scale, and the least and the largest whole number."""
+        return self.scale.value.data, self.low.value.data, self.high.value.data
+
+    def verify_(self) -> None:
+        super().verify_()
+        scale, low, high = self.numbers()
+        if not 0 < scale < math.inf:
+            raise VerifyException(f"the scale must be above 0, found {scale:g}")
+        if not low < high or low % 1 or high % 1 or max(-low, high) > 2**16:
+            raise VerifyException(f"low < high must be whole numbers of 16 bits, found {low:g} and {high:g}")
 
 
 @irdl_op_definition

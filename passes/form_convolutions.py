@@ -125,7 +125,7 @@ def _replace(node: ops.DotOp, found: Windows) -> None:
         copies=node.form,
         label=node.called,
     )
-    new.part = node.part
+    new.part, new.units, new.levels = node.part, node.units, node.levels
     new.result.name_hint = node.result.name_hint
     flat = view.ReshapeOp(new.result, shape_of(node.result))
     added += [new, flat]

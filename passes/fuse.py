@@ -57,7 +57,9 @@ def _fused(op: ops.WeightedOp) -> tuple[Weighted, float, Sequence[int]] | None:
     """
     inner = op.terms[0].owner
     if len(op.terms) == 1 and not len(op.axes) and isinstance(inner, ops.SumOp) and len(inner.axes):
-        if not op.terms[0].has_one_use() or feas.loop_of(inner) != feas.loop_of(op):
+        if inner.parent_block() is not op.parent_block() or feas.loop_of(inner) != feas.loop_of(op):
+            return None
+        if not op.terms[0].has_one_use():
             return None
         (weight,) = op.each_weight()
         terms = [(weight * each, x) for each, x in zip(inner.each_weight(), inner.terms, strict=True)]
@@ -75,7 +77,7 @@ def _fused_terms(op: ops.WeightedOp) -> tuple[Weighted, float] | None:
     offset, opened = op.number(), False
     along = prod(shape_of(op.terms[0])[axis] for axis in op.axes.get_values())
     for weight, term in zip(op.each_weight(), op.terms, strict=True):
-        inner = _opened(term, feas.loop_of(op))
+        inner = _opened(op, term)
         if inner is None:
             terms.append((weight, term))
             continue
@@ -85,11 +87,12 @@ def _fused_terms(op: ops.WeightedOp) -> tuple[Weighted, float] | None:
     return (terms, offset) if opened else None
 
 
-def _opened(term: SSAValue, loop: feas.LoopAttr | None) -> ops.SumOp | None:
+def _opened(op: ops.WeightedOp, term: SSAValue) -> ops.SumOp | None:
     """Return the plain elementwise sum that gives the term, if nobody else reads it, in the same loop."""
-    inner = term.owner
+    inner, loop = term.owner, feas.loop_of(op)
     if isinstance(inner, ops.SumOp) and not len(inner.axes) and term.has_one_use():
-        return inner if feas.loop_of(inner) == loop else None
+        together = feas.loop_of(inner) == loop and inner.parent_block() is op.parent_block()
+        return inner if together else None
     return None
 
 

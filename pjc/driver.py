@@ -36,6 +36,7 @@ from pjc.passes.analysis.depth import levels
 from pjc.passes.analysis.graph import only
 from pjc.passes.canonicalize import CanonicalizePass
 from pjc.passes.choose_representation import ChooseRepresentationPass, Explanation, explain
+from pjc.passes.find_multiples import FindMultiplesPass
 from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
@@ -76,11 +77,19 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     """Return the passes that bring a network into one form."""
     options = compilation.options
     if options.unroll or options.method.loops == "unrolled":
-        return [InferShapesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
+        return [InferShapesPass(), FindMultiplesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
     by_parts = options.method.loops == "families"
     rolled: list[ModulePass] = [RollPass(by_parts=by_parts)] if options.level else []
     split = [UnrollIrregularPass()] if by_parts else []
-    return [InferShapesPass(), UnnestPass(), CanonicalizePass(), *rolled, *split, LabelPass()]
+    return [
+        InferShapesPass(),
+        FindMultiplesPass(),
+        UnnestPass(),
+        CanonicalizePass(),
+        *rolled,
+        *split,
+        LabelPass(),
+    ]
 
 
 def restated(compilation: Compilation) -> list[ModulePass]:
@@ -351,7 +360,9 @@ class Compilation:
                 tell=self.telling,
                 nodes=nodes_of(whole) if tells else {},
                 saver=lambda program, path: save(self._portable(program), path, self.record(), own),
-                exporter=lambda params, units, path: export(self.source, self.options, params, path, units),
+                exporter=lambda params, units, path, opset: export(
+                    self.source, self.options, params, path, units, opset
+                ),
                 restore=restored_program,
                 unpicklable=_OWN_OUTER if own else None,
                 page=page,
@@ -568,9 +579,11 @@ def loaded(path: str | Path, outer: Any = None) -> Program:
     from pjc.runtime.artifact import load
     from pjc.runtime.program import Services
 
-    def write(record: dict[str, Any], params: Any, units: Any, to: Path) -> None:
+    def write(
+        record: dict[str, Any], params: Any, units: Any, to: Path, opset: int | None
+    ) -> tuple[str, ...]:
         found = again(record)
-        export(found.source, found.options, params, to, units)
+        return export(found.source, found.options, params, to, units, opset)
 
     return load(
         path,

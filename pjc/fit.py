@@ -160,7 +160,7 @@ class Fit:
         write_history(history, self.result.history, metric(self.compiled), self.measure)
         self.compiled.save(program)
 
-    def to_onnx(self, path: str | Path) -> None:
+    def to_onnx(self, path: str | Path, opset: int | None = None) -> tuple[str, ...]:
         """Write the network with its parameters as an ONNX model; as :meth:`pjc.Program.to_onnx`.
 
         Raises:
@@ -171,7 +171,7 @@ class Fit:
                 "the samples were normalized, and the model would take them as they are after that; export "
                 "with fit.program.to_onnx(fit.params, path), and normalize what the model is given"
             )
-        self.program.to_onnx(self.params, path)
+        return self.program.to_onnx(self.params, path, opset)
 
 
 def tree_of(program: Program | TracedProgram) -> Callable[[Mapping[str, Any]], Any]:

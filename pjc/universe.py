@@ -23,6 +23,7 @@ DIALECTS = {
 
 PASSES = {
     "net-infer-shapes": ("infer_shapes", "InferShapesPass"),
+    "net-find-multiples": ("find_multiples", "FindMultiplesPass"),
     "net-unnest": ("unnest", "UnnestPass"),
     "net-unroll": ("unroll", "UnrollPass"),
     "net-canonicalize": ("canonicalize", "CanonicalizePass"),

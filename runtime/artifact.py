@@ -18,6 +18,7 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,8 @@ def load(
     path: str | Path,
     services: Services | None = None,
     recompile: Callable[[dict[str, Any], int], Program] | None = None,
-    export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path], None] | None = None,
+    export: Callable[[dict[str, Any], Tensors, Mapping[str, Units], Path, int | None], tuple[str, ...]]
+    | None = None,
     hold: Callable[[dict[str, Any], tuple[str, ...]], Program | None] | None = None,
     tell: Callable[[dict[str, Any]], Program] | None = None,
     outer: Callable[[dict[str, Any]], Outer] | None = None,
@@ -126,8 +128,8 @@ def load(
             given than the compiled one.
         hold: called with the recorded source and the labels of factored dots, where these are to be held.
         tell: called with the recorded source, where training is to tell of every node.
-        export: called with the recorded source, parameters, units of outputs and a path, to write an ONNX
-            model.
+        export: called with the recorded source, parameters, units of outputs, a path and an opset, to write
+            an ONNX model.
         outer: called with the recorded source, for the outer step that takes the place of the file's.
         entries: the entry points that are read, where the others are not needed: that takes less time, and
             the program cannot be saved.
@@ -157,7 +159,7 @@ def load(
         assert tell is not None
         return with_own_step(tell(source))
 
-    exporter = None if export is None else (lambda params, units, to: export(source, params, units, to))
+    exporter = None if export is None else partial(export, source)
 
     def saver(program: Program, other: Path) -> None:
         if program.signature == signature:

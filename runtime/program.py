@@ -34,7 +34,7 @@ update and gap: ``displacement(params, data)``, ``displacement_weighted(params, 
 ``keep(params)``, and what :func:`pjc.runtime.outer.step_entries` adds to them."""
 
 
-Exporter = Callable[[Tensors, Mapping[str, Units], Path], None]
+Exporter = Callable[[Tensors, Mapping[str, Units], Path, int | None], tuple[str, ...]]
 """Writes a model of the network with these parameters, and with outputs in these units, to a file."""
 
 
@@ -709,21 +709,33 @@ class Program:
             raise ProgramError("this program cannot be saved")
         self._services.saver(self, _path(path))
 
-    def to_onnx(self, params: Tensors, path: str | Path) -> None:
+    def to_onnx(self, params: Tensors, path: str | Path, opset: int | None = None) -> tuple[str, ...]:
         """Write the network with these parameters as an ONNX model of standard operators.
 
         Outputs are those of :meth:`apply`; an open batch stays open. Needs ``pip install 'pjc[onnx]'``.
 
+        Args:
+            params: by name.
+            path: the file, which is overwritten.
+            opset: from 18 to 25; by default 18, and 21 where the model holds whole numbers. From 21 on there
+                are integers of 4 and of 16 bits, from 25 on of 2.
+
+        Returns:
+            Why results may differ in the last bits from those of :meth:`apply`; nothing if they are the same,
+            bit for bit, which is so where all that is added up are whole numbers (docs/exact.md#export).
+
         Raises:
-            ProgramError: if the parameters do not fit the network, or are not finite.
+            ProgramError: if the parameters do not fit the network, are not finite, or there is no such opset.
             DiagnosticError: if the network calls operators of the user's own, or the package is missing.
             OSError: if the file cannot be written.
         """
+        if opset is not None and not 18 <= opset <= 25:
+            raise ProgramError(f"models are written for an opset from 18 to 25, found {opset}")
         separate = self.separate(self._taken(params))
         self._require_finite(separate)
         if self._services.exporter is None:
             raise ProgramError("this program cannot be exported; compile the network again")
-        self._services.exporter(separate, _units_of(self.outputs), _path(path))
+        return self._services.exporter(separate, _units_of(self.outputs), _path(path), opset)
 
     def specialized(self, inputs: tuple[Array, ...]) -> Program:
         """Return the program for the batch size that the inputs have."""

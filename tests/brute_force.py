@@ -129,9 +129,12 @@ def convex_set(x: Vector, constraints: list) -> float:
     return float(min(each.fun for each in inside))
 
 
-def quantize(x: float, z: float, levels: tuple[float, ...]) -> float:
-    """Least distance to the closed pieces of the step function, on a fine grid and at the pieces' ends."""
-    edges = [(a + b) / 2 for a, b in pairwise(levels)]
+def quantize(x: float, z: float, levels: tuple[float, ...], edges: tuple[float, ...] | None = None) -> float:
+    """Least distance to the closed pieces of the step function, on a fine grid and at the pieces' ends.
+
+    They end midway between the levels if nothing else is said.
+    """
+    edges = tuple((a + b) / 2 for a, b in pairwise(levels)) if edges is None else edges
     best = np.inf
     for level, low, high in zip(levels, [-np.inf, *edges], [*edges, np.inf], strict=True):
         reach = max(abs(x), 10.0)

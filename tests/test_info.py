@@ -167,3 +167,40 @@ def test_wrong_files_get_a_sentence(
     assert (code, out) == (1, "") and message in err
     code, _, err = run("info", tmp_path / f"nowhere{name[-4:]}")
     assert code == 1 and "there is no file" in err
+
+
+BITS = """\
+input x: f32[batch, 20]
+target y: class[batch, 5]
+param w: f32[20, 16] = uniform(-1, 1)
+param b: f32[16] = uniform(-1, 1)
+param v: f32[16, 5] = uniform(-1, 1)
+require w in levels(-1, 0, 1)
+require v in scaled_levels((-1, 1), axis = 0)
+q = quantize(x, bits = 4, scale = 0.1)
+h = sign(q @ w + b)
+for i in 0..3 {
+  param u: f32[16, 16] = uniform(-1, 1)
+  h = sign(h @ u)
+}
+output z = relu(h) @ v
+require cross_entropy(z, y)
+"""
+
+
+def test_bits_and_products_are_counted(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "net.pjn").write_text(BITS)
+    found = told(run, tmp_path / "net.pjn", "--batch", "8")
+    layers = [(each["products"], each["bits"]) for each in found["products of a sample"].values()]
+    # relu makes 0 and 1 of the signs, of which no less is known than that they are whole numbers up to 1.
+    assert layers == [(20 * 16, [4, 2]), (3 * 16 * 16, [1, 32]), (16 * 5, [2, 1])]
+    assert found["products of a sample by bits"] == {
+        "4 x 2 bits": 320, "1 x 32 bits": 768, "2 x 1 bits": 80
+    }  # fmt: skip
+    assert found["bit operations of a sample"] == 320 * 8 + 768 * 32 + 80 * 2
+    assert found["parameter bits"] == {
+        "w": 320 * 2, "b": 16 * 32, "u": 768 * 32, "v": 80 + 5 * 32
+    }  # fmt: skip
+    assert found["bytes of packed parameters"] == (320 * 2 + 784 * 32 + 80 + 5 * 32) // 8
+    save_file({"w": np.array([[0, 1.0], [2, 0]], np.float32)}, tmp_path / "own.safetensors")
+    assert told(run, tmp_path / "own.safetensors")["nonzeros"] == 2

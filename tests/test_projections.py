@@ -30,6 +30,7 @@ from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.operator import Loss, Operator
 from pjc.runtime.projections.piecewise import Piecewise
 from pjc.runtime.projections.quantize import Quantize
+from pjc.runtime.projections.quantize_linear import QuantizeLinear
 from pjc.runtime.projections.sum import Sum
 from pjc.runtime.projections.sum_relu import SumRelu
 
@@ -160,6 +161,18 @@ CASES = {
     "piecewise": Case(HAT, singles, pieces_least(HAT)),
     "round": Case(operator("round"), singles, lambda x, z: brute_force.rounded(float(x[0]), z)),
     "identity": Case(operator("identity"), singles, affine_least),
+    "quantize_linear": Case(
+        QuantizeLinear(0.3, -2, 3),
+        singles,
+        lambda x, z: brute_force.quantize(
+            float(x[0]), z, range(-2, 4), [0.3 * (k - 0.5) for k in range(-1, 4)]
+        ),
+    ),
+    "quantize_linear of a large step": Case(
+        QuantizeLinear(7.0, 0, 3),
+        singles,
+        lambda x, z: brute_force.quantize(float(x[0]), z, range(4), [3.5, 10.5, 17.5]),
+    ),
     "quantize": Case(Quantize(LEVELS), singles, lambda x, z: brute_force.quantize(float(x[0]), z, LEVELS)),
 }
 
@@ -224,6 +237,8 @@ def on_edge(one: Operator, x: np.ndarray) -> np.ndarray:
             return np.any(x[:, None] == np.array(edges), axis=1)
         case Operator(name="round"):
             return np.abs(x - np.round(x)) == 0.5
+        case QuantizeLinear(scale=scale):
+            return np.abs(np.abs(x / scale - np.round(x / scale)) - 0.5) < 1e-5
     return np.zeros(x.shape, bool)
 
 

@@ -50,6 +50,7 @@ from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.piecewise import Piecewise
 from pjc.runtime.projections.quantize import Quantize
+from pjc.runtime.projections.quantize_linear import QuantizeLinear
 from pjc.runtime.projections.sets import Pieces
 from pjc.runtime.projections.sum import Sum
 from pjc.runtime.projections.sum_relu import SumRelu
@@ -138,6 +139,12 @@ CASES = {
         (LEVELS[0], LEVELS[-1]),
     ),
     "one level": Case(Quantize((0.5,)), singles, lambda rows: np.full(rows.shape[:-1], Long(0.5))),
+    "quantize_linear": Case(
+        QuantizeLinear(0.5, -1, 2),
+        singles,
+        lambda rows: np.clip(rows[..., 0] / Long(0.5), -1, 2),
+        (-0.5, 1.0),
+    ),
     "round": Case(operator("round"), singles, lambda rows: rows[..., 0]),
     "dot": Case(Dot(), vectors, dotted),
     "dot of one entry": Case(Dot(), functools.partial(vectors, n=1), dotted),

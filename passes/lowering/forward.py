@@ -93,7 +93,8 @@ def _without_part(op: ops.NodeOp) -> Operation:
 def _value(op: ops.OperationOp, inputs: Sequence[SSAValue], type: Attribute) -> proj.EvaluateOp:
     """Return the op that gives an operation's value."""
     signature = op.signature if isinstance(op, ops.ApplyOp) else None
-    return proj.EvaluateOp(op.operator, op.fields(), op.called, inputs, type, signature)
+    known = op.multiples() if isinstance(op, ops.BilinearOp) else {}
+    return proj.EvaluateOp(op.operator, {**op.fields(), **known}, op.called, inputs, type, signature)
 
 
 @dataclass

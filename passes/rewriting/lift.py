@@ -156,7 +156,9 @@ class Lifting:
         rows = self.lifted(op.lhs)
         count, k, n = shape_of(rows)
         flat = self.inside(view.ReshapeOp(rows, (count * k, n)), op)
-        product = self.inside(ops.DotOp(flat, self.values[op.rhs], op.called), op)
+        one = ops.DotOp(flat, self.values[op.rhs], op.called)
+        one.units, one.levels = op.units, op.levels
+        product = self.inside(one, op)
         return self.inside(view.ReshapeOp(product, (count, k, shape_of(product)[-1])), op)
 
 

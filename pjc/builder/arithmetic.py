@@ -195,8 +195,8 @@ class Arithmetic(Views):
         least, largest = whole_range(bits, signed)
         if not 0 < step < inf:
             raise ShapeError(f"quantize needs a scale above 0, found {step:g}")
-        whole = self.clip(self.round(self.weighted([x], [1 / step])), least, largest)
-        return self.weighted([whole], [step])
+        whole = self.elementwise(ops.QuantizeLinearOp, x, scale=step, low=least, high=largest)
+        return self.weighted([whole], [step]) if step != 1 else whole
 
     def abs(self, x: Tensor) -> Tensor:
         """Return ``|x|``."""

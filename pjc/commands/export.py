@@ -9,8 +9,11 @@ from pathlib import Path
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.outputs import force_option, other_model, require_apart, require_ours, require_place
 from pjc.commands.shared import console_of_stdout, require_source, say
-from pjc.fields import Text, option, required
+from pjc.fields import Number, Text, option, required
 from pjc.python_files import file_of
+
+_SHOWN = 3
+"""How many reasons are shown."""
 
 USAGE = Usage(
     prog="pjc export",
@@ -27,6 +30,12 @@ class Arguments:
     params: str = required(kind=Text(), metavar="PARAMS.safetensors", help="what pjc train wrote")
     output: str | None = option(
         None, kind=Text("FILE.onnx"), flags=("-o",), help="where to write", shown="MODEL.onnx"
+    )
+    opset: int | None = option(
+        None,
+        kind=Number(whole=True, low=18, high=25),
+        help="18 to 25; from 21 on there are integers of 4 bits, from 25 on of 2",
+        shown="18, or 21 for networks of few bits",
     )
     force: bool = force_option("overwrite -o where it is something else than what is written")
 
@@ -49,6 +58,20 @@ def main(arguments: Sequence[str]) -> int:
     arrays = check_parameters(program, stored.params)
     require_ours(output, other_model(output, program, model), given.force)
     with held([output]):
-        program.rescaled(stored.units).to_onnx(arrays, output)
+        why = program.rescaled(stored.units).to_onnx(arrays, output, given.opset)
     say(console_of_stdout(), f"wrote {output}")
+    _report(why)
     return 0
+
+
+def _report(why: Sequence[str]) -> None:
+    """Say whether the model gives what the program does, bit for bit."""
+    console = console_of_stdout()
+    if not why:
+        say(console, "its results are those of the program, bit for bit")
+        return
+    say(console, "its results may differ from the program's in the last bits:")
+    for each in why[:_SHOWN]:
+        say(console, f"  {each}")
+    if len(why) > _SHOWN:
+        say(console, f"  and {len(why) - _SHOWN} more reasons")

@@ -19,6 +19,7 @@ from pjc.runtime.data.parts import Request
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pjc.driver import Compilation
     from pjc.runtime.data.dataset import Dataset
     from pjc.runtime.data.text import Text as CharacterText
     from pjc.runtime.history import Stored
@@ -127,6 +128,7 @@ def _is_ir(path: Path) -> bool:
 def _program(path: Path) -> Record:
     """Return what a compiled network says of itself."""
     from pjc import __version__
+    from pjc.driver import recompiled
     from pjc.runtime.artifact import FORMAT, read_record
 
     found = read_record(path)
@@ -138,6 +140,7 @@ def _program(path: Path) -> Record:
     ]
     return {
         "what": "a compiled network",
+        **_bits(recompiled(path, Options()), found.signature.batch),
         "format": FORMAT,
         "jax": found.jax,
         "read by": f"pjc {__version__}",
@@ -159,12 +162,40 @@ def _network(path: Path, options: Options) -> Record:
 
     compilation = driver.compile_file(path, options)
     program = only(compilation.at("proj"), proj.ProgramOp)
-    source = compilation.source
+    source, signature = compilation.source, signature_of(program, options.repeats)
     return {
         "what": f"a network ({source.kind})",
-        **_signature(signature_of(program, options.repeats)),
+        **_signature(signature),
+        **_bits(compilation, signature.batch),
         "starts at": source.stage,
         "starts from": sorted(compilation.start.initial),
+    }
+
+
+def _bits(compilation: Compilation, batch: int | None) -> Record:
+    """Return what the network's products cost for a sample, by the bits of what is multiplied."""
+    from pjc.dialects import net
+    from pjc.passes.analysis.bits import Bits
+    from pjc.passes.analysis.graph import only
+
+    if compilation.source.stage != "net":
+        return {}
+    block = only(compilation.at("net"), net.NetworkOp).body.block
+    bits = Bits.of(block)
+    layers = [(each, each.products // (batch or 1)) for each in bits.layers(block)]
+    kinds: dict[str, int] = {}
+    for each, count in layers:
+        kind = f"{each.bits[0]} x {each.bits[1]} bits"
+        kinds[kind] = kinds.get(kind, 0) + count
+    packed = bits.stored(block)
+    return {
+        "products of a sample": {
+            each.name: {"products": count, "bits": list(each.bits)} for each, count in layers
+        },
+        "products of a sample by bits": kinds,
+        "bit operations of a sample": sum(count * each.bits[0] * each.bits[1] for each, count in layers),
+        "parameter bits": packed,
+        "bytes of packed parameters": -(-sum(packed.values()) // 8),
     }
 
 
@@ -209,14 +240,29 @@ def _sizes(parameters: list[Record]) -> Record:
 
 def _parameters(path: Path) -> Record:
     """Return what is in a file of parameters, and how far the training was that wrote it."""
+    import numpy as np
+
     from pjc.runtime.history import read_stored
 
     found = read_stored(path)
     listed = [
-        {"name": name, "shape": list(each.shape), "dtype": str(each.dtype), "bytes": each.nbytes}
+        {
+            "name": name,
+            "shape": list(each.shape),
+            "dtype": str(each.dtype),
+            "bytes": each.nbytes,
+            "nonzeros": int(np.count_nonzero(each)),
+        }
         for name, each in sorted(found.params.items())
     ]
-    return {"what": "parameters", **_sizes(listed), **_training(path, found), **_relied_on(path, found)}
+    nonzeros = sum(int(np.count_nonzero(each)) for each in found.params.values())
+    return {
+        "what": "parameters",
+        **_sizes(listed),
+        "nonzeros": nonzeros,
+        **_training(path, found),
+        **_relied_on(path, found),
+    }
 
 
 def _training(path: Path, found: Stored) -> Record:
@@ -451,9 +497,9 @@ def _tensors(console: Console, listed: list[Record]) -> None:
         shape = "[" + ", ".join(map(str, each["shape"])) + "]"
         classes = f"classes 0 to {each['classes'] - 1}" if "classes" in each else ""
         units = "in units of its own" if "scale" in each else ""
-        table.add_row(
-            cell(each["name"]), f"{each['dtype']}{cell(shape)}", shown_bytes(each["bytes"]), classes or units
-        )
+        held = f"{each['nonzeros']:,} nonzero" if "nonzeros" in each else ""
+        size = shown_bytes(each["bytes"])
+        table.add_row(cell(each["name"]), f"{each['dtype']}{cell(shape)}", size, classes or units or held)
     console.print(table)
     if len(listed) > _SHOWN:
         say(console, f"  and {len(listed) - _SHOWN} more, which --json has")

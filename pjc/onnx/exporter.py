@@ -7,6 +7,7 @@ reductions of patches, is written as the operators that they came from; other vi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
@@ -20,8 +21,11 @@ from xdsl.ir import Operation, SSAValue
 
 from pjc.dialects import net, ops, view
 from pjc.dialects.view import element_of, shape_of
+from pjc.onnx.exactness import differing
+from pjc.onnx.integers import Fitted, Integers
 from pjc.onnx.reading import refuse
 from pjc.passes.analysis.graph import only
+from pjc.passes.analysis.multiples import multiples_in
 from pjc.passes.analysis.windows import Convolution, Pool, as_convolution, as_pool
 
 OPSET = 18
@@ -37,6 +41,23 @@ class Affine(Protocol):
     def scale(self) -> Sequence[float]: ...
     @property
     def offset(self) -> Sequence[float]: ...
+
+
+class Asks(Protocol):
+    """How whole numbers are written: the opset, if one is asked for, and how columns are fitted."""
+
+    @property
+    def opset(self) -> int | None: ...
+    @property
+    def fitted(self) -> Fitted: ...
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model, and why its results may differ from those of ``apply`` in the last bits; nothing if not."""
+
+    model: onnx.ModelProto
+    why: tuple[str, ...]
 
 
 Writer = Callable[["_Exporter", Any], str]
@@ -61,7 +82,8 @@ def export_model(
     batch: int | None,
     units: Mapping[str, Affine],
     names: Mapping[str, str],
-) -> onnx.ModelProto:
+    integers: Asks,
+) -> Exported:
     """Return the model of a network without loops.
 
     Args:
@@ -71,13 +93,17 @@ def export_model(
         batch: the size that stands for an open batch, and divides no other size; None if there is none.
         names: what inputs and outputs are called in the model, where that is not their own name.
         units: what outputs are multiplied by, and what is added, in each column; by name.
+        integers: how whole numbers are written.
 
     Raises:
         DiagnosticError: naming what the model cannot hold: operators of the user's own.
     """
     network = only(module, net.NetworkOp)
     labels = {op.label.data for op in network.body.block.ops if isinstance(op, ops.OutputOp)}
+    whole = any(isinstance(op, ops.QuantizeLinearOp) or _is_marked(op) for op in network.body.block.ops)
+    opset = integers.opset or (max(OPSET, 21) if whole else OPSET)
     exporter = _Exporter(params, batch, labels, units, names)
+    exporter.integers = Integers(exporter, multiples_in(network.body.block), opset, integers.fitted)
     missing = sorted(
         {
             op.operator
@@ -92,7 +118,12 @@ def export_model(
         )
     for op in network.body.block.ops:
         exporter.write(op)
-    return exporter.model(name)
+    why = differing(network.body.block, exporter.integers.found, exporter.integers.why, set(units))
+    return Exported(exporter.model(name, opset), tuple(why))
+
+
+def _is_marked(op: Operation) -> bool:
+    return isinstance(op, ops.DotOp) and op.units is not None
 
 
 def _is_known(op: ops.OperationOp) -> bool:
@@ -113,6 +144,7 @@ class _Exporter:
     ) -> None:
         self.params, self.batch, self.units, self.renamed = params, batch, units, renamed
         self.ends = {renamed.get(each, each) for each in (*outputs, *renamed)}
+        self.integers: Integers
         self.names: dict[SSAValue, str] = {}
         self.taken: set[str] = {*params, *self.ends}
         self.nodes: list[onnx.NodeProto] = []
@@ -128,29 +160,32 @@ class _Exporter:
         match op:
             case ops.InputOp():
                 label = self.renamed.get(op.label.data, op.label.data)
-                self.names[op.result] = self._fresh(label, exact=True)
+                self.names[op.result] = self.fresh(label, exact=True)
                 self.inputs.append(self._info(label, op.result))
             case ops.ParameterOp():
                 label = op.label.data
-                own = self._fresh(label) if label in self.ends else label
-                self.names[op.result] = own
+                own = self.fresh(label) if label in self.ends else label
                 array = np.asarray(self.params[label], NUMPY[str(element_of(op.result))], order="C")
-                self.initializers[own] = numpy_helper.from_array(array, own)
+                self.hint = own
+                whole = self.integers.parameter(op, own, array)
+                if whole is None:
+                    self.initializers[own] = numpy_helper.from_array(array, own)
+                self.names[op.result] = whole or own
             case ops.OutputOp():
                 self._output(op)
             case ops.TargetOp() | ops.LossOp() | ops.SetOp():
                 pass
             case _:
                 self.hint = op.results[0].name_hint or op.name.split(".")[1]
-                self.names[op.results[0]] = self._value(op)
+                self.names[op.results[0]] = self.value(op)
 
-    def _value(self, op: Operation) -> str:
+    def value(self, op: Any) -> str:
         """Write the nodes that give an op's value; return their name."""
         if isinstance(op, ops.ElementwiseOp) and op.ONNX is not None:
             return self.node(op.ONNX, self.operands(op))
         return WRITERS[type(op)](self, op)
 
-    def model(self, name: str) -> onnx.ModelProto:
+    def model(self, name: str, opset: int) -> onnx.ModelProto:
         """Return the model, without nodes that no output needs."""
         wanted = {each.name for each in self.outputs}
         kept: list[onnx.NodeProto] = []
@@ -160,9 +195,9 @@ class _Exporter:
                 wanted.update(node.input)
         tensors = [tensor for own, tensor in self.initializers.items() if own in wanted]
         graph = helper.make_graph(kept[::-1], name, self.inputs, self.outputs, tensors)
-        made = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="pjc"
-        )
+        opsets = [helper.make_opsetid("", opset)]
+        version = max(IR_VERSION, helper.find_min_ir_version_for(opsets))
+        made = helper.make_model(graph, opset_imports=opsets, ir_version=version, producer_name="pjc")
         onnx.checker.check_model(made, full_check=True)
         return made
 
@@ -186,7 +221,7 @@ class _Exporter:
         """Return a size; minus k for k times the batch."""
         return -(size // self.batch) if self.batch is not None and size % self.batch == 0 else size
 
-    def _fresh(self, hint: str, *, exact: bool = False) -> str:
+    def fresh(self, hint: str, *, exact: bool = False) -> str:
         name, number = hint, 2
         while name in self.taken and not exact:
             name, number = f"{hint}_{number}", number + 1
@@ -197,7 +232,7 @@ class _Exporter:
 
     def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add a node of one output; return its name."""
-        output = self._fresh(self.hint)
+        output = self.fresh(self.hint)
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
@@ -206,7 +241,7 @@ class _Exporter:
         kind = np.int64 if like is None else NUMPY[str(element_of(like))]
         array = np.asarray(values, kind)
         shown = "_".join(map(str, array.reshape(-1)[:6]))
-        name = self._fresh(f"const_{shown}".replace("-", "m"))
+        name = self.fresh(f"const_{shown}".replace("-", "m"))
         for known, tensor in self.initializers.items():
             if known.startswith("const_") and numpy_helper.to_array(tensor).dtype == array.dtype:
                 found = numpy_helper.to_array(tensor)
@@ -377,12 +412,21 @@ def _unspread(out: _Exporter, value: SSAValue) -> str:
 @writes(ops.DotOp)
 def _matmul(out: _Exporter, op: ops.DotOp) -> str:
     found = as_convolution(op.lhs, op.rhs)
-    return out.node("MatMul", out.operands(op)) if found is None else _convolve(out, op, found)
+    lhs, rhs = (op.lhs, op.rhs) if found is None else (found.image, found.weight)
+    hint = out.hint
+    factors = out.integers.factors(op, lhs, rhs)
+    first, second = (out.names[lhs], out.names[rhs]) if factors is None else factors[:2]
+    out.hint = hint
+    made = out.node("MatMul", [first, second]) if found is None else _convolve(out, op, found, first, second)
+    if factors is None:
+        return made
+    made = out.node("Round", [made])
+    return made if np.all(factors[2] == 1) else out.node("Mul", [made, out.array(factors[2], op.result)])
 
 
-def _convolve(out: _Exporter, op: ops.DotOp, found: Convolution) -> str:
-    image = out.transpose(out.names[found.image], (0, 3, 1, 2))
-    weight = out.transpose(out.names[found.weight], (3, 2, 0, 1))
+def _convolve(out: _Exporter, op: ops.DotOp, found: Convolution, image: str, weight: str) -> str:
+    image = out.transpose(image, (0, 3, 1, 2))
+    weight = out.transpose(weight, (3, 2, 0, 1))
     pads = [*found.low, *found.high]
     made = out.node(
         "Conv",
@@ -420,7 +464,10 @@ def _along(out: _Exporter, kind: str, name: str, axes: Sequence[int]) -> str:
 
 @writes(ops.SumOp, ops.SumReluOp)
 def _sum(out: _Exporter, op: ops.SumOp | ops.SumReluOp) -> str:
-    weights = list(op.weights.get_values()) if op.weights is not None else [1.0] * len(op.operands)
+    weights = op.each_weight()
+    quantized = out.integers.scaled(op) if isinstance(op, ops.SumOp) else None
+    if quantized is not None:
+        return quantized
     found = as_pool(op)
     like = op.results[0]
     if found is not None and tuple(found.dilation) == (1, 1):
@@ -461,6 +508,11 @@ def _scaled(out: _Exporter, name: str, weight: float, like: SSAValue) -> str:
     return out.node("Neg", [name]) if weight == -1 else out.node("Mul", [name, out.array(weight, like)])
 
 
+@writes(ops.QuantizeLinearOp)
+def _quantize_linear(out: _Exporter, op: ops.QuantizeLinearOp) -> str:
+    return out.integers.quantizer(op)
+
+
 @writes(ops.QuantizeOp)
 def _quantize(out: _Exporter, op: ops.QuantizeOp) -> str:
     levels = list(op.levels.get_values())
@@ -474,6 +526,9 @@ def _quantize(out: _Exporter, op: ops.QuantizeOp) -> str:
 def _piecewise(out: _Exporter, op: ops.PiecewiseOp) -> str:
     edges, slopes, offsets = (list(each.get_values()) for each in (op.edges, op.slopes, op.offsets))
     x, like = out.names[op.operand], op.result
+    whole = out.integers.clipped(op)
+    if whole is not None:
+        return whole
     match edges, slopes, offsets:
         case [0.0], [-1.0, 1.0], [0.0, 0.0]:
             return out.node("Abs", [x])

@@ -121,6 +121,8 @@ class Graph:
     """The first values of the text's parameters."""
     recipes: dict[str, Callable[[], Static]] = field(default_factory=dict)
     """What computes the first values of what is made of initializers alone, where a node must know them."""
+    sets: dict[str, str] = field(default_factory=dict)
+    """What initializers are required to be in, as the text has it, by name."""
     made: int = 0
     """How many numbers the parameters hold that are no initializers."""
     batch: int | None = None
@@ -294,6 +296,8 @@ class Graph:
         start = start or "zeros"
         self.line(f"param {own}: f32{_dims(self.sizes, array.shape)} = {start}")
         self.parameters[own] = first
+        if name in self.sets:
+            self.line(f"require {own} in {self.sets[name]}")
         return Value(own, tuple(array.shape))
 
     def reshaped(self, value: Value, shape: Sequence[int]) -> Value:

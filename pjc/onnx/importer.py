@@ -34,7 +34,7 @@ from pjc.onnx.constants import (
 )
 from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
 from pjc.onnx.images import folded_normalization
-from pjc.onnx.quantizers import dequantized
+from pjc.onnx.quantizers import dequantized, levels_of
 from pjc.onnx.reading import (
     FLOATS,
     INTEGERS,
@@ -549,7 +549,11 @@ class _Importer:
         x, scale, zero = [*inputs, None][:3]
         assert x is not None
         assert scale is not None  # the checker knows how many inputs there are
-        self.graph.initial[str(node.proto.output[0])] = dequantized(node, x, scale, zero)
+        own = str(node.proto.output[0])
+        self.graph.initial[own] = dequantized(node, x, scale, zero)
+        described = levels_of(node, x, scale, zero) if self.loss is not None else None
+        if described is not None:
+            self.graph.sets[own] = described
 
     def _mistake(self, place: str, message: str, hint: str | None = None) -> None:
         self.mistakes.append((place, message, hint))

@@ -34,7 +34,7 @@ def quantize_linear(graph: Graph, node: Node) -> Value:
     low, high = _range(kind)
 
     def written(x: str, scale: float, zero: float) -> str:
-        text = f"clip(round({x} / {number(scale)}), {number(low - zero)}, {number(high - zero)})"
+        text = f"quantize_linear({x}, {number(scale)}, {number(low - zero)}, {number(high - zero)})"
         return f"{text} + {number(zero)}" if zero else text
 
     return _in_pieces(graph, node, written)
@@ -52,6 +52,36 @@ def dequantized(node: Node, x: Static, scale: Static, zero: Static | None) -> St
     """Return the numbers that weights of few bits mean: ``(x - zero) * scale``."""
     step, offset = (_along(node, x.shape, each) for each in (scale, zero if zero is not None else 0 * scale))
     return ((x.astype(np.float32) - offset.astype(np.float32)) * step).astype(np.float32)
+
+
+def levels_of(node: Node, x: Static, scale: Static, zero: Static | None) -> str | None:
+    """Return the set that weights of few bits are in: those whole numbers times a scale for each channel.
+
+    None for what is no weight of at most eight bits, or whose zero points or blocks differ.
+    """
+    if x.ndim < 2 or _bits_of(x) > 8 or not (scale > 0).all() or node.get("block_size", 0):
+        return None
+    if zero is not None and np.ptp(zero.astype(np.int64)) > 0:
+        return None
+    least = 0 if zero is None else int(zero.reshape(-1)[0])
+    whole = x.astype(np.int64) - least
+    # As few bits as they need: types are wider than what is in them.
+    top = 2 ** max(1, int(np.abs(whole).max()).bit_length()) - 1
+    low = 0 if whole.min() >= 0 else min(-top, int(whole.min()))
+    if top == 1 and low == -1 and (whole != 0).all():
+        levels = "(-1, 1)"
+    else:
+        levels = f"({', '.join(map(str, range(low, top + 1)))})"
+    axis = node.get("axis", 1) % x.ndim
+    axes = [each for each in range(x.ndim) if scale.size == 1 or each != axis]
+    written = str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"
+    return f"scaled_levels({levels}, axis = {written})"
+
+
+def _bits_of(x: Static) -> int:
+    """Return the bits of an array's whole numbers; those of other numbers are many."""
+    name = x.dtype.name
+    return int(name.lstrip("uint")) if name.lstrip("uint").isdigit() else 64
 
 
 def _along(node: Node, shape: tuple[int, ...], array: Static) -> Static:

@@ -247,9 +247,9 @@ class TracedProgram:
         leaves = self._leaves(params)
         return self._tree(self.program.finish(self._named(leaves)), leaves)
 
-    def to_onnx(self, params: Tree, path: str | Path) -> None:
+    def to_onnx(self, params: Tree, path: str | Path, opset: int | None = None) -> tuple[str, ...]:
         """Write the network with these parameters as an ONNX model; as :meth:`pjc.Program.to_onnx`."""
-        self.program.to_onnx(self.program.separate(self._named(self._leaves(params))), path)
+        return self.program.to_onnx(self.program.separate(self._named(self._leaves(params))), path, opset)
 
     def named(self, params: Tree) -> dict[str, Any]:
         """Return the parameters by the names of the text: what files hold, and :func:`pjc.load` takes."""

@@ -141,7 +141,17 @@ def _of_bits(x: Any, levels: Any, bits: int, scale: float, signed: bool) -> Arra
         least, largest = whole_range(bits, signed)
     except ShapeError as error:
         raise mistake(str(error), error.hint) from None
-    return jnp.clip(jnp.round(_floats(x) * (1 / scale)), least, largest) * scale
+    made: Array = _whole_numbers(scale, bits, bool(signed), least, largest)(_floats(x))
+    return made
+
+
+@cache
+def _whole_numbers(scale: float, bits: int, signed: bool, least: int, largest: int) -> Callable[..., Any]:
+    from pjc.runtime.projections.quantize_linear import QuantizeLinear
+
+    operator = QuantizeLinear(scale, least, largest)
+    arguments = f", bits = {bits}, scale = {number(scale)}, signed = {int(signed)}"
+    return _elementwise("quantize", arguments, lambda x: operator.forward(x) * scale)
 
 
 def round(x: Any) -> Array:

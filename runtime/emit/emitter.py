@@ -60,7 +60,7 @@ class Emitter:
 
     def apply(self, params: Tensors, data: Tensors) -> dict[str, Array]:
         """Return the network's outputs by name."""
-        return run_forward(self.program, self.variables, params, data).outputs
+        return run_forward(self.program, self.variables, params, data, exact=True).outputs
 
     def start(self, params: Tensors, data: Tensors) -> tuple[State, Fixed]:
         """Return the state in which all copies agree with the forward pass."""

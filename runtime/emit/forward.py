@@ -20,6 +20,7 @@ from pjc.runtime.emit.views import viewed
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections import operator
 from pjc.runtime.projections.bilinear import BILINEAR, bilinear
+from pjc.runtime.projections.multiples import Multiples
 
 
 class Ran(NamedTuple):
@@ -30,9 +31,15 @@ class Ran(NamedTuple):
     values: Tensors
 
 
-def run_forward(program: proj.ProgramOp, variables: Variables, params: Tensors, data: Tensors) -> Ran:
-    """Return what the forward pass of a program gives."""
-    run = Forward(params, data)
+def run_forward(
+    program: proj.ProgramOp, variables: Variables, params: Tensors, data: Tensors, *, exact: bool = False
+) -> Ran:
+    """Return what the forward pass of a program gives.
+
+    With ``exact``, products of multiples of a number are those of whole numbers, and then multiplied: the
+    same to rounding, but the same in whatever order they are added up.
+    """
+    run = Forward(params, data, exact)
     outputs: dict[str, Array] = {}
     state: dict[str, Lazy] = {}
     for op in program.forward_op().body.block.ops:
@@ -55,6 +62,7 @@ class Forward:
 
     params: Tensors
     data: Tensors
+    exact: bool = False
     values: dict[SSAValue, Array] = field(default_factory=dict)
     by_node: dict[str, Array] = field(default_factory=dict)
 
@@ -70,7 +78,7 @@ class Forward:
                 self.values[op.result] = self.by_node[op.label.data] = self.params[op.label.data]
             case proj.EvaluateOp():
                 with jax.named_scope(op.node.data):
-                    self.values[op.result] = _evaluate(op, self._all(op.inputs))
+                    self.values[op.result] = _evaluate(op, self._all(op.inputs), self.exact)
                 self.by_node[op.node.data] = self.values[op.result]
             case ViewOp():
                 self.values[op.results[0]] = viewed(op, self._all(op.operands))
@@ -83,7 +91,7 @@ class Forward:
         """Run a loop: a scan over slices of the values that it runs over."""
         end = loop.body.block.last_op
         assert isinstance(end, proj.NextOp)
-        found = run_loop(loop, self.values, lambda: Forward(self.params, self.data))
+        found = run_loop(loop, self.values, lambda: Forward(self.params, self.data, self.exact))
         for result, inside, value in zip(loop.collected, end.collected, found, strict=True):
             self.values[result] = value
             if isinstance(inside.owner, proj.EvaluateOp):
@@ -93,9 +101,14 @@ class Forward:
         return [self.values[each] for each in values]
 
 
-def _evaluate(op: proj.EvaluateOp, inputs: list[Array]) -> Array:
+def _evaluate(op: proj.EvaluateOp, inputs: list[Array], exact: bool) -> Array:
     """Return the operation's value on whole tensors; a dot needs no copies for that."""
     fields = static_fields(op.fields.data)
     if op.operator.data in BILINEAR:
-        return bilinear(op.operator.data, fields, *inputs).forward(*inputs)
+        known = Multiples(fields.pop("units", ()), fields.pop("levels", ()))
+        mapped = bilinear(op.operator.data, fields, *inputs)
+        if not exact or not known.units:
+            return mapped.forward(*inputs)
+        a, w = inputs
+        return known.multiplied(mapped.forward, a, w, mapped.rhs_axes())
     return operator(op.operator.data, **fields).forward(*inputs)

@@ -62,6 +62,9 @@ class Bilinear(Protocol):
     def rhs_copies(self, s: Array, w: Array) -> np.ndarray | int:
         """Return the same for each entry of w."""
 
+    def rhs_axes(self) -> tuple[int, ...]:
+        """Return the axes of w along which the entries are that one site multiplies."""
+
     def rows(self, s: Array) -> int:
         """Return how many rows the sites have; see dot_rows.py."""
 
@@ -147,6 +150,10 @@ class MatrixProduct:
     def rhs_copies(self, s: Array, w: Array) -> int:
         """See :class:`Bilinear`."""
         return s.size // (prod(w.shape[:-2]) * w.shape[-1])
+
+    def rhs_axes(self) -> tuple[int, ...]:
+        """See :class:`Bilinear`."""
+        return (-2,)
 
     def rows(self, s: Array) -> int:
         """See :class:`Bilinear`; rows of a."""
@@ -267,6 +274,10 @@ class Convolution:
     def rhs_copies(self, s: Array, w: Array) -> int:
         """See :class:`Bilinear`."""
         return prod(s.shape[:-1])
+
+    def rhs_axes(self) -> tuple[int, ...]:
+        """See :class:`Bilinear`."""
+        return (0, 1, 2)
 
     def rows(self, s: Array) -> int:
         """See :class:`Bilinear`; places of the window."""

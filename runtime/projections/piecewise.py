@@ -39,6 +39,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pjc.runtime.projections.operator import Operator
+from pjc.runtime.projections.rounding import scaled
 from pjc.runtime.projections.scale import site_scale
 
 ROUNDING = 1e-9
@@ -184,4 +185,4 @@ class Piecewise(Operator):
         slope, offset = self.slopes[index], self.offsets[index]
         if not slope:
             return jnp.full_like(x, offset)
-        return slope * x + offset if offset else slope * x
+        return scaled(x, slope) + offset if offset else slope * x

@@ -19,6 +19,7 @@ from jax import Array
 
 from pjc.runtime.projections.dot import Dot
 from pjc.runtime.projections.operator import Operator
+from pjc.runtime.projections.rounding import rounded
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Product(Operator):
 
     def forward(self, *inputs: Array) -> Array:
         a, b = inputs
-        return a * b
+        return rounded(a * b)
 
     def project(self, inputs: tuple[Array, ...], z: Array) -> tuple[tuple[Array, ...], Array]:
         a, b = inputs

@@ -13,7 +13,8 @@ the signs; for -1, 0, 1 the k largest magnitudes, with the k that is best. Where
 :data:`CROSSINGS` midpoints on a side, sorting them all would take longer than training with what it gives:
 then the scale is the best of :data:`SCALES` between those at which the largest entry is on the outermost
 level and far beyond it, each after :data:`TURNS` turns of levels for the scale and scale for the levels;
-measured within 1% of the least distance.
+measured within 1% of the least distance. A vector that is in the set already is found to be (multiples.py),
+if the levels are multiples of what is between two of them, and stays.
 
 Ties: the largest scale; at a crossing the level further from 0. If no l has ``x . l > 0``, the zero vector.
 
@@ -40,6 +41,7 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import NDArray
 
+from pjc.runtime.projections import multiples
 from pjc.runtime.projections.sets import Pieces, bounded, unit_of, vectors
 
 CROSSINGS = 4
@@ -69,7 +71,20 @@ class ScaledLevels(Pieces):
         sides = _Sides.of(self.levels)
         if sides.middles.shape[1] <= CROSSINGS:
             return _swept(rows, sides)
-        return _searched(rows, sides)
+        scale, chosen = _searched(rows, sides)
+        own, times = self._members(rows)
+        return jnp.where(own > 0, own, scale), jnp.where(own > 0, times, chosen)
+
+    def _members(self, rows: Array) -> tuple[Array, Array]:
+        """Return the scales and levels of rows that are in the set already; the scale 0 for others."""
+        size = max(map(abs, self.levels))
+        spacing = min(b - a for a, b in pairwise(self.levels))
+        whole = np.round(np.array(self.levels) / spacing)
+        if np.any(np.abs(whole * spacing - self.levels) > 1e-9 * size):
+            return jnp.zeros_like(rows[:, :1]), jnp.zeros_like(rows)
+        times, scale = multiples.fitted(rows, tuple(whole.tolist()), (1,))
+        held = jnp.all(jnp.isin(times, jnp.asarray(whole, rows.dtype)), axis=1, keepdims=True)
+        return jnp.where(held, scale * size / spacing, 0), times * spacing / size
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pjc.runtime.projections.operator import Operator
+from pjc.runtime.projections.rounding import scaled
 from pjc.runtime.projections.scale import site_scale
 
 
@@ -61,10 +62,7 @@ class Weighted(Operator):
 
     def total(self, inputs: tuple[Array, ...]) -> Array:
         """Return ``sum c_i x_i`` over all inputs and along the axes."""
-        terms = [
-            x if weight == 1 else weight * x
-            for weight, x in zip(self.weights_of(inputs), inputs, strict=True)
-        ]
+        terms = [scaled(x, weight) for weight, x in zip(self.weights_of(inputs), inputs, strict=True)]
         added = terms[0]
         for term in terms[1:]:
             added = added + term

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pjc.operators import operator
     from pjc.options import Options
     from pjc.runtime.program import Program
+    from pjc.solving import Solution, solve
     from pjc.training import TrainingWarning, train
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "Options",
     "PjcError",
     "Program",
+    "Solution",
     "TrainingWarning",
     "callbacks",
     "compile",
@@ -42,6 +44,7 @@ __all__ = [
     "network",
     "operator",
     "sklearn",
+    "solve",
     "trace",
     "train",
     *LOSSES,
@@ -56,12 +59,14 @@ _HOMES = {
     "Options": "pjc.options",
     "PjcError": "pjc.diagnostics",
     "Program": "pjc.runtime.program",
+    "Solution": "pjc.solving",
     "TrainingWarning": "pjc.training",
     "compile": "pjc.api",
     "compile_file": "pjc.driver",
     "load": "pjc.api",
     "network": "pjc.api",
     "operator": "pjc.operators",
+    "solve": "pjc.solving",
     "trace": "pjc.api",
     "train": "pjc.training",
     **dict.fromkeys((*LOSSES, "equal"), "pjc.tracing.asks"),

@@ -51,7 +51,8 @@ def _training(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         """Return the state after the iterations, and each node's square gap in the last one."""
         state, fixed = begun
         advance = functools.partial(emitter.iterate, fixed=fixed)
-        return repeat(advance, measures.square_gaps, state, iterations, paired)
+        found, squares = repeat(advance, measures.square_gaps, emitter.first(state), iterations, paired)
+        return found.state, squares
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         start, _ = constrained(sets, params)

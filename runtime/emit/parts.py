@@ -14,6 +14,7 @@ from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp
 from pjc.runtime.combination import Lazy, LazyState, added, combined
 from pjc.runtime.emit.agreement import agreed
+from pjc.runtime.emit.metric import NO_METRIC
 from pjc.runtime.emit.values import constant, set_of, static_fields
 from pjc.runtime.emit.variables import Fixed, Variables
 from pjc.runtime.emit.views import viewed
@@ -25,15 +26,20 @@ from pjc.runtime.projections.dot_shared import project_shared
 
 
 def project(
-    part: proj.PartOp, variables: Variables, state: LazyState, fixed: Fixed, given: LazyState | None = None
+    part: proj.PartOp,
+    variables: Variables,
+    state: LazyState,
+    fixed: Fixed,
+    given: LazyState | None = None,
+    metric: Tensors = NO_METRIC,
 ) -> LazyState:
     """Return the projection of a state onto a part.
 
-    ``given`` is the second state that a part with halfway forms needs.
+    ``given`` is the second state that a part with halfway forms needs, ``metric`` the weights of copies.
     """
 
     def run(ops: Iterable[Operation]) -> LazyState:
-        running = _Part(variables, state, fixed, given, dict(state))
+        running = _Part(variables, state, fixed, given, dict(state), metric)
         for op in ops:
             running.evaluate(op)
         return running.after
@@ -48,7 +54,7 @@ def losses(part: proj.PartOp, variables: Variables, state: LazyState, fixed: Fix
     for op in part.body.block.ops:
         if not isinstance(op, proj.ProjectLossOp):
             continue
-        running = _Part(variables, state, fixed, None, dict(state))
+        running = _Part(variables, state, fixed, None, dict(state), NO_METRIC)
         for needed in _leading_to(op):
             running.evaluate(needed)
         required = loss(op.operator.data, **static_fields(op.fields.data))
@@ -76,6 +82,7 @@ class _Part:
     fixed: Fixed
     given: LazyState | None
     after: dict[str, Lazy]
+    metric: Tensors
     values: dict[SSAValue, Array] = field(default_factory=dict)
 
     def evaluate(self, op: Operation) -> None:
@@ -128,7 +135,7 @@ class _Part:
         values = self.values
         match op:
             case proj.GatherOp():
-                values[op.result] = agreed(op, self.variables, self.state, self.fixed)
+                values[op.result] = agreed(op, self.variables, self.state, self.fixed, self.metric)
             case proj.ProjectOp():
                 copies = tuple(values[each] for each in op.copies)
                 made = operator(op.operator.data, **static_fields(op.fields.data))

@@ -29,7 +29,6 @@ from pjc.runtime.program import Program
 from pjc.runtime.trainable import batch_size, specs
 from pjc.search_options import SearchOptions
 from pjc.sources import source_of
-from pjc.tracing.program import TracedProgram
 from pjc.training_data import Asked, given_for
 
 if TYPE_CHECKING:
@@ -104,13 +103,13 @@ class Solution:
 
     @property
     def params(self) -> Any:
-        """The parameters: by name, or of a traced function as its tree."""
+        """The parameters, by name."""
         return self.fit.params
 
     @property
-    def program(self) -> Program | TracedProgram:
+    def program(self) -> Program:
         """The program, for a batch of all rows."""
-        return self.fit.program
+        return self.fit.compiled
 
     def __repr__(self) -> str:
         said = "solved" if self.solved else "not solved"
@@ -192,20 +191,18 @@ def searched(
 ) -> Solution:
     """Return what a search comes to; ``stop`` says, after each look, whether it is to end."""
     compilation.require_loss()
-    program = compilation.program()
-    inner = program.program if isinstance(program, TracedProgram) else program
-    inner.require_trainable()
+    small = compilation.program()
+    small.require_trainable()
     require_sets(compilation)
-    batch_size(inner)
-    given = given_for(asked, *specs(inner))
+    batch_size(small)
+    given = given_for(asked, *specs(small))
     if not isinstance(given.train, Dataset):
         raise mistake("a search takes all rows at once, and these come in batches", "give them as (x, y)")
     whole = compilation.for_batch(len(given.train))
     program = whole.program()
-    inner = program.program if isinstance(program, TracedProgram) else program
-    found = _Searching(whole, inner, given.train, asking).run(tell, stop)
+    found = _Searching(whole, program, given.train, asking).run(tell, stop)
     settings = {"seed": asking.seed, "restarts": asking.restarts, "solver": str(whole.options.method)}
-    fit = Fit(program, Result(inner.separate(found.params)), 0, None, None, settings, given.notes)
+    fit = Fit(program, Result(program.separate(found.params)), 0, None, None, settings, given.notes)
     return Solution(
         found.residual <= asking.tolerance,
         found.residual,

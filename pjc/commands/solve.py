@@ -21,6 +21,7 @@ from pjc.commands.outputs import (
 from pjc.commands.shared import (
     RESULT,
     DumpOptions,
+    Dumps,
     Session,
     console_of_stdout,
     model_argument,
@@ -157,10 +158,10 @@ def main(arguments: Sequence[str]) -> int:
         compilation, dumps = open_model(given.model, given.options, given.session, given.dumps)
         require_ours(outputs.program, other_program(outputs.program, compilation), given.force)
         with precision(compilation.dtype):
-            return _search(given, compilation, dumps.check, outputs)
+            return _search(given, compilation, dumps, outputs)
 
 
-def _search(given: Arguments, compilation: Compilation, check: object, outputs: _Outputs) -> int:
+def _search(given: Arguments, compilation: Compilation, dumps: Dumps, outputs: _Outputs) -> int:
     """Search, write what comes of it, and return the exit code."""
     from pjc.runtime.files import replace_file
     from pjc.solving import Asking, all_rows, searched
@@ -172,8 +173,7 @@ def _search(given: Arguments, compilation: Compilation, check: object, outputs: 
     say(console, said)
     with Interrupt() as interrupt:
         solution = searched(compilation, asked, asking, _Progress(console, interrupt), interrupt)
-    assert callable(check)
-    check()
+    dumps.check()
     solution.fit.save_parameters(outputs.params)
     replace_file(outputs.program, solution.fit.compiled.save)
     _say_end(console, solution, outputs)

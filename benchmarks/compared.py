@@ -56,7 +56,11 @@ class Comparison:
         return f"{self.network.stem}-{zlib.crc32(chr(0).join(told).encode()):08x}"
 
 
-EXAMPLES = tuple(Comparison(each.stem, each) for each in sorted((ROOT / "examples").glob("*.pjn")))
+EXAMPLES = tuple(
+    Comparison(each.stem, each)
+    for each in sorted((ROOT / "examples").glob("*.pjn"))
+    if not each.read_text(encoding="utf-8").startswith("# pjc solve ")
+)
 JUMPS = tuple(Comparison(each.stem, each) for each in sorted((ROOT / "benchmarks" / "jumps").glob("*.pjn")))
 _DEEP = ROOT / "examples" / "mnist_deep.pjn"
 _RATE = (1e-3,)

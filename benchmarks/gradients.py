@@ -59,8 +59,13 @@ LOSSES: dict[str, Callable[[Array, Array], Array]] = {
 """What losses are at strength 1, by their names; the other requirements are sets."""
 
 
-def program_of(compilation: Compilation) -> Program:
+def program_of(
+    compilation: Compilation, project: Callable[[Mapping[str, Array]], dict[str, Array]] | None = None
+) -> Program:
     """Return the program of a compilation, but that its displacement is the negated gradient.
+
+    ``project`` is what the network computes with in place of the parameters, and through which the gradient
+    goes; by default it is their projections onto their sets, which it passes by.
 
     Raises:
         ValueError: if the solver is not one that makes a displacement.
@@ -71,12 +76,17 @@ def program_of(compilation: Compilation) -> Program:
     given, emitter = compilation.program(), Emitter(whole)
     functions = entry_points(emitter, compilation.options.products)
     functions.pop(DISPLACEMENT + WEIGHTED, None)
-    project = functions.get("finish", dict)
-    losses = Losses(emitter)
+    losses, finish = Losses(emitter), functions.get("finish", dict)
+    if project is not None:
+        functions["finish"] = project
+        functions.pop("keep", None)
 
     def displacement(params: Mapping[str, Array], data: Mapping[str, Array]) -> Any:
         with straight_through(), jax.default_matmul_precision(PRODUCTS[compilation.options.products]):
-            value, slope = jax.value_and_grad(losses)(project(params), data)
+            if project is None:
+                value, slope = jax.value_and_grad(losses)(finish(params), data)
+            else:
+                value, slope = jax.value_and_grad(lambda given: losses(project(given), data))(dict(params))
         # "demand" is what training tells of every batch: here it is the loss.
         return {name: -each for name, each in slope.items()}, {"demand": value, "requirements": {}}
 
@@ -86,7 +96,7 @@ def program_of(compilation: Compilation) -> Program:
         given.signature,
         functions,
         {},
-        Services(for_batch=lambda size: program_of(compilation.for_batch(size))),
+        Services(for_batch=lambda size: program_of(compilation.for_batch(size), project)),
         initial=given.initial,
     )
 

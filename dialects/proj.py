@@ -530,7 +530,8 @@ class CombineOp(IRDLOperation):
 class YieldOp(IRDLOperation):
     """The state after the iteration, and two states that agree at a solution: their distance is the gap.
 
-    ``proj.yield %y gap %b, %a``
+    ``proj.yield %y gap %b, %a``, or with ``metric 1.0e-02`` where the weights of neurons in the means of what
+    they agree on move by that share towards their part of the square gap.
     """
 
     name = "proj.yield"
@@ -538,13 +539,17 @@ class YieldOp(IRDLOperation):
     state = operand_def(StateType())
     one = operand_def(StateType())
     other = operand_def(StateType())
+    metric = opt_prop_def(FloatAttr)
 
     traits = traits_def(IsTerminator())
 
-    assembly_format = "$state `gap` $one `,` $other attr-dict"
+    assembly_format = "$state `gap` $one `,` $other (`metric` $metric^)? attr-dict"
 
-    def __init__(self, state: SSAValue, one: SSAValue, other: SSAValue) -> None:
-        super().__init__(operands=[state, one, other])
+    def __init__(self, state: SSAValue, one: SSAValue, other: SSAValue, metric: float = 0.0) -> None:
+        super().__init__(
+            operands=[state, one, other],
+            properties={"metric": FloatAttr(metric, f64) if metric else None},
+        )
 
 
 SHARDED = VariableOp | DatumOp | ParameterOp | GatherOp

@@ -89,7 +89,7 @@ class FeasToProjPass(ModulePass):
 def iterate_op(solver: Iterating, parts: list[str], halfway: bool) -> proj.IterateOp:
     """Return the iteration of a solver."""
     iteration = Iteration(parts, halfway)
-    iteration.block.add_op(proj.YieldOp(*solver.iteration(iteration)))
+    iteration.block.add_op(proj.YieldOp(*solver.iteration(iteration), solver.metric_rate()))
     return proj.IterateOp(str(solver), Region([iteration.block]))
 
 

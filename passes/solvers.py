@@ -116,6 +116,10 @@ class Iterating(Solver):
     def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
         """Build an iteration: return the state after it, and the two states whose distance is the gap."""
 
+    def metric_rate(self) -> float:
+        """Return by which share the weights of neurons move in an iteration; 0 where all weigh the same."""
+        return 0.0
+
 
 class TwoSet(Iterating):
     """Solvers between two parts: no edge joins two nodes of a part, so that each is projected at once."""
@@ -207,13 +211,21 @@ class DouglasRachford(TwoSet):
 
 @dataclass(frozen=True)
 class RelaxedReflectReflect(TwoSet):
-    """Relaxed reflect-reflect with step b: ``x := x + b (P_B(2 P_A x - x) - P_A x)``; gap as for ar."""
+    """Relaxed reflect-reflect with step b: ``x := x + b (P_B(2 P_A x - x) - P_A x)``; gap as for ar.
+
+    With the metric g above 0 each neuron has a weight m in the means of what its copies agree on with others:
+    ``m := (1 - g) m + g s``, s its mean square gap over that of all.
+    """
 
     name = "rrr"
     step: float = 1.0
+    metric: float = 0.0
+
+    def metric_rate(self) -> float:
+        return self.metric
 
     def copies(self) -> Copies:
-        return _HALFWAY if self.step == 1 else super().copies()
+        return _HALFWAY if self.step == 1 and not self.metric else super().copies()
 
     def iteration(self, it: Iteration) -> tuple[SSAValue, SSAValue, SSAValue]:
         if it.halfway:
@@ -486,6 +498,9 @@ class SolverOptions:
     )
     relaxation: float | None = _number("relaxation", Number(above=0, high=1), "the relaxation", "L")
     step: float | None = _number("step", Number(above=0, high=2), "the step", "B")
+    metric: float | None = _number(
+        "metric", Number(low=0, below=1), "how fast neurons that do not fit come to weigh more", "G"
+    )
     beta: float | None = _number("beta", Number(low=-1e6, high=1e6, but=0), "the parameter b", "B")
     weight: float | None = _number(
         "weight", Number(above=0, high=1e6), "what the value of a product weighs, in proportion", "W"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pjc.options import Options
     from pjc.runtime.program import Program
     from pjc.runtime.trace import read_trace
+    from pjc.solving import Solution, solve
     from pjc.training import TrainingWarning, train
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "Options",
     "PjcError",
     "Program",
+    "Solution",
     "TrainingWarning",
     "callbacks",
     "compile",
@@ -44,6 +46,7 @@ __all__ = [
     "operator",
     "read_trace",
     "sklearn",
+    "solve",
     "trace",
     "train",
     *LOSSES,
@@ -58,6 +61,7 @@ _HOMES = {
     "Options": "pjc.options",
     "PjcError": "pjc.diagnostics",
     "Program": "pjc.runtime.program",
+    "Solution": "pjc.solving",
     "TrainingWarning": "pjc.training",
     "compile": "pjc.api",
     "compile_file": "pjc.driver",
@@ -65,6 +69,7 @@ _HOMES = {
     "network": "pjc.api",
     "operator": "pjc.operators",
     "read_trace": "pjc.runtime.trace",
+    "solve": "pjc.solving",
     "trace": "pjc.api",
     "train": "pjc.training",
     **dict.fromkeys((*LOSSES, "equal"), "pjc.tracing.asks"),

@@ -149,16 +149,20 @@ class Fit:
         if not isinstance(path, str | Path):
             raise mistake(f"save takes a path, found {type(path).__name__}")
         if str(path).endswith(".safetensors"):
-            write_parameters(self.compiled, self.settings, self.notes)(self.result, Path(path))
+            self.save_parameters(Path(path))
             return
         params, history, program = (
             Path(f"{path}{end}") for end in (".params.safetensors", ".history.csv", ".pjx")
         )
         for each in (params, history, program):
             require_writable(each)
-        write_parameters(self.compiled, self.settings, self.notes)(self.result, params)
+        self.save_parameters(params)
         write_history(history, self.result.history, metric(self.compiled), self.measure)
         self.compiled.save(program)
+
+    def save_parameters(self, path: Path) -> None:
+        """Write the parameters to a file, with what belongs to them."""
+        write_parameters(self.compiled, self.settings, self.notes)(self.result, path)
 
     def to_onnx(self, path: str | Path, opset: int | None = None) -> tuple[str, ...]:
         """Write the network with its parameters as an ONNX model; as :meth:`pjc.Program.to_onnx`.

@@ -240,7 +240,13 @@ def of_data(folder: Path) -> dict[str, Any]:
     }
 
 
+def of_exact(folder: Path) -> dict[str, Any]:
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return {}
+
+
 SETUPS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "exact.md": of_exact,
     "training.md": of_training,
     "tour.md": of_training,
     "data.md": of_data,

@@ -54,7 +54,7 @@ def test_apply_equals_numpy_and_a_feasible_point_stays(seed: int) -> None:
 
         def run(params: Any, data: Any) -> Any:
             state, fixed = emitter.start(params, data)
-            return emitter.apply(params, data), state, emitter.iterate(state, fixed)[0]
+            return emitter.apply(params, data), state, emitter.iterate(emitter.first(state), fixed)[0].state
 
         outputs, before, after = unoptimized(run, params, data)
         expected = network.evaluate(params, data["x"])

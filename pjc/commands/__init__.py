@@ -3,6 +3,7 @@
 COMMANDS = {
     "compile": "compile",
     "train": "train",
+    "solve": "solve",
     "evaluate": "evaluate",
     "predict": "predict",
     "info": "info",

@@ -21,9 +21,23 @@ from pjc.runtime.steps import bound
 from pjc.runtime.views import collect, counts
 
 
-def agreed(op: proj.GatherOp, variables: Variables, lazy: LazyState, fixed: Fixed) -> Array:
-    """Return what the readers agree on, over all devices."""
-    value = _gathered(op, variables, lazy, fixed)
+def agreed(op: proj.GatherOp, variables: Variables, lazy: LazyState, fixed: Fixed, metric: Tensors) -> Array:
+    """Return what the readers agree on, over all devices.
+
+    ``metric`` has weights of copies that count more or less than others, by variable.
+    """
+    read = {path.variable.data: added(lazy[path.variable.data]) for path in op.paths}
+    kept = fixed.forward.get(op.node.data)
+    if metric.keys() & read.keys():
+        # Both means divide by the same numbers of readers and copies: their ratio is the weighted mean.
+        weights = {name: jnp.broadcast_to(metric.get(name, 1), each.shape) for name, each in read.items()}
+        weights = {name: each.astype(read[name].dtype) for name, each in weights.items()}
+        weighted = {name: weights[name] * each for name, each in read.items()}
+        ones = None if kept is None else jnp.ones_like(kept)
+        value = _gathered(op, variables, weighted, fixed.data, kept)
+        value = value / _gathered(op, variables, weights, fixed.data, ones)
+    else:
+        value = _gathered(op, variables, read, fixed.data, kept)
     placement, readers = variables.placement, [path.variable.data for path in op.paths]
     if any(placement.pieces(variables.by_name[name].sharding) > 1 for name in readers):
         value = placement.mean(op.sharding, value)
@@ -41,12 +55,15 @@ def kept_nodes(program: proj.ProgramOp, variables: Variables) -> frozenset[str]:
     )
 
 
-def _gathered(op: proj.GatherOp, variables: Variables, lazy: LazyState, fixed: Fixed) -> Array:
-    state = {path.variable.data: added(lazy[path.variable.data]) for path in op.paths}
+def _gathered(
+    op: proj.GatherOp, variables: Variables, state: Tensors, data: Tensors, kept: Array | None
+) -> Array:
+    """Return the mean over the readers; where there are none it is what is ``kept``."""
     shape = shape_of(op.result)
     if _reads_by_number(op):
         over = partial(variables.placement.total, op.sharding)
-        return gathered_mean(_groups(op, variables, fixed.data), state, fixed.forward[op.node.data], over)
+        assert kept is not None
+        return gathered_mean(_groups(op, variables, data), state, kept, over)
     means, weights = [], []
     for nodes, paths, _ in _groups(op, variables, {}):
         found = sum(collect(state[name], path, shape) for name, path in paths)
@@ -55,9 +72,7 @@ def _gathered(op: proj.GatherOp, variables: Variables, lazy: LazyState, fixed: F
         weights.append(nodes * np.minimum(made, 1))
     readers = np.asarray(sum(weights, np.zeros((), np.int64)))
     mean = means[0] if len(means) == 1 else _averaged(means, weights, readers, dtype_of(op.result))
-    if op.node.data in fixed.forward:
-        return jnp.where(readers > 0, mean, fixed.forward[op.node.data])
-    return jnp.asarray(mean)
+    return jnp.asarray(mean) if kept is None else jnp.where(readers > 0, mean, kept)
 
 
 def _reads_by_number(op: proj.GatherOp) -> bool:

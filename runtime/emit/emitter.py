@@ -12,7 +12,9 @@ from pjc.runtime.combination import LazyState
 from pjc.runtime.emit import iterate, parameters
 from pjc.runtime.emit.agreement import kept_nodes
 from pjc.runtime.emit.forward import run_forward
+from pjc.runtime.emit.iterate import Moving
 from pjc.runtime.emit.measures import Measures
+from pjc.runtime.emit.metric import first_metric, moved, rate_of
 from pjc.runtime.emit.parts import losses
 from pjc.runtime.emit.required import Required, required_sets
 from pjc.runtime.emit.sweep import Swept, run_sweep
@@ -90,16 +92,24 @@ class Emitter:
         parts = self.program.part_ops().values()
         return [each for part in parts for each in losses(part, self.variables, state, fixed)]
 
-    def iterate(self, state: State, fixed: Fixed) -> tuple[State, LazyState]:
-        """Return the state after one iteration of the solver, and the difference whose size is the gap."""
-        return iterate.iterate(self.program, self.variables, state, fixed)
+    def first(self, state: State) -> Moving:
+        """Return what iterations change, as it is at first: in the metric all copies weigh the same."""
+        return Moving(state, first_metric(self.program, self.variables))
 
-    def tell(self, state: State, fixed: Fixed) -> Told:
-        """Return what one more iteration from a state tells of the nodes.
+    def iterate(self, moving: Moving, fixed: Fixed) -> tuple[Moving, LazyState]:
+        """Return what is after one iteration of the solver, and the difference whose size is the gap."""
+        state, metric = moving
+        after, gap = iterate.iterate(self.program, self.variables, state, fixed, metric)
+        return Moving(after, moved(metric, gap, rate_of(self.program)) if metric else metric), gap
+
+    def tell(self, moving: Moving, fixed: Fixed) -> Told:
+        """Return what one more iteration tells of the nodes.
 
         It is not kept: an update whose nodes are told of has the same iterations as any other.
         """
         telling = PartTelling(self.variables, self.measures)
-        _, differences = iterate.iterate(self.program, self.variables, state, fixed, telling)
+        _, differences = iterate.iterate(
+            self.program, self.variables, moving.state, fixed, moving.metric, telling
+        )
         gaps = self.measures.node_gaps(self.measures.square_gaps(differences))
         return {"gap": gaps, **telling.told}

@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from pjc.dialects import proj
 from pjc.runtime.emit.emitter import Emitter
-from pjc.runtime.emit.iterate import in_pairs, repeat
+from pjc.runtime.emit.iterate import Moving, in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, kept, resumed
 from pjc.runtime.emit.stream import Stream
@@ -52,27 +52,28 @@ def _training(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
     program, variables, measures, sets = emitter.program, emitter.variables, emitter.measures, emitter.sets
     paired = in_pairs(program, variables)
 
-    def run(begun: tuple[State, Fixed], iterations: Array | int) -> Any:
-        """Return the state after the iterations, and each node's square gap in the last one."""
+    def run(begun: tuple[State, Fixed], iterations: Array | int) -> tuple[Moving, Any]:
+        """Return what is after the iterations, and each node's square gap in the last one."""
         state, fixed = begun
         advance = functools.partial(emitter.iterate, fixed=fixed)
-        return repeat(advance, measures.square_gaps, state, iterations, paired)
+        return repeat(advance, measures.square_gaps, emitter.first(state), iterations, paired)
 
     def update(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
         start, _ = constrained(sets, params)
         begun = emitter.start(start, data)
-        state, squares = run(begun, iterations)
+        moved, squares = run(begun, iterations)
+        state = moved.state
         after = read_slots(program, variables, start, state)
         info = {"gap": measures.total_gap(squares), "t": measures.multipliers(state)}
         info |= _summed(emitter.losses(*begun))
         if sets:
             info["violation"] = constrained(sets, after)[1]
         if tells:
-            info["trace"] = emitter.tell(state, begun[1])
+            info["trace"] = emitter.tell(moved, begun[1])
         return resumed(sets, params, start, after), info
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
-        state, squares = run(emitter.start(params, data), iterations)
+        (state, _), squares = run(emitter.start(params, data), iterations)
         return {
             "gap": measures.total_gap(squares),
             "nodes": measures.node_gaps(squares),

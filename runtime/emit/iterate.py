@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
@@ -15,6 +15,7 @@ from pjc.runtime.combination import LazyState, added, combined, equal
 from pjc.runtime.emit.parts import project
 from pjc.runtime.emit.telling import PartTelling
 from pjc.runtime.emit.variables import Fixed, State, Variables
+from pjc.runtime.program import Tensors
 
 PAIRED_BYTES = 3 * 2**22
 """From states of so many bytes on, each turn of the loop does two iterations. XLA copies what an iteration
@@ -23,17 +24,25 @@ Compiling takes up to twice as long, and states that stay in a processor's cache
 loops are left out: how long those take to compile is not to depend on how often they repeat."""
 
 
+class Moving(NamedTuple):
+    """What iterations change: the state, and the weights of copies."""
+
+    state: State
+    metric: dict[str, Array]
+
+
 @jax.named_scope(SCOPE)
 def iterate(
     program: proj.ProgramOp,
     variables: Variables,
     state: State,
     fixed: Fixed,
+    metric: Tensors,
     telling: PartTelling | None = None,
 ) -> tuple[State, LazyState]:
     """Return the state after one iteration of the solver, and the difference whose size is the gap.
 
-    ``telling`` hears of the parts.
+    ``metric`` has the weights of copies in what they agree on; ``telling`` hears of the parts.
     """
     iteration = program.iterate_op()
     assert iteration is not None, "a program that is trained has an iteration"
@@ -44,7 +53,7 @@ def iterate(
             case proj.OntoOp():
                 given = None if op.given is None else states[op.given]
                 part = parts[op.part.data]
-                states[op.result] = project(part, variables, states[op.state], fixed, given, telling)
+                states[op.result] = project(part, variables, states[op.state], fixed, given, metric, telling)
             case proj.CombineOp():
                 terms = [states[each] for each in op.states]
                 states[op.result] = _combine(variables, op.weights.get_values(), terms)
@@ -82,12 +91,12 @@ def in_pairs(program: proj.ProgramOp, variables: Variables) -> bool:
 
 
 def repeat(
-    advance: Callable[[State], tuple[State, LazyState]],
+    advance: Callable[[Moving], tuple[Moving, LazyState]],
     measure: Callable[[LazyState], dict[str, Array]],
-    state: State,
+    state: Moving,
     iterations: Array | int,
     paired: bool,
-) -> tuple[State, dict[str, Array]]:
+) -> tuple[Moving, dict[str, Array]]:
     """Return the state after the iterations, and what ``measure`` says of the difference in the last one.
 
     ``advance`` does one iteration; ``paired``, each turn of the loop does two.
@@ -104,5 +113,5 @@ def repeat(
         measured = jax.lax.cond(last, lambda: measure(differences), lambda: measured)
         return state, measured
 
-    found: tuple[State, dict[str, Array]] = jax.lax.fori_loop(0, turns, turn, (state, measure({})))
+    found: tuple[Moving, dict[str, Array]] = jax.lax.fori_loop(0, turns, turn, (state, measure({})))
     return found

@@ -14,6 +14,7 @@ from pjc.dialects import ops, proj
 from pjc.dialects.view import ViewOp
 from pjc.runtime.combination import Lazy, LazyState, added, combined
 from pjc.runtime.emit.agreement import agreed
+from pjc.runtime.emit.metric import NO_METRIC
 from pjc.runtime.emit.telling import PartTelling
 from pjc.runtime.emit.values import constant, set_of, static_fields
 from pjc.runtime.emit.variables import Fixed, Variables
@@ -31,15 +32,17 @@ def project(
     state: LazyState,
     fixed: Fixed,
     given: LazyState | None = None,
+    metric: Tensors = NO_METRIC,
     telling: PartTelling | None = None,
 ) -> LazyState:
     """Return the projection of a state onto a part.
 
-    ``given`` is the second state that a part with halfway forms needs; ``telling`` hears of the part.
+    ``given`` is the second state that a part with halfway forms needs, ``metric`` the weights of copies;
+    ``telling`` hears of the part.
     """
 
     def run(ops: Iterable[Operation]) -> LazyState:
-        running = _Part(variables, state, fixed, given, dict(state), telling=telling)
+        running = _Part(variables, state, fixed, given, dict(state), metric, telling=telling)
         for op in ops:
             running.evaluate(op)
         return running.after
@@ -57,7 +60,7 @@ def losses(part: proj.PartOp, variables: Variables, state: LazyState, fixed: Fix
     for op in part.body.block.ops:
         if not isinstance(op, proj.ProjectLossOp):
             continue
-        running = _Part(variables, state, fixed, None, dict(state))
+        running = _Part(variables, state, fixed, None, dict(state), NO_METRIC)
         for needed in _leading_to(op):
             running.evaluate(needed)
         required = loss(op.operator.data, **static_fields(op.fields.data))
@@ -85,6 +88,7 @@ class _Part:
     fixed: Fixed
     given: LazyState | None
     after: dict[str, Lazy]
+    metric: Tensors
     values: dict[SSAValue, Array] = field(default_factory=dict)
     telling: PartTelling | None = None
 
@@ -148,7 +152,7 @@ class _Part:
         values = self.values
         match op:
             case proj.GatherOp():
-                values[op.result] = agreed(op, self.variables, self.state, self.fixed)
+                values[op.result] = agreed(op, self.variables, self.state, self.fixed, self.metric)
             case proj.ProjectOp():
                 copies = tuple(values[each] for each in op.copies)
                 made = operator(op.operator.data, **static_fields(op.fields.data))

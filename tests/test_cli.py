@@ -322,7 +322,7 @@ def test_output_that_cannot_be_written(pjc_run: Run, given: list[Options]) -> No
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (DiagnosticError([Diagnostic("wrong here", hint="do that")]), "error: wrong here\nhint: do"),
+        (DiagnosticError([Diagnostic("wrong here", hint="do that")]), "]: wrong here\nhint: do"),
         (MemoryError(), "pjc: error[PJC9902]: out of memory; give a smaller --batch"),
         (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "pjc: error[PJC9902]: out of memory"),
         (PermissionError(13, "Permission denied", "x"), "pjc: error[PJC9903]: x: Permission denied"),

@@ -128,7 +128,8 @@ def mistakes() -> str:
     shared = "".join(f"`{name}`:\n\n{_fenced(name, text)}\n" for name, text in shared_files().items())
     parts = [
         "# Mistakes\n\nEach kind of mistake has a code that stays: `pjc explain CODE` says what stands here. "
-        f"[The command line](commands.md#what-is-wrong) shows where it is printed.\n\n{shared}"
+        f"[The command line](commands.md#what-is-wrong) shows where it is printed. The examples "
+        f"of commands and of Python name these files:\n\n{shared}"
     ]
     subject = ""
     for code, kind in kinds().items():

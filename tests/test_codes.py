@@ -139,8 +139,8 @@ def made(example: Example, text: str, capsys: pytest.CaptureFixture[str]) -> lis
     if example.python is not None:
         try:
             exec(compile(text, "example.py", "exec"), {"pjc": pjc})
-        except PjcError as error:
-            return [str(error.code)]
+        except (PjcError, ValueError) as error:  # the latter is what scikit-learn asks of estimators
+            return [str(code_of(error))]
         return []
     if example.network is not None:
         Path("example.pjn").write_text(text.lstrip(), encoding="utf-8")

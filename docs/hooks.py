@@ -121,6 +121,45 @@ def _plain(docstring: str) -> str:
     return ROLE.sub(r"`\1`", docstring).replace("``", "`")
 
 
+def mistakes() -> str:
+    """Return a page of the kinds of mistakes, with what makes them."""
+    from pjc.codes import kinds, shared_files, subjects
+
+    shared = "".join(f"`{name}`:\n\n{_fenced(name, text)}\n" for name, text in shared_files().items())
+    parts = [
+        "# Mistakes\n\nEach kind of mistake has a code that stays: `pjc explain CODE` says what stands here. "
+        f"[The command line](commands.md#what-is-wrong) shows where it is printed. The examples "
+        f"of commands and of Python name these files:\n\n{shared}"
+    ]
+    subject = ""
+    for code, kind in kinds().items():
+        if subjects()[code[3:5]] != subject:
+            subject = subjects()[code[3:5]]
+            parts.append(f"## {subject}\n")
+        gone = "\n\nThis pjc does not say so any more." if kind.retired else ""
+        parts.append(
+            f"### {code}: {kind.title}\n\n{_paged(kind.means)}{gone}\n\n*What to do:* {_paged(kind.mend)}\n"
+        )
+        example = kind.example
+        if example is None:
+            continue
+        form = "made.pjn" if example.network else "made.py" if example.python else "made.sh"
+        parts += [f"With `{name}`:\n\n{_fenced(name, text)}" for name, text in example.files.items()]
+        parts.append(f"This makes it:\n\n{_fenced(form, example.text())}")
+        if example.mended:
+            parts.append(f"And this does not:\n\n{_fenced(form, example.mended)}")
+    return "\n".join(parts)
+
+
+def _fenced(name: str, text: str) -> str:
+    return f"```{LANGUAGES.get(PurePosixPath(name).suffix, 'text')}\n{text.strip()}\n```\n"
+
+
+def _paged(text: str) -> str:
+    """Return a text of prose as a page has it: pages of docs/ are linked."""
+    return re.sub(r"docs/(\w+\.md)", r"[docs/\1](\1)", " ".join(text.split()))
+
+
 def command_lines() -> str:
     """Return a page with the help of each command."""
     from pjc.commands import COMMANDS
@@ -175,6 +214,7 @@ def _described(path: str, name: str) -> str:
 MADE: dict[str, Callable[[], str]] = {
     "dialects.md": dialects,
     "command_lines.md": command_lines,
+    "mistakes.md": mistakes,
     "api.md": api,
 }
 """The pages that are made at each build."""

@@ -10,6 +10,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 from xdsl.utils.exceptions import PassFailedException
 
+from pjc.diagnostics import code_of, of_kind
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.view import ShapedOp, shape_of, tensor_like, unknown
 
@@ -46,7 +47,7 @@ def _infer(op: ShapedOp) -> None:
     try:
         shape = op.infer()
     except ShapeError as error:
-        raise PassFailedException(f"'{op.name}': {error}") from error
+        raise of_kind(code_of(error), PassFailedException(f"'{op.name}': {error}")) from error
     if len(shape) != len(found) or any(
         a not in (DYNAMIC_INDEX, b) for a, b in zip(found, shape, strict=True)
     ):

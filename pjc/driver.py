@@ -20,7 +20,7 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
-from pjc.diagnostics import PjcError, mistake
+from pjc.diagnostics import PjcError, code_of, mistake
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.narrow import wrong_number
 from pjc.dialects.view import shape_of
@@ -190,7 +190,7 @@ class Compilation:
                     with reproducible(given, passes[: number + 1]), self._blaming_source(each.name):
                         each.apply(context(), module)
                 except PassFailedException as error:
-                    raise mistake(f"{each.name}: {error}") from error
+                    raise mistake(f"{each.name}: {error}", code=code_of(error)) from error
                 _verified(module, each.name)
                 if self.watch is not None:
                     self.watch(each.name, module)

@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
-from pjc.diagnostics import mistake
+from pjc.diagnostics import code_of, mistake
 from pjc.dialects import feas, proj
 from pjc.mesh import AUTO, factorizations
 from pjc.passes.analysis.assignment import Assignment, assign, distinct_graph
@@ -86,7 +86,7 @@ class MeshPlan:
             try:
                 each.apply(context(), module)
             except PassFailedException as error:
-                raise mistake(f"{each.name}: {error}") from error
+                raise mistake(f"{each.name}: {error}", code=code_of(error)) from error
         return only(module, proj.ProgramOp)
 
     def can_assign(self, mesh: Mapping[str, int]) -> bool:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pjc.diagnostics import PjcError
+from pjc.diagnostics import PjcError, code_of, of_kind
 from pjc.dialects.shapes import ShapeError
 from pjc.dialects.signature import Signature
 from pjc.frontends.own import know
@@ -49,7 +49,7 @@ class OwnOperator(Operator):
         try:
             cls.signature.result([jnp.shape(each) for each in arrays])
         except ShapeError as error:
-            raise OperatorError(f"{cls.name}: {error}") from None
+            raise of_kind(code_of(error), OperatorError(f"{cls.name}: {error}")) from None
         return apply_operator(cls, arrays)
 
     def forward(self, *inputs: Array) -> Array:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
+from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError, Span, code_of, mistake
 from pjc.reading import measured, reason
 
 T = TypeVar("T")
@@ -92,7 +92,11 @@ def _told(path: Path, error: BaseException, what: str) -> list[Diagnostic]:
     place = _place(path, error)
     if isinstance(error, DiagnosticError):
         return [replace(each, span=each.span or place) for each in error.diagnostics]
-    return [Diagnostic(f"{what} fails: {type(error).__name__}: {reason(error)}", place)]
+    return [Diagnostic(f"{what} fails: {type(error).__name__}: {reason(error)}", place, code=_code(error))]
+
+
+def _code(error: BaseException) -> str | None:
+    return code_of(error) if isinstance(error, PjcError) else None
 
 
 def _sources(error: BaseException) -> dict[str, str]:

@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TextIO
 
 from pjc import interrupts
+from pjc.codes import LOST_PROCESS
+from pjc.diagnostics import severity
 
 _WORKER = "PJC_WORKER"
 """The environment variable that tells a worker from a supervisor."""
@@ -222,7 +224,7 @@ class Speech:
         return code
 
     def _say(self, text: str) -> None:
-        self._pass(f"pjc: error: {text}\n")
+        self._pass(f"pjc: {severity(LOST_PROCESS)}: {text}\n")
 
     def lost_process(self) -> int | None:
         """Return which process is gone, so far as can be known."""

@@ -68,6 +68,7 @@ def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
 
 
 BASE = (
+    "pjc.codes",
     *("pjc.diagnostics", "pjc.fields", "pjc.interrupts", "pjc.numerals", "pjc.python_files", "pjc.reading"),
     "pjc.standins",
 )

@@ -146,7 +146,7 @@ def _result(name: str, model: onnx.ModelProto, inputs: list[Any], outputs: list[
 
 def _reason(text: str) -> str:
     """Return why a model was refused, without the names in it."""
-    first = text.splitlines()[0].removeprefix("error: ")
+    first = re.sub(r"^error(\[\w+\])?: ", "", text.splitlines()[0])
     first = re.sub(r"^test_\w+(: | is )", "", first)
     first = re.sub(r"^(node|input|output|initializer) .*?: |^(input|initializer) '\w+' ", "", first)
     first = re.sub(r"^tensor '\w+' of the model ", "a tensor ", first)

@@ -219,7 +219,7 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
 )
 def test_wrong_usage(pjc_run: Run, given: list[Options], arguments: list[str]) -> None:
     code, out, err = pjc_run(*arguments)
-    assert code == 2 and not out and "error: " in err
+    assert code == 2 and not out and "pjc: error[PJC" in err
     assert not given and os.listdir() == ["net.pjn"]
 
 
@@ -298,7 +298,7 @@ def test_print_ir(pjc_run: Run, given: list[Options]) -> None:
 def test_files_that_cannot_be_compiled(pjc_run: Run, given: list[Options]) -> None:
     Path("blank.pjn").write_text(" \n")
     code, _, err = pjc_run("blank.pjn")
-    assert (code, err) == (1, "pjc: error: blank.pjn is empty\n")
+    assert (code, err) == (1, "pjc: error[PJC1101]: blank.pjn is empty\n")
     code, _, err = pjc_run("a\0b.pjn")
     assert code == 1 and "cannot be read" in err
     code, _, err = pjc_run("net.pjn/deeper.pjn")
@@ -322,10 +322,10 @@ def test_output_that_cannot_be_written(pjc_run: Run, given: list[Options]) -> No
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (DiagnosticError([Diagnostic("wrong here", hint="do that")]), "error: wrong here\nhint: do"),
-        (MemoryError(), "pjc: error: out of memory; give a smaller --batch"),
-        (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "pjc: error: out of memory"),
-        (PermissionError(13, "Permission denied", "x"), "pjc: error: x: Permission denied"),
+        (DiagnosticError([Diagnostic("wrong here", hint="do that")]), "]: wrong here\nhint: do"),
+        (MemoryError(), "pjc: error[PJC9902]: out of memory; give a smaller --batch"),
+        (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "pjc: error[PJC9902]: out of memory"),
+        (PermissionError(13, "Permission denied", "x"), "pjc: error[PJC9903]: x: Permission denied"),
         (ZeroDivisionError("what"), "internal error, ZeroDivisionError: what\nhint: this is a mist"),
     ],
 )
@@ -615,7 +615,7 @@ def test_checkpoints_of_an_older_pjc_are_refused(pjc_run: Run, given: list[Optio
 def test_options_that_are_not_used_are_refused(pjc_run: Run, given: list[Options]) -> None:
     code, out, err = pjc_run("net.pjn", "--solver", "ap", "--step", "0.5")
     assert code == 1 and not out and not given
-    assert err == "pjc: error: the solver ap takes no step\nhint: it is a number of rrr\n"
+    assert err == "pjc: error[PJC0404]: the solver ap takes no step\nhint: it is a number of rrr\n"
     code, _, err = pjc_run("net.pjn", "--emit", "net", "--explain")
     assert code == 1 and "give one of them" in err
     code, _, err = pjc_run("net.pjn", "-D", "hidden")
@@ -848,7 +848,7 @@ def test_data_that_cannot_be_used(
     np.savez("few.npz", x=np.zeros((20, 64)), y=np.zeros(20, int))
     np.savez("wide.npz", x=np.zeros((20, 3)), y=np.zeros(20, int))
     code, _, err = pjc_run("train", "net.pjn", *arguments)
-    assert code == 1 and err.startswith("pjc: error: ") and message in err
+    assert code == 1 and err.startswith("pjc: error[PJC") and message in err
     assert not list(Path.cwd().glob("*.safetensors"))
 
 
@@ -942,7 +942,7 @@ def test_wrong_source_for_real(pjc_run: Run, model: Path) -> None:
     model.write_text(MODEL.replace("relu(x", "rleu(x"))
     code, out, err = pjc_run(model)
     assert code == 1 and not out
-    assert err.startswith("mlp.pjn:9:5: error: ") and "relu" in err and "^" in err
+    assert err.startswith("mlp.pjn:9:5: error[PJC0105]: ") and "relu" in err and "^" in err
     code, _, err = pjc_run(model, "-D", "nothing")
     assert code == 1 and "nothing" in err
     model.write_bytes(b"\xff\xfe")
@@ -950,7 +950,7 @@ def test_wrong_source_for_real(pjc_run: Run, model: Path) -> None:
     assert code == 1 and "not UTF-8" in err
     for command in ([], ["train", "--data", "digits"]):
         code, _, err = pjc_run(*command, ".")
-        assert code == 1 and err == "pjc: error: . is a directory; name a .pjn file in it\n"
+        assert code == 1 and err == "pjc: error[PJC1101]: . is a directory; name a .pjn file in it\n"
 
 
 def test_what_does_not_fit_into_memory_is_refused(pjc_run: Run, tmp_path: Path) -> None:

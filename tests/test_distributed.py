@@ -403,7 +403,7 @@ def test_what_a_worker_died_of(text: str, code: int, count: int, expected: str, 
     for line in text.splitlines(keepends=True):
         speech.hear(line)
     assert speech.verdict(code, "go on") == result
-    assert out.getvalue() == f"process 1: pjc: error: {expected}\n"
+    assert out.getvalue() == f"process 1: pjc: error[PJC0505]: {expected}\n"
 
 
 def test_what_a_worker_says_is_passed_on() -> None:
@@ -547,7 +547,7 @@ def test_a_worker_that_ends_before_processes_met_says_where() -> None:
         speech.hear(line)
     text = rendezvous.not_found("10.0.0.1:9", 3)
     assert speech.verdict(-signal.SIGABRT, "go on", text) == 1
-    assert out.getvalue() == f"pjc: error: {text}\n" and "at 10.0.0.1:9 within" in text
+    assert out.getvalue() == f"pjc: error[PJC0505]: {text}\n" and "at 10.0.0.1:9 within" in text
 
 
 @pytest.mark.slow
@@ -636,7 +636,7 @@ def test_no_cluster(tmp_path: Path) -> None:
         timeout=LIMIT,
     )
     assert found.returncode == 1 and not found.stdout
-    assert found.stderr.startswith("pjc: error: no cluster was found")
+    assert found.stderr.startswith("pjc: error[PJC0504]: no cluster was found")
     assert "give --coordinator HOST:PORT" in found.stderr and "Traceback" not in found.stderr
 
 

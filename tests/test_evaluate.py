@@ -563,7 +563,9 @@ def test_notes_that_pjc_does_not_write_are_refused(
     wrong = with_notes(files, tmp_path / "wrong.safetensors", change)
     code, out, err = run("evaluate", files.program, "--params", wrong, "--data", data)
     assert (code, out) == (1, "")
-    assert err.startswith(f"pjc: error: {wrong} is not a file of parameters by pjc that can be read: ")
+    assert err.startswith(
+        f"pjc: error[PJC1102]: {wrong} is not a file of parameters by pjc that can be read: "
+    )
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ CASES = (
     Case("empty.pjn", 1, "empty.pjn is empty"),
     Case("folder", 1, "folder is a directory"),
     Case("/dev/null", 1, "/dev/null"),
-    Case("tanh.pjn", 1, "tanh.pjn:7:5: error: unknown name 'tanh', a function that has no projection"),
+    Case(
+        "tanh.pjn", 1, "tanh.pjn:7:5: error[PJC0105]: unknown name 'tanh', a function that has no projection"
+    ),
     Case("data.csv", 1, "data.csv:1:"),
     Case("broken.onnx", 1, "broken.onnx"),
     Case("net.pjn -o net.pjn", 1, "would overwrite the source"),
@@ -284,7 +286,7 @@ def require_right(case: Case, folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert before.keys() <= after.keys()
     assert not err if code == 0 else err
     if code == 2 and case.line:
-        assert err.startswith("pjc: error: ") and " --help" in err.splitlines()[-1]
+        assert err.startswith(("pjc: error[PJC0", "pjc: error[PJC12")) and " --help" in err.splitlines()[-1]
 
 
 def is_needed(case: Case) -> str | None:

@@ -32,11 +32,11 @@ def test_a_mutant_of_a_number_is_the_same_every_time(tmp_path: Path) -> None:
     ("code", "said", "outcome"),
     [
         (0, "", "result"),
-        (0, "pjc: error: internal error, KeyError: 'x'", "failure"),
-        (1, "pjc: error: x.npz is not a whole .npz file", "sentence"),
+        (0, "pjc: error[PJC9901]: internal error, KeyError: 'x'", "failure"),
+        (1, "pjc: error[PJC0904]: x.npz is not a whole .npz file", "sentence"),
         (1, "", "failure"),
-        (1, "pjc: error: internal error, KeyError: 'x'", "failure"),
-        (1, "pjc: error: out of memory; give a smaller --batch", "failure"),
+        (1, "pjc: error[PJC9901]: internal error, KeyError: 'x'", "failure"),
+        (1, "pjc: error[PJC9902]: out of memory; give a smaller --batch", "failure"),
         (1, "x.csv: no column \x1b[2J", "failure"),
     ],
 )

@@ -245,8 +245,8 @@ def test_options_that_are_decided_are_refused(stage: str, options: dict[str, Any
     ("text", "message"),
     [
         ("builtin.module {\n}\n", "should hold one of net.network.* and it holds nothing"),
-        ("builtin.module {\n  net.network @x dims {} {\n", r"<string>:3:1: error: "),
-        ("builtin.module {\n  net.what\n}\n", "<string>:3:1: error: .*not registered"),
+        ("builtin.module {\n  net.network @x dims {} {\n", r"<string>:3:1: error\[PJC0601\]: "),
+        ("builtin.module {\n  net.what\n}\n", r"<string>:3:1: error\[PJC0601\]: .*not registered"),
         ("proj.program @p parts [] dims {} {\n}\n", "expected a single block, but got 0 blocks"),
     ],
 )

@@ -64,7 +64,7 @@ WRONG = [
 @pytest.mark.parametrize(("attribute", "at", "said"), WRONG)
 def test_a_lexeme_that_is_wrong_is_refused_at_its_place(attribute: str, at: int, said: str) -> None:
     found = refusal(network(attribute))
-    assert found.startswith(f"n.mlir:2:{len(BEFORE) + at + 1}: error: {said}")
+    assert found.startswith(f"n.mlir:2:{len(BEFORE) + at + 1}: error[PJC0601]: {said}")
     assert printable(found) == found
 
 
@@ -76,7 +76,7 @@ def test_pjc_opt_refuses_the_same(
     path.write_text("builtin.module {}\n// -----\n" + network(attribute))
     assert opt.main([str(path), "--split-input-file"]) == 1
     found = capsys.readouterr().err
-    assert f"n.mlir:4:{len(BEFORE) + at + 1}: error: {said}" in found
+    assert f"n.mlir:4:{len(BEFORE) + at + 1}: error[PJC0601]: {said}" in found
     assert printable(found) == found
 
 
@@ -171,7 +171,7 @@ def test_mlir_of_others_is_not_taken_for_a_network(text: str, name: str | None, 
 @pytest.mark.parametrize("name", ["a.pjn", "a.txt", "a"])
 def test_other_mistakes_are_those_of_the_language(text: str, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(DiagnosticError, match=rf"{name}:1:\d+: error: (?!.*MLIR)"):
+    with pytest.raises(DiagnosticError, match=rf"{name}:1:\d+: error\[PJC010\d\]: (?!.*MLIR)"):
         pjc.compile(tmp_path / name)
 
 

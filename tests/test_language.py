@@ -136,7 +136,8 @@ def test_a_block_bound_to_a_name_shares_its_parameters() -> None:
 def test_a_shared_parameter_must_fit_both_calls() -> None:
     text = HEAD + BLOCKS + "a = out(x, 3)\nb = out(x, 4)\noutput a\n"
     assert errors(text) == (
-        "m.pjn:4:9: error: 'out.weight' is shared, but this call needs it as f32[64, 4] = he_normal; "
+        "m.pjn:4:9: error[PJC0119]: 'out.weight' is shared, but this call needs it as "
+        "f32[64, 4] = he_normal; "
         "the call in line 12 made it f32[64, 3] = he_normal\n"
         "      param weight: f32[x.shape[-1], width] = he_normal\n"
         "            ^~~~~~\n"
@@ -424,13 +425,13 @@ def test_defines() -> None:
     assert output_type(compile_(text, defines={"T": 5})) == "tensor<64x5x2xf32>"
     assert output_type(compile_(text, defines={"T": 5, "batch": 2})) == "tensor<2x5x2xf32>"
     assert errors(text) == (
-        "m.pjn:3:21: error: the dimension 'T' has no size\n"
+        "m.pjn:3:21: error[PJC0108]: the dimension 'T' has no size\n"
         "    input x: f32[batch, T, width]\n"
         "                        ^\n"
         "hint: give one with -D T=16 or with a const"
     )
     assert errors(text, defines={"T": 5, "widht": 3}) == (
-        "error: -D widht: the file has no constant or free dimension of this name\n"
+        "error[PJC0109]: -D widht: the file has no constant or free dimension of this name\n"
         "hint: did you mean 'width'?"
     )
     assert "batch is given twice, as 2 and as 3" in errors(text, defines={"batch": 2}, batch=3)
@@ -457,7 +458,7 @@ def test_line_ends(change: str) -> None:
 
 def test_columns_count_characters() -> None:
     assert errors("# é\r\n\tx =\t$\r\n") == (
-        "m.pjn:2:6: error: unexpected character '$'\n     x = $\n         ^"
+        "m.pjn:2:6: error[PJC0101]: unexpected character '$'\n     x = $\n         ^"
     )
 
 
@@ -491,175 +492,175 @@ def test_show() -> None:
 
 MISTAKES = {
     "h = relu(x, x)": """\
-m.pjn:3:5: error: relu takes one input, got 2
+m.pjn:3:5: error[PJC0114]: relu takes one input, got 2
     h = relu(x, x)
         ^~~~~~~~~~""",
     "h = rellu(x)": """\
-m.pjn:3:5: error: unknown name 'rellu'
+m.pjn:3:5: error[PJC0105]: unknown name 'rellu'
     h = rellu(x)
         ^~~~~
 hint: did you mean 'relu'?""",
     "h = sum(x, axes = 1)": """\
-m.pjn:3:12: error: sum has no argument 'axes'
+m.pjn:3:12: error[PJC0114]: sum has no argument 'axes'
     h = sum(x, axes = 1)
                ^~~~~~~~
 hint: did you mean 'axis'?""",
     "param w: f32[32, 10] = he_norml": """\
-m.pjn:3:24: error: unknown name 'he_norml'
+m.pjn:3:24: error[PJC0105]: unknown name 'he_norml'
     param w: f32[32, 10] = he_norml
                            ^~~~~~~~
 hint: did you mean 'he_normal'?""",
     "h = x @ transpose(x)[:9]": """\
-m.pjn:3:5: error: '@' needs the last dimension of f32[batch=64, 64] to equal the second to last \
+m.pjn:3:5: error[PJC0202]: '@' needs the last dimension of f32[batch=64, 64] to equal the second to last \
 dimension of f32[9, batch=64], found 64 and 9
     h = x @ transpose(x)[:9]
         ^~~~~~~~~~~~~~~~~~~~
 hint: transpose the second?""",
     "h = x + he_normal": """\
-m.pjn:3:9: error: '+' takes tensors and numbers here, found the initializer 'he_normal'
+m.pjn:3:9: error[PJC0112]: '+' takes tensors and numbers here, found the initializer 'he_normal'
     h = x + he_normal
             ^~~~~~~~~""",
     "h = 2 / x": """\
-m.pjn:3:5: error: '/' cannot take the number 2 and a tensor f32[batch=64, 64]
+m.pjn:3:5: error[PJC0112]: '/' cannot take the number 2 and a tensor f32[batch=64, 64]
     h = 2 / x
         ^~~~~
 hint: '*' takes tensors and numbers, '/' divides a tensor by a number""",
     "h = x / 0": """\
-m.pjn:3:5: error: division by zero
+m.pjn:3:5: error[PJC0112]: division by zero
     h = x / 0
         ^~~~~""",
     "h = 0 * x": """\
-m.pjn:3:5: error: a tensor times 0 is no constraint on it
+m.pjn:3:5: error[PJC0112]: a tensor times 0 is no constraint on it
     h = 0 * x
         ^~~~~
 hint: full(shape, 0) makes zeros""",
     "h = clip(x, 1, 1)": """\
-m.pjn:3:5: error: clip needs low < high, found low = 1 and high = 1
+m.pjn:3:5: error[PJC0207]: clip needs low < high, found low = 1 and high = 1
     h = clip(x, 1, 1)
         ^~~~~~~~~~~~~""",
     "h = piecewise(x, 0, 1, 0)": """\
-m.pjn:3:5: error: piecewise needs a slope and an offset for each of the 2 pieces between 1 edges, found 1 slopes and 1 offsets
+m.pjn:3:5: error[PJC0207]: piecewise needs a slope and an offset for each of the 2 pieces between 1 edges, found 1 slopes and 1 offsets
     h = piecewise(x, 0, 1, 0)
         ^~~~~~~~~~~~~~~~~~~~~""",  # noqa: E501
     "require squared_error(x, y)": """\
-m.pjn:3:26: error: expected a target of numbers, found class[batch=64, 10]
+m.pjn:3:26: error[PJC0301]: expected a target of numbers, found class[batch=64, 10]
     require squared_error(x, y)
                              ^
 hint: declare it as 'target y: f32[...]'""",
     "require equal(x[:, 0], x)": """\
-m.pjn:3:1: error: equal compares f32[batch=64] with the target 'x' of f32[batch=64, 64]; their dimensions differ
+m.pjn:3:1: error[PJC0301]: equal compares f32[batch=64] with the target 'x' of f32[batch=64, 64]; their dimensions differ
     require equal(x[:, 0], x)
     ^~~~~~~~~~~~~~~~~~~~~~~~~""",  # noqa: E501
     "input u: f23[3]": """\
-m.pjn:3:10: error: unknown element type 'f23'
+m.pjn:3:10: error[PJC0107]: unknown element type 'f23'
     input u: f23[3]
              ^~~
 hint: did you mean 'f32'?""",
     "require cross_entropi(x, y)": """\
-m.pjn:3:9: error: unknown loss 'cross_entropi'
+m.pjn:3:9: error[PJC0118]: unknown loss 'cross_entropi'
     require cross_entropi(x, y)
             ^~~~~~~~~~~~~
 hint: did you mean 'cross_entropy'?""",
     "require cross_entropy(x, y)": """\
-m.pjn:3:1: error: cross_entropy compares logits f32[batch=64, 64] with the target 'y' of \
+m.pjn:3:1: error[PJC0301]: cross_entropy compares logits f32[batch=64, 64] with the target 'y' of \
 class[batch=64, 10]; their dimensions differ
     require cross_entropy(x, y)
     ^~~~~~~~~~~~~~~~~~~~~~~~~~~
 hint: the last dimension must be the number of classes, 10""",
     "h = x + y": """\
-m.pjn:3:9: error: '+' takes tensors and numbers here, found the target 'y'
+m.pjn:3:9: error[PJC0112]: '+' takes tensors and numbers here, found the target 'y'
     h = x + y
             ^""",
     "h = x[::-1]": """\
-m.pjn:3:5: error: the step of a slice must be positive, found -1
+m.pjn:3:5: error[PJC0115]: the step of a slice must be positive, found -1
     h = x[::-1]
         ^~~~~~~""",
     "relu = x": """\
-m.pjn:3:1: error: 'relu' is a builtin function
+m.pjn:3:1: error[PJC0106]: 'relu' is a builtin function
     relu = x
     ^~~~
 hint: choose another name""",
     "def f(a) { return f(a) }": """\
-m.pjn:3:19: error: 'f' calls itself; blocks cannot be recursive
+m.pjn:3:19: error[PJC0105]: 'f' calls itself; blocks cannot be recursive
     def f(a) { return f(a) }
                       ^""",
     "def f(a) { return x }": """\
-m.pjn:3:19: error: 'x' belongs to the file; a block sees only its arguments
+m.pjn:3:19: error[PJC0105]: 'x' belongs to the file; a block sees only its arguments
     def f(a) { return x }
                       ^
 hint: pass it to 'f' as an argument""",
     "a, b = (x, x, x)": """\
-m.pjn:3:8: error: 2 names need a tuple of 2, found a tuple of 3
+m.pjn:3:8: error[PJC0113]: 2 names need a tuple of 2, found a tuple of 3
     a, b = (x, x, x)
            ^~~~~~~~~""",
     "relu(x)": """\
-m.pjn:3:1: error: nothing uses the value of this expression
+m.pjn:3:1: error[PJC0113]: nothing uses the value of this expression
     relu(x)
     ^~~~~~~
 hint: write 'name = ...'""",
     "const c = 1 / 0": """\
-m.pjn:3:11: error: division by zero
+m.pjn:3:11: error[PJC0112]: division by zero
     const c = 1 / 0
               ^~~~~""",
     "param w: f32[3] = 0.5": """\
-m.pjn:3:19: error: expected an initializer, found the number 0.5
+m.pjn:3:19: error[PJC0110]: expected an initializer, found the number 0.5
     param w: f32[3] = 0.5
                       ^~~
 hint: write constant(0.5)""",
     "input x: f32[3]": """\
-m.pjn:3:7: error: 'x' is already declared in line 1
+m.pjn:3:7: error[PJC0106]: 'x' is already declared in line 1
     input x: f32[3]
           ^
 hint: choose another name""",
     "h = quantize(x, levels = (1, 0))": """\
-m.pjn:3:17: error: 'levels' must be strictly increasing numbers, found (1, 0)
+m.pjn:3:17: error[PJC0114]: 'levels' must be strictly increasing numbers, found (1, 0)
     h = quantize(x, levels = (1, 0))
                     ^~~~~~~~~~~~~~~""",
     # syntax
     "ouput x": """\
-m.pjn:3:1: error: unknown statement 'ouput'
+m.pjn:3:1: error[PJC0102]: unknown statement 'ouput'
     ouput x
     ^~~~~
 hint: did you mean 'output'?""",
     "h = relu(x": """\
-m.pjn:3:9: error: '(' is never closed
+m.pjn:3:9: error[PJC0101]: '(' is never closed
     h = relu(x
             ^
 hint: add a ')'""",
     "h = relu(x x)": """\
-m.pjn:3:12: error: expected '=', ',' or ')', found 'x'
+m.pjn:3:12: error[PJC0102]: expected '=', ',' or ')', found 'x'
     h = relu(x x)
                ^""",
     "h = relu(x) x": """\
-m.pjn:3:13: error: expected the end of the line or ',', found 'x'
+m.pjn:3:13: error[PJC0102]: expected the end of the line or ',', found 'x'
     h = relu(x) x
                 ^""",
     "for t in x": """\
-m.pjn:3:11: error: expected '..', found the end of the line
+m.pjn:3:11: error[PJC0102]: expected '..', found the end of the line
     for t in x
               ^
 hint: the '{' of a block stands at the end of its first line""",
     "param w: f32[3]": """\
-m.pjn:3:16: error: expected '=', found the end of the line
+m.pjn:3:16: error[PJC0102]: expected '=', found the end of the line
     param w: f32[3]
                    ^
 hint: a parameter needs an initializer, like '= he_normal'""",
     "h = 'x'": """\
-m.pjn:3:5: error: unexpected character '''
+m.pjn:3:5: error[PJC0101]: unexpected character '''
     h = 'x'
         ^
 hint: the language has no strings""",
     "h = (x]": """\
-m.pjn:3:7: error: expected ')' to close the '(' of line 3, found ']'
+m.pjn:3:7: error[PJC0101]: expected ')' to close the '(' of line 3, found ']'
     h = (x]
           ^""",
     "def f(a) {\n  return a": """\
-m.pjn:3:10: error: '{' is never closed
+m.pjn:3:10: error[PJC0101]: '{' is never closed
     def f(a) {
              ^
 hint: add a '}'""",
     "const c = 9999999999999999999": """\
-m.pjn:3:11: error: this number has 19 digits, at most 18 are allowed
+m.pjn:3:11: error[PJC0103]: this number has 19 digits, at most 18 are allowed
     const c = 9999999999999999999
               ^~~~~~~~~~~~~~~~~~~""",
 }
@@ -701,7 +702,7 @@ def test_syntax_errors_are_all_reported() -> None:
 def test_an_error_in_a_block_says_which_call() -> None:
     text = HEAD + "def f(z) {\n  return z @ z\n}\na = f(x)\nb = f(transpose(x)[:9])\noutput a\n"
     assert errors(text) == (
-        "m.pjn:4:10: error: '@' needs the last dimension of f32[9, batch=64] to equal the second to "
+        "m.pjn:4:10: error[PJC0202]: '@' needs the last dimension of f32[9, batch=64] to equal the second to "
         "last dimension of f32[9, batch=64], found 64 and 9\n"
         "      return z @ z\n"
         "             ^~~~~\n"

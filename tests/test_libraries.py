@@ -116,7 +116,8 @@ def test_a_mistake_in_a_block_points_into_the_library(tmp_path: Path) -> None:
         blocks="# two\ndef inner(x) {\n  return x @ x\n}\ndef outer(x) {\n  return inner(x)\n}\n",
     )
     assert wrong(model) == (
-        "blocks.pjn:3:10: error: '@' needs the last dimension of f32[batch=2, 6] to equal the second to last "
+        "blocks.pjn:3:10: error[PJC0202]: '@' needs the last dimension of f32[batch=2, 6] to equal the "
+        "second to last "
         "dimension of f32[batch=2, 6], found 6 and 2\n"
         "      return x @ x\n"
         "             ^~~~~\n"
@@ -133,35 +134,55 @@ def test_mistakes_of_all_files_are_reported_those_of_the_file_first(tmp_path: Pa
         "def h(x) { return gone }\n",
         broken="def g(x) { return x + }\n",
     )
-    assert [line for line in wrong(model).split("\n") if "error:" in line] == [
-        "m.pjn:5:19: error: unknown name 'nope'",
-        "blocks.pjn:1:1: error: a library holds blocks, constants and other libraries",
-        "blocks.pjn:3:14: error: 'later' is defined in line 5, below its use",
-        "blocks.pjn:6:19: error: unknown name 'gone'",
-        "broken.pjn:1:23: error: expected an expression, found the end of the line",
+    assert [line for line in wrong(model).split("\n") if ": error[" in line] == [
+        "m.pjn:5:19: error[PJC0105]: unknown name 'nope'",
+        "blocks.pjn:1:1: error[PJC0111]: a library holds blocks, constants and other libraries",
+        "blocks.pjn:3:14: error[PJC0105]: 'later' is defined in line 5, below its use",
+        "blocks.pjn:6:19: error[PJC0105]: unknown name 'gone'",
+        "broken.pjn:1:23: error[PJC0102]: expected an expression, found the end of the line",
     ]
 
 
 MISTAKES = {
-    "use blocks": ("m.pjn:1:5: error: there is no library 'blocks'", "or blocks.onnx beside the file"),
-    "use nnn": ("m.pjn:1:5: error: there is no library 'nnn'", "did you mean 'nn'?"),
-    "use m": ("m.pjn:1:5: error: the file uses itself as the library 'm'", ""),
-    "use one": ("two.pjn:1:5: error: libraries cannot use each other in a circle: one uses two uses one", ""),
-    "use folder": ("m.pjn:1:5: error: folder.pjn is a folder, expected a .pjn file", ""),
-    "use latin": ("m.pjn:1:5: error: latin.pjn is not UTF-8 text: byte 2 is 0xe9", ""),
-    "use ../nn": ("m.pjn:1:5: error: expected a name, found '..'", ""),
-    "use nn\nuse nn": ("m.pjn:2:5: error: 'nn' is a library, declared in line 1", "choose another name"),
-    "use nn\nnn = x": ("m.pjn:2:1: error: 'nn' is a library, declared in line 1", "choose another name"),
-    "use nn\na = nn.linaer(x)": ("m.pjn:2:8: error: the library 'nn' has no 'linaer'", "mean 'linear'?"),
-    "use nn\na = nn(x)": ("m.pjn:2:5: error: the library 'nn' cannot be called", ""),
-    "use nn\na = nn": ("m.pjn:2:5: error: the library 'nn' is no value of its own", ""),
-    "use nn\na = (nn, x)": ("m.pjn:2:6: error: the library 'nn' is no value of its own", ""),
+    "use blocks": (
+        "m.pjn:1:5: error[PJC0120]: there is no library 'blocks'",
+        "or blocks.onnx beside the file",
+    ),
+    "use nnn": ("m.pjn:1:5: error[PJC0120]: there is no library 'nnn'", "did you mean 'nn'?"),
+    "use m": ("m.pjn:1:5: error[PJC0120]: the file uses itself as the library 'm'", ""),
+    "use one": (
+        "two.pjn:1:5: error[PJC0120]: libraries cannot use each other in a circle: one uses two uses one",
+        "",
+    ),
+    "use folder": ("m.pjn:1:5: error[PJC1101]: folder.pjn is a folder, expected a .pjn file", ""),
+    "use latin": ("m.pjn:1:5: error[PJC1101]: latin.pjn is not UTF-8 text: byte 2 is 0xe9", ""),
+    "use ../nn": ("m.pjn:1:5: error[PJC0102]: expected a name, found '..'", ""),
+    "use nn\nuse nn": (
+        "m.pjn:2:5: error[PJC0106]: 'nn' is a library, declared in line 1",
+        "choose another name",
+    ),
+    "use nn\nnn = x": (
+        "m.pjn:2:1: error[PJC0106]: 'nn' is a library, declared in line 1",
+        "choose another name",
+    ),
+    "use nn\na = nn.linaer(x)": (
+        "m.pjn:2:8: error[PJC0120]: the library 'nn' has no 'linaer'",
+        "mean 'linear'?",
+    ),
+    "use nn\na = nn(x)": ("m.pjn:2:5: error[PJC0114]: the library 'nn' cannot be called", ""),
+    "use nn\na = nn": ("m.pjn:2:5: error[PJC0113]: the library 'nn' is no value of its own", ""),
+    "use nn\na = (nn, x)": ("m.pjn:2:6: error[PJC0113]: the library 'nn' is no value of its own", ""),
     "use nn\na = nn.linear": ("", ""),
-    "a = nn.linear(x, 3)\nuse nn": ("m.pjn:1:5: error: 'nn' is defined in line 2, below its use", "move it"),
-    "def f(x) {\n use nn\n return x\n}": ("m.pjn:2:2: error: 'use' belongs outside of blocks", ""),
+    "a = nn.linear(x, 3)\nuse nn": (
+        "m.pjn:1:5: error[PJC0105]: 'nn' is defined in line 2, below its use",
+        "move it",
+    ),
+    "def f(x) {\n use nn\n return x\n}": ("m.pjn:2:2: error[PJC0111]: 'use' belongs outside of blocks", ""),
     "use nn\ndef f(x) { return nn.linear(x) }\na = f(x)": (
-        "m.pjn:2:19: error: linear needs the argument 'width'", ""),
-}  # fmt: skip
+        "m.pjn:2:19: error[PJC0114]: linear needs the argument 'width'",
+        "",
+    ),
+}
 
 
 @pytest.mark.parametrize("line", MISTAKES)
@@ -180,12 +201,12 @@ def test_mistakes(tmp_path: Path, line: str) -> None:
 def test_a_large_library_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "MAX_SOURCE_BYTES", 1000)
     model = files(tmp_path, m="use big\n" + HEAD + "output x\n", big="#" * 1001)
-    assert "m.pjn:1:5: error: big.pjn is larger than" in wrong(model)
+    assert "m.pjn:1:5: error[PJC1101]: big.pjn is larger than" in wrong(model)
     monkeypatch.setattr(libraries, "MAX_LIBRARIES", 3)
     names = [f"b{i}" for i in range(4)]
     texts = dict.fromkeys(names, "const a = 1\n")
     model = files(tmp_path, m="".join(f"use {name}\n" for name in names) + HEAD + "output x\n", **texts)
-    assert "m.pjn:4:5: error: more than 3 libraries are used" in wrong(model)
+    assert "m.pjn:4:5: error[PJC0120]: more than 3 libraries are used" in wrong(model)
 
 
 # The blocks of nn, against NumPy

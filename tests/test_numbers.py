@@ -36,7 +36,9 @@ PLACES = {
 @pytest.mark.parametrize("number", ["1e300", "3.5e38"])
 def test_what_is_too_large_for_f32_is_refused_at_its_place(place: str, number: str) -> None:
     before, after = PLACES[place]
-    with pytest.raises(DiagnosticError, match=r"<string>:\d+:\d+: error: the number .* too large for f32"):
+    with pytest.raises(
+        DiagnosticError, match=r"<string>:\d+:\d+: error.PJC0103.: the number .* too large for f32"
+    ):
         compile_text(NET.replace(before, after.format(number)), Options(batch=4)).at("net")
 
 
@@ -48,7 +50,7 @@ def test_the_largest_number_and_f64_hold() -> None:
 @pytest.mark.parametrize("number", ["1_0", "٣", "²", "1²", "１"])
 @pytest.mark.parametrize("place", ["0.4", "6", "0.5"])
 def test_numbers_of_the_language_are_ascii_decimals(number: str, place: str) -> None:
-    with pytest.raises(DiagnosticError, match=r"<string>:\d:\d+: error: (unexpected character|expected ',')"):
+    with pytest.raises(DiagnosticError, match=r"error\[PJC010[12]\]: (unexpected character|expected ',')"):
         compile_text(NET.replace(place, number), Options(batch=4)).at("net")
 
 
@@ -57,8 +59,8 @@ def test_numbers_of_the_language_are_ascii_decimals(number: str, place: str) -> 
     [
         ("1.0e300", "op.set: the number 1e\\+300 is too large for f32"),
         ("-3.5e38", "radius"),
-        ("٣", r"m.mlir:\d+:\d+: error: the character U\+0663 cannot stand here"),
-        ("²", r"m.mlir:\d+:\d+: error: the character U\+00B2 cannot stand here"),
+        ("٣", r"m.mlir:\d+:\d+: error\[PJC0601\]: the character U\+0663 cannot stand here"),
+        ("²", r"m.mlir:\d+:\d+: error\[PJC0601\]: the character U\+00B2 cannot stand here"),
         ("1_0.0", r"m.mlir:\d+:\d+: error"),
     ],
 )

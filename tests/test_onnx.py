@@ -550,7 +550,7 @@ def test_nodes_of_a_model_that_is_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError) as caught:
         pjc.compile(tmp_path / "net.pjn")
     text = str(caught.value)
-    assert "net.pjn:1:5: error: model.onnx: node (Tanh, number 1)" in text
+    assert "net.pjn:1:5: error[PJC0702]: model.onnx: node (Tanh, number 1)" in text
     assert "node (Erf, number 2)" in text
 
 

@@ -59,7 +59,7 @@ def sources() -> set[str]:
         f"{inside}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, inside in FOLDERS.items()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".lark", ".pjn", ".typed", ".html", ".css", ".js", ".LICENSE")
+        if path.suffix in (".py", ".lark", ".pjn", ".typed", ".toml", ".html", ".css", ".js", ".LICENSE")
     }
 
 

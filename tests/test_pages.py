@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from xdsl.universe import Universe
 
 import pjc
 from pjc.cli import main
@@ -27,11 +28,13 @@ from pjc.commands import COMMANDS
 from pjc.commands.completion import command_parser
 from pjc.driver import compile_file
 from pjc.options import Options
+from pjc.universe import DIALECTS, PASSES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ELSEWHERE = {
+    ("commands.md", "python"): "it opens a program in a terminal; what it asks xDSL for is tested below",
     ("operators.md", "python"): "shortened; whole in examples/winner.py, which a test trains",
     ("extending.md", "python"): "recipes, which tests/test_extending.py carries out",
     ("extending.md", "mlir"): "the same",
@@ -158,6 +161,21 @@ def test_a_command_of_a_page_is_one_that_pjc_takes(page: str, line: str) -> None
     command = words.pop(0) if words[0] in COMMANDS else "compile"
     given = command_parser(command).parse_args(words)
     assert vars(given)
+
+
+def test_what_starts_the_gui_finds_our_dialects_and_passes() -> None:
+    """Its app needs packages that are not installed here; what it is given comes from the entry point."""
+    (block,) = blocks("commands.md", "python")
+    names = {
+        name
+        for node in ast.walk(ast.parse(block.text))
+        if isinstance(node, ast.alias)
+        for name in [node.name]
+    }
+    assert names == {"sys", "Path", "InputApp", "Universe"}
+    known = Universe.get_multiverse()
+    assert {*DIALECTS} <= set(known.all_dialects) and {*PASSES} <= set(known.all_passes)
+    assert f"pjc's {len(PASSES)} passes" in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def test_options_in_a_file_are_those_of_the_command(

@@ -148,7 +148,7 @@ def change(to: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, bytes], 
 def test_records_of_no_network_get_a_sentence(tmp_path: Path, run: Run, to: Any) -> None:
     path = signed(written(tmp_path, CLASSES, run), tmp_path / "wrong.pjx", change(to))
     code, out, err = run(path, "--emit", "net")
-    assert (code, out) == (1, "") and "error: " in err and "internal" not in err
+    assert (code, out) == (1, "") and "error[PJC" in err and "internal" not in err
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x05\x06" + bytes(18)])

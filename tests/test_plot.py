@@ -135,7 +135,7 @@ def test_files_that_are_no_history(pjc_run: Run, kind: str) -> None:
     text, message = WRONG[kind]
     Path("w.csv").write_bytes(text)
     code, out, err = pjc_run("plot", "w.csv")
-    assert (code, out) == (1, "") and err.startswith("pjc: error: w") and message in err
+    assert (code, out) == (1, "") and err.startswith("pjc: error[PJC") and "]: w" in err and message in err
     assert not Path("w.png").exists()
 
 

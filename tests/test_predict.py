@@ -426,7 +426,7 @@ def test_no_way_to_name_data_lets_predictions_replace_them(
     assert (code, out, err) == (
         1,
         "",
-        f"pjc: error: {name} would overwrite what is read; name another file with -o\n",
+        f"pjc: error[PJC1105]: {name} would overwrite what is read; name another file with -o\n",
     )
     assert Path(name).read_text(encoding="utf-8") == "kept"
 

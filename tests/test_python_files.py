@@ -151,21 +151,29 @@ def test_builders_of_networks_may_be_named_too(pjc_run: Run) -> None:
         (
             "import pjc\n\nx = 1 / 0\n",
             "model.py:net",
-            "model.py:3:5: error: model.py fails: ZeroDivisionError",
+            "model.py:3:5: error[PJC0809]: model.py fails: ZeroDivisionError",
         ),
         (
             "def net():\n    return {}['k']\n",
             "model.py:net",
-            "model.py:2:12: error: net() fails: KeyError: 'k'",
+            "model.py:2:12: error[PJC0809]: net() fails: KeyError: 'k'",
         ),
-        ("def net(:\n", "model.py:net", "model.py:1:9: error: model.py fails: SyntaxError"),
-        ("import sys\nsys.exit(0)\n", "model.py:net", "model.py:2:1: error: model.py fails: SystemExit"),
+        ("def net(:\n", "model.py:net", "model.py:1:9: error[PJC0809]: model.py fails: SyntaxError"),
+        (
+            "import sys\nsys.exit(0)\n",
+            "model.py:net",
+            "model.py:2:1: error[PJC0809]: model.py fails: SystemExit",
+        ),
         (
             "class Stop(BaseException):\n    pass\ndef net():\n    raise Stop('here')\n",
             "model.py:net",
-            "model.py:4:5: error: net() fails: Stop: here",
+            "model.py:4:5: error[PJC0809]: net() fails: Stop: here",
         ),
-        ("raise GeneratorExit\n", "model.py:net", "model.py:1:1: error: model.py fails: GeneratorExit"),
+        (
+            "raise GeneratorExit\n",
+            "model.py:net",
+            "model.py:1:1: error[PJC0809]: model.py fails: GeneratorExit",
+        ),
         ("import asyncio\nraise asyncio.CancelledError\n", "model.py:net", "fails: CancelledError"),
         ("import none_such\n", "model.py:net", "fails: ModuleNotFoundError: No module named 'none_such'"),
         (
@@ -176,7 +184,7 @@ def test_builders_of_networks_may_be_named_too(pjc_run: Run) -> None:
         (
             HEAD + "net = pjc.network(mlp, params, 3)\n",
             "model.py:net",
-            "model.py:16:7: error: input 1 is int",
+            "model.py:16:7: error[PJC0805]: input 1 is int",
         ),
         ("x = '\udcff'\n".encode("utf-8", "surrogateescape"), "model.py:net", "model.py fails: SyntaxError"),
         (b"x = 1\0\n", "model.py:net", "model.py fails: SyntaxError"),

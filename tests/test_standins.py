@@ -52,7 +52,7 @@ NO_PROJECTION = {
 @pytest.mark.parametrize("name", NO_PROJECTION)
 def test_functions_without_a_projection(name: str) -> None:
     text = said(f"h = {name}(x @ w)")
-    assert f"m.pjn:5:5: error: unknown name '{name}', a function that has no projection\n" in text
+    assert f"m.pjn:5:5: error[PJC0105]: unknown name '{name}', a function that has no projection\n" in text
     assert NO_PROJECTION[name] in text.splitlines()[-1]
 
 
@@ -93,7 +93,7 @@ OTHERWISE = {
 def test_names_that_others_have(line: str) -> None:
     place, hint = OTHERWISE[line]
     text = said(line)
-    assert f"m.pjn:{place}: error: " in text and hint in text.splitlines()[-1]
+    assert re.search(rf"m\.pjn:{place}: error\[PJC\d+\]: ", text) and hint in text.splitlines()[-1]
 
 
 def test_a_library_that_is_not_opened_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ param w: f32[4, 3] = he_normal
 output z = x @ w
 require cross_entropy(z, y)
 """
+
+
+SENTENCE = re.compile(r"pjc: error\[PJC\d{4}\]: ")
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_version_and_help_of_every_command(pjc_run: Run, command: str) -> None:
 def test_an_unknown_option_of_every_command(pjc_run: Run, command: str) -> None:
     code, out, err = pjc_run(command, "--zzzz")
     called = "pjc" if command == "compile" else f"pjc {command}"
-    assert (code, out) == (2, "") and err.startswith("pjc: error: ")
+    assert (code, out) == (2, "") and err.startswith("pjc: error[PJC1201]: ")
     assert err.endswith(f"hint: see {called} --help\n") and len(err.splitlines()) == 2
 
 
@@ -88,8 +92,8 @@ def test_every_sentence_begins_alike(pjc_run: Run, arguments: tuple[str, ...]) -
     Path("text.txt").write_text("what is this\n")
     Path("latin.mlir").write_bytes(b"\xe9\xff")
     code, out, err = pjc_run(*arguments)
-    assert (code, out) == (1, "") and err.startswith("pjc: error: ") and MISTAKES[arguments] in err
-    assert all(line.startswith(("pjc: error: ", "hint: ")) for line in err.splitlines())
+    assert (code, out) == (1, "") and SENTENCE.match(err) and MISTAKES[arguments] in err
+    assert all(line.startswith("hint: ") or SENTENCE.match(line) for line in err.splitlines())
     assert Path("net.pjn").read_text() == NET
 
 
@@ -97,7 +101,7 @@ def test_a_sentence_with_a_place_begins_with_it(pjc_run: Run) -> None:
     Path("bad.pjn").write_text(NET.replace("x @ w", "x @ v"))
     for command in (["bad.pjn"], ["opt", "bad.pjn"], ["train", "bad.pjn", "--data", "digits"]):
         code, out, err = pjc_run(*command)
-        assert (code, out) == (1, "") and err.startswith("bad.pjn:4:16: error: unknown name 'v'")
+        assert (code, out) == (1, "") and err.startswith("bad.pjn:4:16: error[PJC0105]: unknown name 'v'")
 
 
 def test_an_internal_error_begins_as_all_do(monkeypatch: pytest.MonkeyPatch, pjc_run: Run) -> None:
@@ -106,7 +110,9 @@ def test_an_internal_error_begins_as_all_do(monkeypatch: pytest.MonkeyPatch, pjc
 
     monkeypatch.setattr(pjc.commands.check_operator, "main", wrong)
     code, out, err = pjc_run("check-operator", "a.py")
-    assert (code, out) == (1, "") and err.startswith("pjc: error: internal error, ZeroDivisionError: what\n")
+    assert (code, out) == (1, "") and err.startswith(
+        "pjc: error[PJC9901]: internal error, ZeroDivisionError: what\n"
+    )
 
 
 def test_opt_shows_its_own_passes_first(pjc_run: Run) -> None:
@@ -147,4 +153,4 @@ def test_what_is_wrong_is_said_before_anything_heavy_is_loaded(arguments: list[s
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True
     )
-    assert done.returncode == 0 and done.stderr.startswith("pjc: error: ")
+    assert done.returncode == 0 and SENTENCE.match(done.stderr)

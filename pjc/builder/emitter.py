@@ -11,7 +11,8 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.builder.unread import drop_unread
-from pjc.diagnostics import Diagnostic, DiagnosticError, Span
+from pjc.codes import NUMBERS
+from pjc.diagnostics import Diagnostic, DiagnosticError, Span, code_of, of_kind
 from pjc.dialects import net, ops, view
 from pjc.dialects.loops import AtOp
 from pjc.dialects.narrow import wrong_number
@@ -57,7 +58,7 @@ class Emitter:
         """
         _check_indices(op)
         if wrong := wrong_number(op, self.element == f32):
-            raise ShapeError(wrong)
+            raise of_kind(NUMBERS, ShapeError(wrong))
         if self.count == MAX_OPS:
             message = f"the network has more than {MAX_OPS:,} operations"
             hint = "do blocks call blocks many times over?"
@@ -133,7 +134,7 @@ def _verify(op: Operation) -> None:
     except VerifyException as error:
         op.detach()
         op.erase()
-        raise ShapeError(str(error)) from None
+        raise of_kind(code_of(error), ShapeError(str(error))) from None
 
 
 def _check_indices(op: Operation) -> None:

@@ -13,6 +13,7 @@ COMMANDS = {
     "check-operator": "check_operator",
     "plot": "plot",
     "view": "view",
+    "explain": "explain",
     "doctor": "doctor",
 }
 """The module of each command, which is imported when the command is run."""

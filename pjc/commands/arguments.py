@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pjc import __version__
+from pjc.codes import USAGE
 from pjc.commands import COMMANDS
 from pjc.commands.config import ConfigArguments, read_config
 from pjc.commands.failures import fail
 from pjc.commands.lookup import all_options, takers_of
-from pjc.diagnostics import DiagnosticError
+from pjc.diagnostics import DiagnosticError, code_of, of_kind
 from pjc.fields import Option, nearest, options_of, parts_of
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         """Print what is wrong and end the process with code 2."""
         meant = next(self._meant(), "")
         see = f"{meant} See" if meant.endswith("?") else f"{meant}; see" if meant else "see"
-        sys.exit(fail(f"{message}\nhint: {see} {self.prog} --help", 2))
+        sys.exit(fail(f"{message}\nhint: {see} {self.prog} --help", 2, _kind(sys.exc_info()[1])))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or version; unlike argparse's own, raise OSError where that cannot be."""
@@ -148,6 +149,12 @@ def _add(group: argparse._ActionsContainer, path: str, option: Option) -> None:
     group.add_argument(*option.flags, dest=path, required=option.required, **more)
 
 
+def _kind(error: BaseException | None) -> str:
+    """Return the code of what argparse complains of: that of a value's own complaint, if it is of one."""
+    said = None if error is None else error.__context__
+    return (code_of(said) if isinstance(said, argparse.ArgumentTypeError) else None) or USAGE
+
+
 def _reader(option: Option) -> Callable[[str], Any]:
     """Return an argparse type: the value of a text, or an error with the words of the Python API."""
 
@@ -157,7 +164,7 @@ def _reader(option: Option) -> Callable[[str], Any]:
         except DiagnosticError as error:
             said = error.diagnostics[0]
             hint = f"; {said.hint}" if said.hint else ""
-            raise argparse.ArgumentTypeError(said.message + hint) from None
+            raise of_kind(said.code, argparse.ArgumentTypeError(said.message + hint)) from None
 
     return read
 

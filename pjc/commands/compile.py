@@ -74,6 +74,7 @@ commands:
   pjc plot HISTORY.csv ..
                          draw how runs went; see pjc plot --help
   pjc view MODEL         write a page that shows a network and its stages; see pjc view --help
+  pjc explain CODE       say what the code of a mistake means; without CODE, list all
   pjc doctor             say what pjc runs on here, and try it out
 
 examples:

@@ -1,8 +1,8 @@
 """What the command line says of what went wrong, and with which exit code.
 
-Every sentence begins with the place in a file, ``FILE:LINE:COLUMN: error:``, or with ``pjc: error:`` where it
-has none; what can be done follows as ``hint:``. The exit code is 2 for a command line that cannot be read,
-and 1 for all else.
+Every sentence begins with the place in a file, ``FILE:LINE:COLUMN: error[CODE]:``, or with
+``pjc: error[CODE]:`` where it has none; what can be done follows as ``hint:``, and ``pjc explain CODE`` tells
+more. The exit code is 2 for a command line that cannot be read, and 1 for all else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
-from pjc.diagnostics import DiagnosticError, PjcError, printable
+from pjc.codes import INTERNAL, MEMORY, SYSTEM
+from pjc.diagnostics import DiagnosticError, PjcError, code_of, printable, severity
 
 
 def report(error: BaseException) -> int:
@@ -20,21 +21,21 @@ def report(error: BaseException) -> int:
             print(text if each.span else f"pjc: {text}", file=sys.stderr)
         return 1
     if isinstance(error, PjcError):
-        return fail(str(error))
+        return fail(str(error), kind=code_of(error))
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return fail("out of memory; give a smaller --batch, or a smaller network")
+        return fail("out of memory; give a smaller --batch, or a smaller network", kind=MEMORY)
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
-        return fail(f"{named}{error.strerror or error}")
+        return fail(f"{named}{error.strerror or error}", kind=SYSTEM)
     if os.environ.get("PJC_TRACEBACK"):
         raise error
     text = " ".join(str(error).split())[:500]
     hints = ["this is a mistake in pjc; PJC_TRACEBACK=1 shows where it happened"]
     hints += getattr(error, "__notes__", [])
-    return fail("\nhint: ".join([f"internal error, {type(error).__name__}: {text}", *hints]))
+    return fail("\nhint: ".join([f"internal error, {type(error).__name__}: {text}", *hints]), kind=INTERNAL)
 
 
-def fail(message: str, code: int = 1) -> int:
-    """Print a sentence about what went wrong; return the exit code."""
-    print(printable(f"pjc: error: {message}"), file=sys.stderr)
+def fail(message: str, code: int = 1, kind: str | None = None) -> int:
+    """Print a sentence about what went wrong, of the kind that its code tells; return the exit code."""
+    print(printable(f"pjc: {severity(kind)}: {message}"), file=sys.stderr)
     return code

@@ -25,11 +25,12 @@ from xdsl.utils.exceptions import (
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from pjc import __version__
+from pjc.codes import OPT_INPUT
 from pjc.commands.arguments import Formatter, Parser
 from pjc.commands.failures import fail, report
 from pjc.commands.outputs import other_ir, require_apart, require_ours, require_place
 from pjc.commands.shared import DumpOptions, Dumps
-from pjc.diagnostics import CommandError, DiagnosticError, PjcError, mistake
+from pjc.diagnostics import CommandError, DiagnosticError, PjcError, code_of, mistake
 from pjc.fields import nearest
 from pjc.ir_text import parse_module
 from pjc.options import Options
@@ -266,12 +267,12 @@ def main(argv: Sequence[str]) -> int:
     except (PjcError, OSError) as error:
         return report(error)
     except (ParseError, VerifyException, PassFailedException, DiagnosticException) as error:
-        return fail(str(error))
+        return fail(str(error), kind=code_of(error) or OPT_INPUT)
     except UnicodeDecodeError as error:
-        return fail(f"the input is not UTF-8 text: {error}")
+        return fail(f"the input is not UTF-8 text: {error}", kind=OPT_INPUT)
     except Exception as error:  # whatever a text that was edited by hand makes of xDSL and of passes
         if os.environ.get("PJC_TRACEBACK"):
             raise
         said = f"{type(error).__name__}: {reason(error)}"
-        return fail(f"the input is no IR that its passes can take: {said}")
+        return fail(f"the input is no IR that its passes can take: {said}", kind=OPT_INPUT)
     return 0

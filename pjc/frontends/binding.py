@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pjc.codes import CALLS
 from pjc.diagnostics import Span
 from pjc.frontends.names import nearest
 from pjc.frontends.report import Report
@@ -20,7 +21,7 @@ def bind(
     positional = [each for each in given if each.name is None]
     fine = True
     if rest is None and len(positional) > len(places):
-        report.add(_too_many(who, places, len(positional)), span)
+        report.add(_too_many(who, places, len(positional)), span, None, CALLS)
         return None
     for index, each in enumerate(positional):
         found.setdefault(rest or places[index].name, []).append(each)
@@ -30,16 +31,16 @@ def bind(
         keywords = [slot.name for slot in slots if not slot.rest]
         if each.name not in keywords:
             hint = nearest(each.name, keywords) or _listed(keywords)
-            report.add(f"{who} has no argument '{each.name}'", each.span, hint)
+            report.add(f"{who} has no argument '{each.name}'", each.span, hint, CALLS)
             fine = False
         elif each.name in found:
-            report.add(f"{who} got the argument '{each.name}' twice", each.span)
+            report.add(f"{who} got the argument '{each.name}' twice", each.span, None, CALLS)
             fine = False
         else:
             found[each.name] = [each]
     missing = [slot for slot in slots if slot.required and slot.name not in found]
     if missing and fine:
-        report.add(_too_few(who, slots, missing, len(given)), span)
+        report.add(_too_few(who, slots, missing, len(given)), span, None, CALLS)
     return found if fine and not missing else None
 
 

@@ -12,7 +12,8 @@ from xdsl.ir import Block as IrBlock
 from pjc.builder.declarations import MAX_CLASSES
 from pjc.builder.network import ELEMENTS
 from pjc.builder.values import Names, Tensor
-from pjc.diagnostics import Span
+from pjc.codes import DEFINES, INITIALIZERS, SIZES
+from pjc.diagnostics import Span, code_of, of_kind
 from pjc.dialects import shapes, view
 from pjc.dialects.loops import AtOp
 from pjc.dialects.ops import InitAttr
@@ -63,7 +64,7 @@ class Declarations:
         value = self.evaluator.evaluate(node.value, self.file)
         if not isinstance(value, int | float) and not is_poisoned(value):
             wrong = Mistake(f"a const must be a number, found {describe(value)}")
-            value = self.evaluator.note(wrong, node.value, self.file)
+            value = self.evaluator.note(of_kind(SIZES, wrong), node.value, self.file)
         given = self._define(node.name.id)
         self.file.bind(node.name, value if given is None or is_poisoned(value) else given)
         self.file.constants.add(node.name.id)
@@ -128,7 +129,7 @@ class Declarations:
                 hint = nearest(name, sorted(self.used_defines))
                 listed = ", ".join(sorted(self.used_defines)) or "none"
                 message = f"-D {name}: the file has no constant or free dimension of this name"
-                self.report.add(message, None, hint or f"it has {listed}")
+                self.report.add(message, None, hint or f"it has {listed}", DEFINES)
 
     # Declarations
 
@@ -187,7 +188,7 @@ class Declarations:
         try:
             shapes.checked(sizes)
         except ShapeError as error:
-            raise Mistake(str(error), error.hint, node.type.span) from None
+            raise of_kind(code_of(error), Mistake(str(error), error.hint, node.type.span)) from None
         label = scope.label(node.name.id)
         kind = TensorType(self.element, sizes)
         counts = [self.evaluator.emitter.loops[loop] for loop in self._own_loops(scope)]
@@ -262,7 +263,7 @@ class Declarations:
                 arguments = "low, high" if value.kind == "uniform" else "number"
                 hint = f"write {value.kind}({arguments})"
             wrong = Mistake(f"expected an initializer, found {describe(value)}", hint)
-            self.evaluator.note(wrong, node, scope)
+            self.evaluator.note(of_kind(INITIALIZERS, wrong), node, scope)
         return None
 
 

@@ -15,7 +15,8 @@ from xdsl.ir import SSAValue
 from pjc.builder import Site
 from pjc.builder.emitter import TooManyOperations, set_hint
 from pjc.builder.values import Target, Tensor
-from pjc.diagnostics import Diagnostic, DiagnosticError, Span
+from pjc.codes import BLOCKS, OUTPUTS, VALUES
+from pjc.diagnostics import Diagnostic, DiagnosticError, Span, of_kind
 from pjc.dialects import ops
 from pjc.dialects.loops import loops_around
 from pjc.dialects.shapes import ShapeError
@@ -114,12 +115,12 @@ class Elaborator:
             self._check_uncalled()
         except TooManyOperations as error:
             (limit,) = error.diagnostics
-            self.report.give_up(limit.message, limit.span, limit.hint)
+            self.report.give_up(limit.message, limit.span, limit.hint, limit.code)
         self.declarations.check_defines()
         if not self.outputs:
             end = self.tree.span
             place = Span(end.file, end.end_line, end.end_column, end.end_line, end.end_column + 1)
-            self.report.add("the file has no output", place, "end it with 'output NAME'")
+            self.report.add("the file has no output", place, "end it with 'output NAME'", OUTPUTS)
         self.report.finish()
         module = self.evaluator.emitter.module(name)
         return Elaborated(module, self._initial(module))
@@ -206,14 +207,14 @@ class Elaborator:
                 defaults[each.name.id] = self.evaluator.evaluate(each.default, file)
             elif defaults:
                 wrong = Mistake(f"'{each.name.id}' needs a default, like those before it")
-                self.evaluator.note(wrong, each, file)
+                self.evaluator.note(of_kind(BLOCKS, wrong), each, file)
         returns = [each for each in node.body if isinstance(each, ast.Return)]
         if not returns:
             self.report.add(f"the block '{name}' returns nothing", node.name.span,
-                            "end it with 'return VALUE'")  # fmt: skip
+                            "end it with 'return VALUE'", BLOCKS)  # fmt: skip
         elif node.body[-1] is not returns[0]:
             after = node.body[node.body.index(returns[0]) + 1]
-            self.report.add("this is never reached; 'return' ends the block", after.span)
+            self.report.add("this is never reached; 'return' ends the block", after.span, None, BLOCKS)
         block = Block(node, visible, defaults, frozenset(constants))
         file.bind(node.name, block)
         return block
@@ -277,7 +278,7 @@ class Elaborator:
             value, int | float | tuple | Tensor | Init | InitName | Block | Instance | Poison
         ):
             wrong = Mistake(f"{describe(value)} is no value of its own")
-            return self.evaluator.note(wrong, node, scope)
+            return self.evaluator.note(of_kind(VALUES, wrong), node, scope)
         return value
 
     def _assign(self, node: ast.Assign, scope: Scope) -> None:
@@ -289,7 +290,7 @@ class Elaborator:
                 values = [POISON] * count
             elif not isinstance(value, tuple) or len(value) != count:
                 wrong = Mistake(f"{count} names need a tuple of {count}, found {describe(value)}")
-                self.evaluator.note(wrong, node.value, scope)
+                self.evaluator.note(of_kind(VALUES, wrong), node.value, scope)
                 values = [POISON] * count
             else:
                 values = value

@@ -9,7 +9,8 @@ from pjc.builder.emitter import Emitter
 from pjc.builder.network import Site
 from pjc.builder.values import LoopIndex, Target, Tensor
 from pjc.builder.views import Item
-from pjc.diagnostics import Span
+from pjc.codes import INDICES, TOO_DEEP, VALUES
+from pjc.diagnostics import Span, code_of, of_kind
 from pjc.dialects.shapes import ShapeError, show
 from pjc.frontends import arithmetic, ast
 from pjc.frontends.binding import bind
@@ -69,7 +70,7 @@ class Evaluator:
         hint = error.hint
         if scope.trace and not isinstance(node, ast.Name):
             hint = f"{hint}; {scope.trace}" if hint else scope.trace
-        self.report.add(str(error), span, hint)
+        self.report.add(str(error), span, hint, code_of(error))
         return POISON
 
     def evaluate(self, node: ast.Node, scope: Scope) -> Value:
@@ -78,9 +79,9 @@ class Evaluator:
         self.depth += 1
         if self.steps > MAX_STEPS:
             self.report.give_up("the file takes too long to evaluate", node.span,
-                                "do blocks call blocks many times over?")  # fmt: skip
+                                "do blocks call blocks many times over?", TOO_DEEP)  # fmt: skip
         if self.depth > MAX_DEPTH:
-            self.report.give_up("blocks and expressions are nested too deep here", node.span)
+            self.report.give_up("blocks and expressions are nested too deep here", node.span, None, TOO_DEEP)
         try:
             return self._value(node, scope)
         except (Mistake, ShapeError) as error:
@@ -124,8 +125,8 @@ class Evaluator:
     def _item(self, node: ast.Node, scope: Scope) -> Value:
         value = self.evaluate(node, scope)
         if isinstance(value, Block | Instance | Library | Function | LossName):
-            return self.note(Mistake(f"{describe(value)} is no value of its own", "call it"),
-                             node, scope)  # fmt: skip
+            wrong = Mistake(f"{describe(value)} is no value of its own", "call it")
+            return self.note(of_kind(VALUES, wrong), node, scope)
         return value
 
     # Operators
@@ -164,7 +165,7 @@ class Evaluator:
             try:
                 return arithmetic.apply(operator, left, right)
             except (Mistake, ShapeError) as error:
-                raise Mistake(str(error), error.hint, site.span) from None
+                raise of_kind(code_of(error), Mistake(str(error), error.hint, site.span)) from None
         if operator != "@":
             return self._scaled(operator, left, right, site)
         if not isinstance(left, Tensor) or not isinstance(right, Tensor):
@@ -197,7 +198,7 @@ class Evaluator:
                 at = message.find(plain)
                 if tensor.rank and at >= 0 and not message[at - 1 : at].isalnum():
                     message = message[:at] + str(tensor) + message[at + len(plain) :]
-            raise Mistake(message, error.hint) from None
+            raise of_kind(code_of(error), Mistake(message, error.hint)) from None
 
     # Calls
 
@@ -268,7 +269,7 @@ class Evaluator:
                 return POISON
             if isinstance(start, LoopIndex) or isinstance(stop, LoopIndex) or isinstance(step, LoopIndex):
                 wrong = Mistake("the ends of a slice cannot follow a loop", "write x[t] or x[t + 1]")
-                return self.note(wrong, node, scope)
+                return self.note(of_kind(INDICES, wrong), node, scope)
             return slice(start, stop, step)
         return self._whole(node, scope)
 
@@ -279,7 +280,7 @@ class Evaluator:
         if isinstance(value, int | LoopIndex):
             return value
         wrong = Mistake(f"an index must be an integer, found {describe(value)}")
-        return self.note(wrong, node, scope)
+        return self.note(of_kind(INDICES, wrong), node, scope)
 
     def _attribute(self, node: ast.Attribute, scope: Scope) -> Value:
         base = self.evaluate(node.base, scope)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from lark import Token
 
+from pjc.codes import CHARACTERS
 from pjc.diagnostics import Diagnostic, Span
 
 BASES = ("NAME", "RPAR", "RSQB")
@@ -134,7 +135,7 @@ class Layout:
             self.current.append(token)
 
     def _error(self, message: str, token: Token, hint: str | None = None) -> None:
-        self.errors.append(Diagnostic(message, span_of(token, self.file), hint))
+        self.errors.append(Diagnostic(message, span_of(token, self.file), hint, CHARACTERS))
 
     def _end_line(self, newline: Token) -> None:
         """End the current piece, if it holds anything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from pjc.diagnostics import DiagnosticError
+from pjc.diagnostics import DiagnosticError, of_kind
 from pjc.dialects.shapes import ShapeError
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator
@@ -64,8 +64,8 @@ class LibraryLoader:
         except DiagnosticError as error:
             first, *more = error.diagnostics
             for each in more:  # every node of an ONNX model that is not supported
-                self.report.add(each.message, None, each.hint)
-            raise Mistake(first.message, first.hint, name.span) from None
+                self.report.add(each.message, None, each.hint, each.code)
+            raise of_kind(first.code, Mistake(first.message, first.hint, name.span)) from None
         if source is None:
             beside = (
                 ""
@@ -87,7 +87,7 @@ class LibraryLoader:
         except DiagnosticError as error:
             report.sources |= error.sources
             for each in error.diagnostics:
-                report.add(each.message, each.span, each.hint)
+                report.add(each.message, each.span, each.hint, each.code)
             return None
         report.sources[source.file] = tree.source
         scope = Scope()

@@ -9,6 +9,8 @@ from xdsl.ir import SSAValue
 
 from pjc.builder.loops import MAX_ITERATIONS
 from pjc.builder.values import LoopIndex, Tensor
+from pjc.codes import LOOPS
+from pjc.diagnostics import of_kind
 from pjc.frontends import ast
 from pjc.frontends.expressions import Evaluator
 from pjc.frontends.scope import Scope
@@ -116,7 +118,7 @@ class LoopReader:
                 f"'{name}' is {before} before the loop and {found} after an iteration",
                 "what a loop carries keeps its shape",
             )
-            self.evaluator.note(wrong, place, scope)
+            self.evaluator.note(of_kind(LOOPS, wrong), place, scope)
         return None
 
 

@@ -10,6 +10,7 @@ from lark import Lark, Token, Tree, UnexpectedToken
 from lark.lark import PostLex
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
+from pjc.codes import SYNTAX, TOO_DEEP
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span
 from pjc.frontends import ast
 from pjc.frontends.layout import STATEMENTS, Layout, Piece, span_of, with_runs
@@ -114,17 +115,17 @@ def _diagnose(piece: Piece, index: int, expected: Iterable[str], file: str) -> D
         message = f"'{token}' is a word of the language and can be no name"
         after = piece.tokens[index - 1]
         if after in STATEMENTS or "NAME" in expected:
-            return Diagnostic(message, span, "choose another name")
+            return Diagnostic(message, span, "choose another name", SYNTAX)
     if first.type == "NAME" and index == 1 and token.type in ("NAME", "NUMBER"):
         close = nearest(first, STATEMENTS)
-        return Diagnostic(f"unknown statement '{first}'", span_of(first, file), close)
+        return Diagnostic(f"unknown statement '{first}'", span_of(first, file), close, SYNTAX)
     found = "the end of the line" if token.type == "_NEWLINE" else f"'{token}'"
     hint = None
     if token.type == "_NEWLINE" and first == "param" and expected_words(expected) == "'='":
         hint = "a parameter needs an initializer, like '= he_normal'"
     if token.type == "_NEWLINE" and first in ("def", "for"):
         hint = "the '{' of a block stands at the end of its first line"
-    return Diagnostic(f"expected {expected_words(expected)}, found {found}", span, hint)
+    return Diagnostic(f"expected {expected_words(expected)}, found {found}", span, hint, SYNTAX)
 
 
 WORDS = {
@@ -178,7 +179,8 @@ def _too_deep(tree: ast.Node) -> list[Diagnostic]:
     while stack:
         depth, node = stack.pop()
         if depth > MAX_DEPTH:
-            return [Diagnostic(f"this is nested more than {MAX_DEPTH} levels deep", node.span)]
+            message = f"this is nested more than {MAX_DEPTH} levels deep"
+            return [Diagnostic(message, node.span, code=TOO_DEEP)]
         if not isinstance(node, ast.Number):
             stack += [(depth + 1, child) for _, child in ast.children(node)]
     return []

@@ -17,10 +17,10 @@ class Report:
         self.sources = {file: source}
         self.errors: dict[object, Diagnostic] = {}
 
-    def add(self, message: str, span: Span | None, hint: str | None = None) -> None:
-        """Note a mistake, and give up if there are very many."""
+    def add(self, message: str, span: Span | None, hint: str | None, code: str | None) -> None:
+        """Note a mistake of the kind of a code, and give up if there are very many."""
         key: object = message if span is None else span
-        self.errors.setdefault(key, Diagnostic(message, span, hint))
+        self.errors.setdefault(key, Diagnostic(message, span, hint, code))
         if len(self.errors) >= MAX_ERRORS:
             self.finish()
 
@@ -29,9 +29,9 @@ class Report:
         if self.errors:
             raise DiagnosticError(sorted(self.errors.values(), key=self._place), self.sources)
 
-    def give_up(self, message: str, span: Span | None, hint: str | None = None) -> None:
+    def give_up(self, message: str, span: Span | None, hint: str | None, code: str | None) -> None:
         """Note a mistake that makes going on useless, and raise."""
-        self.add(message, span, hint)
+        self.add(message, span, hint, code)
         self.finish()
 
     def _place(self, error: Diagnostic) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from lark import Token, Tree
 from lark.tree import Meta
 from lark.visitors import Transformer_NonRecursive, v_args
 
+from pjc.codes import NUMBERS
 from pjc.diagnostics import Diagnostic, Span
 from pjc.frontends import ast
 from pjc.frontends.layout import span_of
@@ -48,10 +49,10 @@ class TreeBuilder(Transformer_NonRecursive[Token, ast.Node]):
         whole = is_whole(text)
         if whole and len(text.lstrip("0")) > MAX_DIGITS:
             message = f"this number has {len(text)} digits, at most {MAX_DIGITS} are allowed"
-            self.errors.append(Diagnostic(message, span))
+            self.errors.append(Diagnostic(message, span, code=NUMBERS))
             return ast.Number(span, 1)
         if not whole and not math.isfinite(float(text)):
-            self.errors.append(Diagnostic(f"the number {text[:40]} is not finite", span))
+            self.errors.append(Diagnostic(f"the number {text[:40]} is not finite", span, code=NUMBERS))
             return ast.Number(span, 1.0)
         return ast.Number(span, int(text) if whole else float(text))
 

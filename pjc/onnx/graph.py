@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from pjc.diagnostics import code_of, of_kind
 from pjc.dialects import shapes
 from pjc.frontends.reserved import free_name, tuple_text
 from pjc.onnx.constants import MAX_AXES, MAX_TOTAL, OPEN, Static, is_open, uniform
@@ -238,7 +239,7 @@ class Graph:
         try:
             shape = shapes.broadcast_sizes([value.shape for value in values])
         except shapes.ShapeError as error:
-            raise Unsupported(str(error)) from error
+            raise of_kind(code_of(error), Unsupported(str(error))) from error
         orders = {value.order for value in values if value.order is not None and value.rank == len(shape)}
         order = orders.pop() if len(orders) == 1 else None
         found = []
@@ -312,7 +313,7 @@ class Graph:
         try:
             text = self.sizes.shape(shape)
         except SizeError as error:
-            raise Unsupported(str(error)) from error
+            raise of_kind(code_of(error), Unsupported(str(error))) from error
         return self.bind(f"reshape({plain.text}, {text})", shape)
 
 

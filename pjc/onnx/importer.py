@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from pjc.builder.emitter import MAX_OPS
-from pjc.diagnostics import Diagnostic, DiagnosticError
+from pjc.diagnostics import Diagnostic, DiagnosticError, code_of
 from pjc.dialects.ops import LOSSES as LOSS_OPS
 from pjc.dialects.ops import operator_of
 from pjc.dialects.shapes import ShapeError
@@ -177,7 +177,7 @@ class _Importer:
         """The nodes that are left to the loss, by the outputs that they make."""
         self.names: dict[str, str] = {}
         """What the model calls its inputs and outputs, by their names in the text."""
-        self.mistakes: list[tuple[str, str, str | None]] = []
+        self.mistakes: list[tuple[str, str, str | None, str | None]] = []
         """Where each is, what it is, and what could be done."""
         self.folded = 0
         """How many numbers the nodes of constants have given."""
@@ -262,7 +262,7 @@ class _Importer:
                 heads.append(self._input(each))
             except (Unsupported, SizeError) as error:
                 self.failed.add(each.name)
-                self._mistake(f"input '{one_line(each.name)}'", str(error))
+                self._mistake(f"input '{one_line(each.name)}'", str(error), code=code_of(error))
         if self.block:
             given = [
                 self.graph.values[each.name].text
@@ -344,7 +344,9 @@ class _Importer:
                 convolved = self.graph.tensor(name).order is not None
                 value = self.graph.plain(name)
             except (Unsupported, SizeError) as error:
-                self._mistake(f"output '{one_line(label)}'", str(error), getattr(error, "hint", None))
+                self._mistake(
+                    f"output '{one_line(label)}'", str(error), getattr(error, "hint", None), code_of(error)
+                )
                 continue
             if self.block:
                 lines.append(value.text)
@@ -460,7 +462,7 @@ class _Importer:
             self._import(node, names)
         except (Unsupported, FoldError, SizeError, ShapeError) as error:
             self.failed.update(outputs)
-            self._mistake(node.title, str(error), getattr(error, "hint", None))
+            self._mistake(node.title, str(error), getattr(error, "hint", None), code_of(error))
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
             # Attributes of kinds and lengths that the operator does not have.
             self.failed.update(outputs)
@@ -555,18 +557,18 @@ class _Importer:
         if described is not None:
             self.graph.sets[own] = described
 
-    def _mistake(self, place: str, message: str, hint: str | None = None) -> None:
-        self.mistakes.append((place, message, hint))
+    def _mistake(self, place: str, message: str, hint: str | None = None, code: str | None = None) -> None:
+        self.mistakes.append((place, message, hint, code))
 
     def _report(self) -> list[Diagnostic]:
         """Return a diagnostic for each mistake; of very many, the last are named in one."""
         shown = [
-            Diagnostic(f"{self.file}: {place}: {one_line(message, MAX_MESSAGE)}", None, hint)
-            for place, message, hint in self.mistakes[:MAX_REPORTED]
+            Diagnostic(f"{self.file}: {place}: {one_line(message, MAX_MESSAGE)}", None, hint, code)
+            for place, message, hint, code in self.mistakes[:MAX_REPORTED]
         ]
         more = self.mistakes[MAX_REPORTED:]
         if more:
-            places = ", ".join(place for place, _, _ in more)
+            places = ", ".join(place for place, _, _, _ in more)
             shown.append(Diagnostic(f"{self.file}: and {len(more)} more, not supported either: {places}"))
         return shown
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from pjc.diagnostics import Diagnostic, DiagnosticError, printable
+from pjc.diagnostics import Diagnostic, DiagnosticError, code_of, printable
 from pjc.standins import StandIn, standin
 
 
@@ -98,10 +98,11 @@ def _place(file: str, line: int, function: str) -> str:
 class Refusals:
     """All that cannot be compiled, in the order in which it was found."""
 
-    found: dict[tuple[str, str, str | None], list[str]] = field(default_factory=dict)
+    found: dict[tuple[str, str, str | None, str | None], list[str]] = field(default_factory=dict)
 
-    def add(self, what: str, why: str, hint: str | None, line: str) -> None:
-        self.found.setdefault((what, why, hint), []).append(line)
+    def add(self, what: str, why: str, hint: str | None, line: str, code: str | None) -> None:
+        """Note a mistake of the kind of a code; without one it is that of :meth:`raise_if_any`."""
+        self.found.setdefault((what, why, hint, code), []).append(line)
 
     def unknown(self, primitive: str, where: Origin, *, whole: bool = False) -> None:
         """Note a primitive that has no projection; ``whole`` where it is one of whole numbers."""
@@ -111,21 +112,23 @@ class Refusals:
             return
         stand_in = standin(primitive, where.through)
         instead = None if stand_in is None else stand_in.jax
-        self.add(_called(primitive, stand_in), "it has no projection", instead, where.line)
+        self.add(_called(primitive, stand_in), "it has no projection", instead, where.line, None)
 
     def refused(self, primitive: str, where: Origin, error: Refused) -> None:
         """Note an equation that has no counterpart; what it is a part of says more of what was meant."""
         stand_in = standin("", where.through)
         hint = error.hint if stand_in is None else stand_in.jax
-        self.add(_called(primitive, stand_in), str(error), hint, where.line)
+        self.add(_called(primitive, stand_in), str(error), hint, where.line, code_of(error))
 
     def raise_if_any(self, name: str) -> None:
         """Raise DiagnosticError that names all of them."""
         if not self.found:
             return
         told = [
-            Diagnostic(f"{name}: {what}{_times(len(lines))}, {_places(lines)}: {printable(why)}", None, hint)
-            for (what, why, hint), lines in self.found.items()
+            Diagnostic(
+                f"{name}: {what}{_times(len(lines))}, {_places(lines)}: {printable(why)}", None, hint, code
+            )
+            for (what, why, hint, code), lines in self.found.items()
         ]
         raise DiagnosticError(told)
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from pjc.builder.emitter import MAX_OPS
-from pjc.diagnostics import DiagnosticError, PjcError, mistake
+from pjc.diagnostics import DiagnosticError, PjcError, code_of, mistake
 from pjc.tracing import arithmetic, control, images, indexing, products, shaping  # noqa: F401  they enter their handlers
 from pjc.tracing.asks import Loss
 from pjc.tracing.refusal import Refused, raised_at
@@ -292,7 +292,9 @@ class _Writing:
             try:
                 found = self.walk.floats(value)
             except Refused as error:
-                raise mistake(f"{self.name}: output '{shown(wanted)}': {error}", error.hint) from error
+                raise mistake(
+                    f"{self.name}: output '{shown(wanted)}': {error}", error.hint, code_of(error)
+                ) from error
             own = self.walk.text.name("logits" if wanted == "output" and len(paths) == 1 else wanted)
             self.walk.text.line(f"output {own} = {found.text}")
             self.shapes[own] = found.shape

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pjc.builder.arithmetic import whole_range
-from pjc.diagnostics import mistake
+from pjc.diagnostics import code_of, mistake
 from pjc.dialects.shapes import ShapeError
 from pjc.tracing.asks import Loss, Set
 from pjc.tracing.refusal import Refused
@@ -140,7 +140,7 @@ def _of_bits(x: Any, levels: Any, bits: int, scale: float, signed: bool) -> Arra
     try:
         least, largest = whole_range(bits, signed)
     except ShapeError as error:
-        raise mistake(str(error), error.hint) from None
+        raise mistake(str(error), error.hint, code_of(error)) from None
     made: Array = _whole_numbers(scale, bits, bool(signed), least, largest)(_floats(x))
     return made
 

@@ -172,7 +172,7 @@ class Walk:
             self.refusals.refused(name, where, refused)
             return lost
         except (shapes.ShapeError, OverflowError) as error:
-            self.refusals.add(name, str(error) or "it has too many pieces", None, where.line)
+            self.refusals.add(name, str(error) or "it has too many pieces", None, where.line, None)
             return lost
         if name not in STRUCTURED:
             self._note(name, where, values, before)

@@ -119,11 +119,19 @@ class ProgramOp(IRDLOperation):
         )
 
     def _verify_names(self) -> None:
-        """Raise unless every variable, input and target is declared once."""
-        kinds = ((VariableOp, "variable"), (InputOp, "input"), (TargetOp, "target"))
+        """Raise unless every variable, input, target, ring and stage is declared once."""
+        kinds = (
+            (VariableOp, "variable"),
+            (InputOp, "input"),
+            (TargetOp, "target"),
+            (RingOp, "ring"),
+            (StageOp, "stage"),
+        )
         for kind, called in kinds:
             found = [op for op in self.body.block.ops if isinstance(op, kind)]
-            names = Counter(op.sym_name.data if isinstance(op, VariableOp) else op.label.data for op in found)
+            names = Counter(
+                op.sym_name.data if isinstance(op, VariableOp | RingOp) else op.label.data for op in found
+            )
             for name, count in names.items():
                 if count > 1:
                     raise VerifyException(f"{called} '{name}' is declared twice")

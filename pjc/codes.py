@@ -104,7 +104,8 @@ def shared_files() -> dict[str, str]:
 def kinds() -> dict[str, Kind]:
     """Return the kinds of mistakes by code, in its order."""
     found = {}
-    for code, said in sorted(_declared()["kinds"].items()):
+    for code, declared in sorted(_declared()["kinds"].items()):
+        said = dict(declared)
         example = Example(**said.pop("example")) if "example" in said else None
         raised = tuple(said.pop("raised", ()))
         found[code] = Kind(code=code, raised=raised, example=example, **said)

@@ -343,8 +343,8 @@ class Compilation:
             on_mesh = Emitter(share.program, placement_on(make_mesh(mesh), share.program, share.count))
             if tells and not on_mesh.placement.sees_all:
                 raise mistake(
-                    "a trace needs devices that all know every constraint, and on this mesh each has its own",
-                    "train on a mesh of samples alone, as in --mesh sample=4, or without --trace",
+                    "a trace needs devices that all know every constraint; along 'stack' each has its own",
+                    "train on a mesh without that axis, as in --mesh sample=4, or without --trace",
                 )
         again = (lambda size: self.for_batch(size).program()) if self.source.has_batch else None
         signature = self._signature(whole)

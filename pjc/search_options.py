@@ -13,6 +13,9 @@ SEARCHING = RelaxedReflectReflect(step=0.5)
 """The solver of a search where none is named."""
 LONGEST = 20_000
 """How many iterations a search has at most, where nothing is said."""
+RESTARTS = 32
+TOLERANCE = 1e-3
+"""The largest residual of a solution, where nothing is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,11 @@ class SearchOptions(Options):
             )
         if self.mesh is not None:
             raise mistake("a search runs its restarts side by side on one device, without a mesh")
+
+    def require_no_batch(self) -> None:
+        """Raise DiagnosticError for a size of batches; what a search compiles gets that of its rows."""
+        if self.batch is not None:
+            raise mistake("a search takes all rows at once, without batches", "leave batch out")
 
     @property
     def longest(self) -> int:

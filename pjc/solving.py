@@ -27,19 +27,17 @@ from pjc.runtime.history import Result
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Program
 from pjc.runtime.trainable import batch_size, specs
-from pjc.search_options import SearchOptions
+from pjc.search_options import RESTARTS, TOLERANCE, SearchOptions
 from pjc.sources import source_of
 from pjc.training_data import Asked, given_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TOLERANCE = 1e-3
-"""The largest residual of a solution, where nothing is said."""
-RESTARTS = 32
 _FIRST, _MOST, _SECONDS = 16, 4096, 1.0
 """A look at a search comes after so many iterations at first, and at most, and about so many seconds."""
 INTERRUPTED = "interrupted"
+NO_NUMBERS = "no restart has come to numbers: all residuals are NaN"
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Solution:
             handed back: exactly in their sets, as the forward pass computes with them.
         residual: the largest number by which a value, an input of a jump or a parameter is off what is
             required of it, in its own units; at most the tolerance where ``solved``.
-        residuals: that of each restart when the search ended, or was last looked at.
+        residuals: that of each restart when the search ended, or was last looked at; inf for one of NaN.
         restart: which of them it is, from 0.
         iterations: how many each restart had.
         seconds: how long that took, without compiling.
@@ -159,6 +157,7 @@ def solve(
     """
     require_known(SearchOptions, options)
     chosen = SearchOptions(**options)
+    chosen.require_no_batch()
     asking = Asking(
         int(_checked("restarts", restarts, Number(whole=True, low=1))),
         chosen.longest,
@@ -201,7 +200,11 @@ def searched(
     whole = compilation.for_batch(len(given.train))
     program = whole.program()
     found = _Searching(whole, program, given.train, asking).run(tell, stop)
-    settings = {"seed": asking.seed, "restarts": asking.restarts, "solver": str(whole.options.method)}
+    settings: dict[str, str | int | float] = {
+        "seed": asking.seed,
+        "restarts": asking.restarts,
+        "solver": str(whole.options.method),
+    }
     fit = Fit(program, Result(program.separate(found.params)), 0, None, None, settings, given.notes)
     return Solution(
         found.residual <= asking.tolerance,
@@ -256,7 +259,8 @@ class _Searching:
                 tell(Look(self.iterations, self.residual, float(jnp.nanmin(found.gap)), self.seconds))
                 if self.residual <= self.asking.tolerance:
                     return self
-                self.stopped = INTERRUPTED if stop() else None
+                if stop():
+                    self.stopped = INTERRUPTED
                 count = _next(count, time.monotonic() - before)
         except KeyboardInterrupt:
             if not self.params:
@@ -283,8 +287,10 @@ class _Searching:
     def _look(self, found: emitted.Found, count: int) -> None:
         """Take over what is best of what was found."""
         self.iterations += count
-        self.residuals = np.asarray(found.residual, np.float32)
-        best = int(np.argmin(np.where(np.isnan(self.residuals), np.inf, self.residuals)))
+        nothing = np.isnan(found.residual)
+        self.stopped = NO_NUMBERS if nothing.all() else None
+        self.residuals = np.where(nothing, np.inf, np.asarray(found.residual, np.float32))
+        best = int(np.argmin(self.residuals))
         if not self.residuals[best] < self.residual and self.params:
             return
         self.restart, self.residual = best, float(self.residuals[best])

@@ -106,6 +106,7 @@ class Recorder:
     path: Path | None = None
     every: int = EVERY
     goes_on: bool = False
+    begun: bool = False
     seed: int = 0
     batches: int = 0
     solver: str = ""
@@ -120,17 +121,16 @@ class Recorder:
             raise TrainError(f"trace_every takes a whole number of updates from 1, found {self.every!r}")
 
     def begin(self, seed: int, step: int, batches: int, solver: str) -> None:
-        """A run begins, or goes on, at an update: what was recorded from there on, or of later runs, goes."""
+        """A run begins, or goes on, at an update: what was recorded of its seed from there on goes."""
         if self.path is not None and self.goes_on and not self.done and self.path.exists():
             self.done = [read_trace(self.path)]
         self.goes_on = False
         self._close()
-        before = [
-            each.rows((each.seed < seed) | ((each.seed == seed) & (each.step < step))) for each in self.done
-        ]
+        before = [each.rows((each.seed != seed) | (each.step < step)) for each in self.done]
         self.done = [each for each in before if len(each)]
         self.seed, self.batches, self.solver = seed, batches, solver
         self.written = time.monotonic()
+        self.begun = True
 
     def wants(self, step: int) -> bool:
         """Return whether an update is recorded."""
@@ -149,7 +149,12 @@ class Recorder:
             self.write()
 
     def write(self) -> None:
-        """Write what there is; raise WriteError where that cannot be."""
+        """Write what there is; raise WriteError where that cannot be.
+
+        Before a run has begun nothing is written: one that cannot begin leaves an earlier file as it is.
+        """
+        if not self.begun:
+            return
         began = time.monotonic()
         self._close()
         if self.path is not None:

@@ -242,9 +242,11 @@ def read_trace(path: str | Path) -> Trace:
 def looks_like_trace(path: Path) -> bool:
     """Return whether a file is an archive of arrays with those of a trace; raises nothing."""
     try:
+        if not path.is_file():  # to open a pipe may wait forever
+            return False
         with zipfile.ZipFile(path) as archive:
             return {"step.npy", "names.npy", "iterations.npy"} <= set(archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except Exception:  # what damaged archives raise is listed nowhere
         return False
 
 

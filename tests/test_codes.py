@@ -44,6 +44,11 @@ def test_kinds_say_what_they_are() -> None:
     assert sum(kind.example is not None for kind in kinds().values()) > 85
 
 
+def test_kinds_are_the_same_read_again() -> None:
+    assert kinds.__wrapped__() == kinds() and kinds()["PJC1011"].raised
+    assert code_of_place("pjc.runtime.epoch", "Step.layout") == "PJC1011"
+
+
 @cache
 def inside(module: str) -> tuple[tuple[str, ast.AST], ...]:
     """Return the definitions and raises of a module, with the qualified names of what they stand in."""

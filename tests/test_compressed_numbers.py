@@ -128,6 +128,15 @@ def test_a_step_is_the_nearest_point_to_a_floats_digits(form: str) -> None:
             assert off(one, other, scale) <= 1e-6, name
 
 
+@pytest.mark.parametrize("factor", [1, 30, 1e3])
+def test_copies_of_different_lengths_meet_their_constraint(factor: float) -> None:
+    rng = np.random.default_rng(0)
+    a, w = factor * rng.normal(size=(1, 16)), rng.normal(size=(16, 1)) / factor
+    given = (a, w, a @ w + 0.1)
+    one, other, value = found("held", *(np.asarray(each, np.float32) for each in given))
+    assert abs(one @ other - value) <= 1e-5
+
+
 def test_blocks_of_held_copies_are_each_taken_as_their_numbers_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pjc.runtime.projections.dot_halfway.BLOCK_BYTES", 1)  # a row at a time
     project = step.__wrapped__("held")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -13,6 +14,8 @@ import pytest
 from onnx import helper
 
 import pjc
+from pjc.onnx.graph import Node
+from pjc.onnx.quantizers import levels_of
 from pjc.runtime.projections.multiples import Multiples, fitted, whole
 from pjc.runtime.projections.rounding import quotient, scaled
 
@@ -220,6 +223,26 @@ def test_quantized_models_come_in_train_and_go_back(opset: int, channels: bool, 
     np.testing.assert_allclose(again.apply(again.init(0), x), back, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("weights", "levels"),
+    [
+        ([-8, 3, 0], range(-8, 8)),
+        ([-7, 3, 0], range(-7, 8)),
+        ([-128, 127, 0], range(-128, 128)),
+        ([-128, 0, 0], range(-128, 128)),
+        ([-127, 1, 0], range(-127, 128)),
+        ([-2, 1, 0], range(-2, 2)),
+        ([-1, 0, 0], range(-1, 2)),
+        ([-1, 1, 1], (-1, 1)),
+        ([0, 5, 1], range(8)),
+    ],
+)
+def test_weights_become_levels_of_as_few_bits_as_hold_them(weights: list[int], levels: Iterable[int]) -> None:
+    node = Node(helper.make_node("DequantizeLinear", ["w", "s"], ["z"], axis=0), 0, 21)
+    found = levels_of(node, np.array([weights], np.int8), np.ones(1, np.float32), None)
+    assert found is not None and found.startswith(f"scaled_levels({tuple(levels)}, ")
+
+
 FLOATS = """\
 input x: f32[batch, 9]
 param w: f32[9, 7] = uniform(-1, 1)
@@ -266,6 +289,10 @@ def test_arithmetic_rounds_once_for_each_operation() -> None:
     np.testing.assert_array_equal(jax.jit(lambda x: quotient(x, 1 / 37))(x), x / step)
     found = jax.jit(lambda x, y: scaled(x, 0.3) + y)(x, x[::-1].copy())
     np.testing.assert_array_equal(found, x * weight + x[::-1])
+    ends = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38], np.float32)
+    with np.errstate(over="ignore"):
+        expected = ends * np.float32(3) + np.float32(1)
+    np.testing.assert_array_equal(jax.jit(lambda x: scaled(x, 3) + 1)(ends), expected)
 
 
 def test_multiples_are_told_however_they_were_rounded() -> None:
@@ -286,3 +313,35 @@ def test_multiples_are_told_however_they_were_rounded() -> None:
     known = Multiples((0.5, 1.0), (-1.0, 0.0, 1.0))
     found = known.multiplied(jnp.matmul, jnp.ones((1, 5)), jnp.asarray(latent), (-2,))
     np.testing.assert_allclose(found, np.ones((1, 5)) @ latent, rtol=1e-6)
+
+
+OUTSIDE = """\
+input x: f32[batch, 20]
+param w: f32[20, 16] = uniform(-1, 1)
+param v: f32[16, 5] = uniform(-1, 1)
+require w in levels(-1, 0, 1)
+require v in levels(-1, 0, 1)
+q = quantize(x, bits = 4, scale = 0.5)
+h = quantize(q @ w, bits = 4, scale = 0.3)
+output z = h @ relu(v)
+"""
+
+
+def test_parameters_outside_of_their_sets_are_written_as_they_are(tmp_path: Path) -> None:
+    """Rounding their sums, as those of whole numbers, would change them."""
+    program, random = pjc.compile(OUTSIDE, batch=8), np.random.default_rng(0)
+    x = random.standard_normal((8, 20)).astype(np.float32)
+    params = {
+        name: random.uniform(-1, 1, shape).astype(np.float32)
+        for name, shape in (("w", (20, 16)), ("v", (16, 5)))
+    }
+    assert program.to_onnx(params, tmp_path / "out.onnx") == (
+        "'matmul': parameter 'w' is not in the set that is required of it",
+        "'matmul_1': parameter 'v' is not in the set that is required of it",
+    )
+    (found,) = onnxruntime.InferenceSession(tmp_path / "out.onnx").run(None, {"x": x})
+    q = 0.5 * np.clip(np.round(x / 0.5), -8, 7)
+    h = 0.3 * np.clip(np.round(q @ params["w"] / np.float32(0.3)), -8, 7)
+    np.testing.assert_allclose(found, h @ np.maximum(params["v"], 0), rtol=1e-5, atol=1e-5)
+    inside = {name: np.round(each) for name, each in params.items()}
+    assert program.to_onnx(inside, tmp_path / "out.onnx") == ()

@@ -101,6 +101,7 @@ def test_a_network_trains_with_one(solver: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.apply(params, x), program.apply(params, x))
     with pytest.raises(pjc.DiagnosticError, match="unknown name 'winner'"):
         loaded.apply(params, x[:2])
+    assert main(["info", str(tmp_path / "a.pjx")]) == 0
 
 
 def test_forms_and_loops_leave_it_as_it_is() -> None:

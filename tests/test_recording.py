@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,16 @@ from running import Run, runner
 from sweep_networks import NETWORKS
 
 import pjc
+import pjc.report.page
 from pjc.callbacks import Callback, TensorBoard, TrainingRun, write_events
 from pjc.commands.plot_trace import RELATIVE, drawn_trace, panels_of_trace
-from pjc.diagnostics import DiagnosticError
+from pjc.diagnostics import CommandError, DiagnosticError
 from pjc.report.page import data_of
 from pjc.report.traced import traced
+from pjc.runtime import train as fitted
+from pjc.runtime.data import Dataset
 from pjc.runtime.data.errors import DataError
+from pjc.runtime.history import Result
 from pjc.runtime.program import Program, ProgramError
 from pjc.runtime.recording import Layout, Recorder, packed
 from pjc.runtime.trace import MEASURES, Column, Trace, joined, looks_like_trace, read_trace, write_trace
@@ -178,7 +184,7 @@ def made(steps: list[int], seed: int = 0, name: str = "a") -> Trace:
     return Trace(rows, np.full_like(rows, seed), (Column(name, "dot", "A"),), numbers, 3, "dr")
 
 
-def test_a_run_that_begins_anew_replaces_its_updates_and_those_of_later_runs(tmp_path: Path) -> None:
+def test_a_run_that_begins_anew_replaces_its_updates_and_no_others(tmp_path: Path) -> None:
     file = tmp_path / "t.npz"
     write_trace(file, joined([made([0, 1, 2]), made([0, 1], seed=1)]))
     recorder = Recorder(file, 1, goes_on=True)
@@ -188,14 +194,45 @@ def test_a_run_that_begins_anew_replaces_its_updates_and_those_of_later_runs(tmp
     recorder.take(2, layout, packed(told))
     recorder.write()
     found = read_trace(file)
-    assert found.step.tolist() == [0, 1, 2] and found.series("a", "gap").tolist() == [0, 1, 7]
-    assert np.isnan(found.series("b", "gap")[:2]).all() and found.series("b", "gap")[2] == 8
+    assert found.seed.tolist() == [0, 0, 1, 1, 0] and found.step.tolist() == [0, 1, 0, 1, 2]
+    assert found.series("a", "gap").tolist() == [0, 1, 0, 1, 7]
+    assert np.isnan(found.series("b", "gap")[:4]).all() and found.series("b", "gap")[4] == 8
     recorder.begin(1, 0, 3, "dr")
     recorder.write()
     assert read_trace(file).step.tolist() == [0, 1, 2]
     anew = Recorder(file, 1)
     anew.begin(0, 0, 3, "dr")
     assert len(anew.trace()) == 0
+
+
+def test_a_run_that_cannot_begin_leaves_an_earlier_trace_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "t.npz"
+    write_trace(file, made([0, 1, 2]))
+    before = file.read_bytes()
+    other = Result({"a": np.zeros(3, np.float32)}, epoch=1, latent={"a": np.zeros(3, np.float32)})
+    x, y = samples()
+    for goes_on in (False, True):
+        run = fitted.Run(2, start=other, recorder=Recorder(file, 1, goes_on))
+        with pytest.raises(TrainError):
+            fitted.train(small(), Dataset(x, y, 3, "few"), run)
+        assert file.read_bytes() == before
+    file.write_bytes(b"PK\3\4 damaged")
+    recorder = Recorder(file, 1, goes_on=True)
+    with pytest.raises(DataError):
+        recorder.begin(0, 0, 3, "dr")
+    recorder.write()
+    assert file.read_bytes() == b"PK\3\4 damaged"
+
+
+def test_what_looks_like_no_trace_raises_nothing(tmp_path: Path) -> None:
+    file, pipe = tmp_path / "t.npz", tmp_path / "pipe.npz"
+    write_trace(file, made([0, 1]))
+    newer = bytearray(file.read_bytes())
+    at = newer.index(b"PK\1\2")
+    newer[at + 6 : at + 8] = (99).to_bytes(2, "little")  # the version that is needed to read the entry
+    file.write_bytes(newer)
+    os.mkfifo(pipe)
+    assert not any(map(looks_like_trace, (file, pipe, tmp_path, tmp_path / "none.npz", Path("a\0b"))))
 
 
 def test_every_is_a_number_of_updates() -> None:
@@ -239,6 +276,40 @@ def test_findings_name_the_constraint_that_holds_the_problem_back() -> None:
         "b holds the problem back most: there the parts disagree by 8 on average, 8 at the end"
     ]
     assert set(MEASURES) >= {"gap", "demand", "capped"} and made([]).findings() == []
+
+
+def test_a_measure_without_numbers_is_not_drawn() -> None:
+    one = made([0, 1])
+    nothing = np.full_like(one.measures["gap"], np.nan)
+    trace = replace(one, measures={**one.measures, "moved": nothing, "displacement": one.measures["gap"]})
+    assert [each.title for each in panels_of_trace(trace)] == ["gap"]
+    with pytest.raises(CommandError, match="the trace has no number of the measure 'moved'"):
+        panels_of_trace(trace, ["moved"])
+    with pytest.raises(CommandError, match="the trace has no measure 'relative displacement'"):
+        panels_of_trace(trace, [RELATIVE])
+
+
+def test_a_report_of_several_runs_is_of_the_last_and_iterations_keep_their_places() -> None:
+    found = traced(joined([made([8, 8]), made([2, 2], seed=1, name="b")]), "t.npz")
+    assert "b holds the problem back most" in found["findings"][0] and len(found["findings"]) == 1
+    columns = tuple(Column("a", "dot", "A", at) for at in (-1, 0, 1, 2))
+    numbers = {"gap": np.array([[1, 4, np.nan, 6]], np.float32)}
+    trace = Trace(np.zeros(1, np.int64), np.zeros(1, np.int64), columns, numbers, 1, "dr")
+    assert traced(trace, "t.npz")["iterations"] == {"gap": {"a": [4, None, 6]}}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node runs the report's script")
+def test_the_script_takes_any_label_and_many_numbers() -> None:
+    script = Path(pjc.report.page.__file__).with_name("trace.js").read_text()
+    script += """
+const told = String, plain = String, chart = () => null;
+const data = {trace: {steps: [], about: {}, iterations: {gap: {}}, nodes: {gap: {a: [1, null]}}}};
+const said = ["constructor", "a"].map((label) => tracedRows({ label }).flat());
+const curves = tracedCurves({ label: "constructor" });
+console.log(JSON.stringify([said, curves, rangeOf({ a: Array(400000).fill(2), b: [8, null, 0] })]));
+"""
+    found = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == [[[], ["last gap", "1"]], [], [2, 8]]
 
 
 def test_a_trace_is_drawn_and_shown(pjc_run: Run, tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ from pjc.options import Options
 from pjc.passes.analysis.graph import only
 from pjc.runtime.combination import added
 from pjc.runtime.emit import Emitter
-from pjc.runtime.emit.metric import LEAST, moved
+from pjc.runtime.emit.metric import LEAST, first_metric, moved
 from pjc.runtime.emit.parts import project
-from pjc.runtime.emit.search import residual
+from pjc.runtime.emit.search import Found, residual
 from pjc.search_options import SearchOptions
-from pjc.solving import INTERRUPTED, Asking, searched
+from pjc.solving import INTERRUPTED, NO_NUMBERS, Asking, _Searching, searched
 from pjc.sources import source_of
 from pjc.training_data import Asked
 
@@ -126,6 +126,26 @@ def test_weights_enter_the_means_of_what_copies_agree_on() -> None:
     np.testing.assert_allclose(added(after[emitter.variables.slots["w"]]), expected, rtol=1e-5, atol=1e-6)
 
 
+REDUCED = """\
+input x: f32[batch, 6, 3]
+target y: f32[batch, 4]
+param w: f32[3, 4] = normal(1)
+h = x @ w
+s = sum(h, axis = 1)
+output z = s + max(h, axis = 1)
+require equal(z, y)
+"""
+
+
+def test_weights_lie_along_the_neurons_of_what_is_reduced() -> None:
+    emitter = emitter_of(REDUCED, "rrr{step=0.5 metric=0.1}", 2)
+    variables = emitter.variables
+    shapes = {name: each.shape for name, each in first_metric(emitter.program, variables).items()}
+    by_node = {variables.by_name[name].node.data: shape for name, shape in shapes.items()}
+    assert by_node["sum"] == by_node["max"] == (1, 1, 4)
+    assert by_node["matmul"] == (1, 4, 1)
+
+
 def test_weights_follow_the_gaps() -> None:
     gaps = {"a": jnp.array([[1.0, 3.0]] * 4), "b": jnp.full((2, 5), 2.0)}
     metric = {"a": jnp.ones((1, 2)), "b": jnp.ones((1, 1))}
@@ -149,6 +169,27 @@ def test_what_is_never_met_is_refused() -> None:
         pjc.solve(WHOLE, (X, X @ W), restarts=0)
 
 
+def test_batches_are_refused() -> None:
+    with pytest.raises(DiagnosticError, match="a search takes all rows at once, without batches"):
+        pjc.solve(WHOLE, (X, X @ W), batch=2)
+
+
+def test_a_look_at_no_numbers_is_not_the_best() -> None:
+    compilation = Compilation(source_of(WHOLE), SearchOptions())
+    nothing: Any = None
+    searching = _Searching(compilation, nothing, nothing, Asking(2, 100))
+
+    def look(*residuals: float) -> None:
+        numbers = jnp.array(residuals, jnp.float32)
+        searching._look(Found(params={"w": numbers}, residual=numbers, gap=numbers), 1)
+
+    look(np.nan, np.nan)
+    assert searching.stopped == NO_NUMBERS and searching.residual == np.inf
+    look(np.nan, 2.0)
+    assert searching.stopped is None and searching.residual == 2 and searching.restart == 1
+    assert list(searching.residuals) == [np.inf, 2]
+
+
 def test_the_solver_of_a_search_has_a_step_that_can_be_said() -> None:
     assert str(SearchOptions().method) == "rrr{step=0.5}"
     assert str(SearchOptions(step=0.25, metric=0.01).method) == "rrr{step=0.25 metric=0.01}"
@@ -170,6 +211,10 @@ def test_the_command_writes_what_it_found(tmp_path: Path, capsys: pytest.Capture
     rows = np.concatenate([X, X @ W], axis=1)
     table.write_text("a,b,c,p,q\n" + "\n".join(",".join(f"{each:g}" for each in row) for row in rows))
     words = [str(model), "--data", str(table), "--target", "p,q", "--restarts", "8", "-o", f"{tmp_path}/"]
+    early = ["--print-ir-after", "feas-to-sweep"]
+    assert main(["solve", *words, *early]) == 1
+    captured = capsys.readouterr()
+    assert "no pass 'feas-to-sweep' ran" in captured.err and "searches by" not in captured.out
     assert main(["solve", *words]) == 0
     out = capsys.readouterr().out
     assert re.search(r"solved by restart \d of 8, residual \S+, \d+ iterations", out)

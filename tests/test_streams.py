@@ -53,9 +53,18 @@ for i in 0..3 {
 }
 output logits = dense(concat(h, g), 3)"""
     + LOSS,
+    "a loop called behind": INPUT.replace("x:", "real:")
+    + HEAD
+    + LOOP.replace("for i", "for behind").replace("(x", "(real")
+    + OUT,
+    "an input called as the loop": INPUT.replace("x:", "layer:")
+    + HEAD
+    + "h = biased(dense(layer, 6))\n"
+    + "h = biased(dense(relu(h), 6))\n" * 5
+    + OUT.replace("dense(h", "dense(relu(h)"),
     "a loss before the loop": INPUT
     + HEAD
-    + LOOP.replace("for", "require squared_error(dense(h, 1), full((batch, 1), 0.5))\nfor")
+    + LOOP.replace("for", "require dense(h, 1) in box(-0.1, 0.1)\nfor")
     + OUT,
     "a parameter in a set": INPUT
     + HEAD
@@ -168,6 +177,8 @@ def test_the_text_of_a_stream_is_read_back(tmp_path: Path) -> None:
         ("to @i.asked", "to @j.asked", "ring '@j.asked' is not declared"),
         ('proj.stage "i" 1 stages 4', 'proj.stage "i" 1 stages 2', "2 stages displace '@"),
         ('@i "values" 0 to 1 stages 4 length 9', '@i "values" 0 to 1 stages 4 length 0', "length 0"),
+        ('proj.stage "i"', 'proj.stage "before"', "stage 'before' is declared twice"),
+        ("proj.ring @i.asked", "proj.ring @i", "ring 'i' is declared twice"),
         ('@i "values"', '@i "things"', "holds data, values, demands, found 'things'"),
         (
             "length 9 : tensor<1x8x6xf32>",
@@ -185,6 +196,25 @@ def test_a_stream_that_does_not_fit_is_no_ir(line: str, other: str, told: str, t
         compile_file(path).at("proj")
 
 
+def names_of(text: str) -> tuple[list[str], list[str]]:
+    """Return the names of a stream's stages, and those of its rings."""
+    found = str(compile_text(text, Options(solver="stream", batch=BATCH)).at("proj"))
+    return re.findall(r'proj.stage "(\w+)"', found), re.findall(r"proj.ring @(\S+)", found)
+
+
+@pytest.mark.parametrize(
+    ("loop", "labels"),
+    [("before", ["before_1", "before", "behind"]), ("behind", ["before", "behind", "behind_1"])],
+)
+def test_stages_have_names_of_their_own_whatever_the_loops(loop: str, labels: list[str]) -> None:
+    assert names_of(NETWORKS["residual"].replace("for i", f"for {loop}"))[0] == labels
+
+
+def test_links_have_names_of_their_own_whatever_the_inputs() -> None:
+    _, rings = names_of(NETWORKS["an input called as the loop"])
+    assert "layer" in rings and "layer_" in rings and len(set(rings)) == len(rings)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -192,6 +222,11 @@ def test_a_stream_that_does_not_fit_is_no_ir(line: str, other: str, told: str, t
         (
             "param first: f32[5, 6] = he_normal\nparam w: f32[6, 6] = he_normal\n"
             "h = x @ first\nfor i in 0..4 { h = relu(h @ w) }\n",
+            "all iterations of loop 'i' read the same parameter; give each one of its own",
+        ),
+        (
+            "param w: f32[6, 6] = he_normal\nparam v: f32[6, 6] = he_normal\ns = w + v\n"
+            "h = dense(x, 6)\nfor i in 0..4 { h = relu(h @ s) }\n",
             "all iterations of loop 'i' read the same parameter; give each one of its own",
         ),
         (

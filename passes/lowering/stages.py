@@ -17,6 +17,7 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas, ops, view
 from pjc.dialects.view import ViewOp, element_of, shape_of
 from pjc.passes.analysis.reach import Reach
+from pjc.passes.label import Labels
 from pjc.passes.lowering.forward import is_common
 
 BEFORE, INSIDE, BEHIND = 0, 1, 2
@@ -72,6 +73,8 @@ class _Cut:
     problem: feas.ProblemOp
     reach: Reach = field(init=False)
     loop: feas.LoopAttr = field(init=False)
+    named: str = field(init=False)
+    """What the names of all links begin with: the loop's label, if no input's or target's begins so."""
     place: dict[Operation, int] = field(default_factory=dict)
     """The stage of each op whose value depends on data and on parameters, and of each requirement."""
     links: list[Link] = field(default_factory=list)
@@ -87,6 +90,10 @@ class _Cut:
     def __post_init__(self) -> None:
         self.reach = Reach(self.problem)
         self.loop = self._loop()
+        sources = [op.label.data for op in self.problem.body.block.ops if isinstance(op, ops.SourceOp)]
+        self.named = self.loop.label.data
+        while any(each == self.named or each.startswith(f"{self.named}.") for each in sources):
+            self.named += "_"
 
     def run(self) -> tuple[list[Stage], list[Link]]:
         for op in self.problem.body.block.ops:
@@ -96,7 +103,9 @@ class _Cut:
         for op in self.place:
             self._link(op)
         numbers = {BEFORE: (0, 1), INSIDE: (1, self.count), BEHIND: (self.count + 1, 1)}
-        labels = {BEFORE: "before", INSIDE: self.loop.label.data, BEHIND: "behind"}
+        inside = self.loop.label.data
+        names = Labels({inside})
+        labels = {BEFORE: names.unused("before"), INSIDE: inside, BEHIND: names.unused("behind")}
         stages = [
             _Builder(self, where, Stage(labels[where], *numbers[where], self._empty())).run()
             for where in (BEFORE, INSIDE, BEHIND)
@@ -182,7 +191,7 @@ class _Cut:
             if source == INSIDE:
                 self._leave(op, value)
             elif value not in self.taken[BEHIND]:
-                label = f"{self.loop.label.data}.beside{len(self.links)}"
+                label = f"{self.named}.beside{len(self.links)}"
                 self.links.append(Link(label, value.type, 0, self.count + 1, 1))
                 self.taken[BEHIND][value], self.given[BEFORE][label] = label, value
 
@@ -198,7 +207,7 @@ class _Cut:
                 "let it start from what depends on data, or take the default solver",
             )
         carries = sum(label in self.given[INSIDE] for label in self.given[BEFORE])
-        label = self.loop.label.data + (f".{carries}" if carries else "")
+        label = self.named + (f".{carries}" if carries else "")
         self.links.append(Link(label, self.step_type(shift.result), 0, 1, self.count))
         self.taken[INSIDE][shift.result] = label
         self.given[BEFORE][label], self.given[INSIDE][label] = shift.first, shift.rest
@@ -214,7 +223,7 @@ class _Cut:
                 "one give",
                 "let the loop carry it, or take the default solver",
             )
-        label = f"{self.loop.label.data}.end" + (f"{len(self.links)}" if self.taken[BEHIND] else "")
+        label = f"{self.named}.end" + (f"{len(self.links)}" if self.taken[BEHIND] else "")
         self.links.append(Link(label, own, self.count, self.count + 1, 1))
         self.taken[BEHIND][op.results[0]] = label
         self.given[INSIDE][label] = value
@@ -317,7 +326,7 @@ class _Builder:
         own = isinstance(owner, ops.ParameterOp) or (
             isinstance(owner, Operation) and feas.loop_of(owner) == self.cut.loop
         )
-        if own and is_common(op, index) and value in self.cut.reach.moved:
+        if is_common(op, index) and value in self.cut.reach.moved:
             raise self.cut.fail(
                 f"all iterations of loop '{loop}' read the same parameter", "give each one of its own"
             )

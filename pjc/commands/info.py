@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pjc.commands.arguments import Usage, parse
 from pjc.commands.shared import cell, console_of_stdout, print_json, say, shown_bytes
 from pjc.commands.training.arguments import DataArguments
-from pjc.diagnostics import CommandError
+from pjc.diagnostics import CommandError, PjcError
 from pjc.fields import Switch, Text, like, option, options_of, part, required
 from pjc.options import Options
 from pjc.python_files import PythonName
@@ -138,9 +138,13 @@ def _program(path: Path) -> Record:
         for name in found.sizes
         if name.startswith("stablehlo/")
     ]
+    try:
+        bits = _bits(recompiled(path, Options()), found.signature.batch)
+    except PjcError:  # its source cannot be compiled here, as with operators of the user's own
+        bits = {}
     return {
         "what": "a compiled network",
-        **_bits(recompiled(path, Options()), found.signature.batch),
+        **bits,
         "format": FORMAT,
         "jax": found.jax,
         "read by": f"pjc {__version__}",

@@ -45,7 +45,7 @@ def panels_of_trace(trace: Trace, asked: Sequence[str] = ()) -> list[Panel]:
     Raises:
         CommandError: for a measure that the trace has not, or where it says nothing.
     """
-    known = [*trace.measures, *([RELATIVE] if "displacement" in trace.measures else [])]
+    known = [*trace.measures, *([RELATIVE] if {"displacement", "parameter"} <= trace.measures.keys() else [])]
     for name in asked:
         if name not in known:
             near = nearest(name, known)
@@ -56,6 +56,9 @@ def panels_of_trace(trace: Trace, asked: Sequence[str] = ()) -> list[Panel]:
     if not len(trace):
         raise CommandError("the trace has no updates yet")
     found = [_panel(trace, name) for name in (asked or USUAL) if name in known]
+    for each in found if asked else []:
+        if not each.names:
+            raise CommandError(f"the trace has no number of the measure {each.title!r}, so it is not drawn")
     return found if asked else [each for each in found if each.names and (each.values > 0).any()]
 
 
@@ -64,6 +67,8 @@ def _panel(trace: Trace, measure: str) -> Panel:
 
     of = "displacement" if measure == RELATIVE else measure
     names = trace.names(of)
+    if not names:
+        return Panel(measure, (), np.unique(trace.step), np.zeros((0, 0)))
     table = np.stack([trace.series(name, of) for name in names], axis=1).astype(np.float64)
     if measure == RELATIVE:
         sizes = np.stack([trace.series(name, "parameter") for name in names], axis=1)

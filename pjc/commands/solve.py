@@ -36,7 +36,7 @@ from pjc.diagnostics import CommandError
 from pjc.fields import LARGEST, Choice, Number, Switch, Text, like, option, part, required
 from pjc.python_files import file_of, stem_of
 from pjc.runtime.data.parts import NORMALIZATIONS
-from pjc.search_options import SearchOptions
+from pjc.search_options import RESTARTS, TOLERANCE, SearchOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,10 +91,10 @@ class Arguments:
         group=_DATA,
     )
     restarts: int = option(
-        32, kind=Number(whole=True, low=1), help="searches that run side by side", group=_RUN
+        RESTARTS, kind=Number(whole=True, low=1), help="searches that run side by side", group=_RUN
     )
     tolerance: float = option(
-        1e-3,
+        TOLERANCE,
         kind=Number(above=0),
         metavar="R",
         help="how far a value may be off what is required of it, in its own units, in a solution",
@@ -152,6 +152,7 @@ def main(arguments: Sequence[str]) -> int:
     from pjc.runtime.files import held
 
     given = parse(Arguments, USAGE, arguments)
+    given.options.require_no_batch()
     require_source(Path(given.model))
     outputs = _Outputs.of(given)
     with held([outputs.params, outputs.program]):
@@ -170,10 +171,12 @@ def _search(given: Arguments, compilation: Compilation, dumps: Dumps, outputs: _
     asked = all_rows(given.data, given.target, given.normalize)
     asking = Asking(given.restarts, given.options.longest, given.seed, given.tolerance)
     said = f"{given.restarts} searches by {given.options.method}, of {asking.iterations} iterations at most"
+    compilation.require_loss()
+    compilation.program()
+    dumps.check()
     say(console, said)
     with Interrupt() as interrupt:
         solution = searched(compilation, asked, asking, _Progress(console, interrupt), interrupt)
-    dumps.check()
     solution.fit.save_parameters(outputs.params)
     replace_file(outputs.program, solution.fit.compiled.save)
     _say_end(console, solution, outputs)
@@ -203,8 +206,12 @@ class _Progress:
 
 def _say_end(console: Console, solution: Solution, outputs: _Outputs) -> None:
     """Say what came of a search, and where it is."""
+    from pjc.solving import INTERRUPTED
+
     say(console, f"wrote {outputs.params} and {outputs.program}")
     done = f"{solution.iterations} iterations, {solution.seconds:.1f} s"
     of = f"restart {solution.restart} of {len(solution.residuals)}"
     said = f"solved by {of}" if solution.solved else f"not solved: the best is {of}"
+    if solution.stopped not in (None, INTERRUPTED):
+        said = f"{said}; {solution.stopped}"
     say(console, f"{said}, residual {solution.residual:.3g}, {done}", "bold", RESULT)

@@ -72,6 +72,7 @@ class Integers:
         quantized: the names of quantized values as integers, and their types.
         why: what keeps a product from being exact, by its op.
         arrays: the whole numbers of parameters, by value and unit.
+        outside: parameters that are not the multiples which their sets have.
         constants: the names of single numbers, by type and number.
     """
 
@@ -83,6 +84,7 @@ class Integers:
     quantized: dict[SSAValue, tuple[str, int]] = field(default_factory=dict)
     why: dict[ops.DotOp, str] = field(default_factory=dict)
     arrays: dict[tuple[SSAValue, float], Array] = field(default_factory=dict)
+    outside: set[SSAValue] = field(default_factory=set)
     constants: dict[tuple[int, float], str] = field(default_factory=dict)
 
     def kind(self, low: float, high: float) -> int | None:
@@ -99,8 +101,11 @@ class Integers:
             return None
         times = array.astype(np.float64) / known.unit
         whole = np.rint(times)
+        if not np.all(np.abs(times - whole) <= NEAR * np.abs(whole)):
+            self.outside.add(op.result)
+            return None
         kind = self.kind(whole.min(), whole.max())
-        if kind is None or np.any(np.abs(times - whole) > NEAR * np.abs(whole)):
+        if kind is None:
             return None
         self.arrays[op.result, known.unit] = whole
         self.wholes[op.result, known.unit] = self._written(name, name, kind, whole)
@@ -230,6 +235,10 @@ class Integers:
         if op.units is None or str(element_of(op.result)) != "f32":
             self.why[op] = _NOT_MARKED if op.units is None else "whole numbers are exported for float32 only"
             return None
+        outside = self._outside(lhs) or self._outside(rhs)
+        if outside:
+            self.why[op] = f"parameter '{outside}' is not in the set that is required of it"
+            return None
         one, other = op.units.get_values()
         is_image = lhs is not op.lhs
         factor: Any = one * other
@@ -249,6 +258,19 @@ class Integers:
         if reached > EXACT:
             self.why[op] = f"its sums may reach {reached:,.0f}, and float32 counts to {EXACT:,}"
         return first, second, np.asarray(factor, np.float32)
+
+    def _outside(self, value: SSAValue) -> str:
+        """Return a parameter that is not in its set and makes a value no multiple; "" if there is none."""
+        left, seen = [value], {value}
+        while left:
+            each = left.pop()
+            if each in self.outside:
+                assert isinstance(each.owner, ops.ParameterOp)
+                return each.owner.label.data
+            if isinstance(each.owner, _PASSING):
+                left.extend(other for other in each.owner.operands if other not in seen)
+                seen.update(each.owner.operands)
+        return ""
 
     def _reached(self, op: ops.DotOp, rhs: SSAValue, unit: float) -> float:
         """Return what sums of whole numbers may add up to, of the parameters at hand."""
@@ -282,6 +304,18 @@ class Integers:
         return self.constants[kind, number]
 
 
+_PASSING = (
+    view.ViewOp,
+    ops.IdentityOp,
+    ops.DotOp,
+    ops.ProductOp,
+    ops.SumOp,
+    ops.SumReluOp,
+    ops.MaxOp,
+    ops.MinOp,
+    ops.PiecewiseOp,
+)
+"""What gives multiples of what it takes; all else, as a quantizer, gives them of whatever it takes."""
 _NOT_MARKED = "it adds up products of numbers that are not multiples of one number"
 
 

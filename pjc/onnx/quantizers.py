@@ -63,11 +63,12 @@ def levels_of(node: Node, x: Static, scale: Static, zero: Static | None) -> str 
         return None
     if zero is not None and np.ptp(zero.astype(np.int64)) > 0:
         return None
-    least = 0 if zero is None else int(zero.reshape(-1)[0])
-    whole = x.astype(np.int64) - least
-    # As few bits as they need: types are wider than what is in them.
-    top = 2 ** max(1, int(np.abs(whole).max()).bit_length()) - 1
-    low = 0 if whole.min() >= 0 else min(-top, int(whole.min()))
+    whole = x.astype(np.int64) - (0 if zero is None else int(zero.reshape(-1)[0]))
+    # As few bits as they need: types are wider than what is in them. The least number of a signed type has
+    # no opposite, and most quantizers leave it out.
+    least, most = int(whole.min()), int(whole.max())
+    top = 2 ** max(1, most.bit_length(), (-least - 1).bit_length() if least < 0 else 0) - 1
+    low = 0 if least >= 0 else min(-top, least)
     if top == 1 and low == -1 and (whole != 0).all():
         levels = "(-1, 1)"
     else:

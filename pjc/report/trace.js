@@ -3,6 +3,11 @@
 
 const HEAT = { rows: 30, row: 17, width: 900, left: 250, right: 16, top: 8, bottom: 40 };
 
+/** Return what an object has of its own by a label, which may be that of a method; undefined if nothing. */
+function ofLabel(numbers, label) {
+  return numbers && Object.hasOwn(numbers, label) ? numbers[label] : undefined;
+}
+
 /** Return the numbers of the measure by which nodes are compared, by label; null where there is no trace. */
 function blame() {
   const { trace } = data;
@@ -17,8 +22,9 @@ function heightOf(value, [low, high]) {
 
 function rangeOf(numbers) {
   const all = Object.values(numbers).flat().filter((value) => value > 0);
-  const high = Math.max(...all);
-  return all.length ? [Math.max(Math.min(...all), high * 1e-5), high] : [1, 1];
+  const high = all.reduce((one, other) => Math.max(one, other), 0);
+  const low = all.reduce((one, other) => Math.min(one, other), high);
+  return all.length ? [Math.max(low, high * 1e-5), high] : [1, 1];
 }
 
 const heat = (height) => Math.round(215 + height * 145) % 360; // from blue over violet to red
@@ -29,7 +35,7 @@ function traceColoring() {
   if (!numbers) return null;
   const range = rangeOf(numbers);
   const hue = (node) => {
-    const value = numbers[node.label]?.[Number(byId("moment").value)];
+    const value = ofLabel(numbers, node.label)?.[Number(byId("moment").value)];
     return value === undefined || value === null ? null : heat(heightOf(value, range));
   };
   return [`${data.trace.blamed} in the trace`, hue, () => {
@@ -57,7 +63,7 @@ function momentSlider(apply) {
 function tracedRows(node) {
   if (!data.trace) return [];
   return Object.entries(data.trace.nodes).flatMap(([measure, nodes]) => {
-    const known = (nodes[node.label] ?? []).filter((value) => value !== null);
+    const known = (ofLabel(nodes, node.label) ?? []).filter((value) => value !== null);
     return known.length ? [[`last ${measure}`, told(known.at(-1))]] : [];
   });
 }
@@ -71,8 +77,8 @@ function tracedCurves(node) {
     return made ?? null;
   };
   return Object.keys(nodes).flatMap((measure) => {
-    const each = iterations[measure]?.[node.label];
-    return [over(measure, measure, steps, "update", nodes[measure][node.label]),
+    const each = ofLabel(iterations[measure], node.label);
+    return [over(measure, measure, steps, "update", ofLabel(nodes[measure], node.label)),
       over(`${measure} of each iteration`, measure, each?.map((_, at) => at), "iteration", each)];
   }).filter(Boolean);
 }

@@ -35,7 +35,7 @@ def traced(trace: Trace, file: str) -> dict[str, Any]:
         "steps": [int(last.step[each[-1]]) for each in groups],
         "blamed": last.blamed,
         "about": {measure: MEASURES[measure] for measure in last.measures},
-        "findings": trace.findings(),
+        "findings": last.findings(),
         "nodes": {
             measure: {name: [_mean(last.series(name, measure)[each]) for each in groups] for name in names}
             for measure, names in said.items()
@@ -45,13 +45,17 @@ def traced(trace: Trace, file: str) -> dict[str, Any]:
 
 
 def _iterations(trace: Trace) -> dict[str, dict[str, list[float | None]]]:
-    """Return the means over the updates of each iteration of loops, by measure and node."""
+    """Return the means over the updates of each iteration of loops, by measure and node; None for none."""
     found: dict[str, dict[str, list[float | None]]] = {}
     for measure, table in trace.measures.items():
+        every: dict[str, dict[int, float | None]] = {}
         for at, column in enumerate(trace.columns):
-            value = _mean(table[:, at])
-            if column.iteration >= 0 and value is not None:
-                found.setdefault(measure, {}).setdefault(column.name, []).append(value)
+            if column.iteration >= 0:
+                every.setdefault(column.name, {})[column.iteration] = _mean(table[:, at])
+        for name, known in every.items():
+            if any(value is not None for value in known.values()):
+                numbers = [known.get(iteration) for iteration in range(max(known) + 1)]
+                found.setdefault(measure, {})[name] = numbers
     return found
 
 

@@ -3,13 +3,15 @@
 A neuron is an entry of a node's value along its last axis, at all sites together; the copies that a
 constraint without a value holds, of a set or a loss, are one neuron. Its weight m enters the means of what
 copies agree on (agreement.py), where those with larger weights are moved less, and nothing else: the
-projection onto the constraint of a neuron is the same whatever its weight. After an iteration
+projection onto the constraint of a neuron is the same whatever its weight. Copies of which it is not known
+to what neuron they belong, as of operators that give another shape than they take, are one neuron. After an
+iteration
 
     m := (1 - g) m + g s,
 
 with s the mean square gap of the neuron's copies over the mean of that over all neurons. Neurons that do not
-come to fit so weigh more and more, until all contribute alike to the gap. Weights have the mean 1; none is
-below :data:`LEAST`.
+come to fit so weigh more and more, until all contribute alike to the gap. None is below :data:`LEAST`; the
+mean of weights is 1, and a little more where some are held up by that.
 
 Source: the rule is this package's own. That weights of constraints follow their gaps is V. Elser's: S. Gravel
 and V. Elser, "Divide and concur" (2008), section IV; V. Elser and M. K. Lal, "Learning with Boolean threshold
@@ -22,6 +24,7 @@ from math import prod
 
 import jax.numpy as jnp
 from jax import Array
+from xdsl.dialects.builtin import DenseArrayBase
 
 from pjc.dialects import proj
 from pjc.dialects.view import shape_of
@@ -39,11 +42,12 @@ def first_metric(program: proj.ProgramOp, variables: Variables) -> dict[str, Arr
     """Return ones, by variable, in shapes that broadcast to the variables'; nothing without a metric."""
     if not rate_of(program):
         return {}
-    axes = neuron_axes(program)
+    projections = {op.node.data: op for op in program.walk() if isinstance(op, proj.ProjectOp)}
     found = {}
     for name, op in variables.by_name.items():
         if op.role.data == "copies":
-            shape, at = shape_of(op.type), axes.get(op.node.data)
+            shape, project = shape_of(op.type), projections.get(op.node.data)
+            at = None if project is None else neuron_axis(project, shape)
             own = [shape[axis] if at == axis else 1 for axis in range(len(shape))]
             found[name] = jnp.ones(own, dtype_of(op.type))
     return found
@@ -57,13 +61,17 @@ def rate_of(program: proj.ProgramOp) -> float:
     return 0.0 if end is None or end.metric is None else float(end.metric.value.data)
 
 
-def neuron_axes(program: proj.ProgramOp) -> dict[str, int]:
-    """Return, for each node that has a value, the axis of its copies that counts neurons."""
-    return {
-        op.node.data: len(shape_of(op.value)) - 1
-        for op in program.walk()
-        if isinstance(op, proj.ProjectOp) and shape_of(op.value)
-    }
+def neuron_axis(op: proj.ProjectOp, shape: tuple[int, ...]) -> int | None:
+    """Return the axis of copies of a shape that lies along the value's last one; None if none is known to."""
+    value = shape_of(op.value)
+    axes = op.fields.data.get("axes")
+    if isinstance(axes, DenseArrayBase):
+        gone = set(axes.get_values())
+        kept = [axis for axis in range(len(shape)) if axis not in gone]
+    else:  # what is added up, if anything, comes behind the value's axes
+        kept = list(range(len(value)))
+    fits = len(kept) <= len(shape) and tuple(shape[axis] for axis in kept) == value
+    return kept[-1] if kept and fits else None
 
 
 def moved(metric: Tensors, differences: LazyState, rate: float) -> dict[str, Array]:

@@ -29,9 +29,9 @@ from pjc.runtime.mesh import shifted, shifted_back
 from pjc.runtime.placement import ONE_DEVICE
 from pjc.runtime.program import Tensors
 
-TICKS = "ticks"
+TICKS = "number of ticks"
 """The name, among what is held from tick to tick, of how many ticks there were."""
-REAL = "real"
+REAL = "batches that came"
 """That of which of the last ticks brought a batch, the latest first."""
 
 Held = dict[str, Array]

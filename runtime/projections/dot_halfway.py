@@ -170,7 +170,8 @@ def _project_rows(f: Array, e: Array, before: Callable[[], Copies], z: Array) ->
     sigma, delta = before()
     y, v = f + e - sigma, f - e - delta
     plus, minus = (row_sums(each * each)[..., 0] / 4 for each in (y, v))
-    p = plus - minus
+    # Not plus - minus, of which little is left where one operand is much longer than the other.
+    p = row_sums(jnp.multiply(*copies()))[..., 0]
     far = out_of_reach(plus, minus, p, z)
     known = lax.cond(far, lambda: sums(*copies(), z), lambda: Sums(p, plus, minus, z))
 

@@ -14,8 +14,11 @@ from jax import Array
 
 
 def rounded(product: Array) -> Array:
-    """Return a product that what reads it does not open: the smaller of it and the largest finite number."""
-    return jnp.minimum(product, jnp.finfo(product.dtype).max)
+    """Return a product that what reads it does not open: the smaller of it and the largest finite number.
+
+    What is infinite stays so.
+    """
+    return jnp.where(jnp.isinf(product), product, jnp.minimum(product, jnp.finfo(product.dtype).max))
 
 
 def scaled(x: Array, weight: float) -> Array:

@@ -14,7 +14,8 @@ the signs; for -1, 0, 1 the k largest magnitudes, with the k that is best. Where
 then the scale is the best of :data:`SCALES` between those at which the largest entry is on the outermost
 level and far beyond it, each after :data:`TURNS` turns of levels for the scale and scale for the levels;
 measured within 1% of the least distance. A vector that is in the set already is found to be (multiples.py),
-if the levels are multiples of what is between two of them, and stays.
+and stays, if the levels are all multiples of a number from one to another, with 0 among them. Of other levels
+it is not found where it is also a larger scale times multiples that are not all levels.
 
 Ties: the largest scale; at a crossing the level further from 0. If no l has ``x . l > 0``, the zero vector.
 

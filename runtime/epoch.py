@@ -105,7 +105,7 @@ class Step:
         self.telling = telling
         self.jitted = _jitted(stepper, share, packed=False)
         self.told = self.jitted if telling is None else _jitted(telling, share, packed=True)
-        self.drained = _drained(stepper, share)
+        self.drained = _drained(stepper, share) if stepper.streams else None
         self._layout: Layout | None = None
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
@@ -200,7 +200,7 @@ class _Epoch:
 
     def settle(self) -> None:
         """Let the batches that are still on their way come to their end."""
-        if self.step.stepper.streams:
+        if self.step.drained is not None:
             self.carried, self.sums = self.step.drained(self.carried, self.sums)
 
     def gap_sum(self) -> float:

@@ -583,13 +583,13 @@ def test_every_node_that_is_not_supported_is_named() -> None:
     assert "node 'first' (Tanh, number 1): operator Tanh is not supported" in text
     assert "hint: Clip to -1 and 1 has a projection" in text
     assert "node 'scores' (Softmax, number 3)" in text
-    assert text.count("error:") == 2  # not for what reads them, nor for what nothing needs
+    assert text.count("error[") == 2  # not for what reads them, nor for what nothing needs
     many = [helper.make_node("Tanh", ["x"], [f"h{i}"], name=f"tanh{i}") for i in range(500)]
     text = refusal(
         made([*many, helper.make_node("Sum", [f"h{i}" for i in range(500)], ["z"])], {"x": [2, 3]})
     )
     assert all(f"node 'tanh{i}' (Tanh, number {i + 1})" in text for i in range(500))
-    assert text.count("error:") == 51
+    assert text.count("error[") == 51
     strange = helper.make_node("Tanh", ["x"], ["z"], name="\x1b[31m\n" + "long" * 1000)
     text = refusal(made([strange], {"x": [2, 3]}))
     assert "\x1b" not in text

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
+"""Cases that were measured to take long, where others of their test take less; a line each."""
 COMPILING_FAST = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": "true",
@@ -32,6 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile fast rather than well where no test runs long: most of the time goes into compiling."""
     if config.option.markexpr == "not slow" and "XLA_FLAGS" not in os.environ:
         os.environ["XLA_FLAGS"] = known(COMPILING_FAST)
+
+
+@pytest.hookimpl(tryfirst=True)  # before those of -m are chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow the cases that are listed as such."""
+    listed = set(SLOW_CASES.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

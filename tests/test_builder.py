@@ -260,7 +260,8 @@ def everything(net: Network) -> None:
     values += [net.conv2d(image, kernel, padding="VALID"), net.matmul(x, net.transpose(x))]
     values += net.loop("t", 4, lambda t: ([], [net.relu(net.index(x, slice(None), t))]))[1]
     for function in ops.FUNCTIONS:
-        given = {name: 1.0 if default is None else default for name, default in function.NUMBERS.items()}
+        numbered = enumerate(function.NUMBERS.items(), 1)  # a range's low is below its high
+        given = {name: float(n) if default is None else default for n, (name, default) in numbered}
         values.append(net.elementwise(function, x, **given))
     for number, value in enumerate(values):
         net.output(f"z{number}", value)

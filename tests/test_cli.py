@@ -171,9 +171,7 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
     text = " ".join(out.split())
     for field in options_of(Options):
         if field.name in SolverOptions.__dataclass_fields__ and field.name != "solver":
-            ((own,),) = [
-                [cls.defaults()[field.name] for cls in SOLVERS.values() if field.name in cls.defaults()]
-            ]
+            (own,) = {cls.defaults()[field.name] for cls in SOLVERS.values() if field.name in cls.defaults()}
             said = own if isinstance(own, str) else f"{own:g}"
             assert re.search(rf"{field.flags[-1]} (?:(?! --).)*\(default: {said}\)", text)
         # Some depend on the file or machine, reinit says what its default does.

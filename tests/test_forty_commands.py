@@ -183,6 +183,9 @@ CASES = (
     Case("doctor", 0, "save and load", slow=True),
     Case("--print-completion fish", 1, "takes one of bash, zsh, tcsh"),
     # What is not there yet.
+    Case("explain PJC0105", 0, "a name that means nothing here"),
+    Case("explain PJC0000", 1, "PJC0"),
+    Case("solve net.pjn --data data.csv", 1, "is never met"),
     Case("info net.pjn", 0, "float32[3, 4]", slow=True),
     Case("info data.csv", 0, "columns"),
     Case("info spoilt.pjx", 1, "spoilt.pjx"),

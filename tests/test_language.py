@@ -261,6 +261,7 @@ RESULTS = {
     "squeeze(v)": "2",
     "squeeze(v, axis = 0)": "2",
     "pad(a, ((1, 0), (0, 2)))": "3x5",
+    "quantize_linear(a, 0.1, -8, 7)": "2x3",
     "gather(a, t)": "2x5x3",
     "embedding(c, t[0])": "5x2x3",
     "c[0]": "2x3",

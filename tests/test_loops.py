@@ -438,7 +438,7 @@ READ_LATER = {
     "every second": ("concat({odd})", 1),
     "backwards": ("concat({back})", 1),
     "one of them, and the last": ("h3 + h{last}", 1),
-    "by dots of their own": ("out(h2, 3) + out(h4, 3) + concat({all})", 1),
+    "by dots of their own": ("dense(h2, 3) + dense(h4, 3) + dense(concat({all}), 3)", 1),
 }
 
 

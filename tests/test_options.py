@@ -319,5 +319,5 @@ def test_records_of_arguments() -> None:
 def test_mesh_and_batch_of_a_compilation_are_replaced_one_by_one() -> None:
     options = replace(Options(solver="rrr", step=0.5), batch=3)
     assert str(options.method) == "rrr{step=0.5}"
-    assert replace(options, step=0.25).method.numbers() == {"step": 0.25}
+    assert replace(options, step=0.25).method.numbers() == {"step": 0.25, "metric": 0.0}
     assert Compilation.__dataclass_fields__.keys() >= {"source", "options", "watch"}

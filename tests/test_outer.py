@@ -283,7 +283,9 @@ def test_options_of_an_outer_step_are_of_solvers_that_have_one(once: str) -> Non
         with pytest.raises(DiagnosticError, match=f"{next(iter(each))} does not apply to the solver dr, "):
             pjc.compile(TEXT, batch=2, solver="dr", **each)
         Options(solver=once, **each).require_used_by(Once())
-    with pytest.raises(DiagnosticError, match="it is for solvers that make a displacement: sweep, once"):
+    with pytest.raises(
+        DiagnosticError, match="it is for solvers that make a displacement: sweep, stream, once"
+    ):
         pjc.compile(TEXT, batch=2, solver="dr", rate=1.0)
 
 
@@ -507,7 +509,9 @@ require cross_entropy(z, y)
 def emitted(once: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a solver whose programs have the displacement of a fit by the slope of the loss."""
 
-    def entry_points(emitter: Any, products: str = "f32", on_mesh: Any = None) -> dict[str, Any]:
+    def entry_points(
+        emitter: Any, products: str = "f32", on_mesh: Any = None, tells: bool = False
+    ) -> dict[str, Any]:
         def loss(params: Any, data: Any) -> Any:
             told = jax.nn.log_softmax(emitter.apply(params, {"x": data["x"]})["z"])
             return -told[jnp.arange(len(told)), data["y"]].mean()

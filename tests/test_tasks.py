@@ -96,3 +96,11 @@ def test_a_task_fails_where_one_of_its_commands_does_and_runs_them_all(tmp_path:
 def test_a_wrong_task_is_named() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "tasks.py"), "tset"], capture_output=True, text=True)
     assert done.returncode == 2 and "invalid choice: 'tset'" in done.stderr
+
+
+def test_cases_that_are_listed_as_slow_are_of_tests_that_there_are() -> None:
+    listed = (ROOT / "tests" / "slow_cases.txt").read_text(encoding="utf-8").splitlines()
+    assert listed == sorted(set(listed))
+    for case in listed:
+        file, _, test = case.split("[")[0].partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), case

@@ -17,7 +17,7 @@ from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Reads, Step
 from pjc.dialects.view import shape_of
 from pjc.passes.analysis.families import grouped, reads
-from pjc.passes.analysis.graph import problems
+from pjc.passes.analysis.graph import replace_problems
 from pjc.passes.lowering.compressed import (
     compressed_projection,
     factor_name,
@@ -78,12 +78,7 @@ class FeasToProjPass(ModulePass):
             raise PassFailedException(
                 f"{self.name} lowers to solvers that iterate, and {solver.name} does not"
             )
-        for problem in problems(op):
-            program = _Lowering(problem).program(solver)
-            program.location = problem.location
-            op.body.block.insert_op_before(program, problem)
-            problem.detach()
-            problem.erase()
+        replace_problems(op, lambda problem: _Lowering(problem).program(solver))
 
 
 def iterate_op(solver: Iterating, parts: list[str], halfway: bool) -> proj.IterateOp:

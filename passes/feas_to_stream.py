@@ -15,7 +15,7 @@ from pjc.dialects import feas, ops, proj
 from pjc.dialects.asking import SweepOp
 from pjc.dialects.steps import Rows
 from pjc.dialects.streaming import DATA, DEMANDS, VALUES, HandOp, RingOp, StageOp, TakeOp
-from pjc.passes.analysis.graph import problems
+from pjc.passes.analysis.graph import replace_problems
 from pjc.passes.analysis.reach import Reach
 from pjc.passes.analysis.sample_rows import SampleRows
 from pjc.passes.lowering.asking import Asking
@@ -68,12 +68,7 @@ class FeasToStreamPass(ModulePass):
         solver = parse(self.solver)
         if not isinstance(solver, Stream):
             raise PassFailedException(f"feas-to-stream lowers to streams, and {solver.name} is none")
-        for problem in problems(op):
-            program = stream_program(problem, solver)
-            program.location = problem.location
-            op.body.block.insert_op_before(program, problem)
-            problem.detach()
-            problem.erase()
+        replace_problems(op, lambda problem: stream_program(problem, solver))
 
 
 def stream_program(problem: feas.ProblemOp, solver: Stream) -> proj.ProgramOp:

@@ -12,7 +12,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.asking import SweepOp
-from pjc.passes.analysis.graph import problems
+from pjc.passes.analysis.graph import replace_problems
 from pjc.passes.analysis.sample_rows import SampleRows
 from pjc.passes.lowering.asking import Asking
 from pjc.passes.lowering.declarations import declarations, last_projections
@@ -54,12 +54,7 @@ class FeasToSweepPass(ModulePass):
         solver = parse(self.solver)
         if not isinstance(solver, Sweep):
             raise PassFailedException(f"feas-to-sweep lowers to sweeps, and {solver.name} is none")
-        for problem in problems(op):
-            program = sweep_program(problem, solver)
-            program.location = problem.location
-            op.body.block.insert_op_before(program, problem)
-            problem.detach()
-            problem.erase()
+        replace_problems(op, lambda problem: sweep_program(problem, solver))
 
 
 def sweep_program(problem: feas.ProblemOp, solver: Sweep) -> proj.ProgramOp:

@@ -330,10 +330,10 @@ def required(
     return dataclasses.field(metadata={_OPTION: {**like.metadata[_OPTION], "required": True}})
 
 
-def like(cls: type, name: str, **changes: Any) -> Any:
-    """Return the field of an option as another record declares it, but for ``changes``; by default None."""
+def like(cls: type, name: str, default: Any = None, **changes: Any) -> Any:
+    """Return the field of an option as another record declares it, but for its default and ``changes``."""
     found = {each.name: each for each in dataclasses.fields(cls)}[name]
-    return dataclasses.field(default=None, metadata={_OPTION: {**found.metadata[_OPTION], **changes}})
+    return dataclasses.field(default=default, metadata={_OPTION: {**found.metadata[_OPTION], **changes}})
 
 
 def rest(*, help: str, metavar: str) -> tuple[str, ...]:

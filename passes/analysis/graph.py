@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import networkx as nx
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.ir import Operation
 
 from pjc.dialects import feas, ops
 
@@ -20,6 +22,16 @@ def only(module: ModuleOp, kind: type[OpT]) -> OpT:
 def problems(module: ModuleOp) -> list[feas.ProblemOp]:
     """Return the feasibility problems of a module."""
     return [op for op in module.ops if isinstance(op, feas.ProblemOp)]
+
+
+def replace_problems(module: ModuleOp, lower: Callable[[feas.ProblemOp], Operation]) -> None:
+    """Put what each problem of a module is lowered to in its place, as found where the problem was."""
+    for problem in problems(module):
+        program = lower(problem)
+        program.location = problem.location
+        module.body.block.insert_op_before(program, problem)
+        problem.detach()
+        problem.erase()
 
 
 def training_nodes(problem: feas.ProblemOp) -> list[ops.NodeOp]:

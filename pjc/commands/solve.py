@@ -30,12 +30,11 @@ from pjc.commands.shared import (
     require_source,
     say,
 )
-from pjc.commands.training.arguments import DataArguments
+from pjc.commands.training.arguments import DataArguments, RunArguments
 from pjc.commands.training.view import Interrupt
 from pjc.diagnostics import CommandError
-from pjc.fields import LARGEST, Choice, Number, Switch, Text, like, option, part, required
+from pjc.fields import Number, Text, like, option, part, required
 from pjc.python_files import file_of, stem_of
-from pjc.runtime.data.parts import NORMALIZATIONS
 from pjc.search_options import RESTARTS, TOLERANCE, SearchOptions
 
 if TYPE_CHECKING:
@@ -84,11 +83,8 @@ class Arguments:
         group=_DATA,
     )
     target: str | None = like(DataArguments, "target")
-    normalize: str = option(
-        "none",
-        kind=Choice(NORMALIZATIONS),
-        help="each feature, as measured on the rows; as for pjc train",
-        group=_DATA,
+    normalize: str = like(
+        DataArguments, "normalize", "none", told="each feature, as measured on the rows; as for pjc train"
     )
     restarts: int = option(
         RESTARTS, kind=Number(whole=True, low=1), help="searches that run side by side", group=_RUN
@@ -100,22 +96,14 @@ class Arguments:
         help="how far a value may be off what is required of it, in its own units, in a solution",
         group=_RUN,
     )
-    seed: int = option(
-        0,
-        kind=Number(whole=True, low=0, high=LARGEST),
-        metavar="S",
-        help="draws what the restarts start from",
-        group=_RUN,
-    )
-    quiet: bool = option(False, kind=Switch(), help="say only what comes of it", shown="", group=_RUN)
+    seed: int = like(RunArguments, "seed", 0, told="draws what the restarts start from")
+    quiet: bool = like(RunArguments, "quiet", False, told="say only what comes of it")
     force: bool = force_option("write over what another run wrote", group=_RUN)
-    output: str = option(
+    output: str = like(
+        RunArguments,
+        "output",
         ".",
-        kind=Text("WHERE"),
-        flags=("-o",),
-        help="a directory to write to, or a path to put before .params.safetensors and .pjx",
-        shown="",
-        group=_RUN,
+        told="a directory to write to, or a path to put before .params.safetensors and .pjx",
     )
     options: SearchOptions = part(SearchOptions)
     session: Session = part(Session)

@@ -35,9 +35,11 @@ class RollPass(ModulePass):
     of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
     parameters may be declared anywhere, and keep their names, as members of one family. What inner layers
     give may be read behind them: the loop collects it, and what puts it side by side becomes one view of what
-    is collected. Four layers are the least; a network that was unrolled is left so. Where a layer's
-    constraints can only be in the parts that those of the layer before are not in, two layers are one step of
-    the loop; where a sum becomes terms of another across layers (``feas-fuse``), they are left as they are.
+    is collected. Four layers are the least; a network that was unrolled is left so.
+
+    For a solver of parts the split of the constraints stays what it was: where a layer's can only be in the
+    parts that those of the layer before are not in, two layers are one step of the loop; where a sum becomes
+    terms of another (``feas-fuse``) across layers, or of the last one alone, they are left as they are.
 
     ```
     %a = op.parameter "a" <1.0 * zeros> : tensor<3xf32>
@@ -60,7 +62,10 @@ class RollPass(ModulePass):
     name = "net-roll"
 
     by_parts: bool = True
-    """Whether the solver has parts, so that layers that alternate between them are taken in pairs."""
+    """Whether the solver has parts, whose constraints are to stay what they are without the loop.
+
+    Sweeps have none: what they give is the same, whether a sum is one constraint with its reader or not.
+    """
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
@@ -366,7 +371,7 @@ def _best(ops: list[Operation], by_parts: bool) -> _Layers | None:
                 layers = _Layers(ops[start + offset : start + offset + covered], size, count).unread()
                 if layers.count < LEAST or not layers.are_equal() or not layers.recur():
                     continue
-                if not layers.fuse_alike():
+                if by_parts and not layers.fuse_alike():
                     continue
                 if by_parts and layers.alternate():
                     layers = layers.in_pairs()

@@ -37,7 +37,6 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
-from xdsl.utils.hints import isa
 
 from pjc.dialects import shapes
 from pjc.dialects.shapes import Shape, ShapeError
@@ -73,16 +72,19 @@ def shape_of(value: SSAValue | Attribute) -> Shape:
     return tuple(kind.get_shape())
 
 
+def _tensor(kind: Attribute) -> TensorType[Attribute]:
+    assert isinstance(kind, TensorType)
+    return kind
+
+
 def element_of(value: SSAValue) -> Attribute:
     """Return the element type of a tensor value."""
-    assert isa(value.type, TensorType[Attribute])
-    return value.type.get_element_type()
+    return _tensor(value.type).get_element_type()
 
 
 def element_bytes(type_: Attribute) -> int:
     """Return the bytes of an entry of a tensor of numbers, by the tensor's type."""
-    assert isa(type_, TensorType[Attribute])
-    element = type_.get_element_type()
+    element = _tensor(type_).get_element_type()
     assert isinstance(element, FixedBitwidthType)
     return element.size
 
@@ -225,7 +227,7 @@ class MoveOp(ViewOp, ABC):
         if name == "shape":
             return tuple(-1 if size == DYNAMIC_INDEX else size for size in shape_of(self.result))
         found = self.properties.get(name, sizes(()))
-        assert isa(found, Sizes)
+        assert isinstance(found, DenseArrayBase)
         return found.get_values()
 
 

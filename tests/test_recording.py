@@ -327,6 +327,9 @@ def test_a_trace_is_drawn_and_shown(pjc_run: Run, tmp_path: Path) -> None:
     assert code == 1 and "did you mean response?" in err
     code, _, err = pjc_run("plot", file, file)
     assert code == 1 and "one is drawn at a time" in err
+    (cut := tmp_path / "cut.npz").write_bytes(file.read_bytes()[:900])
+    code, _, err = pjc_run("plot", cut)
+    assert code == 1 and "not a trace of pjc train" in err, err
     (tmp_path / "net.pjn").write_text(NET)
     code, _, err = pjc_run("view", tmp_path / "net.pjn", "--batch", 8, "--trace", file, "-o", page)
     assert code == 0, err

@@ -173,7 +173,7 @@ def trace_among(paths: Sequence[Path]) -> Trace | None:
     from pjc.runtime.trace import looks_like_trace, read_trace
 
     for path in paths:
-        if looks_like_trace(path):
+        if looks_like_trace(path) or (path.suffix == ".npz" and path.is_file()):  # or was one once
             if len(paths) > 1:
                 raise CommandError(f"{path} is a trace, of which one is drawn at a time; name it alone")
             return read_trace(path)

@@ -97,6 +97,7 @@ def test_other_data_is_taken_as_a_whole_and_has_no_parts(
     assert code == 1 and "is not the data that the network was trained on" in err
 
 
+@pytest.mark.slow
 def test_data_to_test_on_is_known_again(tmp_path: Path, run: Run) -> None:
     data, other = flowers(tmp_path / "data.csv", 60), flowers(tmp_path / "other.csv", 36)
     given = ("--data", data, "--target", "kind", "--test-data", other, "--normalize", "unit")
@@ -290,6 +291,7 @@ def archive(path: Path, seed: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_test_part_that_data_come_with_is_that_of_training(tmp_path: Path, run: Run) -> None:
     data, other = archive(tmp_path / "a.npz", 0), archive(tmp_path / "b.npz", 1)
     files = train(tmp_path, CLASSES, "--data", data)
@@ -304,6 +306,7 @@ def test_the_test_part_that_data_come_with_is_that_of_training(tmp_path: Path, r
     assert last(out) == last(files.said)
 
 
+@pytest.mark.slow
 def test_mapped_files_are_known_again_by_arrays_in_memory(tmp_path: Path, run: Run) -> None:
     x = np.random.default_rng(4).normal(size=(1300, 3)).astype(np.float32)
     arrays = {"x": x, "y": np.argmax(x, axis=1)}

@@ -117,6 +117,7 @@ def test_rows_that_no_index_names_stay_and_repeated_ones_share() -> None:
         np.testing.assert_allclose(after["table"], expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_apply_takes_rows_in_every_batch_and_artifacts_hold_it(tmp_path: Path) -> None:
     program = pjc.compile(DYNAMIC, batch=BATCH, solver="dr")
     tokens, y, _ = drawn(2)

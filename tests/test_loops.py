@@ -264,6 +264,7 @@ output logits = out(h, 3)
         assert "loop<" not in str(unrolled.at("feas"))
 
 
+@pytest.mark.slow
 def test_a_program_has_the_parameters_of_all_iterations_as_one(tmp_path: Path) -> None:
     program = pjc.compile(HEAD + BODIES["parameters of each iteration"] + LOSS, batch=2, solver="dr")
     params = program.init(0)

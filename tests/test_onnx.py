@@ -438,6 +438,7 @@ def test_a_pretrained_network_is_trained_back(tmp_path: Path) -> None:
     assert np.mean(scores.argmax(1) == test.y) == pytest.approx(after)
 
 
+@pytest.mark.slow
 def test_artifacts_hold_what_parameters_start_from(tmp_path: Path) -> None:
     program = pjc.compile(MODELS / "torch_mlp.onnx", loss="squared_error", batch=8)
     program.save(tmp_path / "model.pjx")

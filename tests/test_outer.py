@@ -466,6 +466,7 @@ def test_a_file_holds_a_step_that_is_known_by_name(tmp_path: Path) -> None:
         loaded.step(program(Outer("sgd")).start(0), X, Y)
 
 
+@pytest.mark.slow
 def test_a_step_of_ones_own_is_passed_again(tmp_path: Path) -> None:
     own = Outer("custom", own=optax.sgd(0.5))
     made = program(own)

@@ -104,6 +104,7 @@ def test_a_network_trains_with_one(solver: str, tmp_path: Path) -> None:
     assert main(["info", str(tmp_path / "a.pjx")]) == 0
 
 
+@pytest.mark.slow
 def test_forms_and_loops_leave_it_as_it_is() -> None:
     run_example()
     text = NETWORK.replace(

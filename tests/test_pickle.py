@@ -64,6 +64,7 @@ def test_a_program_comes_back_as_it_was(options: dict[str, Any], tmp_path: Path)
     assert copy.deepcopy(program) is program and copy.copy(again) is again
 
 
+@pytest.mark.slow
 def test_units_and_first_values_come_back() -> None:
     text = "input x: f32[batch, 2]\ntarget y: f32[batch, 1]\nparam w: f32[2, 1] = he_normal\n"
     text += "param b: f32[1] = zeros\noutput z = x @ w + b\nrequire squared_error(z, y)\n"
@@ -78,6 +79,7 @@ def test_units_and_first_values_come_back() -> None:
     np.testing.assert_array_equal(again.params["w"], program.params["w"])
 
 
+@pytest.mark.slow
 def test_a_traced_program_keeps_the_callers_tree() -> None:
     program = traced()
     again = pickle.loads(pickle.dumps(program))
@@ -148,6 +150,7 @@ def test_a_state_goes_on_over_a_ragged_batch() -> None:
         program.step(state, batch(5)[0], batch(8)[1])
 
 
+@pytest.mark.slow
 def test_what_was_loaded_takes_them_too(tmp_path: Path) -> None:
     program = pjc.compile(NET, batch=8)
     program.save(tmp_path / "n.pjx")

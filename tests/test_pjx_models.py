@@ -112,6 +112,7 @@ def model(tmp_path: Path, run: Run) -> tuple[Path, dict[str, Any]]:
     )
 
 
+@pytest.mark.slow
 def test_parameters_that_came_with_the_network_come_again(
     model: tuple[Path, dict[str, Any]], tmp_path: Path, run: Run
 ) -> None:

@@ -313,6 +313,7 @@ def test_a_folder_is_no_place_for_a_program(program: Program, tmp_path: Path) ->
         program.save(tmp_path)
 
 
+@pytest.mark.slow
 def test_factored_dots_report_their_multipliers_and_what_they_drop() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(8, 5)).astype(np.float32), rng.integers(0, 3, 8)

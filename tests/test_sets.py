@@ -488,6 +488,7 @@ def samples() -> Dataset:
     return Dataset(x, np.argmax(x[:, :3], axis=1), 3, "samples")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_from_the_latent_parameters(tmp_path: Path) -> None:
     program = pjc.compile(NETWORK, batch=8, solver="ap", iterations=10)
     whole = train(program, samples(), Run(epochs=4))

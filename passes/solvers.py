@@ -321,9 +321,9 @@ class Sweep(Solver):
 
 @dataclass(frozen=True)
 class Stream(Sweep):
-    """Streams of sweeps: at every tick each layer runs forward on one batch, and answers for an older one.
+    """Streams of sweeps: at every tick each layer runs forward on one piece of a batch, answering for another.
 
-    What a layer is asked, it is asked at a later tick than it would be in a sweep, and parameters have moved
+    What a layer is asked, it is asked some steps later than it would be in a sweep, and parameters have moved
     since; but no layer waits for another. See docs/design.md#streams.
     """
 

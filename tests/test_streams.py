@@ -229,6 +229,40 @@ def names_of(text: str) -> tuple[list[str], list[str]]:
     return re.findall(r'proj.stage "(\w+)"', found), re.findall(r"proj.ring @(\S+)", found)
 
 
+def deep(layers: int, more: str = "") -> str:
+    return INPUT + HEAD + LOOP.replace("0..4", f"0..{layers}") + more + OUT
+
+
+@pytest.mark.parametrize(
+    ("layers", "batch", "pieces"), [(2, 64, 1), (4, 64, 2), (8, 64, 4), (8, 50, 2), (8, 63, 3), (32, 64, 16)]
+)
+def test_a_batch_has_the_pieces_that_leave_it_four_steps_on_its_way(
+    layers: int, batch: int, pieces: int
+) -> None:
+    assert pieces_in(deep(layers), batch) == pieces
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "h = h + mean(h, 0)\n",
+        "h = h @ transpose(h, (1, 0)) @ h\n",
+        "require h in ball(1)\n",
+    ],
+)
+def test_where_samples_are_mixed_a_batch_is_one_piece(more: str) -> None:
+    assert pieces_in(deep(4, more)) == 1
+
+
+def test_a_dump_has_the_pieces_that_its_text_is_for(tmp_path: Path) -> None:
+    compilation = compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH))
+    for stage, pieces in (("feas", 1), ("proj", 2)):
+        path = tmp_path / f"a.{stage}.mlir"
+        path.write_text(str(compilation.at(stage)))
+        found = compile_file(path, Options(solver="stream") if stage == "feas" else Options())
+        assert only(found.at("proj"), proj.ProgramOp).pieces == pieces
+
+
 @pytest.mark.parametrize(
     ("loop", "labels"),
     [("before", ["before_1", "before", "behind"]), ("behind", ["before", "behind", "behind_1"])],

@@ -321,7 +321,7 @@ class Sweep(Solver):
 
 @dataclass(frozen=True)
 class Stream(Sweep):
-    """Streams of sweeps: at every tick each layer runs forward on one piece of a batch, answering for another.
+    """Streams of sweeps: at a tick each layer runs forward on a piece of a batch, and answers for another.
 
     What a layer is asked, it is asked some steps later than it would be in a sweep, and parameters have moved
     since; but no layer waits for another. See docs/design.md#streams.

@@ -159,8 +159,9 @@ class _Stream:
         """Return what a number of ticks come to, and what happened at each, along a first axis."""
 
         def go(carried: Any, piece: Any) -> Any:
-            *after, info = self.advance(*carried, steps, piece)
-            return tuple(after), info
+            params, optimizer = carried
+            after, remembered, info = self.advance(params, optimizer, steps, piece)
+            return (after, remembered), info
 
         (after, remembered), info = lax.scan(go, (dict(params), dict(optimizer)), pieces, length=count)
         return after, remembered, info

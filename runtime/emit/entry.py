@@ -144,8 +144,8 @@ def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         moved, info = jax.tree.map(lambda each: each / pieces, (moved, info))
         return moved, info | distances | _told(info["requirements"])
 
-    own = {TICK: tick, HELD: stream.start, CUT: stream.cut}
-    found: dict[str, Callable[..., Any]] = {"displacement": displacement, **own}
+    found: dict[str, Callable[..., Any]] = {"displacement": displacement}
+    found |= {TICK: tick, HELD: stream.start, CUT: stream.cut}
     if sets:
         found["keep"] = lambda params: kept(sets, params)
     return found

@@ -332,8 +332,8 @@ class Stream(Sweep):
 
     def caution(self, levels: int) -> str | None:
         return (
-            f"{self.name} moves layers by what they were asked some batches ago: expect less accuracy than "
-            f"of {Sweep.name}, and little where layers do not add to what they are given, as in h = h + .."
+            f"{self.name} moves layers by what they were asked some steps ago: expect somewhat less accuracy "
+            f"than of {Sweep.name}, most where layers do not add to what they are given, as in h = h + .."
         )
 
 

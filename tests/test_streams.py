@@ -334,7 +334,7 @@ def test_a_mesh_is_refused_as_yet(mesh: str) -> None:
 
 def test_a_stream_is_a_sweep_with_another_lowering() -> None:
     assert Stream.defaults() == Sweep.defaults() and Stream.outer
-    assert "expect less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None
+    assert "somewhat less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None
     assert (Stream.lowering, Sweep.lowering) == ("feas-to-stream", "feas-to-sweep")
 
 

@@ -203,6 +203,17 @@ class ProgramOp(IRDLOperation):
         return size.value.data if isinstance(size, IntegerAttr) else None
 
     @property
+    def pieces(self) -> int:
+        """How many pieces a batch goes through a stream in: rings hold so much less of it than comes in."""
+        rings = self.rings()
+        found = [_pieces(op, rings[op.label.data]) for op in self.sources() if op.label.data in rings]
+        return max(found, default=1)
+
+    def sources(self) -> list[InputOp | TargetOp]:
+        """Return the declarations of what the program takes."""
+        return [op for op in self.body.block.ops if isinstance(op, InputOp | TargetOp)]
+
+    @property
     def solver(self) -> str | None:
         """The solver with its numbers, as text; None where there is nothing to train."""
         found = self.iterate_op() or self.sweep_op()
@@ -226,6 +237,12 @@ class ProgramOp(IRDLOperation):
             for op in stage.walk():
                 if isinstance(op, TakeOp | HandOp):
                     op.verify_ring(rings)
+        for op in self.sources():
+            ring, pieces = rings.get(op.label.data), self.pieces
+            if ring is not None and _pieces(op, ring) not in (1, pieces):
+                raise VerifyException(
+                    f"ring '@{ring.label}' holds {ring.type} of {op.type}, which is none of {pieces} pieces"
+                )
 
     def node_shapes(self) -> dict[str, Shape]:
         """Return the shapes of what the forward pass gives of each node, all steps of a loop together."""
@@ -263,6 +280,16 @@ class ProgramOp(IRDLOperation):
                 verify_indices(op.paths, data)
             if isinstance(op, SHARDED) and op.sharding is not None:
                 verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
+
+
+def _pieces(source: InputOp | TargetOp, ring: RingOp) -> int:
+    """Return how many of what a ring holds make up what comes in; 0 where they do not."""
+    whole, part = shape_of(source.type), shape_of(ring.type)
+    if whole == part:
+        return 1
+    if not whole or not part or whole[1:] != part[1:] or whole[0] % part[0]:
+        return 0
+    return whole[0] // part[0]
 
 
 def _verify_values(sweep: SweepOp, forward: ForwardOp) -> None:

@@ -1,8 +1,9 @@
 """What a stream is made of: stages that all work at every tick, and what stands between them.
 
 A network whose depth is a loop of L iterations has L + 2 stages: what stands before the loop, each iteration,
-and what stands behind. At tick n stage s runs forward on batch n - s, and answers what is asked of its value
-for batch n - 2(L + 1) + s. docs/design.md#streams says what that computes.
+and what stands behind. A batch comes in pieces, one at a tick. At tick n stage s runs forward on piece n - s,
+and answers what is asked of its value for piece n - 2(L + 1) + s. docs/design.md#streams says what that
+computes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pjc.dialects.view import shape_of
 
 DATA, VALUES, DEMANDS = "data", "values", "demands"
 HELD = (DATA, VALUES, DEMANDS)
-"""What a ring holds: a batch's input or target, what stages hand on, or what they are asked for it."""
+"""What a ring holds: the input or target of pieces, what stages hand on, or what they are asked for it."""
 
 
 @irdl_op_definition
@@ -36,8 +37,8 @@ class RingOp(IRDLOperation):
     """What was given in the last ticks: ``proj.ring @i "values" 0 to 1 stages 8 length 17 : tensor<64xf32>``.
 
     Stage 0 gives it to stage 1, and each of the 8 stages from there to the next one; each stage has the last
-    17 of its own. The type is that of one. Of ``"data"`` every stage may read; ``"demands"`` go from later
-    stages to earlier ones.
+    17 of its own. The type is that of one of them, of a piece of a batch. Of ``"data"`` every stage may read;
+    ``"demands"`` go from later stages to earlier ones.
     """
 
     name = "proj.ring"
@@ -103,7 +104,7 @@ class StageOp(IRDLOperation):
     """What one stage, or each of several alike, does at a tick: ``proj.stage "i" 1 stages 8 { ... }``.
 
     It holds a ``proj.forward``, of what it is handed, and a ``proj.sweep``, of what it was handed when the
-    batch came by that it is asked about now. Tensors are those of one stage.
+    piece came by that it is asked about now. Tensors are those of one stage, and of one piece of a batch.
     """
 
     name = "proj.stage"
@@ -184,7 +185,7 @@ class _OfRing(IRDLOperation):
 class TakeOp(_OfRing):
     """What a stage was handed, or is asked: ``%h = proj.take @i : tensor<1x64x128xf32>``.
 
-    In a stage's forward pass the newest; in its sweep, of values, what it had for the batch in question.
+    In a stage's forward pass the newest; in its sweep, of values, what it had for the piece in question.
     """
 
     name = "proj.take"

@@ -33,8 +33,9 @@ class FeasToStreamPass(ModulePass):
 
     The stages are what stands before the loop, each of its iterations, and what stands behind. Each is a
     small network with a forward pass and a sweep of its own. What it takes from the stage before, and is
-    asked by the one behind, are rings, as long as a batch needs to come back. Nothing in a tick waits for
-    another stage.
+    asked by the one behind, are rings, as long as what came needs to come back. Nothing in a tick waits for
+    another stage. Here a whole batch comes at once; the compiler then puts stages for a piece of it in their
+    place, where it has the network for other batches: docs/solvers.md#streams.
 
     ```
     %h = view.shift %first, %rest {loop = #feas.loop<"i" 8>} : ...
@@ -101,10 +102,10 @@ def _asked(link: str) -> str:
 
 
 def _rings(problem: feas.ProblemOp, stages: list[Stage], links: list[Link]) -> list[RingOp]:
-    """Return the rings: of the batches, of what each link hands on, and of what is asked for it.
+    """Return the rings: of what comes, of what each link hands on, and of what is asked for it.
 
-    A stage s that takes a value at tick n needs it again when it is asked about that batch, 2 (last - s)
-    ticks later.
+    A stage s that takes a value at tick n needs it again when it is asked about that, 2 (last - s) ticks
+    later.
     """
     if not stages:
         return []

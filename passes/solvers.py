@@ -321,9 +321,9 @@ class Sweep(Solver):
 
 @dataclass(frozen=True)
 class Stream(Sweep):
-    """Streams of sweeps: at every tick each layer runs forward on one batch, and answers for an older one.
+    """Streams of sweeps: at a tick each layer runs forward on a piece of a batch, and answers for another.
 
-    What a layer is asked, it is asked at a later tick than it would be in a sweep, and parameters have moved
+    What a layer is asked, it is asked some steps later than it would be in a sweep, and parameters have moved
     since; but no layer waits for another. See docs/design.md#streams.
     """
 
@@ -332,8 +332,8 @@ class Stream(Sweep):
 
     def caution(self, levels: int) -> str | None:
         return (
-            f"{self.name} moves layers by what they were asked some batches ago: expect less accuracy than "
-            f"of {Sweep.name}, and little where layers do not add to what they are given, as in h = h + .."
+            f"{self.name} moves layers by what they were asked some steps ago: expect somewhat less accuracy "
+            f"than of {Sweep.name}, most where layers do not add to what they are given, as in h = h + .."
         )
 
 

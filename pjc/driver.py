@@ -41,6 +41,7 @@ from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
+from pjc.passes.lowering.pieces import pieces_of, put_pieces
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
 from pjc.passes.solvers import parse
@@ -49,7 +50,7 @@ from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
 from pjc.reading import reading
 from pjc.reproducer import reproducible
-from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, HELD, START, STEP, TICK, WEIGHTED, outer_of
+from pjc.runtime.outer_settings import CUSTOM, CUT, DISPLACEMENT, HELD, START, STEP, TICK, WEIGHTED, outer_of
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.stage_names import EMITTED
 from pjc.universe import context, pass_factory
@@ -145,6 +146,8 @@ class Compilation:
     seconds: dict[str, float] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What parameters start from that came with a file which has the source's text alone, by label."""
+    cuts: bool = True
+    """Whether a stream's batches may go through it in pieces."""
     _modules: dict[str, ModuleOp] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -178,7 +181,19 @@ class Compilation:
                 f"later stages are {', '.join(names[first:])}",
             )
         before = self.start.module if at == first else self.at(names[at - 1])
-        return self._run(STAGES[at], before)
+        module = self._run(STAGES[at], before)
+        if name == "proj" and self.cuts and self.source.has_batch:
+            self._cut_batches(only(module, proj.ProgramOp))
+        return module
+
+    def _cut_batches(self, program: proj.ProgramOp) -> None:
+        """Let the batches of a stream go through it in pieces, if it can: a solver's passes know one size."""
+        count = pieces_of(program)
+        if count > 1 and program.batch is not None:
+            options = replace(self.options, batch=program.batch // count)
+            part = Compilation(self.source, options, cuts=False).at("proj")
+            put_pieces(program, only(part, proj.ProgramOp))
+            program.verify()
 
     def _run(self, stage: Stage, module: ModuleOp) -> ModuleOp:
         """Return the module after a stage's passes, each verified."""
@@ -400,13 +415,13 @@ class Compilation:
         """Return the entry points with those of the outer step, where the solver has one."""
         outer = outer_of(self.options)
         if DISPLACEMENT not in functions or not outer.is_given:
-            return {name: each for name, each in functions.items() if name not in (TICK, HELD)}
+            return {name: each for name, each in functions.items() if name not in (TICK, HELD, CUT)}
         if TICK in functions:
             from pjc.runtime.emit.stream import moved_by
             from pjc.runtime.streaming import stream_entries
 
-            stages = moved_by(only(self.at("placed"), proj.ProgramOp))
-            return stream_entries(outer, signature.members, stages, functions)
+            program = only(self.at("placed"), proj.ProgramOp)
+            return stream_entries(outer, signature.members, moved_by(program), functions, program.pieces)
         from pjc.runtime.outer import step_entries
 
         return {**functions, **step_entries(outer, signature.members, functions)}

@@ -35,6 +35,8 @@ TICK = "tick"
 """What a stream does at a tick, and what it holds before the first one: of these :mod:`pjc.runtime.streaming`
 makes the entry points of its outer step; a program keeps neither."""
 HELD = "held"
+CUT = "cut"
+"""What cuts a batch into the pieces that a stream takes, one at a tick, along a first axis."""
 WEIGHTED = "_weighted"
 """What the name of an entry point ends with that also takes the weights of the samples."""
 

@@ -1,7 +1,7 @@
 """The outer step of a stream: each stage steps by itself, on what it answered for at a tick.
 
 Stages start, and come to rest, at different ticks. So each has its own state of the transformation, and steps
-only at ticks at which it answered for a batch: its k-th step is on the k-th batch, as that of a sweep is.
+when it has answered for all pieces of a batch: its k-th step is on the k-th batch, as that of a sweep is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jax import Array, lax
 
 from pjc.diagnostics import mistake
 from pjc.runtime.outer import Members, Moments, outer_steps, require_matches, setting_of, transformation
-from pjc.runtime.outer_settings import DRAIN, EVERY, HELD, KEEP, START, STEP, TICK, Outer
+from pjc.runtime.outer_settings import CUT, DRAIN, EVERY, HELD, KEEP, START, STEP, TICK, Outer
 from pjc.runtime.outer_state import OUTER, flatten_state, restore_state
 
 STREAM = OUTER + "stream "
@@ -31,23 +31,23 @@ Stages = Mapping[str, tuple[int, tuple[str, ...]]]
 
 
 def stream_entries(
-    outer: Outer, names: Members, stages: Stages, functions: Mapping[str, Callable[..., Any]]
+    outer: Outer,
+    names: Members,
+    stages: Stages,
+    functions: Mapping[str, Callable[..., Any]],
+    pieces: int,
 ) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a stream, of what it does at a tick and the outer step.
 
-    They are those of :func:`pjc.runtime.outer.step_entries`, of which ``step`` is a tick that brings a batch,
-    and ``drain(params, optimizer, steps)``, which has ticks without one until no batch is on its way.
+    They are those of :func:`pjc.runtime.outer.step_entries`, of which ``step`` has a tick for each piece of a
+    batch, and ``drain(params, optimizer, steps)``, with ticks that bring nothing until nothing is on its way.
 
     Raises:
         DiagnosticError: if a pattern of the outer step matches no parameter, or some layers of a loop alone.
     """
-    stream = _Stream(outer, names, stages, functions)
-    kept = {name: each for name, each in functions.items() if name not in (TICK, HELD)}
-
-    def step(params: Any, optimizer: Any, steps: Array, data: Any) -> Any:
-        return stream.advance(params, optimizer, steps, data)
-
-    return {**kept, START: stream.start, STEP: step, DRAIN: stream.drain}
+    stream = _Stream(outer, names, stages, functions, pieces)
+    kept = {name: each for name, each in functions.items() if name not in (TICK, HELD, CUT)}
+    return {**kept, START: stream.start, STEP: stream.step, DRAIN: stream.drain}
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,21 @@ class _Stream:
     """A stream with its outer step: parameters, and what is remembered, as flat dicts of arrays."""
 
     def __init__(
-        self, outer: Outer, names: Members, stages: Stages, functions: Mapping[str, Callable[..., Any]]
+        self,
+        outer: Outer,
+        names: Members,
+        stages: Stages,
+        functions: Mapping[str, Callable[..., Any]],
+        pieces: int,
     ) -> None:
         require_matches(outer, [name for members in names.values() for name in members])
-        self.functions, self.outer = functions, outer
+        self.functions, self.outer, self.pieces = functions, outer, pieces
+        by_pieces = replace(outer, accumulate=outer.accumulate * pieces)
         self.ticks = 2 * (sum(count for count, _ in stages.values()) - 1)
         self.groups: dict[str, _Group] = {}
         for label, (count, entries) in stages.items():
             if entries:
-                own = _of(outer, {name: names[name] for name in entries})
+                own = _of(by_pieces, {name: names[name] for name in entries})
                 self.groups[label] = _Group(count, own, entries)
 
     def start(self, params: Any) -> dict[str, Array]:
@@ -118,7 +124,7 @@ class _Stream:
         return {label: group.start(params) for label, group in self.groups.items()}
 
     def advance(self, params: Any, optimizer: Any, steps: Array, data: Any) -> Any:
-        """Return parameters, what is remembered, and what happened, after a tick; None for no batch."""
+        """Return parameters, what is remembered, and what happened, after a tick; None if nothing comes."""
         held = {
             name.removeprefix(STREAM): each for name, each in optimizer.items() if name.startswith(STREAM)
         }
@@ -132,17 +138,38 @@ class _Stream:
         kept = self.functions[KEEP](moved) if KEEP in self.functions else moved
         return kept, {**flatten_state(states), **{STREAM + name: each for name, each in held.items()}}, info
 
-    def drain(self, params: Any, optimizer: Any, steps: Array) -> Any:
-        """Return parameters, what is remembered, and sums of what happened, once no batch is on its way."""
+    def step(self, params: Any, optimizer: Any, steps: Array, data: Any) -> Any:
+        """Return parameters, what is remembered, and what happened, after the ticks that bring a batch.
 
-        def wait(carried: Any, _: None) -> Any:
+        What happened is told of the pieces that came to their end; once the stream flows, their mean.
+        """
+        if self.pieces == 1:
+            return self.advance(params, optimizer, steps, data)
+        pieces = self.functions[CUT](data)
+        after, remembered, info = self._ticks(params, optimizer, steps, pieces, self.pieces)
+        return after, remembered, self._by_batch(info)
+
+    def drain(self, params: Any, optimizer: Any, steps: Array) -> Any:
+        """Return parameters, what is remembered, and sums of what happened, once nothing is on its way."""
+        after, remembered, info = self._ticks(params, optimizer, steps, None, self.ticks)
+        info.pop("violation", None)
+        return after, remembered, self._by_batch(info)
+
+    def _ticks(self, params: Any, optimizer: Any, steps: Array, pieces: Any, count: int) -> Any:
+        """Return what a number of ticks come to, and what happened at each, along a first axis."""
+
+        def go(carried: Any, piece: Any) -> Any:
             params, optimizer = carried
-            after, remembered, info = self.advance(params, optimizer, steps, None)
-            info.pop("violation", None)
+            after, remembered, info = self.advance(params, optimizer, steps, piece)
             return (after, remembered), info
 
-        (after, remembered), info = lax.scan(wait, (dict(params), dict(optimizer)), length=self.ticks)
-        return after, remembered, jax.tree.map(lambda each: jnp.sum(each, 0), info)
+        (after, remembered), info = lax.scan(go, (dict(params), dict(optimizer)), pieces, length=count)
+        return after, remembered, info
+
+    def _by_batch(self, info: Any) -> Any:
+        """Return sums of what happened at several ticks, where a batch counts once; the last violations."""
+        last = {name: jax.tree.map(lambda each: each[-1], info[name]) for name in info.keys() & {"violation"}}
+        return jax.tree.map(lambda each: jnp.sum(each, 0) / self.pieces, info) | last
 
 
 def _of(outer: Outer, names: Members) -> Outer:

@@ -16,8 +16,10 @@ from test_train import Watch, same
 
 import pjc
 from pjc.diagnostics import DiagnosticError
+from pjc.dialects import proj
 from pjc.driver import compile_file, compile_text
 from pjc.options import Options
+from pjc.passes.analysis.graph import only
 from pjc.passes.solvers import Stream, Sweep
 from pjc.runtime.data import Dataset
 from pjc.runtime.history import Checkpoint, read_checkpoint, write_checkpoint
@@ -81,8 +83,19 @@ for i in 0..4 {
 BATCH = 8
 
 
-def made(text: str, solver: str, **settings: Any) -> Any:
-    return compile_text(text, Options(solver=solver, batch=BATCH, dtype="f64", **settings)).program()
+def made(text: str, solver: str, batch: int = BATCH, **settings: Any) -> Any:
+    return compile_text(text, Options(solver=solver, batch=batch, dtype="f64", **settings)).program()
+
+
+def pieces_in(text: str, batch: int = BATCH) -> int:
+    """Return how many pieces the batches of a stream have."""
+    compilation = compile_text(text, Options(solver="stream", batch=batch))
+    return only(compilation.at("proj"), proj.ProgramOp).pieces
+
+
+def cut(*data: np.ndarray, pieces: int) -> list[tuple[np.ndarray, ...]]:
+    """Return the pieces of a batch."""
+    return list(zip(*(np.split(each, pieces) for each in data), strict=True))
 
 
 def batches(program: Any, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -108,25 +121,34 @@ def wide() -> Any:
     [pytest.param(n, marks=() if n in ("residual", "two values") else pytest.mark.slow) for n in NETWORKS],
 )
 def test_one_batch_alone_is_asked_what_a_sweep_asks(network: str) -> None:
-    sweep, stream = made(NETWORKS[network], "sweep"), made(NETWORKS[network], "stream")
+    text = NETWORKS[network]
+    pieces = pieces_in(text)
+    sweep, stream = made(text, "sweep", BATCH // pieces), made(text, "stream")
     params = sweep.init(1)
-    ((x, y),) = batches(sweep, 1)
-    expected, told = sweep.displacement(params, x, y)
+    ((x, y),) = batches(stream, 1)
+    asked = [sweep.displacement(params, *piece) for piece in cut(x, y, pieces=pieces)]
+    expected = {name: sum(moved[name] for moved, _ in asked) / pieces for name in params}
     found, said = stream.displacement(params, x, y)
-    assert apart(expected, found) < 1e-12
-    for name in ("demand", "loss"):
-        assert float(said[name]) == pytest.approx(float(told[name]), rel=1e-12)
-    assert said.keys() == told.keys() and said["requirements"].keys() == told["requirements"].keys()
+    assert pieces == 2 and apart(expected, found) < 1e-12
+    told = [info for _, info in asked]
+    assert float(said["loss"]) == pytest.approx(sum(float(each["loss"]) for each in told) / pieces, rel=1e-12)
+    for name, demand in said["requirements"].items():
+        demands = [float(each["requirements"][name]) for each in told]
+        assert float(demand) == pytest.approx(sum(demands) / pieces, rel=1e-12)
+    assert said.keys() == told[0].keys() and said["requirements"].keys() == told[0]["requirements"].keys()
 
 
 def test_at_a_rate_near_0_an_epoch_moves_what_sweeps_move() -> None:
-    text, rate, count = NETWORKS["two values"], 1e-7, 7
+    text, rate, count = NETWORKS["two values"], 1e-8, 7
     moved, losses = {}, {}
-    for solver in ("sweep", "stream"):
-        program = made(text, solver, outer=optax.sgd(rate))
+    pieces = pieces_in(text)
+    given = batches(made(text, "stream"), count)
+    parts = [piece for x, y in given for piece in cut(x, y, pieces=pieces)]
+    for solver, size, every, data in (("sweep", BATCH // pieces, pieces, parts), ("stream", BATCH, 1, given)):
+        program = made(text, solver, size, outer=optax.sgd(rate), accumulate=every)
         state = program.start(3, count)
         start, told = program.separate(state.params), []
-        for x, y in batches(program, count):
+        for x, y in data:
             state, info = program.step(state, x, y)
             told.append(float(info["loss"]))
         if program.streams:
@@ -136,7 +158,7 @@ def test_at_a_rate_near_0_an_epoch_moves_what_sweeps_move() -> None:
             assert apart(program.separate(state.params), before) > 0
         params = program.separate(state.params)
         moved[solver] = {name: (np.asarray(params[name]) - np.asarray(start[name])) / rate for name in params}
-        losses[solver] = sum(told)
+        losses[solver] = sum(told) / every
     assert apart(moved["sweep"], moved["stream"]) < 1e-5
     assert losses["stream"] == pytest.approx(losses["sweep"], rel=1e-5)
 
@@ -163,10 +185,10 @@ def test_the_text_of_a_stream_is_read_back(tmp_path: Path) -> None:
     path.write_text(text)
     assert str(compile_file(path).at("proj")) == text
     for line in (
-        r'proj.ring @i "values" 0 to 1 stages 4 length 9 : tensor<1x8x6xf32>',
-        r'proj.ring @i.asked "demands" 1 to 0 stages 4 length 1 : tensor<1x8x6xf32>',
+        r'proj.ring @i "values" 0 to 1 stages 4 length 9 : tensor<1x4x6xf32>',
+        r'proj.ring @i.asked "demands" 1 to 0 stages 4 length 1 : tensor<1x4x6xf32>',
         r'proj.stage "i" 1 stages 4 \{',
-        r"proj.hand %\S+ to @i.asked : tensor<1x8x6xf32>",
+        r"proj.hand %\S+ to @i.asked : tensor<1x4x6xf32>",
     ):
         assert re.search(line, text), line
 
@@ -181,9 +203,14 @@ def test_the_text_of_a_stream_is_read_back(tmp_path: Path) -> None:
         ("proj.ring @i.asked", "proj.ring @i", "ring 'i' is declared twice"),
         ('@i "values"', '@i "things"', "holds data, values, demands, found 'things'"),
         (
-            "length 9 : tensor<1x8x6xf32>",
-            "length 9 : tensor<1x8x7xf32>",
-            "ring '@i' holds tensor<1x8x7xf32>, found tensor<1x8x6xf32>",
+            "length 9 : tensor<1x4x6xf32>",
+            "length 9 : tensor<1x4x7xf32>",
+            "ring '@i' holds tensor<1x4x7xf32>, found tensor<1x4x6xf32>",
+        ),
+        (
+            "length 5 : tensor<4xi32>",
+            "length 5 : tensor<3xi32>",
+            "ring '@y' holds tensor<3xi32> of tensor<8xi32>, which is none of 2 pieces",
         ),
     ],
 )
@@ -200,6 +227,40 @@ def names_of(text: str) -> tuple[list[str], list[str]]:
     """Return the names of a stream's stages, and those of its rings."""
     found = str(compile_text(text, Options(solver="stream", batch=BATCH)).at("proj"))
     return re.findall(r'proj.stage "(\w+)"', found), re.findall(r"proj.ring @(\S+)", found)
+
+
+def deep(layers: int, more: str = "") -> str:
+    return INPUT + HEAD + LOOP.replace("0..4", f"0..{layers}") + more + OUT
+
+
+@pytest.mark.parametrize(
+    ("layers", "batch", "pieces"), [(2, 64, 1), (4, 64, 2), (8, 64, 4), (8, 50, 2), (8, 63, 3), (32, 64, 16)]
+)
+def test_a_batch_has_the_pieces_that_leave_it_four_steps_on_its_way(
+    layers: int, batch: int, pieces: int
+) -> None:
+    assert pieces_in(deep(layers), batch) == pieces
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "h = h + mean(h, 0)\n",
+        "h = h @ transpose(h, (1, 0)) @ h\n",
+        "require h in ball(1)\n",
+    ],
+)
+def test_where_samples_are_mixed_a_batch_is_one_piece(more: str) -> None:
+    assert pieces_in(deep(4, more)) == 1
+
+
+def test_a_dump_has_the_pieces_that_its_text_is_for(tmp_path: Path) -> None:
+    compilation = compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH))
+    for stage, pieces in (("feas", 1), ("proj", 2)):
+        path = tmp_path / f"a.{stage}.mlir"
+        path.write_text(str(compilation.at(stage)))
+        found = compile_file(path, Options(solver="stream") if stage == "feas" else Options())
+        assert only(found.at("proj"), proj.ProgramOp).pieces == pieces
 
 
 @pytest.mark.parametrize(
@@ -273,7 +334,7 @@ def test_a_mesh_is_refused_as_yet(mesh: str) -> None:
 
 def test_a_stream_is_a_sweep_with_another_lowering() -> None:
     assert Stream.defaults() == Sweep.defaults() and Stream.outer
-    assert "expect less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None
+    assert "somewhat less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None
     assert (Stream.lowering, Sweep.lowering) == ("feas-to-stream", "feas-to-sweep")
 
 

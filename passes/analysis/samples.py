@@ -250,13 +250,13 @@ class Samples:
     def _check_set(self, op: proj.ProjectSetOp) -> None:
         rows = self._copies_of(op.node.data).resolved()
         sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
-        if rows is None or all(_leaves(name, own, rows.axis) for name, own in sets):
+        if rows is None or all(leaves_samples(name, own, rows.axis) for name, own in sets):
             return
         raise Mixed(f"'{op.node.data}' is a set of values of several samples")
 
 
-def _leaves(name: str, fields: Mapping[str, Attribute], axis: int) -> bool:
-    """Return whether what a set asks of an entry does not depend on others along the axis."""
+def leaves_samples(name: str, fields: Mapping[str, Attribute], axis: int) -> bool:
+    """Return whether what a set of this name asks of an entry does not depend on others along the axis."""
     axes = fields.get("axes")
     return SETS[name].entrywise or (isinstance(axes, DenseArrayBase) and axis not in axes.get_values())
 
@@ -321,8 +321,8 @@ def _looked_up(table: Layout, indices: Layout, where: str) -> Layout:
 def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> str | None:
     """Return what one share of the samples does differently from the whole; None if only sizes differ.
 
-    ``whole`` is annotated; ``part`` is the program for ``1 / count`` of its batch. Where a tensor is split
-    over samples its size is so much smaller, and all else is equal.
+    ``part`` is the program for ``1 / count`` of the batch of ``whole``. If that is annotated, tensors split
+    over samples are so much smaller, else some may be; and all else is equal.
     """
     mine, others = list(whole.walk()), list(part.walk())
     if [op.name for op in mine] != [op.name for op in others]:
@@ -334,7 +334,7 @@ def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> 
         for key in ("fields", "value", "weights", "operator", "node", "label", "sym_name", "family", "form"):
             if op.properties.get(key) != other.properties.get(key):
                 return f"'{op.name}' has another {key} for a share of the batch"
-        if isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
+        if whole.mesh is not None and isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
             shape, smaller = shape_of(op.sharded_type()), shape_of(other.sharded_type())
             axes = op.sharding.axes() if op.sharding is not None else ((),) * len(shape)
             expected = tuple(

@@ -17,7 +17,7 @@ from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, kept, resumed
 from pjc.runtime.emit.stream import Stream
 from pjc.runtime.emit.variables import Fixed, State
-from pjc.runtime.outer_settings import HELD, TICK
+from pjc.runtime.outer_settings import CUT, HELD, TICK
 from pjc.runtime.placement import Sharding
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
@@ -115,9 +115,11 @@ def _sweeping(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
 def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a program that is trained by streams, and what its outer step is made of.
 
-    ``displacement`` is that of one batch alone, on its way through all stages: that of a sweep.
+    ``displacement`` is that of one batch alone, on its way through all stages: the mean of those of sweeps on
+    its pieces.
     """
     sets, stream = emitter.sets, Stream(emitter.program, emitter.variables)
+    pieces = emitter.program.pieces
 
     def tick(params: Tensors, held: Tensors, data: Tensors | None) -> Any:
         start, distances = constrained(sets, params)
@@ -127,18 +129,23 @@ def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
         return found.held, found.worked, moved, info | ({"violation": distances} if sets else {})
 
     def displacement(params: Tensors, data: Tensors) -> Any:
-        def wait(carried: Any, _: None) -> Any:
+        def go(carried: Any, piece: Tensors | None) -> Any:
             held, moved, info = carried
-            held, _worked, more, told = tick(params, held, None)
+            held, _worked, more, told = tick(params, held, piece)
             told.pop("violation", None)
             return (held, *jax.tree.map(jnp.add, (moved, info), (more, told))), None
 
-        held, _worked, moved, info = tick(params, stream.start(), data)
+        cut = stream.cut(data)
+        first = {name: each[0] for name, each in cut.items()}
+        held, _worked, moved, info = tick(params, stream.start(), first)
         distances = {"violation": info.pop("violation")} if sets else {}
-        (_, moved, info), _ = lax.scan(wait, (held, moved, info), length=stream.ticks)
+        after, _ = lax.scan(go, (held, moved, info), {name: each[1:] for name, each in cut.items()})
+        (_, moved, info), _ = lax.scan(go, after, length=stream.ticks)
+        moved, info = jax.tree.map(lambda each: each / pieces, (moved, info))
         return moved, info | distances | _told(info["requirements"])
 
-    found: dict[str, Callable[..., Any]] = {"displacement": displacement, TICK: tick, HELD: stream.start}
+    found: dict[str, Callable[..., Any]] = {"displacement": displacement}
+    found |= {TICK: tick, HELD: stream.start, CUT: stream.cut}
     if sets:
         found["keep"] = lambda params: kept(sets, params)
     return found

@@ -1,7 +1,8 @@
 """A stream: what all stages do at one tick, and what stands between them from tick to tick.
 
-At tick n stage s is at batch n - s on the way forward, and at batch n - 2 last + s on the way back; last
-is the stage behind all others, which is at one batch on both. Stages that are alike run as one.
+At tick n stage s is at piece n - s on the way forward, and at piece n - 2 last + s on the way back; last
+is the stage behind all others, which is at one piece on both. A batch comes in as one piece or several.
+Stages that are alike run as one.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from pjc.runtime.program import Tensors
 
 TICKS = "number of ticks"
 """The name, among what is held from tick to tick, of how many ticks there were."""
-REAL = "batches that came"
-"""That of which of the last ticks brought a batch, the latest first."""
+REAL = "pieces that came"
+"""That of which of the last ticks brought a piece of a batch, the latest first."""
 
 Held = dict[str, Array]
 """What is held from tick to tick: rings by name, ``TICKS`` and ``REAL``."""
@@ -41,7 +42,7 @@ Held = dict[str, Array]
 class Ticked(NamedTuple):
     """What a tick gave.
 
-    ``worked`` says by the label of a stage whether it answered for a batch: one truth value, or one for each
+    ``worked`` says by the label of a stage whether it answered for a piece: one truth value, or one for each
     of several alike. ``swept`` are displacements by parameter, demands and losses, all 0 where it did not.
     """
 
@@ -81,8 +82,26 @@ class Stream:
 
     @property
     def ticks(self) -> int:
-        """How many ticks after a batch came the last stage, on the way back, answers for it."""
+        """How many ticks after a piece came the last stage, on the way back, answers for it."""
         return 2 * self.last
+
+    @cached_property
+    def size(self) -> int:
+        """How many samples a piece has; 1 for a network without a batch."""
+        return (self.program.batch or 1) // self.program.pieces
+
+    def cut(self, data: Tensors) -> dict[str, Array]:
+        """Return the pieces of a batch along a first axis, each of the samples that follow each other.
+
+        What has no samples is the same in all of them.
+        """
+        found = {}
+        for name, value in data.items():
+            if name in self.rings:
+                shape = self.program.pieces, *shape_of(self.rings[name].type)
+                alike = value.shape == shape[1:]
+                found[name] = jnp.broadcast_to(value, shape) if alike else value.reshape(shape)
+        return found
 
     def tick(self, params: Tensors, held: Mapping[str, Array], data: Tensors | None) -> Ticked:
         """Return what a tick gives.
@@ -90,7 +109,7 @@ class Stream:
         Args:
             params: parameters in their sets.
             held: what the tick before left.
-            data: the batch, by label; None if none comes.
+            data: the piece of a batch, by label; None if none comes.
         """
         real = jnp.array([data is not None])
         data = self.nothing() if data is None else data
@@ -101,7 +120,7 @@ class Stream:
         losses: dict[str, Array] = {}
         worked = {}
         for stage in self.stages:
-            own = _Stage(stage, self.program.batch or 1, self.slots)
+            own = _Stage(stage, self.size, self.slots)
             worked[stage.label.data] = now.worked(stage)
             given, swept = now.run(own, params)
             for name, value in given.items():
@@ -116,7 +135,7 @@ class Stream:
         return Ticked(after, worked, Swept(displacement, demands, losses))
 
     def nothing(self) -> dict[str, Array]:
-        """Return what stands for the batch where none comes."""
+        """Return what stands for the piece of a batch where none comes."""
         found = {name: ring for name, ring in self.rings.items() if ring.kind.data == DATA}
         return {name: jnp.zeros(shape_of(ring.type), dtype_of(ring.type)) for name, ring in found.items()}
 
@@ -139,7 +158,7 @@ def _mean_square(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What a stage does, for one of those that are alike."""
+    """What a stage does, for one of those that are alike; ``batch`` is how many samples it does it for."""
 
     op: StageOp
     batch: int
@@ -163,10 +182,10 @@ class _Stage:
 
         Args:
             params: its parameters.
-            ahead: what it is handed now, and the data of that batch, by ring.
-            kept: what it was handed for the batch that it is asked about.
+            ahead: what it is handed now, and the data of that piece, by ring.
+            kept: what it was handed for the piece that it is asked about.
             asked: what it is asked, by ring.
-            real: whether there is such a batch.
+            real: whether there is such a piece.
         """
         handed: dict[str, Array] = {}
         if self.hands:
@@ -220,7 +239,7 @@ class _Back(Sweeping):
 
 @dataclass(frozen=True)
 class _Masked(Weighing):
-    """What samples weigh of a batch that may be none: then nothing is demanded, and nothing lost."""
+    """What samples weigh of a piece that may be none: then nothing is demanded, and nothing lost."""
 
     real: Array | bool = True
 
@@ -231,7 +250,7 @@ class _Masked(Weighing):
 
 @dataclass(frozen=True)
 class _Now:
-    """A tick: what is held before it, its batch, and which of the last ticks brought one, this the first."""
+    """A tick: what is held before it, its piece, and which of the last ticks brought one, this the first."""
 
     stream: Stream
     held: Mapping[str, Array]
@@ -239,7 +258,7 @@ class _Now:
     real: Array
 
     def worked(self, stage: StageOp) -> Array:
-        """Return whether a stage is at a batch on the way back; of several alike, each."""
+        """Return whether a stage is at a piece on the way back; of several alike, each."""
         ages = [self.stream.ticks - number for number in _numbers(stage)]
         return self.real[jnp.array(ages)] if stage.count > 1 else self.real[ages[0]]
 
@@ -280,22 +299,22 @@ class _Now:
     def ahead(self, stage: StageOp, ring: RingOp) -> Array:
         """Return what is on the way forward."""
         if ring.kind.data == DATA:
-            return self.of_batch(ring, stage, list(_numbers(stage)))
+            return self.of_piece(ring, stage, list(_numbers(stage)))
         delay = ring.ends[1] - ring.ends[0]
         return self.of_stages(ring, [delay] * stage.count)
 
     def kept(self, stage: StageOp, ring: RingOp) -> Array:
-        """Return what was on the way forward with the batch that is on the way back now."""
+        """Return what was on the way forward with the piece that is on the way back now."""
         back = [2 * (self.stream.last - number) for number in _numbers(stage)]
         if ring.kind.data == DATA:
-            return self.of_batch(
+            return self.of_piece(
                 ring, stage, [age + number for age, number in zip(back, _numbers(stage), strict=True)]
             )
         delay = ring.ends[1] - ring.ends[0]
         return self.of_stages(ring, [delay + age for age in back])
 
-    def of_batch(self, ring: RingOp, stage: StageOp, ages: Sequence[int]) -> Array:
-        """Return the data of batches by how many ticks ago they came; one for each of stages alike."""
+    def of_piece(self, ring: RingOp, stage: StageOp, ages: Sequence[int]) -> Array:
+        """Return the data of pieces by how many ticks ago they came; one for each of stages alike."""
         every = [self.data[ring.label] if age == 0 else self.entry(ring, age) for age in ages]
         return jnp.stack(every) if stage.count > 1 else every[0]
 

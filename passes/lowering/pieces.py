@@ -1,0 +1,70 @@
+"""Send the batches of a stream through it in pieces, one at a tick, so that a stage answers few steps late.
+
+A piece is on its way for as many ticks as there are stages, there and back. With one step for all pieces of
+a batch those are fewer steps, by their number; and so much sooner is a stream drained.
+"""
+
+from __future__ import annotations
+
+from pjc.dialects import proj
+from pjc.dialects.asking import DemandInSetOp, DemandOp
+from pjc.dialects.set_fields import inner
+from pjc.dialects.streaming import RingOp, StageOp
+from pjc.dialects.view import shape_of
+from pjc.passes.analysis.samples import Mixed, Samples, different_sizes, leaves_samples
+
+LATE = 4
+"""How many steps a stream answers late at the least where its depth alone decides: with fewer, larger pieces
+more, with more, smaller ones the stages would have less to do at a tick."""
+
+
+def pieces_of(program: proj.ProgramOp) -> int:
+    """Return how many pieces the batches of a stream go through it in.
+
+    So many that a batch that came is answered for about ``LATE`` batches later, if they divide the batch; one
+    where something reads two samples at once.
+    """
+    stages, batch = program.stage_ops(), program.batch
+    if not stages or batch is None:
+        return 1
+    most = 2 * stages[-1].start // LATE
+    found = max(count for count in range(1, batch + 1) if batch % count == 0 and count <= max(most, 1))
+    return found if found > 1 and _is_by_sample(program, batch) else 1
+
+
+def put_pieces(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
+    """Give a stream the rings and stages of a piece of its batch, unless they differ in more than sizes.
+
+    ``part`` is the program for a piece of the batch; it is left without them.
+    """
+    assert whole.batch is not None and part.batch is not None
+    if different_sizes(whole, part, whole.batch // part.batch) is not None:
+        return
+    for one, other in zip(_cut(whole), _cut(part), strict=True):
+        other.detach()
+        whole.body.block.insert_op_before(other, one)
+        one.detach()
+        one.erase()
+
+
+def _cut(program: proj.ProgramOp) -> list[RingOp | StageOp]:
+    return [op for op in program.body.block.ops if isinstance(op, RingOp | StageOp)]
+
+
+def _is_by_sample(program: proj.ProgramOp, batch: int) -> bool:
+    """Whether no operation, and nothing that is required, reads several samples at once."""
+    try:
+        Samples(program, batch)
+    except Mixed:
+        return False
+    found = [op for op in program.walk() if isinstance(op, DemandOp | DemandInSetOp)]
+    return all(map(_demands_by_sample, found))
+
+
+def _demands_by_sample(op: DemandOp | DemandInSetOp) -> bool:
+    if op.rows is None:
+        return False
+    if isinstance(op, DemandOp):  # axes of the value behind those of the target are read together
+        return op.rows.axis < max(len(shape_of(op.target)), 1)
+    sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
+    return all(leaves_samples(name, own, op.rows.axis) for name, own in sets)

@@ -560,7 +560,9 @@ def test_no_permutation_lies_further_along_than_the_nearest_doubly_stochastic_ma
     assert p.min() >= 0 and np.max(along) <= 1e-6
 
 
-@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-2, -1, 0, 1), (0, 1, 3), tuple(range(-8, 8))])
+@pytest.mark.parametrize(
+    "levels", [(-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-2, -1, 0, 1), (0, 1, 3), tuple(range(-8, 8))]
+)
 def test_no_scale_is_better_than_the_fitted_one(levels: tuple[int, ...]) -> None:
     """Against 4,000 scales, each with the levels nearest to it; many levels are searched, not sorted."""
     x = np.random.default_rng(3).normal(size=(6, 30))

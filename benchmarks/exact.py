@@ -6,8 +6,9 @@
 
 Networks that learn train by the command in the first line of their file, and by their rival on the same
 parts, batches, epochs and schedule, from the same parameters: Adam at the best of three rates by the score on
-the validation part, straight through jumps and sets, for convex sets projected after each step
-(gradients.py), or with spectral normalization (T. Miyato et al., 2018). Problems that are to be solved are
+the validation part (rates of single parameters in the proportion of the command), straight through jumps and
+sets, for convex sets projected after each step (gradients.py), or with spectral normalization (T. Miyato et
+al., 2018). Problems that are to be solved are
 searched as by ``pjc solve``, from 32 starts; their rival is Adam, straight through, from 32 starts as well,
 with as many steps on all rows as the search has iterations at most, and it counts as solved where all bits
 are right, whatever the margins.

@@ -345,3 +345,20 @@ def test_parameters_outside_of_their_sets_are_written_as_they_are(tmp_path: Path
     np.testing.assert_allclose(found, h @ np.maximum(params["v"], 0), rtol=1e-5, atol=1e-5)
     inside = {name: np.round(each) for name, each in params.items()}
     assert program.to_onnx(inside, tmp_path / "out.onnx") == ()
+
+
+def test_sums_of_a_parameter_outside_of_its_set_are_not_said_to_be_the_same(tmp_path: Path) -> None:
+    """Neither of numbers between its levels, nor of multiples of their spacing that go far beyond them."""
+    text = """\
+input x: f32[batch, 4]
+param w: f32[4, 6] = uniform(-1, 1)
+require w in levels(-1, 0, 1)
+output z = x * sum(abs(w), axis = 1)
+"""
+    program, path = pjc.compile(text, batch=3), tmp_path / "sums.onnx"
+    inside = np.round(np.random.default_rng(0).uniform(-1, 1, (4, 6))).astype(np.float32)
+    assert program.to_onnx({"w": inside}, path) == ()
+    for outside in (inside + np.float32(0.1), inside * 2**23):
+        assert program.to_onnx({"w": outside}, path) == (
+            "'sum': parameter 'w' is not in the set that is required of it",
+        )

@@ -72,7 +72,7 @@ class Integers:
         quantized: the names of quantized values as integers, and their types.
         why: what keeps a product from being exact, by its op.
         arrays: the whole numbers of parameters, by value and unit.
-        outside: parameters that are not the multiples which their sets have.
+        outside: parameters that are not the multiples which their sets have, or larger ones.
         constants: the names of single numbers, by type and number.
     """
 
@@ -101,7 +101,7 @@ class Integers:
             return None
         times = array.astype(np.float64) / known.unit
         whole = np.rint(times)
-        if not np.all(np.abs(times - whole) <= NEAR * np.abs(whole)):
+        if not np.all((np.abs(times - whole) <= NEAR * np.abs(whole)) & (np.abs(whole) <= known.bound)):
             self.outside.add(op.result)
             return None
         kind = self.kind(whole.min(), whole.max())
@@ -235,9 +235,9 @@ class Integers:
         if op.units is None or str(element_of(op.result)) != "f32":
             self.why[op] = _NOT_MARKED if op.units is None else "whole numbers are exported for float32 only"
             return None
-        outside = self._outside(lhs) or self._outside(rhs)
+        outside = self.outside_of(lhs) or self.outside_of(rhs)
         if outside:
-            self.why[op] = f"parameter '{outside}' is not in the set that is required of it"
+            self.why[op] = outside
             return None
         one, other = op.units.get_values()
         is_image = lhs is not op.lhs
@@ -259,14 +259,14 @@ class Integers:
             self.why[op] = f"its sums may reach {reached:,.0f}, and float32 counts to {EXACT:,}"
         return first, second, np.asarray(factor, np.float32)
 
-    def _outside(self, value: SSAValue) -> str:
-        """Return a parameter that is not in its set and makes a value no multiple; "" if there is none."""
+    def outside_of(self, value: SSAValue) -> str:
+        """Say of which parameter outside of its set a value is made, so that it may be no multiple; or ""."""
         left, seen = [value], {value}
         while left:
             each = left.pop()
             if each in self.outside:
                 assert isinstance(each.owner, ops.ParameterOp)
-                return each.owner.label.data
+                return f"parameter '{each.owner.label.data}' is not in the set that is required of it"
             if isinstance(each.owner, _PASSING):
                 left.extend(other for other in each.owner.operands if other not in seen)
                 seen.update(each.owner.operands)

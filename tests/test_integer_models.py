@@ -92,6 +92,17 @@ q = quantize(x, bits = 16, scale = 0.001)
 r = quantize(x, bits = 12, scale = 0.01)
 output z = q @ w + r @ w
 """,
+    "learned steps": """\
+input x: f32[batch, 8]
+param w: f32[8, 10] = uniform(-1, 1)
+param v: f32[10, 7] = uniform(-1, 1)
+param r: f32[10] = uniform(0.5, 2)
+param s: f32[1] = uniform(0.5, 2)
+require w in scaled_levels((-1, 0, 1), axis = 0)
+require v in scaled_levels((-1, 0, 1), axis = 0)
+h = quantize(r * (quantize(x, bits = 8, scale = 0.02) @ w), bits = 4)
+output z = s * (h @ v)
+""",
     "ternary activations": """\
 input x: f32[batch, 9]
 param w: f32[9, 7] = uniform(-1, 1)
@@ -149,6 +160,30 @@ def test_networks_of_few_bits_give_the_same_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_10_000_inputs_give_the_same_bits(name: str, opset: int | None, tmp_path: Path) -> None:
     compare(name, opset, 10_000, tmp_path)
+
+
+@pytest.mark.slow
+def test_steps_that_are_learned_come_to_those_that_made_the_targets() -> None:
+    text = """\
+input x: f32[batch, 8]
+target y: f32[batch, 3]
+param w: f32[8, 10] = normal(0.3)
+param r: f32[10] = ones
+param v: f32[10, 3] = normal(0.3)
+output z = quantize(r * (x @ w), bits = 4, scale = 0.5) @ v
+require squared_error(z, y)
+"""
+    random = np.random.default_rng(0)
+    program = pjc.compile(text, batch=64, rate=2e-2, freeze=("w", "v"))
+    first, x = dict(program.init(0)), random.normal(size=(64, 8)).astype(np.float32)
+    wanted = random.uniform(0.5, 2, 10).astype(np.float32)
+    y = program.apply({**first, "r": wanted}, x)
+    state = program.start(first, steps=200)
+    for _ in range(200):
+        state, _ = program.step(state, x, y)
+    found = np.asarray(program.finish(state.params)["r"])
+    # 64 samples tell a step to about a tenth: within it no value changes its level.
+    assert np.abs(wanted - 1).max() > 0.7 and np.abs(found - wanted).max() < 0.15
 
 
 def qcdq(path: Path, opset: int, channels: bool) -> None:

@@ -76,8 +76,9 @@ class Subject:
 
     def _program(self, method: str, rate: float) -> Program:
         options = self.asked.options
-        given = options.rate if isinstance(options.rate, dict) else {}
-        compilation = self.asked.compilation(replace(options, rate={**given, EVERY: rate}))
+        # Rates of single parameters keep their proportion to that of all: else a rival would keep our choice.
+        rates = {name: each * rate / self.rate for name, each in outer_of(options).rate.items()}
+        compilation = self.asked.compilation(replace(options, rate=rates))
         return compilation.program() if method == "sweep" else program_of(compilation)
 
     def jobs(self, seeds: Sequence[int], sweep_rates: Sequence[float]) -> Iterator[Job]:

@@ -6,8 +6,9 @@
 
 Networks that learn train by the command in the first line of their file, and by their rival on the same
 parts, batches, epochs and schedule, from the same parameters: Adam at the best of three rates by the score on
-the validation part, straight through jumps and sets, for convex sets projected after each step
-(gradients.py), or with spectral normalization (T. Miyato et al., 2018). Problems that are to be solved are
+the validation part (rates of single parameters in the proportion of the command), straight through jumps and
+sets, for convex sets projected after each step (gradients.py), or with spectral normalization (T. Miyato et
+al., 2018). Problems that are to be solved are
 searched as by ``pjc solve``, from 32 starts; their rival is Adam, straight through, from 32 starts as well,
 with as many steps on all rows as the search has iterations at most, and it counts as solved where all bits
 are right, whatever the margins.
@@ -47,10 +48,12 @@ from pjc.driver import Compilation
 from pjc.options import Options
 from pjc.runtime.data.errors import DataError
 from pjc.runtime.data.prepare import Parts
-from pjc.runtime.evaluate import evaluator
+from pjc.runtime.evaluate import evaluator, metric
+from pjc.runtime.history import Result
 from pjc.runtime.listener import Listener
 from pjc.runtime.outer_settings import EVERY
 from pjc.runtime.program import Program
+from pjc.runtime.stopping import best_row
 from pjc.runtime.train import Run, train
 from pjc.sources import open_source
 
@@ -68,20 +71,25 @@ class Learned:
     """A network that learns, by its command and by its rival.
 
     Attributes:
-        name: that of the file in ``examples``.
+        name: what it is called.
         rival: what it is compared with, in words.
+        network: that of the file in ``examples``, if it is another.
+        more: words that are added to its command.
         project: what brings the rival's parameters where they must be; None for the sets' own projections.
         figures: what is measured beside the score, of a program, its parameters and a test part.
     """
 
     name: str
     rival: str
+    network: str = ""
+    more: tuple[str, ...] = ()
     project: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     figures: Callable[[Program, Mapping[str, Any], Any], Figures] = lambda program, params, test: {}
 
     def runs(self, seeds: Sequence[int], folder: Path) -> Iterator[tuple[str, Callable[[], Figures]]]:
         """Yield the keys of the runs, and what does them."""
-        subject = Subject(Comparison(self.name, ROOT / "examples" / f"{self.name}.pjn"), folder)
+        path = ROOT / "examples" / f"{self.network or self.name}.pjn"
+        subject = Subject(Comparison(self.name, path, self.more), folder)
         for job in subject.jobs(seeds, ()):
             method = OURS if job.method == "sweep" else ADAM
             key = f"{subject.comparison.fingerprint} {method} rate {job.rate:g} seed {job.seed}"
@@ -95,20 +103,33 @@ class Learned:
                 subject.asked.compilation(replace(options, rate={EVERY: job.rate})), self.project
             )
         parts: Parts = subject.parts
+        kept = Kept(subject.asked.arguments.run.keeps_best, metric(program))
         started = time.process_time()
-        asked = Run(epochs=subject.epochs, seed=job.seed, validation=parts.validation)
-        result = train(program, parts.train, asked, Listener())
+        train(program, parts.train, Run(subject.epochs, seed=job.seed, validation=parts.validation), kept)
         seconds = time.process_time() - started
         score, test = evaluator(program), parts.test
         assert test is not None and parts.validation is not None
         return {
             "rate": job.rate,
             "seed": job.seed,
-            "score": score(result.params, test),
-            "validated": score(result.params, parts.validation),
+            "score": score(kept.params, test),
+            "validated": score(kept.params, parts.validation),
             "seconds": seconds,
-            **self.figures(program, result.params, test),
+            **self.figures(program, kept.params, test),
         }
+
+
+class Kept(Listener):
+    """Keeps the parameters of the last epoch, or of the one that validates best, of several the first."""
+
+    def __init__(self, best: bool, metric: str) -> None:
+        self.best, self.metric = best, metric
+        self.params: Mapping[str, Any] = {}
+
+    def epoch(self, result: Result) -> None:
+        row = result.history[-1]
+        if not self.best or best_row(result.history, self.metric) is row:
+            self.params = {name: np.asarray(each) for name, each in result.params.items()}
 
 
 @dataclass(frozen=True)
@@ -262,11 +283,17 @@ TASKS: dict[str, Learned | Solved] = {
     each.name: each
     for each in (
         Learned("mnist_ternary", STRAIGHT),
+        Learned("mnist_ternary_quarter", STRAIGHT, "mnist_ternary", ("-D", "part=4")),
         Learned("two_bits_digits", STRAIGHT),
         Learned("mnist_sparse", STRAIGHT),
         Learned("mnist_two_of_four", STRAIGHT),
         Learned("monotone_diabetes", PROJECTED),
-        Learned("lipschitz_digits", "spectral normalization (Adam)", spectral_norms, certified),
+        Learned(
+            "lipschitz_digits",
+            "spectral normalization (Adam)",
+            project=spectral_norms,
+            figures=certified,
+        ),
         Solved(
             "multiplication_2",
             "multiplication",

@@ -10,8 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+from pjc.runtime.outer_settings import EVERY
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "benchmarks"))
 exact, accuracy = map(import_module, ("exact", "accuracy"))
 
 
@@ -65,6 +69,26 @@ def test_no_change_of_a_certified_norm_is_told_otherwise() -> None:
             step *= radius / np.linalg.norm(step, axis=1, keepdims=True)
             kept &= np.argmax(apply(params, x + step), axis=1) == y
         assert kept.mean() >= part
+
+
+def test_the_parameters_of_the_best_epoch_are_kept_where_the_command_asks_for_them() -> None:
+    last, best = exact.Kept(False, "accuracy"), exact.Kept(True, "accuracy")
+    rows: tuple[Any, ...] = ()
+    for at, validation in enumerate((0.5, 0.9, 0.9, 0.7)):
+        rows += (SimpleNamespace(epoch=at + 1, validation=validation),)
+        for each in (last, best):
+            each.epoch(SimpleNamespace(history=rows, params={"w": np.full(2, at)}))
+    assert last.params["w"].tolist() == [3, 3] and best.params["w"].tolist() == [1, 1]
+
+
+def test_rates_of_single_parameters_move_with_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "examples" / "two_bits_digits.pjn"
+    subject = accuracy.Subject(accuracy.Comparison("two_bits_digits", path), None)
+    asked: list[Any] = []
+    monkeypatch.setattr(accuracy.Asked, "compilation", lambda self, options: asked.append(options.rate))
+    monkeypatch.setattr(accuracy, "program_of", lambda compilation: None)
+    subject.program("adam", 3e-3)
+    np.testing.assert_allclose([asked[0][EVERY], asked[0]["*weight"]], [3e-3, 6e-2])
 
 
 def test_the_rival_is_taken_at_its_best_rate_and_what_was_solved_is_told(tmp_path: Path) -> None:

@@ -92,6 +92,17 @@ q = quantize(x, bits = 16, scale = 0.001)
 r = quantize(x, bits = 12, scale = 0.01)
 output z = q @ w + r @ w
 """,
+    "learned steps": """\
+input x: f32[batch, 8]
+param w: f32[8, 10] = uniform(-1, 1)
+param v: f32[10, 7] = uniform(-1, 1)
+param r: f32[10] = uniform(0.5, 2)
+param s: f32[1] = uniform(0.5, 2)
+require w in scaled_levels((-1, 0, 1), axis = 0)
+require v in scaled_levels((-1, 0, 1), axis = 0)
+h = quantize(r * (quantize(x, bits = 8, scale = 0.02) @ w), bits = 4)
+output z = s * (h @ v)
+""",
     "ternary activations": """\
 input x: f32[batch, 9]
 param w: f32[9, 7] = uniform(-1, 1)
@@ -115,9 +126,9 @@ def drawn(program: pjc.Program, count: int) -> tuple[dict[str, np.ndarray], np.n
 
 
 def kinds(path: Path) -> set[str]:
-    """The types of a model's weights: of what has axes."""
-    tensors = onnx.load(path).graph.initializer
-    return {onnx.TensorProto.DataType.Name(each.data_type) for each in tensors if len(each.dims) > 1}
+    """The types of a model's weights: of what has axes, but for the biases of a loop's layers."""
+    tensors = [each for each in onnx.load(path).graph.initializer if len(each.dims) > 1 and each.name != "b"]
+    return {onnx.TensorProto.DataType.Name(each.data_type) for each in tensors}
 
 
 def compare(name: str, opset: int | None, count: int, folder: Path) -> None:
@@ -132,6 +143,14 @@ def compare(name: str, opset: int | None, count: int, folder: Path) -> None:
     assert kinds(folder / "whole.onnx") <= {"INT2", "INT4", "INT8"}
 
 
+def test_the_levels_of_a_loop_are_written_once(tmp_path: Path) -> None:
+    """Its layers each show their own slice of them."""
+    program = pjc.compile(NETWORKS["a loop"], batch=8)
+    program.to_onnx(drawn(program, 1)[0], tmp_path / "loop.onnx")
+    tensors = onnx.load(tmp_path / "loop.onnx").graph.initializer
+    assert [each.name for each in tensors if len(each.dims) > 2] == ["w_levels"]
+
+
 def test_networks_of_few_bits_give_the_same_bits(tmp_path: Path) -> None:
     compare("scaled columns and a residual", None, 500, tmp_path)
 
@@ -141,6 +160,30 @@ def test_networks_of_few_bits_give_the_same_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_10_000_inputs_give_the_same_bits(name: str, opset: int | None, tmp_path: Path) -> None:
     compare(name, opset, 10_000, tmp_path)
+
+
+@pytest.mark.slow
+def test_steps_that_are_learned_come_to_those_that_made_the_targets() -> None:
+    text = """\
+input x: f32[batch, 8]
+target y: f32[batch, 3]
+param w: f32[8, 10] = normal(0.3)
+param r: f32[10] = ones
+param v: f32[10, 3] = normal(0.3)
+output z = quantize(r * (x @ w), bits = 4, scale = 0.5) @ v
+require squared_error(z, y)
+"""
+    random = np.random.default_rng(0)
+    program = pjc.compile(text, batch=64, rate=2e-2, freeze=("w", "v"))
+    first, x = dict(program.init(0)), random.normal(size=(64, 8)).astype(np.float32)
+    wanted = random.uniform(0.5, 2, 10).astype(np.float32)
+    y = program.apply({**first, "r": wanted}, x)
+    state = program.start(first, steps=200)
+    for _ in range(200):
+        state, _ = program.step(state, x, y)
+    found = np.asarray(program.finish(state.params)["r"])
+    # 64 samples tell a step to about a tenth: within it no value changes its level.
+    assert np.abs(wanted - 1).max() > 0.7 and np.abs(found - wanted).max() < 0.15
 
 
 def qcdq(path: Path, opset: int, channels: bool) -> None:
@@ -345,3 +388,20 @@ def test_parameters_outside_of_their_sets_are_written_as_they_are(tmp_path: Path
     np.testing.assert_allclose(found, h @ np.maximum(params["v"], 0), rtol=1e-5, atol=1e-5)
     inside = {name: np.round(each) for name, each in params.items()}
     assert program.to_onnx(inside, tmp_path / "out.onnx") == ()
+
+
+def test_sums_of_a_parameter_outside_of_its_set_are_not_said_to_be_the_same(tmp_path: Path) -> None:
+    """Neither of numbers between its levels, nor of multiples of their spacing that go far beyond them."""
+    text = """\
+input x: f32[batch, 4]
+param w: f32[4, 6] = uniform(-1, 1)
+require w in levels(-1, 0, 1)
+output z = x * sum(abs(w), axis = 1)
+"""
+    program, path = pjc.compile(text, batch=3), tmp_path / "sums.onnx"
+    inside = np.round(np.random.default_rng(0).uniform(-1, 1, (4, 6))).astype(np.float32)
+    assert program.to_onnx({"w": inside}, path) == ()
+    for outside in (inside + np.float32(0.1), inside * 2**23):
+        assert program.to_onnx({"w": outside}, path) == (
+            "'sum': parameter 'w' is not in the set that is required of it",
+        )

@@ -11,7 +11,7 @@ import brute_force
 import jax
 import numpy as np
 import pytest
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, linear_sum_assignment
 
 import pjc
 from pjc.runtime.data.dataset import Dataset
@@ -549,19 +549,29 @@ def test_an_intersection_says_how_far_it_is_from_its_sets() -> None:
 @pytest.mark.parametrize("size", [3, 4])
 def test_no_permutation_lies_further_along_than_the_nearest_doubly_stochastic_matrix(size: int) -> None:
     """Of a convex set p is the nearest to x exactly if no corner c has ``(x - p) . (c - p) > 0``."""
-    x = (
-        np.random.default_rng(size).normal(size=(8, size, size))
-        * np.array([0.1, 1, 1, 1, 3, 3, 10, 30])[:, None, None]
-    )
+    random, sizes = np.random.default_rng(size), np.array([0.1, 1, 1, 3, 3, 10, 30, 1e3, 1e6])[:, None, None]
+    x = np.concatenate([random.normal(size=(9, size, size)), random.integers(-1, 2, (9, size, size))])
+    x, sizes = x * np.concatenate([sizes, sizes]), 1 + np.concatenate([sizes, sizes])[:, 0]
     with jax.enable_x64(True):
         p = np.asarray(constraint_set("birkhoff").project(x))
     corners = np.array([np.eye(size)[list(order)] for order in itertools.permutations(range(size))])
     np.testing.assert_allclose([p.sum(axis=1), p.sum(axis=2)], 1, atol=1e-9)
     along = np.einsum("kij,kcij->kc", x - p, corners[None] - p[:, None])
-    assert p.min() >= 0 and np.max(along) <= 1e-6
+    assert p.min() >= 0 and np.max(along / sizes) <= 1e-6
 
 
-@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-2, -1, 0, 1), (0, 1, 3), tuple(range(-8, 8))])
+def test_far_from_doubly_stochastic_matrices_the_nearest_is_the_best_assignment() -> None:
+    """Where the best permutation is better than any other by far more than a distance within the set."""
+    x = (1e4 * np.random.default_rng(0).normal(size=(6, 12, 12))).astype(np.float32)
+    p = np.asarray(constraint_set("birkhoff").project(x))
+    for before, after in zip(x, p, strict=True):
+        rows, columns = linear_sum_assignment(before, maximize=True)
+        np.testing.assert_allclose(after[rows, columns], 1, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "levels", [(-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-2, -1, 0, 1), (0, 1, 3), tuple(range(-8, 8))]
+)
 def test_no_scale_is_better_than_the_fitted_one(levels: tuple[int, ...]) -> None:
     """Against 4,000 scales, each with the levels nearest to it; many levels are searched, not sorted."""
     x = np.random.default_rng(3).normal(size=(6, 30))

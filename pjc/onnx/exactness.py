@@ -7,24 +7,21 @@ numbers that float32 has: whole multiples of a power of two, that are not too la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Set
 
 from xdsl.ir import Block, Operation, SSAValue
 
 from pjc.dialects import ops
 from pjc.dialects.view import shape_of
-from pjc.passes.analysis.multiples import Found
+from pjc.onnx.integers import Integers
 
 
-def differing(
-    block: Block, found: Found, products: Mapping[ops.DotOp, str], scaled: Set[str]
-) -> Iterator[str]:
+def differing(block: Block, integers: Integers, scaled: Set[str]) -> Iterator[str]:
     """Yield what keeps outputs from being the same, each reason once.
 
     Args:
-        block: a network without loops.
-        found: what its values are multiples of.
-        products: what keeps products from being exact; those that nothing keeps are not named.
+        block: a network without loops, all of it written.
+        integers: what its whole numbers are written with.
         scaled: outputs that are in units of their own.
     """
     behind: dict[SSAValue, frozenset[str]] = {}
@@ -36,18 +33,20 @@ def differing(
             wanted = [*sorted(reasons), *([own] if op.label.data in scaled else [])]
             yield from (each for each in wanted if each not in told)
             told |= set(wanted)
-        own_reason = _reason(op, found, products)
+        own_reason = _reason(op, integers)
         if own_reason:
             reasons |= {f"'{op.called if isinstance(op, ops.NodeOp) else op.name}': {own_reason}"}
         behind |= dict.fromkeys(op.results, reasons)
 
 
-def _reason(op: Operation, found: Found, products: Mapping[ops.DotOp, str]) -> str:
+def _reason(op: Operation, integers: Integers) -> str:
     match op:
         case ops.DotOp():
-            return products.get(op, "")
+            return integers.why.get(op, "")
         case ops.SumOp() | ops.SumReluOp() if len(op.axes):
-            known = found.get(op.result)
-            if known is None and any(shape_of(op.terms[0])[axis] > 1 for axis in op.axes.get_values()):
+            if all(shape_of(op.terms[0])[axis] == 1 for axis in op.axes.get_values()):
+                return ""
+            if integers.found.get(op.result) is None:
                 return "it adds up numbers that are not multiples of a power of two, or too many"
+            return next(filter(None, map(integers.outside_of, op.terms)), "")
     return ""

@@ -118,7 +118,7 @@ def export_model(
         )
     for op in network.body.block.ops:
         exporter.write(op)
-    why = differing(network.body.block, exporter.integers.found, exporter.integers.why, set(units))
+    why = differing(network.body.block, exporter.integers, set(units))
     return Exported(exporter.model(name, opset), tuple(why))
 
 

@@ -72,7 +72,8 @@ class Integers:
         quantized: the names of quantized values as integers, and their types.
         why: what keeps a product from being exact, by its op.
         arrays: the whole numbers of parameters, by value and unit.
-        outside: parameters that are not the multiples which their sets have.
+        fits: what :meth:`columns` has found, by parameter, levels and axes.
+        outside: parameters that are not the multiples which their sets have, or larger ones.
         constants: the names of single numbers, by type and number.
     """
 
@@ -84,6 +85,9 @@ class Integers:
     quantized: dict[SSAValue, tuple[str, int]] = field(default_factory=dict)
     why: dict[ops.DotOp, str] = field(default_factory=dict)
     arrays: dict[tuple[SSAValue, float], Array] = field(default_factory=dict)
+    fits: dict[tuple[SSAValue, tuple[float, ...], tuple[int, ...]], tuple[float, Array] | None] = field(
+        default_factory=dict
+    )
     outside: set[SSAValue] = field(default_factory=set)
     constants: dict[tuple[int, float], str] = field(default_factory=dict)
 
@@ -101,7 +105,7 @@ class Integers:
             return None
         times = array.astype(np.float64) / known.unit
         whole = np.rint(times)
-        if not np.all(np.abs(times - whole) <= NEAR * np.abs(whole)):
+        if not np.all((np.abs(times - whole) <= NEAR * np.abs(whole)) & (np.abs(whole) <= known.bound)):
             self.outside.add(op.result)
             return None
         kind = self.kind(whole.min(), whole.max())
@@ -114,25 +118,36 @@ class Integers:
         self.out.hint = f"{name}_value"
         return self.dequantized(name, kind, known.unit)
 
-    def columns(self, value: SSAValue, levels: tuple[float, ...], axes: set[int]) -> tuple[str, Array] | None:
-        """Return the whole numbers of a weight, and what they are times, in the weight's shape.
+    def columns(
+        self, value: SSAValue, levels: tuple[float, ...], axes: set[int]
+    ) -> tuple[float, Array] | None:
+        """Return the unit that a weight is whole numbers of, and what these are times, in the weight's shape.
 
         None unless it is a view of a parameter whose vectors along the axes are levels times a number.
         """
         traced = _traced(value, axes)
         if traced is None:
             return None
-        source, along = traced
+        source, along = traced[0], tuple(sorted(traced[1]))
+        if (source.result, levels, along) not in self.fits:
+            self.fits[source.result, levels, along] = self._fit(source, levels, along)
+        found = self.fits[source.result, levels, along]
+        return None if found is None else (found[0], _viewed(value, found[1]))
+
+    def _fit(
+        self, source: ops.ParameterOp, levels: tuple[float, ...], axes: tuple[int, ...]
+    ) -> tuple[float, Array] | None:
+        """Write the levels of a parameter's vectors as integers; return their unit, and their scales."""
         array = np.asarray(self.out.params[source.label.data], np.float32)
-        whole, scale = self.fitted(array, levels, tuple(sorted(along)))
+        whole, scale = self.fitted(array, levels, axes)
         kind = self.kind(whole.min(), whole.max())
         if kind is None or np.any(whole % 1):
             return None
-        key = -float(len(self.arrays) + 1)
-        self.arrays[source.result, key] = whole
+        unit = -float(len(self.fits) + 1)
+        self.arrays[source.result, unit] = whole
         name = self.out.fresh(f"{source.label.data}_levels")
-        self.wholes[source.result, key] = self._written(name, source.label.data, kind, whole)
-        return self.whole(value, key), _viewed(value, np.broadcast_to(scale, array.shape))
+        self.wholes[source.result, unit] = self._written(name, source.label.data, kind, whole)
+        return unit, np.broadcast_to(scale, array.shape)
 
     def _written(self, name: str, label: str, kind: int, whole: Array) -> str:
         """Write integers; return the name of the numbers that they are."""
@@ -235,38 +250,36 @@ class Integers:
         if op.units is None or str(element_of(op.result)) != "f32":
             self.why[op] = _NOT_MARKED if op.units is None else "whole numbers are exported for float32 only"
             return None
-        outside = self._outside(lhs) or self._outside(rhs)
+        outside = self.outside_of(lhs) or self.outside_of(rhs)
         if outside:
-            self.why[op] = f"parameter '{outside}' is not in the set that is required of it"
+            self.why[op] = outside
             return None
         one, other = op.units.get_values()
         is_image = lhs is not op.lhs
         factor: Any = one * other
-        if op.levels is None:
-            second = self.whole(rhs, other)
-        else:
+        if op.levels is not None:
             axes = {0, 1, 2} if is_image else {len(shape_of(rhs)) - 2}
             columns = self.columns(rhs, tuple(op.levels.get_values()), axes)
             if columns is None:
                 self.why[op] = "its weights are no levels times a number for each column"
                 return None
-            second, scale = columns
+            other, scale = columns
             scale = scale[0, 0, 0] if is_image else scale[..., :1, :] if scale.ndim > 2 else scale[0]
-            factor, other = np.float32(scale) * np.float32(one), -float(len(self.arrays))
-        first = self.whole(lhs, one)
+            factor = np.float32(scale) * np.float32(one)
+        first, second = self.whole(lhs, one), self.whole(rhs, other)
         reached = self._reached(op, rhs, other)
         if reached > EXACT:
             self.why[op] = f"its sums may reach {reached:,.0f}, and float32 counts to {EXACT:,}"
         return first, second, np.asarray(factor, np.float32)
 
-    def _outside(self, value: SSAValue) -> str:
-        """Return a parameter that is not in its set and makes a value no multiple; "" if there is none."""
+    def outside_of(self, value: SSAValue) -> str:
+        """Say of which parameter outside of its set a value is made, so that it may be no multiple; or ""."""
         left, seen = [value], {value}
         while left:
             each = left.pop()
             if each in self.outside:
                 assert isinstance(each.owner, ops.ParameterOp)
-                return each.owner.label.data
+                return f"parameter '{each.owner.label.data}' is not in the set that is required of it"
             if isinstance(each.owner, _PASSING):
                 left.extend(other for other in each.owner.operands if other not in seen)
                 seen.update(each.owner.operands)

@@ -70,6 +70,8 @@ class ScaledLevels(Pieces):
         The largest magnitude of a row is near 1, or it is zeros.
         """
         sides = _Sides.of(self.levels)
+        if sides.middles.shape[1] == 1 and np.ptp(sides.middles) == np.ptp(sides.values, axis=0).max() == 0:
+            return _stepped(rows, sides)
         if sides.middles.shape[1] <= CROSSINGS:
             return _swept(rows, sides)
         scale, chosen = _searched(rows, sides)
@@ -123,28 +125,61 @@ def _swept(rows: Array, sides: _Sides) -> tuple[Array, Array]:
     places = middles / jnp.where(sizes > 0, sizes, 0)[..., None]
     places = jnp.where(jnp.isnan(places), jnp.inf, places)
     flat = (len(rows), -1)
-    if sides.middles.shape[1] == 1 and np.ptp(sides.middles) == np.ptp(sides.values, axis=0).max() == 0:
-        largest = -jnp.sort(-sizes, axis=1)  # one operand, several times as fast to sort as three
-        rise, square = np.diff(sides.values[0])[0], np.diff(sides.values[0] ** 2)[0]
-        ends = sides.middles[0, 0] / largest
-        gains, squares = largest * rise, jnp.full_like(largest, square)
-    else:
-        gains = sizes[..., None] * jnp.diff(values, axis=-1)
-        squares = jnp.diff(values**2, axis=-1)
-        each = (places.reshape(flat), gains.reshape(flat), squares.reshape(flat))
-        ends, gains, squares = lax.sort(each, dimension=1, num_keys=1)
+    gains = sizes[..., None] * jnp.diff(values, axis=-1)
+    squares = jnp.diff(values**2, axis=-1)
+    each = (places.reshape(flat), gains.reshape(flat), squares.reshape(flat))
+    ends, gains, squares = lax.sort(each, dimension=1, num_keys=1)
     firsts = values[..., 0]
     dots = jnp.cumsum(jnp.concatenate([jnp.sum(sizes * firsts, 1, keepdims=True), gains], 1), 1)
     own = jnp.cumsum(jnp.concatenate([jnp.sum(firsts**2, 1, keepdims=True), squares], 1), 1)
     ends = jnp.concatenate([jnp.zeros_like(dots[:, :1]), ends], axis=1)
     # Crossings at one place are taken together, and those of zeros never.
     last = jnp.concatenate([ends[:, 1:] > ends[:, :-1], jnp.ones_like(ends[:, :1], bool)], axis=1)
-    fits = (dots > 0) & (own > 0) & jnp.isfinite(ends) & last
-    scores = jnp.where(fits, dots * (dots / jnp.where(own > 0, own, 1)), -1)
-    best = jnp.argmax(scores, axis=1, keepdims=True)
+    fits = jnp.isfinite(ends) & last
+    best = _best(dots, own, fits)
     passed = jnp.sum(places <= jnp.take_along_axis(ends, best, axis=1)[..., None], axis=-1)
     chosen = _chosen(values, passed, negative)
     return _scale(rows, chosen), chosen
+
+
+def _stepped(rows: Array, sides: _Sides) -> tuple[Array, Array]:
+    """Return the same where both sides have the same two levels: the outer one is that of the largest."""
+    low, high = sides.values[0]
+    sizes = jnp.abs(rows)
+    largest = _descending(sizes)
+    taken = jnp.arange(rows.shape[1] + 1)
+    dots = low * jnp.sum(sizes, 1, keepdims=True) + (high - low) * _pad(
+        jnp.cumsum(largest, 1), 0, before=True
+    )
+    own = low**2 * rows.shape[1] + (high**2 - low**2) * taken.astype(rows.dtype)
+    # Of equal entries all are taken, and zeros never.
+    above, below = _pad(largest, jnp.inf, before=True), _pad(largest, -1, before=False)
+    best = _best(dots, own, (above > below) & (above > 0))
+    outer = sizes >= jnp.take_along_axis(above, best, axis=1)
+    chosen = jnp.where(outer, high, low) * jnp.where(rows < 0, -1, 1).astype(rows.dtype)
+    return _scale(rows, chosen), chosen
+
+
+def _descending(sizes: Array) -> Array:
+    """Return numbers of at least 0, each row sorted from the largest down.
+
+    Their bits are sorted as whole numbers, whose order is theirs: a comparison of floating-point numbers
+    minds NaN and the sign of 0, and XLA's CPU compiler calls it for every pair.
+    """
+    bits = lax.bitcast_convert_type(sizes, jnp.dtype(f"int{8 * sizes.dtype.itemsize}"))
+    return lax.bitcast_convert_type(~lax.sort(~bits, dimension=1, is_stable=False), sizes.dtype)
+
+
+def _pad(rows: Array, value: float, before: bool) -> Array:
+    """Return rows with one more entry, in front or behind."""
+    return jnp.pad(rows, ((0, 0), (1, 0) if before else (0, 1)), constant_values=value)
+
+
+def _best(dots: Array, own: Array, fits: Array) -> Array:
+    """Return which of the candidates of each row leaves least: the first of the largest ``dots^2 / own``."""
+    fits = fits & (dots > 0) & (own > 0)
+    scores = jnp.where(fits, dots * (dots / jnp.where(own > 0, own, 1)), -1)
+    return jnp.argmax(scores, axis=1, keepdims=True)
 
 
 def _searched(rows: Array, sides: _Sides) -> tuple[Array, Array]:

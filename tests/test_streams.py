@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from jax.extend import core
 from sweep_networks import HEAD, LOSS
 from test_train import Watch, same
 
@@ -161,6 +162,26 @@ def test_at_a_rate_near_0_an_epoch_moves_what_sweeps_move() -> None:
         losses[solver] = sum(told) / every
     assert apart(moved["sweep"], moved["stream"]) < 1e-5
     assert losses["stream"] == pytest.approx(losses["sweep"], rel=1e-5)
+
+
+def products_in_a_row(jaxpr: core.Jaxpr) -> int:
+    """Return the most products of which each waits for the one before; the body of a loop counts once."""
+    behind: dict[Any, int] = {}
+    for eqn in jaxpr.eqns:
+        before = max((behind.get(v, 0) for v in eqn.invars if not isinstance(v, core.Literal)), default=0)
+        inside = max(map(products_in_a_row, core.jaxprs_in_params(eqn.params)), default=0)
+        own = 1 if eqn.primitive.name == "dot_general" else inside
+        behind.update(dict.fromkeys(eqn.outvars, before + own))
+    return max(behind.values(), default=0)
+
+
+def test_no_product_of_a_tick_waits_for_that_of_another_layer() -> None:
+    found = []
+    for layers, settings in ((8, {"solver": "stream"}), (2, {"solver": "sweep", "unroll": True})):
+        program = made(deep(layers), **settings)
+        traced = program.jitted("step").trace(*program.abstract_arguments("step"))
+        found.append(products_in_a_row(traced.jaxpr.jaxpr))
+    assert found == [2, 8]  # forward and its response; forward through four products, and back
 
 
 def test_a_stage_steps_once_for_each_batch_whenever_the_stream_rests() -> None:

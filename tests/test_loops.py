@@ -298,6 +298,7 @@ h = dense(reshape(x, (batch, 10)), 4)
 """ + "h = identity(h) + dense(relu(dense(h, 3)), 4)\n" * 5 + "output logits = dense(h, 3)\n"  # fmt: skip
 
 
+@pytest.mark.slow
 def test_layers_that_are_written_one_after_another_become_a_loop() -> None:
     blocks = HEAD[HEAD.index("def dense") :]
     text = DEEP.replace("h = dense(resh", blocks + "h = dense(resh", 1) + LOSS

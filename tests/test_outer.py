@@ -447,6 +447,7 @@ def test_wrong_calls_of_a_step_are_sentences(call: Callable[[Any], Any], message
         call(program(Outer("adam")))
 
 
+@pytest.mark.slow
 def test_a_file_holds_a_step_that_is_known_by_name(tmp_path: Path) -> None:
     made = program(Outer("adam", warmup=2), box=0.2)
     save(made, tmp_path / "a.pjx", {})

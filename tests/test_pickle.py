@@ -109,6 +109,7 @@ def test_modules_of_a_class_come_back() -> None:
     np.testing.assert_allclose(again.apply(params, x), jax.vmap(model)(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_outer_step_of_ones_own_is_refused(tmp_path: Path) -> None:
     own = pjc.compile(NET, batch=8, outer=optax.sgd(0.1))
     pjc.compile(NET, batch=8).save(tmp_path / "n.pjx")

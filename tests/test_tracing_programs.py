@@ -80,6 +80,7 @@ EXPLICIT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some_quick(EXPLICIT, 3))
 def test_meshes_with_explicit_axes(name: str) -> None:
     fn, params = EXPLICIT[name]
@@ -97,6 +98,7 @@ def test_meshes_with_explicit_axes(name: str) -> None:
     alike(found, program.step(program.step(state, X, Y)[0], X, Y)[0])
 
 
+@pytest.mark.slow
 def test_updates_on_meshes_with_explicit_axes() -> None:
     program = pjc.trace(mlp, PARAMS, SPEC, loss=pjc.cross_entropy(), batch=4, solver="dr", iterations=3)
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))

@@ -266,6 +266,7 @@ def test_sources_have_names(tmp_path: Path) -> None:
     assert pjc.train(CLASSES, loaded, epochs=1, batch=8).class_names == ("u", "v", "w")
 
 
+@pytest.mark.slow
 def test_parts_that_a_source_has_are_not_trained_on(tmp_path: Path) -> None:
     (x, y), (others, theirs) = clusters(40), clusters(24, 1)
     path = tmp_path / "parts.npz"

@@ -253,6 +253,7 @@ def test_training_and_its_scores_are_in_the_datas_own_units(solver: str) -> None
 # --- files --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_has_the_units(tmp_path: Path) -> None:
     x, y = drawn()
     program = compiled().rescaled({"y": UNITS})
@@ -401,6 +402,7 @@ def test_standard_is_refused_where_it_means_nothing(go: Go) -> None:
     assert code == 0 and "standardized" not in out, err
 
 
+@pytest.mark.slow
 def test_a_model_with_parameters_keeps_its_units(go: Go) -> None:
     program = compiled().rescaled({"y": UNITS})
     program.to_onnx(program.init(0), "m.onnx")

@@ -22,7 +22,8 @@ from pjc.runtime.data import load
 from pjc.runtime.projections.bilinear import transposed
 from pjc.runtime.projections.dot import Dot
 from pjc.runtime.projections.dot_halfway import Factors, Held, project_factored, project_held
-from pjc.runtime.projections.dot_shared import multiplier, project_shared
+from pjc.runtime.projections.dot_root import multiplier, searched
+from pjc.runtime.projections.dot_shared import project_shared
 
 GOLDEN = Path(__file__).parent / "golden"
 ITERATIONS = 50
@@ -63,15 +64,18 @@ def draw(network: RandomNetwork, dtype: str) -> tuple[dict[str, Any], tuple[Any,
     return params, (x, generator.integers(0, 3, BATCH).astype(np.int32))
 
 
-def updated(compilation: Compilation, params: Any, data: Any, iterations: int = ITERATIONS) -> Any:
-    """Return the parameters after an update, compiled without XLA's slower passes."""
+def updating(compilation: Compilation, params: Any, data: Any, iterations: int = ITERATIONS) -> Any:
+    """Return what gives the parameters after an update of any, compiled without XLA's slower passes."""
     program = compilation.program()
     named = {spec.name: array for spec, array in zip((*program.inputs, *program.targets), data, strict=True)}
     lowered = program.jitted("update").lower(params, named, np.int32(iterations))
-    after, _ = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(
-        params, named, np.int32(iterations)
-    )
-    return after
+    run = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+    return lambda start: run(start, named, np.int32(iterations))[0]
+
+
+def updated(compilation: Compilation, params: Any, data: Any) -> Any:
+    """Return the parameters after an update."""
+    return updating(compilation, params, data)(params)
 
 
 def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
@@ -109,6 +113,21 @@ def one_bit_off(params: dict[str, Any], dtype: str, seed: int) -> dict[str, Any]
         signs = generator.choice([-1, 1], array.shape).astype(dtype)
         found[name] = array * (1 + np.finfo(dtype).eps * signs)
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1300))
+def test_exact_forms_are_as_near_as_one_bit_of_the_start(seed: int) -> None:
+    network = RandomNetwork(seed)
+    params, data = draw(network, "float32")
+    options = {"solver": ("ap", "cp", "dr")[seed % 3], "batch": BATCH}
+    exact, fused = (
+        updating(compile_text(network.text, Options(level=level, **options)), params, data)
+        for level in (0, 1)
+    )
+    oracle = exact(params)
+    off = [distance(oracle, exact(one_bit_off(params, "float32", start))) for start in range(8)]
+    assert distance(oracle, fused(params)) <= 20 * max(*off, float(np.finfo(np.float32).eps))
 
 
 @pytest.mark.parametrize("solver", ["ap", "cp", "dr"])
@@ -237,8 +256,10 @@ def test_multiplier_solves_its_equation(dtype: str, tolerance: float) -> None:
         # p counts only in z - p, so that it can be zero here and cost no digits.
         arrays = [jnp.asarray(each, dtype) for each in (0 * r, plus, minus, np.sign(t) * r)]
         found = np.asarray(jax.jit(multiplier)(*arrays), np.float64)
-        found = found / (1 + np.abs(found))
-    np.testing.assert_allclose(found, t, rtol=tolerance, atol=0)
+        sizes = [jnp.asarray(each, dtype) for each in (big, small, np.ones_like(r), r)]
+        bit_by_bit = np.asarray(jax.jit(searched)(*sizes), np.float64)
+    np.testing.assert_allclose(found / (1 + np.abs(found)), t, rtol=tolerance, atol=0)
+    np.testing.assert_allclose(bit_by_bit / (1 + bit_by_bit), np.abs(t), rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize("z", [0.0, 0.5, -0.5, 3.0, -3.0, 1e30])

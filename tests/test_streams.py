@@ -139,8 +139,9 @@ def test_one_batch_alone_is_asked_what_a_sweep_asks(network: str) -> None:
     assert said.keys() == told[0].keys() and said["requirements"].keys() == told[0]["requirements"].keys()
 
 
-def test_at_a_rate_near_0_an_epoch_moves_what_sweeps_move() -> None:
-    text, rate, count = NETWORKS["two values"], 1e-8, 7
+@pytest.mark.parametrize("network", ["residual", pytest.param("two values", marks=pytest.mark.slow)])
+def test_at_a_rate_near_0_an_epoch_moves_what_sweeps_move(network: str) -> None:
+    text, rate, count = NETWORKS[network], 1e-8, 7
     moved, losses = {}, {}
     pieces = pieces_in(text)
     given = batches(made(text, "stream"), count)

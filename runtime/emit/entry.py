@@ -135,11 +135,12 @@ def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
             told.pop("violation", None)
             return (held, *jax.tree.map(jnp.add, (moved, info), (more, told))), None
 
-        cut = stream.cut(data)
-        first = {name: each[0] for name, each in cut.items()}
-        held, _worked, moved, info = tick(params, stream.start(), first)
-        distances = {"violation": info.pop("violation")} if sets else {}
-        after, _ = lax.scan(go, (held, moved, info), {name: each[1:] for name, each in cut.items()})
+        begun = stream.start()
+        gives = jax.eval_shape(lambda: tick(params, begun, None)[2:])
+        moved, info = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), gives)
+        distances = {"violation": constrained(sets, params)[1]} if sets else {}
+        info.pop("violation", None)
+        after, _ = lax.scan(go, (begun, moved, info), stream.cut(data))
         (_, moved, info), _ = lax.scan(go, after, length=stream.ticks)
         moved, info = jax.tree.map(lambda each: each / pieces, (moved, info))
         return moved, info | distances | _told(info["requirements"])

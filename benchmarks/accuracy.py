@@ -77,7 +77,7 @@ class Subject:
     def _program(self, method: str, rate: float) -> Program:
         options = self.asked.options
         # Rates of single parameters keep their proportion to that of all: else a rival would keep our choice.
-        rates = {name: each * rate / self.rate for name, each in outer_of(options).rate.items()}
+        rates = {name: each * (rate / self.rate) for name, each in outer_of(options).rate.items()}
         compilation = self.asked.compilation(replace(options, rate=rates))
         return compilation.program() if method == "sweep" else program_of(compilation)
 

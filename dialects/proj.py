@@ -206,7 +206,7 @@ class ProgramOp(IRDLOperation):
     def pieces(self) -> int:
         """How many pieces a batch goes through a stream in: rings hold so much less of it than comes in."""
         rings = self.rings()
-        found = [_pieces(op, rings[op.label.data]) for op in self.sources() if op.label.data in rings]
+        found = [pieces_in(op, rings[op.label.data]) for op in self.sources() if op.label.data in rings]
         return max(found, default=1)
 
     def sources(self) -> list[InputOp | TargetOp]:
@@ -239,7 +239,7 @@ class ProgramOp(IRDLOperation):
                     op.verify_ring(rings)
         for op in self.sources():
             ring, pieces = rings.get(op.label.data), self.pieces
-            if ring is not None and _pieces(op, ring) not in (1, pieces):
+            if ring is not None and pieces_in(op, ring) not in (1, pieces):
                 raise VerifyException(
                     f"ring '@{ring.label}' holds {ring.type} of {op.type}, which is none of {pieces} pieces"
                 )
@@ -282,7 +282,7 @@ class ProgramOp(IRDLOperation):
                 verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
 
 
-def _pieces(source: InputOp | TargetOp, ring: RingOp) -> int:
+def pieces_in(source: InputOp | TargetOp, ring: RingOp) -> int:
     """Return how many of what a ring holds make up what comes in; 0 where they do not."""
     whole, part = shape_of(source.type), shape_of(ring.type)
     if whole == part:

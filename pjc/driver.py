@@ -41,7 +41,7 @@ from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
-from pjc.passes.lowering.pieces import pieces_of, put_pieces
+from pjc.passes.lowering.pieces import piece_counts, put_pieces, whole_batches
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
 from pjc.passes.solvers import parse
@@ -188,12 +188,16 @@ class Compilation:
 
     def _cut_batches(self, program: proj.ProgramOp) -> None:
         """Let the batches of a stream go through it in pieces, if it can: a solver's passes know one size."""
-        count = pieces_of(program)
-        if count > 1 and program.batch is not None:
+        for count in piece_counts(program):
+            assert program.batch is not None
             options = replace(self.options, batch=program.batch // count)
-            part = Compilation(self.source, options, cuts=False).at("proj")
-            put_pieces(program, only(part, proj.ProgramOp))
-            program.verify()
+            try:
+                part = Compilation(self.source, options, cuts=False).at("proj")
+            except PjcError:  # a network that is for this batch alone
+                continue
+            if put_pieces(program, only(part, proj.ProgramOp)):
+                program.verify()
+                return
 
     def _run(self, stage: Stage, module: ModuleOp) -> ModuleOp:
         """Return the module after a stage's passes, each verified."""
@@ -297,7 +301,9 @@ class Compilation:
             return []
         problem = only(self.at("feas"), feas.ProblemOp)
         method = self.options.method
-        found = [method.caution(levels(problem)), self._imprecise(problem) if method.outer else None]
+        program = only(self.at("proj"), proj.ProgramOp)
+        found = [method.caution(levels(problem)), whole_batches(program)]
+        found += [self._imprecise(problem)] if method.outer else []
         return [each for each in found if each is not None]
 
     @staticmethod

@@ -256,7 +256,7 @@ def deep(layers: int, more: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("layers", "batch", "pieces"), [(2, 64, 1), (4, 64, 2), (8, 64, 4), (8, 50, 2), (8, 63, 3), (32, 64, 16)]
+    ("layers", "batch", "pieces"), [(2, 64, 1), (4, 64, 2), (8, 64, 4), (8, 50, 2), (8, 63, 3), (8, 4, 2), (32, 64, 16)]
 )
 def test_a_batch_has_the_pieces_that_leave_it_four_steps_on_its_way(
     layers: int, batch: int, pieces: int
@@ -274,6 +274,20 @@ def test_a_batch_has_the_pieces_that_leave_it_four_steps_on_its_way(
 )
 def test_where_samples_are_mixed_a_batch_is_one_piece(more: str) -> None:
     assert pieces_in(deep(4, more)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        deep(8, "h = reshape(reshape(h, (8, 2, 3)), (8, 6))\n"),
+        deep(8, "h = h + t\n").replace("input x", "input t: f32[8, 6]\ninput x"),
+        deep(8).replace("x: f32[batch, 5]", "a: f32[5, batch]").replace(HEAD, "x = transpose(a)\n" + HEAD),
+    ],
+)
+def test_a_network_that_is_for_one_batch_takes_it_whole_and_is_told_so(text: str) -> None:
+    compilation = compile_text(text, Options(solver="stream", batch=8))
+    assert only(compilation.at("proj"), proj.ProgramOp).pieces == 1
+    assert any("answers 18 steps late" in each for each in compilation.cautions())
 
 
 def test_a_dump_has_the_pieces_that_its_text_is_for(tmp_path: Path) -> None:

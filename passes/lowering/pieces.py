@@ -18,33 +18,55 @@ LATE = 4
 more, with more, smaller ones the stages would have less to do at a tick."""
 
 
-def pieces_of(program: proj.ProgramOp) -> int:
-    """Return how many pieces the batches of a stream go through it in.
+def piece_counts(program: proj.ProgramOp) -> list[int]:
+    """Return how many pieces the batches of a stream may go through it in, the best first.
 
-    So many that a batch that came is answered for about ``LATE`` batches later, if they divide the batch; one
+    That is so many that a batch that came is answered for about ``LATE`` batches later; fewer are later. They
+    divide the batch into pieces of two samples or more, so that an axis of one entry is none of samples. None
     where something reads two samples at once.
     """
     stages, batch = program.stage_ops(), program.batch
-    if not stages or batch is None:
-        return 1
-    most = 2 * stages[-1].start // LATE
-    found = max(count for count in range(1, batch + 1) if batch % count == 0 and count <= max(most, 1))
-    return found if found > 1 and _is_by_sample(program, batch) else 1
+    if not stages or batch is None or not _is_by_sample(program, batch):
+        return []
+    most = min(2 * stages[-1].start // LATE, batch // 2)
+    return [count for count in range(most, 1, -1) if batch % count == 0]
 
 
-def put_pieces(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
-    """Give a stream the rings and stages of a piece of its batch, unless they differ in more than sizes.
+def whole_batches(program: proj.ProgramOp) -> str | None:
+    """Return what to expect of a stream that batches go through whole; None of other programs."""
+    stages = program.stage_ops()
+    late = 2 * stages[-1].start if stages else 0
+    if program.pieces > 1 or late < 2 * LATE:
+        return None
+    return (
+        f"batches go through this stream whole, so that its first layer answers {late} steps late: expect "
+        "little; where each operation reads one sample at a time, and no size stands for that of the batch, "
+        "a batch whose size has divisors goes through in pieces"
+    )
+
+
+def put_pieces(whole: proj.ProgramOp, part: proj.ProgramOp) -> bool:
+    """Give a stream the rings and stages of a piece of its batch; False if they differ in more than sizes.
 
     ``part`` is the program for a piece of the batch; it is left without them.
     """
     assert whole.batch is not None and part.batch is not None
-    if different_sizes(whole, part, whole.batch // part.batch) is not None:
-        return
+    count = whole.batch // part.batch
+    if different_sizes(whole, part, count) is not None or not _come_in(whole, part, count):
+        return False
     for one, other in zip(_cut(whole), _cut(part), strict=True):
         other.detach()
         whole.body.block.insert_op_before(other, one)
         one.detach()
         one.erase()
+    return True
+
+
+def _come_in(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> bool:
+    """Whether what a program takes is made of so many pieces, one after another, or the same for all."""
+    rings = part.rings()
+    found = {op.label.data: op for op in whole.sources() if op.label.data in rings}
+    return all(proj.pieces_in(op, rings[label]) in (1, count) for label, op in found.items())
 
 
 def _cut(program: proj.ProgramOp) -> list[RingOp | StageOp]:

@@ -8,8 +8,8 @@ Projection: argmin over ``X'`` in S of ``|X' - X|_F^2``.
 Solution: ``max(X + u 1^T + 1 v^T, 0)``. Given v, u is such that the rows add up to 1: each row goes to the
 simplex (sets.py); likewise v. In turns this climbs the concave dual ``-|max(X + u 1^T + 1 v^T, 0)|^2 / 2 +
 sum u + sum v``, and is Dykstra's method on rows and columns with the corrections summed up. It stops when
-no row misses 1 by more than rounding, or after 1000 turns; what is missing then is spread (J. Altschuler,
-J. Weed, P. Rigollet, 2017), so that the result is in the set to rounding in any case.
+no row misses 1 by more than rounding, or after 1000 turns at a power of two; what is missing then is spread
+(J. Altschuler, J. Weed, P. Rigollet, 2017), so that the result is in the set to rounding in any case.
 
 A turn moves u and v by about 1, and they are as large as X is. So X is divided by a power of two first, so
 that entries are 4 at most, and doubled until it is itself, u and v with it: the larger X is, the nearer is
@@ -27,7 +27,8 @@ Shapes: square matrices in the last two axes.
 
 Exact: to about 1e-6 of the largest entry in float32, and 1e-12 of it in float64.
 
-Cost: O(n^2) a turn, and usually tens of turns, for large entries hundreds.
+Cost: O(n^2) a turn, and usually tens of turns; for large entries hundreds, and thousands where many
+assignments are equally good.
 """
 
 from __future__ import annotations

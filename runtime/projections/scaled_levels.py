@@ -144,7 +144,7 @@ def _swept(rows: Array, sides: _Sides) -> tuple[Array, Array]:
 
 def _stepped(rows: Array, sides: _Sides) -> tuple[Array, Array]:
     """Return the same where both sides have the same two levels: the outer one is that of the largest."""
-    low, high = sides.values[0]
+    low, high = map(float, sides.values[0])  # numpy's would widen float32 where JAX has both
     sizes = jnp.abs(rows)
     largest = _descending(sizes)
     taken = jnp.arange(rows.shape[1] + 1)

@@ -281,7 +281,7 @@ def test_where_samples_are_mixed_a_batch_is_one_piece(more: str) -> None:
     [
         deep(8, "h = reshape(reshape(h, (8, 2, 3)), (8, 6))\n"),
         deep(8, "h = h + t\n").replace("input x", "input t: f32[8, 6]\ninput x"),
-        deep(8).replace("x: f32[batch, 5]", "a: f32[5, batch]").replace(HEAD, "x = transpose(a)\n" + HEAD),
+        deep(8).replace("x: f32[batch, 5]", "a: f32[5, batch]").replace(HEAD, "\nx = transpose(a)" + HEAD),
     ],
 )
 def test_a_network_that_is_for_one_batch_takes_it_whole_and_is_told_so(text: str) -> None:

@@ -35,6 +35,7 @@ from gradients import program_of
 from runs import Curve, follow
 
 from pjc.diagnostics import PjcError
+from pjc.driver import Compilation
 from pjc.runtime.data.errors import DataError
 from pjc.runtime.data.prepare import Parts
 from pjc.runtime.files import replace_file
@@ -74,11 +75,17 @@ class Subject:
         """The rate of the command."""
         return outer_of(self.asked.options).rate[EVERY]
 
-    def _program(self, method: str, rate: float) -> Program:
+    def compilation(self, rate: float) -> Compilation:
+        """Return the compilation of the command at another rate.
+
+        Rates of single parameters keep their proportion to that of all: else a rival would keep our choice.
+        """
         options = self.asked.options
-        # Rates of single parameters keep their proportion to that of all: else a rival would keep our choice.
         rates = {name: each * (rate / self.rate) for name, each in outer_of(options).rate.items()}
-        compilation = self.asked.compilation(replace(options, rate=rates))
+        return self.asked.compilation(replace(options, rate=rates))
+
+    def _program(self, method: str, rate: float) -> Program:
+        compilation = self.compilation(rate)
         return compilation.program() if method == "sweep" else program_of(compilation)
 
     def jobs(self, seeds: Sequence[int], sweep_rates: Sequence[float]) -> Iterator[Job]:

@@ -256,7 +256,8 @@ def deep(layers: int, more: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("layers", "batch", "pieces"), [(2, 64, 1), (4, 64, 2), (8, 64, 4), (8, 50, 2), (8, 63, 3), (8, 4, 2), (32, 64, 16)]
+    ("layers", "batch", "pieces"),
+    [(2, 64, 1), (4, 64, 2), (8, 64, 4), (8, 50, 2), (8, 63, 3), (8, 4, 2), (32, 64, 16)],
 )
 def test_a_batch_has_the_pieces_that_leave_it_four_steps_on_its_way(
     layers: int, batch: int, pieces: int

@@ -53,6 +53,7 @@ from pjc.runtime.history import Result
 from pjc.runtime.listener import Listener
 from pjc.runtime.outer_settings import EVERY
 from pjc.runtime.program import Program
+from pjc.runtime.standardize import standardized
 from pjc.runtime.stopping import best_row
 from pjc.runtime.train import Run, train
 from pjc.sources import open_source
@@ -103,6 +104,7 @@ class Learned:
                 subject.asked.compilation(replace(options, rate={EVERY: job.rate})), self.project
             )
         parts: Parts = subject.parts
+        program = standardized(program, parts.train)
         kept = Kept(subject.asked.arguments.run.keeps_best, metric(program))
         started = time.process_time()
         train(program, parts.train, Run(subject.epochs, seed=job.seed, validation=parts.validation), kept)
@@ -355,9 +357,10 @@ def sides(task: Learned | Solved, store: Store, keys: Sequence[str]) -> tuple[Si
             others.setdefault(store.runs[key]["rate"], []).append(store.runs[key])
     less = -1 if task.name == "monotone_diabetes" else 1
 
-    def worth(runs: list[Any]) -> tuple[float, float]:
+    def worth(runs: list[Any]) -> tuple[float, float, float]:
         solved = statistics.mean(run["score"] for run in runs) if isinstance(task, Solved) else 0.0
-        return solved, less * statistics.mean(run["validated"] for run in runs)
+        validated = less * statistics.mean(run["validated"] for run in runs)
+        return solved, validated, -statistics.mean(run.get("iterations", 0) for run in runs)
 
     return Side(ours), Side(max(others.values(), key=worth) if others else [])
 

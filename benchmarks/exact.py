@@ -30,7 +30,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,6 @@ from pjc.runtime.data.prepare import Parts
 from pjc.runtime.evaluate import evaluator, metric
 from pjc.runtime.history import Result
 from pjc.runtime.listener import Listener
-from pjc.runtime.outer_settings import EVERY
 from pjc.runtime.program import Program
 from pjc.runtime.standardize import standardized
 from pjc.runtime.stopping import best_row
@@ -99,10 +98,7 @@ class Learned:
     def _run(self, subject: Subject, job: Job) -> Figures:
         program = subject.program(job.method, job.rate)
         if job.method != "sweep" and self.project is not None:
-            options = subject.asked.options
-            program = program_of(
-                subject.asked.compilation(replace(options, rate={EVERY: job.rate})), self.project
-            )
+            program = program_of(subject.compilation(job.rate), self.project)
         parts: Parts = subject.parts
         program = standardized(program, parts.train)
         kept = Kept(subject.asked.arguments.run.keeps_best, metric(program))

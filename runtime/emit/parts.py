@@ -195,7 +195,7 @@ def _project_compressed(
         means, value = project_shared(one, other, z, wanted, product)
     else:
         held = {name.data: values[each] for name, each in zip(op.held, op.factors, strict=True)}
-        means, new, value = _halfway(op.form.data, (one, other), held, z, wanted, product)
+        means, new, value, _ = _halfway(op.form.data, (one, other), held, z, wanted, product)
         for name, each in zip(op.held, op.new_factors, strict=True):
             values[each] = getattr(new, name.data)
     values.update(zip(op.new_means, means, strict=True))

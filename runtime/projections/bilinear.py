@@ -65,11 +65,17 @@ class Bilinear(Protocol):
     def rhs_axes(self) -> tuple[int, ...]:
         """Return the axes of w along which the entries are that one site multiplies."""
 
-    def rows_with(self, chosen: Array) -> Array:
-        """Return, for each row of sites, whether any of them is chosen; see dot_rows.py."""
+    def rows(self, s: Array) -> int:
+        """Return how many rows the sites have; see dot_rows.py."""
+
+    def framed(self, a: Array) -> Array:
+        """Return a with the zeros around it that rows may hold."""
+
+    def unframed(self, a: Array) -> Array:
+        """Return what was framed."""
 
     def lhs_row(self, a: Array, index: Array) -> Array:
-        """Return the copies of a at the sites of a row, ``[*sites, entries]``; they broadcast."""
+        """Return the copies of a framed a at the sites of a row, ``[*sites, entries]``; they broadcast."""
 
     def rhs_row(self, w: Array) -> Array:
         """Return the copies of w at the sites of any row, ``[*sites, entries]``; they broadcast."""
@@ -77,13 +83,13 @@ class Bilinear(Protocol):
     def site_row(self, s: Array, index: Array) -> Array:
         """Return what stands at the sites of a row."""
 
-    def lhs_moved(self, mean: Array, moves: Array, s: Array, index: Array) -> Array:
-        """Return the means of the copies of a, for s at the sites, when those in a row move."""
+    def lhs_put(self, total: Array, copies: Array, index: Array) -> Array:
+        """Return a framed a to whose entries their copies in a row are added."""
 
-    def rhs_moved(self, mean: Array, moves: Array, s: Array) -> Array:
+    def rhs_put(self, total: Array, copies: Array) -> Array:
         """Return the same for w."""
 
-    def site_put(self, s: Array, row: Array, index: Array) -> Array:
+    def site_put(self, total: Array, row: Array, index: Array) -> Array:
         """Return what stands at all sites, with a row of it replaced."""
 
 
@@ -149,9 +155,17 @@ class MatrixProduct:
         """See :class:`Bilinear`."""
         return (-2,)
 
-    def rows_with(self, chosen: Array) -> Array:
-        """See :class:`Bilinear`; rows of a, each in all products of a stack."""
-        return jnp.any(chosen, axis=(*range(chosen.ndim - 2), -1))
+    def rows(self, s: Array) -> int:
+        """See :class:`Bilinear`; rows of a."""
+        return s.shape[-2]
+
+    def framed(self, a: Array) -> Array:
+        """See :class:`Bilinear`; as it is."""
+        return a
+
+    def unframed(self, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return a
 
     def lhs_row(self, a: Array, index: Array) -> Array:
         """See :class:`Bilinear`; ``[.., 1, N]``."""
@@ -165,19 +179,18 @@ class MatrixProduct:
         """See :class:`Bilinear`; ``[.., M]``."""
         return jnp.asarray(lax.dynamic_index_in_dim(s, index, axis=-2, keepdims=False))
 
-    def lhs_moved(self, mean: Array, moves: Array, s: Array, index: Array) -> Array:
+    def lhs_put(self, total: Array, copies: Array, index: Array) -> Array:
         """See :class:`Bilinear`."""
-        more = _gathered(moves / self.lhs_copies(s, mean), (*mean.shape[:-2], 1, mean.shape[-1]))
-        row = self.lhs_row(mean, index) + more
-        return jnp.asarray(lax.dynamic_update_slice_in_dim(mean, row, index, axis=-2))
+        row = _gathered(copies, (*total.shape[:-2], 1, total.shape[-1]))
+        return jnp.asarray(lax.dynamic_update_slice_in_dim(total, row, index, axis=-2))
 
-    def rhs_moved(self, mean: Array, moves: Array, s: Array) -> Array:
+    def rhs_put(self, total: Array, copies: Array) -> Array:
         """See :class:`Bilinear`."""
-        return mean + _gathered(transposed(moves / self.rhs_copies(s, mean)), mean.shape)
+        return total + _gathered(transposed(copies), total.shape)
 
-    def site_put(self, s: Array, row: Array, index: Array) -> Array:
+    def site_put(self, total: Array, row: Array, index: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.asarray(lax.dynamic_update_index_in_dim(s, row, index, axis=-2))
+        return jnp.asarray(lax.dynamic_update_index_in_dim(total, row, index, axis=-2))
 
 
 MATRIX = MatrixProduct()
@@ -266,15 +279,24 @@ class Convolution:
         """See :class:`Bilinear`."""
         return (0, 1, 2)
 
-    def rows_with(self, chosen: Array) -> Array:
-        """See :class:`Bilinear`; places of the window, each in all samples."""
-        return jnp.any(_places(chosen), axis=(0, 2))
+    def rows(self, s: Array) -> int:
+        """See :class:`Bilinear`; places of the window."""
+        return s.shape[1] * s.shape[2]
+
+    def framed(self, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        return jnp.pad(a, ((0, 0), *zip(self.low, self.high, strict=True), (0, 0)))
+
+    def unframed(self, a: Array) -> Array:
+        """See :class:`Bilinear`."""
+        (top, left), (height, width) = self.low, self.image
+        return a[:, top : top + height, left : left + width]
 
     def lhs_row(self, a: Array, index: Array) -> Array:
         """See :class:`Bilinear`; ``[batch, 1, entries]``."""
-        framed, steps = self._framed(a), self.dilation
-        window = lax.dynamic_slice(framed, self._corner(framed, index), self._span(framed))
-        return window[:, :: steps[0], :: steps[1]].reshape(a.shape[0], 1, -1)
+        steps = self.dilation
+        window = lax.dynamic_slice(a, self._corner(a, index), self._span(a))[:, :: steps[0], :: steps[1]]
+        return window.reshape(a.shape[0], 1, -1)
 
     def rhs_row(self, w: Array) -> Array:
         """See :class:`Bilinear`; ``[M, entries]``."""
@@ -284,30 +306,25 @@ class Convolution:
         """See :class:`Bilinear`; ``[batch, M]``."""
         return jnp.asarray(lax.dynamic_index_in_dim(_places(s), index, axis=1, keepdims=False))
 
-    def lhs_moved(self, mean: Array, moves: Array, s: Array, index: Array) -> Array:
-        """See :class:`Bilinear`; the moves are put into an image of zeros."""
-        columns = moves.shape[1]
-        one = jnp.sum(moves / columns, axis=1).reshape(mean.shape[0], *self.window, mean.shape[3])
+    def lhs_put(self, total: Array, copies: Array, index: Array) -> Array:
+        """See :class:`Bilinear`."""
+        one = jnp.sum(copies, axis=1).reshape(total.shape[0], *self.window, total.shape[3])
         apart = [(0, 0, step - 1) for step in self.dilation]
         one = lax.pad(one, jnp.zeros((), one.dtype), [(0, 0, 0), *apart, (0, 0, 0)])
-        framed = self._framed(jnp.zeros_like(mean))
-        more = lax.dynamic_update_slice(framed, one, self._corner(framed, index))
-        (top, left), (height, width) = self.low, self.image
-        more = more[:, top : top + height, left : left + width]
-        return mean + more / (self.lhs_copies(s, mean) / columns)
+        corner = self._corner(total, index)
+        return jnp.asarray(
+            lax.dynamic_update_slice(total, lax.dynamic_slice(total, corner, one.shape) + one, corner)
+        )
 
-    def rhs_moved(self, mean: Array, moves: Array, s: Array) -> Array:
+    def rhs_put(self, total: Array, copies: Array) -> Array:
         """See :class:`Bilinear`."""
-        more = jnp.sum(moves / self.rhs_copies(s, mean), axis=0)
-        return mean + transposed(more).reshape(mean.shape)
+        return total + transposed(jnp.sum(copies, axis=0)).reshape(total.shape)
 
-    def site_put(self, s: Array, row: Array, index: Array) -> Array:
+    def site_put(self, total: Array, row: Array, index: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.asarray(lax.dynamic_update_index_in_dim(_places(s), row, index, axis=1).reshape(s.shape))
-
-    def _framed(self, a: Array) -> Array:
-        """Return a with the zeros around it that windows may hold."""
-        return jnp.pad(a, ((0, 0), *zip(self.low, self.high, strict=True), (0, 0)))
+        return jnp.asarray(
+            lax.dynamic_update_index_in_dim(_places(total), row, index, axis=1).reshape(total.shape)
+        )
 
     def _span(self, a: Array) -> tuple[int, ...]:
         """Return the shape of what a window reaches over in a framed a."""

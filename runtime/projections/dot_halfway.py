@@ -37,7 +37,7 @@ two transposes give what the nodes gather.
 Shapes: c ``[*batch, K, N]``, d ``[*batch, N, M]``, sigma and delta ``[*batch, K, M, N]``, all else and z
 ``[*batch, K, M]``.
 
-Exact: to rounding of the multiplier (dot_root.py), but for what is dropped. Ties as in dot.py; factors
+Exact: to rounding of the multiplier (dot_shared.py), but for what is dropped. Ties as in dot.py; factors
 leave copies where they are at ties, and hold w up to 1e9.
 
 Cost: held, about 12 operations for each (k, m, n); factored, three products (two where a mean is not wanted)
@@ -46,18 +46,17 @@ and about 100 operations for each (k, m).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, site_inner, transposed
-from pjc.runtime.projections.dot_root import multiplier, overflows, vanishes
-from pjc.runtime.projections.dot_rows import Copies, Row, nearest, over_rows, solved
-from pjc.runtime.projections.dot_shared import loses_digits
+from pjc.runtime.projections.dot_rows import Copies, Sums, means_of_rows, moved, sites_by_rows, sums
+from pjc.runtime.projections.dot_shared import loses_digits, multiplier, overflows, polished, vanishes
 from pjc.runtime.projections.select import larger
 from pjc.runtime.projections.sums import column_sums, row_sums
 
@@ -87,25 +86,12 @@ class Factors(NamedTuple):
 
 
 class Projected(NamedTuple):
-    """The means of the next copies of the wanted operands, what is held of them, and the new value."""
+    """The means of the next copies of the wanted operands, what is held of them, the new value, and t."""
 
     means: tuple[Array, ...]
     held: Held | Factors
     value: Array
-
-
-class Blocks(NamedTuple):
-    """What is made of held copies: by how much the means of a and of w move, sigma and delta, t, lost sites.
-
-    Where a site is lost nothing moves, and sigma and delta are as they were.
-    """
-
-    moved_a: Array
-    moved_w: Array
-    sigma: Array
-    delta: Array
     t: Array
-    lost: Array
 
 
 def project_held(agreed: tuple[Array, Array], old: Held, z: Array, wanted: Sequence[int]) -> Projected:
@@ -118,32 +104,14 @@ def project_held(agreed: tuple[Array, Array], old: Held, z: Array, wanted: Seque
     given = (f, e, old.sigma, old.delta, z)
     rows = _rows_at_once(old.sigma)
     if rows == z.shape[-2] or _split_by_xla():
-        found = _project_all(*given)
+        moved_a, moved_w, sigma, delta, t = _project_all(*given)
     else:
         in_blocks = partial(_project_blocks, rows)
-        found = lax.platform_dependent(*given, cpu=in_blocks, default=_project_all)
-    means = (c + found.moved_a, d + transposed(found.moved_w))
-    start = (tuple(means[index] for index in wanted), found.sigma, found.delta, z - found.t)
-
-    def advance(row: Row, kept: tuple[Any, ...]) -> tuple[Any, ...]:
-        means, *held, value = kept
-        sigma, delta = (lax.dynamic_index_in_dim(each, row.index, -3, keepdims=False) for each in held)
-        one, other = row.copies(f, transposed(e))
-        # Both are read before either of sigma and delta is written: else XLA copies these whole for each row.
-        one = _written_out(one - (sigma + delta) / 2)
-        other = _written_out(other - (sigma - delta) / 2)
-        moves, there = nearest(one, other, row.of(z))
-        chosen = row.of(row.chosen)[..., None]
-        sigma = jnp.where(chosen, moves[0] + moves[1], sigma)
-        delta = jnp.where(chosen, moves[0] - moves[1], delta)
-        held = [
-            lax.dynamic_update_index_in_dim(each, new, row.index, -3)
-            for each, new in zip(held, (sigma, delta), strict=True)
-        ]
-        return row.moved(means, wanted, moves), *held, row.put(value, there)
-
-    means, sigma, delta, value = over_rows(MATRIX, found.lost, advance, start)
-    return Projected(means, Held(c, d, sigma, delta), value)
+        moved_a, moved_w, sigma, delta, t = lax.platform_dependent(
+            *given, cpu=in_blocks, default=_project_all
+        )
+    means = (c + moved_a, d + transposed(moved_w))
+    return Projected(tuple(means[index] for index in wanted), Held(c, d, sigma, delta), z - t, t)
 
 
 def _rows_at_once(copies: Array) -> int:
@@ -154,60 +122,75 @@ def _rows_at_once(copies: Array) -> int:
     )
 
 
-def _project_all(f: Array, e: Array, sigma: Array, delta: Array, z: Array) -> Blocks:
-    """Return what is made of all rows at once."""
-    found = _project_rows(f / 2, e / 2, sigma, delta, z)
-    return found._replace(moved_w=found.moved_w / z.shape[-2])
+def _project_all(f: Array, e: Array, sigma: Array, delta: Array, z: Array) -> tuple[Array, ...]:
+    """Return by how much the means of a and w move, the new sigma and delta, and t, of all rows at once."""
+    moved_a, moved_w, sigma, delta, t = _project_rows(f, e, lambda: (sigma, delta), z)
+    return moved_a, moved_w / z.shape[-2], sigma, delta, t
 
 
-def _project_blocks(rows: int, f: Array, e: Array, sigma: Array, delta: Array, z: Array) -> Blocks:
+def _project_blocks(rows: int, f: Array, e: Array, sigma: Array, delta: Array, z: Array) -> tuple[Array, ...]:
     """Return what :func:`_project_all` does, in a loop over blocks of so many rows."""
     count = z.shape[-2]
-    f, e = f / 2, e / 2
 
-    def advance(index: Array, kept: Blocks) -> Blocks:
+    def advance(index: Array, kept: tuple[Array, ...]) -> tuple[Array, ...]:
         def cut(x: Array, axis: int) -> Array:
             return lax.dynamic_slice_in_dim(x, index * rows, rows, x.ndim + axis)
 
         def put(x: Array, block: Array, axis: int) -> Array:
             return jnp.asarray(lax.dynamic_update_slice_in_dim(x, block, index * rows, x.ndim + axis))
 
-        new = _project_rows(cut(f, -2), e, cut(kept.sigma, -3), cut(kept.delta, -3), cut(z, -2))
-        return Blocks(
-            put(kept.moved_a, new.moved_a, -2),
-            kept.moved_w + new.moved_w / count,
-            put(kept.sigma, new.sigma, -3),
-            put(kept.delta, new.delta, -3),
-            put(kept.t, new.t, -2),
-            put(kept.lost, new.lost, -2),
+        moved_a, moved_w, sigma, delta, t = kept
+        new = _project_rows(cut(f, -2), e, lambda: (cut(sigma, -3), cut(delta, -3)), cut(z, -2))
+        moved_w = moved_w + new[1] / count
+        return (
+            put(moved_a, new[0], -2),
+            moved_w,
+            put(sigma, new[2], -3),
+            put(delta, new[3], -3),
+            put(t, new[4], -2),
         )
 
-    nothing = jnp.zeros_like(z)
-    start = Blocks(jnp.zeros_like(f), jnp.zeros_like(e), sigma, delta, nothing, nothing != 0)
-    found: Blocks = lax.fori_loop(0, count // rows, advance, start)
+    start = (jnp.zeros_like(f), jnp.zeros_like(e), sigma, delta, jnp.zeros_like(z))
+    found: tuple[Array, ...] = lax.fori_loop(0, count // rows, advance, start)
     return found
 
 
-def _project_rows(f: Array, e: Array, sigma: Array, delta: Array, z: Array) -> Blocks:
-    """Return what is made of some rows, from halves of f and e; of w not the mean over rows, but the sum.
+def _project_rows(f: Array, e: Array, before: Callable[[], Copies], z: Array) -> tuple[Array, ...]:
+    """Return what :func:`_project_all` does, for some rows; of w not the mean over rows, but the sum.
 
-    All that is squared and added up is half of y and of v: copies as they are, which are floats, add up to
-    that, however large.
+    ``before`` gives sigma and delta. It is called where they are read, since XLA writes to memory what a
+    branch of a conditional is given.
     """
     f, e, columns = f[..., :, None, :], e[..., None, :, :], z.shape[-1]
-    half_sigma, half_delta = sigma / 2, delta / 2
-    y, v = f + e - half_sigma, f - e - half_delta
-    plus, minus = (row_sums(each * each)[..., 0] for each in (y, v))
+
+    def copies() -> Copies:
+        sigma, delta = before()
+        return f - (sigma + delta) / 2, e - (sigma - delta) / 2
+
+    sigma, delta = before()
+    y, v = f + e - sigma, f - e - delta
+    plus, minus = (row_sums(each * each)[..., 0] / 4 for each in (y, v))
     # Not plus - minus, of which little is left where one operand is much longer than the other.
-    p = row_sums((2 * f - half_sigma - half_delta) * (2 * e - half_sigma + half_delta))[..., 0]
-    lost = overflows(plus + minus, z) | vanishes(p, plus, minus, z)
-    w = jnp.where(lost, 0, multiplier(p, plus, minus, z))
-    along, across = scales(w)
-    one = (_weighted(along, y) + _weighted(across, v)) / columns
-    along, across, kept = along[..., None] * y, across[..., None] * v, lost[..., None]
-    other = column_sums((along - across).reshape(*z.shape[:-1], -1)).reshape(*z.shape[:-2], columns, -1)
-    sigma, delta = jnp.where(kept, sigma, 2 * along), jnp.where(kept, delta, 2 * across)
-    return Blocks(one, other, sigma, delta, w / (1 + jnp.abs(w)), lost)
+    p = row_sums(jnp.multiply(*copies()))[..., 0]
+    far = out_of_reach(plus, minus, p, z)
+    known = lax.cond(far, lambda: sums(*copies(), z), lambda: Sums(p, plus, minus, z))
+
+    def plain(w: Array) -> tuple[Array, ...]:
+        along, across = scales(w)
+        sigma, delta = along[..., None] * y, across[..., None] * v
+        one = (_weighted(along, y) + _weighted(across, v)) / (2 * columns)
+        flat = ((sigma - delta) / 2).reshape(*z.shape[:-1], -1)
+        other = column_sums(flat).reshape(*z.shape[:-2], columns, -1)
+        return one, other, sigma, delta, w / (1 + jnp.abs(w))
+
+    def exactly(w: Array) -> tuple[Array, ...]:
+        w = polished(known, w)
+        move_a, move_b = moved(*copies(), z, w)
+        one, other = jnp.sum(move_a / columns, axis=-2), jnp.sum(move_b, axis=-3)
+        return one, other, move_a + move_b, move_a - move_b, w / (1 + jnp.abs(w))
+
+    found: tuple[Array, ...] = lax.cond(far, exactly, plain, multiplier(*known))
+    return found
 
 
 def _weighted(weights: Array, copies: Array) -> Array:
@@ -233,42 +216,51 @@ def project_factored(
     minus = minus - 2 * old.beta * (overlap - crossed) + old.beta**2 * (old_norms - 2 * old.product)
     plus, minus = larger(plus, 0) / 4, larger(minus, 0) / 4
 
-    lost = loses_digits(norms, plus - minus, plus, minus, z)
-    w = jnp.where(lost, 0, multiplier(plus - minus, plus, minus, z))
-    along, across = scales(w)
-    alpha, beta = along * (1 - old.alpha), across * (1 - old.beta)
-    same, crosswise = (alpha + beta) / 2, (alpha - beta) / 2
-    means = []
-    if 0 in wanted:
-        means.append(c + f * product.lhs_mean(same, f) + product.lhs_weighted(crosswise, e, f))
-    if 1 in wanted:
-        means.append(d + e * product.rhs_mean(same, e) + product.rhs_weighted(crosswise, f, e))
+    close = loses_digits(norms, plus - minus, plus, minus, z)
+    pairs = [(f, e), (old.f, old.e)]
 
-    def advance(row: Row, kept: tuple[Any, ...]) -> tuple[Any, ...]:
-        means, *factors, value = kept
-        copies, target = row.copies(f, e), row.of(z)
-        before = row.of(old.alpha), row.of(old.beta)
-        site = solved(*_factored_copies(copies, row.copies(old.f, old.e), *before), target)
-        w = jnp.where(site.above, site.w, -site.w)
-        there = [scale * (1 - each) for scale, each in zip(scales(w), before, strict=True)]
-        one, other = (
-            (there[0] / 2)[..., None] * sum(copies),
-            (there[1] / 2)[..., None] * (copies[0] - copies[1]),
-        )
-        alpha, beta = map(row.put, factors, there)
-        means = row.moved(means, wanted, (one + other, one - other))
-        return means, alpha, beta, row.put(value, target - w / (1 + jnp.abs(w)))
+    def sums_of_rows() -> Sums:
+        return Sums(*sites_by_rows(pairs, [z, old.alpha, old.beta], _factored_sums, product))
 
-    start = (tuple(means), alpha, beta, z - w / (1 + jnp.abs(w)))
-    found, alpha, beta, there = over_rows(product, lost, advance, start)
-    return Projected(found, Factors(c, d, f, e, alpha, beta, value), there)
+    known = lax.cond(close, sums_of_rows, lambda: Sums(plus - minus, plus, minus, z))
+
+    def compressed(w: Array) -> tuple[tuple[Array, ...], Array, Array, Array]:
+        along, across = scales(w)
+        alpha, beta = along * (1 - old.alpha), across * (1 - old.beta)
+        same, crosswise = (alpha + beta) / 2, (alpha - beta) / 2
+        means = []
+        if 0 in wanted:
+            means.append(f * product.lhs_mean(same, f) + product.lhs_weighted(crosswise, e, f))
+        if 1 in wanted:
+            means.append(e * product.rhs_mean(same, e) + product.rhs_weighted(crosswise, f, e))
+        return tuple(means), alpha, beta, w / (1 + jnp.abs(w))
+
+    def by_rows(w: Array) -> tuple[tuple[Array, ...], Array, Array, Array]:
+        w = polished(known, w)
+        along, across = scales(w)
+        alpha, beta = along * (1 - old.alpha), across * (1 - old.beta)
+        moves = means_of_rows([(f, e)], [alpha, beta], _factored_moves, product)
+        return tuple(moves[index] for index in wanted), alpha, beta, w / (1 + jnp.abs(w))
+
+    moves, alpha, beta, t = lax.cond(close, by_rows, compressed, multiplier(*known))
+    means = tuple(agreed[index] + move for index, move in zip(wanted, moves, strict=True))
+    return Projected(means, Factors(c, d, f, e, alpha, beta, value), z - t, t)
 
 
-def _factored_copies(now: Copies, before: Copies, alpha: Array, beta: Array) -> Copies:
-    """Return what is projected at some sites, from f, e and those before there."""
-    (f, e), (old_f, old_e) = now, before
+def _factored_sums(operands: Sequence[Copies], sites: Sequence[Array]) -> Sums:
+    """Return the sums of the sites of a row, from f, e and those before, and from z, alpha and beta."""
+    (f, e), (old_f, old_e) = operands
+    z, alpha, beta = sites
     same, crosswise = ((alpha + beta) / 2)[..., None], ((alpha - beta) / 2)[..., None]
-    return f - same * old_f - crosswise * old_e, e - same * old_e - crosswise * old_f
+    return sums(f - same * old_f - crosswise * old_e, e - same * old_e - crosswise * old_f, z)
+
+
+def _factored_moves(operands: Sequence[Copies], sites: Sequence[Array]) -> Copies:
+    """Return by how much the copies in a row move from what was agreed on, from alpha' and beta' there."""
+    ((f, e),) = operands
+    alpha, beta = sites
+    one, other = (alpha / 2)[..., None] * (f + e), (beta / 2)[..., None] * (f - e)
+    return one + other, one - other
 
 
 def scales(w: Array) -> tuple[Array, Array]:
@@ -276,6 +268,11 @@ def scales(w: Array) -> tuple[Array, Array]:
     size = jnp.abs(w)
     other = -size / (1 + 2 * size)
     return jnp.where(w > 0, size, other), jnp.where(w > 0, other, size)
+
+
+def out_of_reach(plus: Array, minus: Array, p: Array, z: Array) -> Array:
+    """Whether squares of some site are too large for a float, or its root for :func:`multiplier`."""
+    return jnp.any(overflows(plus + minus, z) | vanishes(p, plus, minus, z))
 
 
 def reflected(now: Array, before: Array) -> Array:

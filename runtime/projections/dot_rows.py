@@ -1,166 +1,137 @@
-"""The projection of the sites of a product that lose digits, one row after another.
+"""The projection of the sites of a product one row after another, each as dot.py has it.
 
-Set, projection, solution, ties, source: as in dot.py, for chosen sites of ``z = a * w`` (bilinear.py).
+Set, projection, solution, ties, source: as in dot.py, for all sites of ``z = a * w`` (bilinear.py).
 
 What compressed forms compute from ``q = |a|^2 + |w|^2`` and ``p = a . w`` loses digits where ``|a + w|^2``,
-which is ``q + 2 p``, is small beside q and z is far from p, and all of them where squares overflow. There a
-compressed form leaves the copies where they are. Here they move: the copies of a row are made, projected, and
-forgotten. A row is as many sites as a row of a has, of a convolution those of all samples at one place.
-Rows without such a site are not looked at. It is a loop that need not turn rather than a branch: of networks
-side by side (``jax.vmap``) all would take both sides of that.
+which is ``q + 2 p``, is small beside q and z is far from p, and all of them where squares overflow. There the
+copies of a row are made, projected, and forgotten: a row is as many sites as a row of a has, of a convolution
+those of all samples at one place.
 
 Shapes: as the map takes them; what stands at the sites has z's shape.
 
 Exact: to rounding of the means over copies, relative to the largest of |a|, |w| and sqrt|z|.
 
-Cost: in time, what dot.py takes for the sites of the rows; in memory, the copies of one.
+Cost: what dot.py takes for every site, in memory for the copies of one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import Bilinear
-from pjc.runtime.projections.dot import power_of_two
-from pjc.runtime.projections.dot_root import ENDLESS, searched
-from pjc.runtime.projections.select import larger
-from pjc.runtime.projections.sums import in_blocks
+from pjc.runtime.projections.dot import direction, power_of_two
 
 Copies = tuple[Array, Array]
 """The copies of both operands in a row, which broadcast against each other; the last axis counts entries."""
 
+LARGE = 2.0**20
+"""Entries up to this are not scaled: squares of what is may have any number of them added up."""
 
-class Site(NamedTuple):
-    """Sites, what their roots depend on, and the roots. Copies, sums and rest are over the scales.
+ENDLESS = 1e9
+"""The w from which on S counts as zero."""
 
-    Attributes:
-        scale: powers of two.
-        copies: a and b.
-        directions: ``a + b`` and ``a - b`` over powers of two, the first axis where they are zero,
-            ``[2, *sites, N]``.
-        squares: the sums of their squares.
-        small: D, of a and b mirrored so that z is not below p.
-        rest: how far z is from p.
-        above: whether it is above.
-        w: ``|t| / (1 - |t|)`` for the root t.
+
+class Sums(NamedTuple):
+    """What the root of a site depends on: p, S, D (dot.py) and z, over the square of the site's scale."""
+
+    p: Array
+    plus: Array
+    minus: Array
+    z: Array
+
+
+def sums(a: Array, b: Array, z: Array) -> Sums:
+    """Return the sums of sites, a and b ``[*sites, N]``, z ``[*sites]``, each without cancellation.
+
+    Scales are 1 but where entries are beyond :data:`LARGE`; there the 1 of the equation is below rounding.
     """
-
-    scale: Array
-    copies: Copies
-    directions: Array
-    squares: Array
-    small: Array
-    rest: Array
-    above: Array
-    w: Array
+    m = scale_of(a, b, z)
+    a, b, target = a / m[..., None], b / m[..., None], z / m / m
+    total, difference = a + b, a - b
+    p, plus, minus = (
+        jnp.sum(each, axis=-1) for each in (a * b, total * total / 4, difference * difference / 4)
+    )
+    return Sums(p, plus, minus, target)
 
 
-def solved(a: Array, b: Array, z: Array) -> Site:
-    """Return sites ``[*sites]`` with copies a and b ``[*sites, N]``, each sum without cancellation."""
-    scale = scale_of(jnp.max(jnp.maximum(jnp.abs(a), jnp.abs(b)), axis=-1), z)
-    over = reciprocal(scale)
-    a, b, target = a * over[..., None], b * over[..., None], z * over * over
-    both = a + jnp.asarray([1, -1], a.dtype).reshape(2, *(1 for _ in a.shape)) * b
-    most = power_of_two(jnp.max(jnp.abs(both), axis=-1))
-    first = (jnp.arange(a.shape[-1]) == 0).astype(a.dtype)
-    directions = jnp.where(most[..., None] > 0, both * reciprocal(most)[..., None], first)
-    squares = jnp.sum(directions * directions, axis=-1)
-    rest = target - jnp.sum(a * b, axis=-1)
-    above = rest >= 0
-    plus, minus = most * most * squares / 4
-    big, small = jnp.where(above, plus, minus), jnp.where(above, minus, plus)
-    w = searched(big, small, over * over, jnp.abs(rest))
-    return Site(scale, (a, b), directions, squares, small, jnp.abs(rest), above, w)
+def scale_of(a: Array, b: Array, z: Array) -> Array:
+    """Return the scales of sites, powers of two."""
+    largest = jnp.maximum(jnp.max(jnp.abs(a), axis=-1), jnp.max(jnp.abs(b), axis=-1))
+    largest = jnp.maximum(largest, jnp.sqrt(jnp.abs(z)))
+    return power_of_two(jnp.maximum(largest / LARGE, 1))
 
 
-def nearest(a: Array, b: Array, z: Array) -> tuple[Copies, Array]:
-    """Return by how much the copies of sites move, and their new values."""
-    site = solved(a, b, z)
-    scale, w, above = site.scale[..., None], site.w[..., None], site.above[..., None]
-    sign = jnp.where(above, 1, -1).astype(a.dtype)
-    a, b = site.copies[0], site.copies[1] * sign
-    step = w / (1 + 2 * w)
-    far = larger(site.rest - 0.75 * site.small - reciprocal(site.scale) ** 2, 0)
-    squares = jnp.where(site.above, site.squares[0], site.squares[1])
-    direction = jnp.where(above, site.directions[0], site.directions[1])
-    along = jnp.sqrt(far / squares)[..., None] * direction
-    one = jnp.where(w >= ENDLESS, along - 0.75 * a - b / 4, step * (w * (a + b) + b))
-    other = jnp.where(w >= ENDLESS, along - 0.75 * b - a / 4, step * (w * (a + b) + a))
-    t = jnp.where(site.above, site.w, -site.w) / (1 + site.w)
-    return (one * scale, other * scale * sign), z - t
+def moved(a: Array, b: Array, z: Array, w: Array) -> Copies:
+    """Return by how much the copies of sites move, for signed w; along a direction where w has no bound."""
+    sign = jnp.where(w < 0, -1, 1).astype(w.dtype)[..., None]
+    m, size = scale_of(a, b, z)[..., None], jnp.abs(w)[..., None]
+    a, b = a / m, b / m * sign
+    s = a + b
+    step = size / (1 + 2 * size)
+    one, other = step * (size * s + b), step * (size * s + a)
+    difference = a - b
+    rest = jnp.abs(z[..., None] / m / m - sign * jnp.sum(a * b, axis=-1, keepdims=True))
+    rest = rest - 0.1875 * jnp.sum(difference * difference, axis=-1, keepdims=True) - 1 / m / m
+    along = jnp.sqrt(jnp.maximum(rest, 0)) * direction(s)
+    endless = size >= ENDLESS
+    one = jnp.where(endless, along - 0.75 * a - b / 4, one)
+    other = jnp.where(endless, along - 0.75 * b - a / 4, other)
+    return one * m, other * m * sign
 
 
-def scale_of(largest: Array, z: Array) -> Array:
-    """Return powers of two that are near a quarter of the largest entry, of sqrt|z| and of 1, or above."""
-    kind = jnp.finfo(z.dtype)
-    bits = jnp.dtype(f"int{kind.bits}")
-    bias = kind.maxexp - 1
-    own, far = (lax.bitcast_convert_type(jnp.abs(x), bits) >> kind.nmant for x in (largest, z))
-    exponent = jnp.maximum(jnp.maximum(own, (far + bias) >> 1), bias) - 2
-    return jnp.asarray(lax.bitcast_convert_type(exponent << kind.nmant, z.dtype))
+def spread(copies: Copies, target: Array) -> Copies:
+    """Return the copies of a row at each of its sites."""
+    shape = (*target.shape, copies[0].shape[-1])
+    return jnp.broadcast_to(copies[0], shape), jnp.broadcast_to(copies[1], shape)
 
 
-def reciprocal(power: Array) -> Array:
-    """Return one over powers of two, a number also over 0; XLA takes a division for a kernel of its own."""
-    kind = jnp.finfo(power.dtype)
-    bits = jnp.dtype(f"int{kind.bits}")
-    exponent = 2 * (kind.maxexp - 1) - (lax.bitcast_convert_type(power, bits) >> kind.nmant)
-    return jnp.asarray(lax.bitcast_convert_type(exponent.astype(bits) << kind.nmant, power.dtype))
+def _copies_of_row(framed: Sequence[Copies], target: Array, index: Array, product: Bilinear) -> list[Copies]:
+    """Return the copies of each pair of operands in a row, at each of the sites that a target stands for."""
+    return [spread((product.lhs_row(one, index), product.rhs_row(other)), target) for one, other in framed]
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of the sites of a product: its number, and which of all sites are chosen."""
+def sites_by_rows(
+    operands: Sequence[Copies],
+    sites: Sequence[Array],
+    each: Callable[..., tuple[Array, ...]],
+    product: Bilinear,
+) -> tuple[Array, ...]:
+    """Return what ``each`` gives for the sites of every row, from its copies and what stands at its sites."""
+    w = operands[0][1]
+    framed = [(product.framed(one), other) for one, other in operands]
 
-    product: Bilinear
-    chosen: Array
-    index: Array
+    def advance(index: Array, kept: tuple[Array, ...]) -> tuple[Array, ...]:
+        rows = [product.site_row(x, index) for x in sites]
+        copies = _copies_of_row(framed, rows[0], index, product)
+        return tuple(product.site_put(x, row, index) for x, row in zip(kept, each(copies, rows), strict=True))
 
-    def of(self, sites: Array) -> Array:
-        """Return what stands at the sites of the row."""
-        return self.product.site_row(sites, self.index)
-
-    def copies(self, a: Array, w: Array) -> Copies:
-        """Return the copies of both operands, one for each site."""
-        one, other = self.product.lhs_row(a, self.index), self.product.rhs_row(w)
-        # XLA is not to know that all rows have the same: it would prepare it where none is chosen.
-        other = jnp.where(self.index < 0, 0, 1).astype(other.dtype) * other
-        shape = (*self.of(self.chosen).shape, other.shape[-1])
-        return jnp.broadcast_to(one, shape), jnp.broadcast_to(other, shape)
-
-    def put(self, sites: Array, row: Array) -> Array:
-        """Return what stands at all sites, replaced at the chosen ones of the row."""
-        row = jnp.where(self.of(self.chosen), row, self.of(sites))
-        return self.product.site_put(sites, row, self.index)
-
-    def moved(self, means: Sequence[Array], wanted: Sequence[int], moves: Copies) -> tuple[Array, ...]:
-        """Return the means of the wanted operands' copies, when those of the chosen sites move."""
-        found = []
-        for mean, operand in zip(means, wanted, strict=True):
-            move = jnp.where(self.of(self.chosen)[..., None], moves[operand], 0)
-            found.append(
-                self.product.rhs_moved(mean, move, self.chosen)
-                if operand
-                else self.product.lhs_moved(mean, move, self.chosen, self.index)
-            )
-        return tuple(found)
+    start = tuple(jnp.zeros(sites[0].shape, w.dtype) for _ in Sums._fields)
+    found: tuple[Array, ...] = lax.fori_loop(0, product.rows(sites[0]), advance, start)
+    return found
 
 
-def over_rows(product: Bilinear, chosen: Array, advance: Callable[[Row, Any], Any], start: Any) -> Any:
-    """Return what ``advance`` makes of a start, row by row, in those that have a chosen site."""
-    rows = product.rows_with(chosen)
-    numbers = jnp.arange(rows.size)
+def means_of_rows(
+    operands: Sequence[Copies], sites: Sequence[Array], each: Callable[..., Copies], product: Bilinear
+) -> Copies:
+    """Return the means over all copies of what ``each`` gives for the copies of every row."""
+    a, w = operands[0]
+    shares = [product.lhs_copies(sites[0], a), product.rhs_copies(sites[0], w)]
+    most = [float(np.max(share)) for share in shares]
+    framed = [(product.framed(one), other) for one, other in operands]
 
-    def following(index: Array | int) -> Array:
-        return in_blocks(jnp.min, jnp.where(rows & (numbers > index), numbers, rows.size))
+    def advance(index: Array, means: Copies) -> Copies:
+        rows = [product.site_row(x, index) for x in sites]
+        copies = _copies_of_row(framed, rows[0], index, product)
+        one, other = each(copies, rows)
+        # Divided before they are added up, so that sums of the largest floats do not overflow.
+        lhs = product.lhs_put(means[0], one / most[0], index)
+        return lhs, product.rhs_put(means[1], other / most[1])
 
-    def turn(kept: tuple[Array, Any]) -> tuple[Array, Any]:
-        index, found = kept
-        return following(index), advance(Row(product, chosen, index), found)
-
-    return lax.while_loop(lambda kept: kept[0] < rows.size, turn, (following(-1), start))[1]
+    start = jnp.zeros_like(framed[0][0]), jnp.zeros_like(w)
+    lhs, rhs = lax.fori_loop(0, product.rows(sites[0]), advance, start)
+    return product.unframed(lhs) * (most[0] / shares[0]), rhs * (most[1] / shares[1])

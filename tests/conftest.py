@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
-"""Cases that were measured to take long, where others of their test take less; a line each."""
+"""Cases, and some tests, that were measured to take long where others like them take less; a line each."""
 COMPILING_FAST = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": "true",

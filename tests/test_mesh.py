@@ -21,6 +21,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from mesh_cases import NETWORKS
+from quick import some_quick
 from safetensors.numpy import load_file
 from xdsl.parser import Parser
 
@@ -76,14 +77,9 @@ def check(found: dict[str, Any]) -> None:
     check_stack(found["hlo"], found["proj"])
 
 
-@pytest.fixture(scope="module")
-def quick() -> list[dict[str, Any]]:
-    return on_eight_devices(QUICK)
-
-
-@pytest.mark.parametrize("index", range(len(QUICK)), ids=[" ".join(case) for case in QUICK])
-def test_a_mesh_gives_the_parameters_of_one_device(quick: list[dict[str, Any]], index: int) -> None:
-    check(quick[index])
+@pytest.mark.parametrize("case", some_quick(QUICK, each=3, first=2), ids=" ".join)
+def test_a_mesh_gives_the_parameters_of_one_device(case: Case) -> None:
+    check(*on_eight_devices([case]))
 
 
 @pytest.mark.slow

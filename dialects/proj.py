@@ -237,8 +237,9 @@ class ProgramOp(IRDLOperation):
             for op in stage.walk():
                 if isinstance(op, TakeOp | HandOp):
                     op.verify_ring(rings)
+        pieces = self.pieces
         for op in self.sources():
-            ring, pieces = rings.get(op.label.data), self.pieces
+            ring = rings.get(op.label.data)
             if ring is not None and pieces_in(op, ring) not in (1, pieces):
                 raise VerifyException(
                     f"ring '@{ring.label}' holds {ring.type} of {op.type}, which is none of {pieces} pieces"

@@ -190,9 +190,8 @@ class Compilation:
         """Let the batches of a stream go through it in pieces, if it can: a solver's passes know one size."""
         for count in piece_counts(program):
             assert program.batch is not None
-            options = replace(self.options, batch=program.batch // count)
             try:
-                part = Compilation(self.source, options, cuts=False).at("proj")
+                part = replace(self.for_batch(program.batch // count), cuts=False).at("proj")
             except PjcError:  # a network that is for this batch alone
                 continue
             if put_pieces(program, only(part, proj.ProgramOp)):

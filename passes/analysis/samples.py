@@ -15,6 +15,7 @@ from xdsl.dialects.builtin import DenseArrayBase, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import ops, proj
+from pjc.dialects.asking import DemandInSetOp
 from pjc.dialects.layout import MeshAttr
 from pjc.dialects.ops import Reading, operation_of
 from pjc.dialects.set_fields import inner
@@ -249,14 +250,20 @@ class Samples:
 
     def _check_set(self, op: proj.ProjectSetOp) -> None:
         rows = self._copies_of(op.node.data).resolved()
-        sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
-        if rows is None or all(leaves_samples(name, own, rows.axis) for name, own in sets):
-            return
-        raise Mixed(f"'{op.node.data}' is a set of values of several samples")
+        if rows is not None and not leaves_samples(op, rows.axis):
+            raise Mixed(f"'{op.node.data}' is a set of values of several samples")
 
 
-def leaves_samples(name: str, fields: Mapping[str, Attribute], axis: int) -> bool:
-    """Return whether what a set of this name asks of an entry does not depend on others along the axis."""
+def leaves_samples(op: proj.ProjectSetOp | DemandInSetOp, axis: int) -> bool:
+    """Return whether what a set asks of an entry does not depend on others along the axis.
+
+    Of an intersection that is so if it is of all of its sets.
+    """
+    sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
+    return all(_leaves(name, fields, axis) for name, fields in sets)
+
+
+def _leaves(name: str, fields: Mapping[str, Attribute], axis: int) -> bool:
     axes = fields.get("axes")
     return SETS[name].entrywise or (isinstance(axes, DenseArrayBase) and axis not in axes.get_values())
 

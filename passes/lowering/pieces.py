@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pjc.dialects import proj
 from pjc.dialects.asking import DemandInSetOp, DemandOp
-from pjc.dialects.set_fields import inner
 from pjc.dialects.streaming import RingOp, StageOp
 from pjc.dialects.view import shape_of
 from pjc.passes.analysis.samples import Mixed, Samples, different_sizes, leaves_samples
@@ -88,5 +87,4 @@ def _demands_by_sample(op: DemandOp | DemandInSetOp) -> bool:
         return False
     if isinstance(op, DemandOp):  # axes of the value behind those of the target are read together
         return op.rows.axis < max(len(shape_of(op.target)), 1)
-    sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
-    return all(leaves_samples(name, own, op.rows.axis) for name, own in sets)
+    return leaves_samples(op, op.rows.axis)

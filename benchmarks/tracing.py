@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES, default="mlp-2")
     parser.add_argument("--solver", default="sweep")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--epochs", type=int, default=5, help="of a run")
+    parser.add_argument("--epochs", type=int, default=20, help="of a run")
     given = parser.parse_args()
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:

@@ -304,6 +304,10 @@ class _Listener(Listener):
     verbose: bool
     holder: Holder
 
+    @property
+    def saves(self) -> bool:
+        return bool(self.callbacks)  # any of them may
+
     def begin(self, result: Result, batches: int) -> None:
         self.told.result, self.told.batches, self.told.batch = result, batches, result.batch
 

@@ -28,6 +28,11 @@ class Listener:
     is killed after has lost nothing.
     """
 
+    @property
+    def saves(self) -> bool:
+        """Whether a run may go on from what ``epoch`` gets: what was recorded of it is then written first."""
+        return False
+
     def begin(self, result: Result, batches: int) -> None:
         """Training begins at ``result``, with so many ``batches`` in every epoch."""
 

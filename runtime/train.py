@@ -150,7 +150,7 @@ class Training:
                 result = replace(result, held=revision.held)
             result = _after_epoch(result, row)
             if asked.recorder is not None:
-                asked.recorder.write()
+                (asked.recorder.write if listener.saves else asked.recorder.tick)()
             listener.epoch(result)
             known = result.epoch == asked.epochs or result.epoch * batches.count >= _EARLY
             for text in findings.after(result, asked.validation or batches.data, self.score, known):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from pjc.runtime import train as fitted
 from pjc.runtime.data import Dataset
 from pjc.runtime.data.errors import DataError
 from pjc.runtime.history import Result
+from pjc.runtime.listener import Listener
 from pjc.runtime.program import Program, ProgramError
 from pjc.runtime.recording import Layout, Recorder, packed
 from pjc.runtime.trace import MEASURES, Column, Trace, joined, looks_like_trace, read_trace, write_trace
@@ -111,6 +114,44 @@ def test_a_trace_changes_no_bit_and_a_resumed_one_goes_on(solver: str, tmp_path:
     if solver == "dr":  # the schedule of sweeps goes by the number of epochs
         assert_same_trace(last.trace, whole.trace)
     assert_same_trace(read_trace(file), last.trace)
+
+
+def test_what_is_told_has_no_parameter_copied(tmp_path: Path) -> None:
+    data = Dataset(*samples(), 3, "samples")
+    training = fitted.Training(small(), data, fitted.Run(1, recorder=Recorder(tmp_path / "t.npz", 1)))
+    step, batches = training.step, training.batches
+    start = step.stepper.checked(Result(small().init(0)))
+    carried = step.share.everywhere(step.stepper.carried(start))
+    given = carried, step.sums(carried, start, batches), np.zeros(1, np.int32), *batches.abstract()
+    plain, told = (each.lower(*given).compile().as_text() for each in (step.jitted, step.told))
+    copied = [re.findall(r"= f32\[([\d,]+)\]\S* copy\(%carried", each) for each in (plain, told)]
+    assert set(copied[1]) <= set(copied[0]) and "4,6" not in copied[1]
+
+
+def test_a_trace_is_written_before_what_a_run_may_go_on_from(tmp_path: Path) -> None:
+    class Watch(Listener):
+        """Looks at what the file has after each epoch."""
+
+        def __init__(self, saves: bool) -> None:
+            self.keeps, self.seen = saves, list[int]()
+
+        @property
+        def saves(self) -> bool:
+            return self.keeps
+
+        def epoch(self, result: Result) -> None:
+            self.seen.append(len(read_trace(file)) if file.exists() else 0)
+
+    seen = []
+    for saves in (True, False):
+        file = tmp_path / f"{saves}.npz"
+        recorder = Recorder(file, 1)
+        recorder.took = math.inf  # it is not time to write
+        watch = Watch(saves)
+        data = Dataset(*samples(), 3, "samples")
+        fitted.Training(small(), data, fitted.Run(2, recorder=recorder)).run(listener=watch)
+        seen.append((watch.seen, len(read_trace(file))))
+    assert seen == [([3, 6], 6), ([0, 0], 6)]
 
 
 def test_what_a_sweep_tells_is_what_its_parts_are() -> None:

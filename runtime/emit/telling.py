@@ -7,11 +7,12 @@ the same on all devices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from xdsl.ir import Operation, SSAValue
 
 from pjc.dialects import asking as ask
@@ -26,6 +27,7 @@ from pjc.runtime.emit.weighing import Weighing
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections import operator
 from pjc.runtime.projections.bilinear import BILINEAR
+from pjc.runtime.projections.sums import in_blocks
 from pjc.runtime.steps import bound
 from pjc.runtime.views import owns_all, spread
 
@@ -158,20 +160,39 @@ def _asker(asked: SSAValue) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def told_of_parameters(program: proj.ProgramOp, params: Tensors, moved: Tensors) -> Told:
-    """Return the sizes of parameters and of their displacements; of equal layers those of each."""
+def told_of_parameters(
+    program: proj.ProgramOp, params: Tensors, moved: Tensors
+) -> tuple[Told, dict[str, Array]]:
+    """Return the sizes of parameters and of their displacements, of equal layers those of each; and these.
+
+    What trains is to read the displacements from there: they wait for their sizes, so that parameters are
+    changed in place only once nothing is to be read there. XLA would else copy each of them first.
+    """
     families = {
         op.label.data for op in program.walk() if isinstance(op, ops.ParameterOp) and op.members is not None
     }
-
-    def size(name: str, value: Array) -> Array:
-        axes = tuple(range(1 if name in families else 0, value.ndim))
-        return jnp.sqrt(jnp.mean(value * value, axis=axes))
-
-    return {
-        "displacement": {name: size(name, each) for name, each in moved.items()},
-        "parameter": {name: size(name, each) for name, each in params.items()},
+    sizes, sizes_of_moved = (
+        {name: _size(each, name in families) for name, each in tensors.items()} for tensors in (params, moved)
+    )
+    waiting = {
+        # No size is below 0, which XLA does not know. A barrier is gone before it decides what to copy.
+        name: jnp.where(jnp.any(sizes_of_moved[name] + sizes[name] < 0), jnp.zeros_like(each), each)
+        for name, each in moved.items()
     }
+    return {"displacement": sizes_of_moved, "parameter": sizes}, waiting
+
+
+def _size(value: Array, family: bool) -> Array:
+    """Return the root mean square of a parameter; of those of equal layers ``[layers]``.
+
+    A matrix is added up along its columns first, as for their norms, which a response for it is made of: XLA
+    then has those once.
+    """
+    squares, layers = value * value, value.shape[:1] if family else ()
+    if value.ndim - len(layers) > 1:
+        squares = lax.optimization_barrier(jnp.sum(squares, axis=-2))
+    total = in_blocks(jnp.sum, squares.reshape(*layers, -1))
+    return jnp.sqrt(total * (math.prod(layers) / max(value.size, 1)))
 
 
 # --- solvers that iterate -----------------------------------------------------------------------------

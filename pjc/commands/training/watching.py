@@ -53,6 +53,10 @@ class Watching(Listener):
     best: Callable[[Result], None] | None
     patience: EarlyStopping | None
 
+    @property
+    def saves(self) -> bool:
+        return self.files is not None
+
     def begin(self, result: Result, batches: int) -> None:
         self.view.begin(result, batches)
 

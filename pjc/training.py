@@ -105,9 +105,10 @@ def train(
             or parameters. A run goes on to the numbers of one that never stopped.
         verbose: whether a line is printed for each epoch; by default in a notebook and at a terminal.
         trace: whether to record what sampled updates say of every constraint, as ``fit.trace`` has it then;
-            or the file to write that to, which :func:`pjc.read_trace` reads. It changes no number of the run.
-            With ``resume`` a file that is there is gone on with. Give ``seed`` again: its updates from where
-            training begins are recorded anew, those of other seeds stay.
+            or the file to write that to, which :func:`pjc.read_trace` reads. It changes nothing in the
+            run, but perhaps roundings, where XLA joins operations otherwise. With ``resume`` a file that is
+            there is gone on with. Give ``seed`` again: its updates from where training begins are recorded
+            anew, those of other seeds stay.
         trace_every: of so many updates one is recorded.
         options: the fields of :class:`Options`, where ``network`` is not compiled yet.
 

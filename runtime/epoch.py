@@ -21,6 +21,7 @@ from .history import Result
 from .listener import Listener
 from .recording import Layout, Recorder
 from .recording import packed as pack
+from .sampled import TRACE
 from .stepper import Stepper
 from .trainable import TrainError
 
@@ -89,8 +90,6 @@ class _Sums(NamedTuple):
 
 
 _NOTHING = _Sums(np.float32(0), {}, np.float32(0))
-TRACE = "trace"
-"""What an update that tells of nodes has it by, among what happened."""
 
 
 class Step:

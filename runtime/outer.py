@@ -7,6 +7,7 @@ files, other processes and programs that were saved hold it as they hold paramet
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from pjc.runtime.outer_settings import (
     outer_of,
 )
 from pjc.runtime.outer_state import OUTER, OuterError, State, flatten_state, restore_state
+from pjc.runtime.sampled import TRACE
 
 __all__ = [
     "ADAM_EPS",
@@ -237,6 +239,22 @@ def require_matches(outer: Outer, names: list[str]) -> None:
 
 _LISTED = 12
 
+
+def _waiting(params: Mapping[str, Array], told: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+    """Return parameters that are known only once their sizes, and those of their displacements, are.
+
+    They are changed where they lie, and what is told of them is read there: without this XLA copies each of
+    them first. A displacement that waited would be rounded otherwise, where XLA joins it to an addition.
+    """
+    sizes = [told.get(measure, {}) for measure in ("displacement", "parameter")]
+    return {
+        # No size is below 0, which XLA does not know. A barrier is gone before it decides what to copy.
+        name: functools.reduce(lambda kept, size: jnp.where(jnp.any(size < 0), 0, kept), found, each)
+        for name, each in params.items()
+        for found in [[of[name] for of in sizes if name in of]]
+    }
+
+
 # --- the entry points ---------------------------------------------------------------------------------
 
 
@@ -272,6 +290,7 @@ def step_entries(
             made = transformation(outer, names, outer_steps(outer, steps))
             asked, info = displacement(params, *data)
             before = restore_state(jax.eval_shape(made.init, params), optimizer)
+            params = _waiting(params, info.get(TRACE, {}))
             moves, after = made.update({name: -each for name, each in asked.items()}, before, params)
             moved = optax.apply_updates(params, moves)
             kept = functions[KEEP](moved) if KEEP in functions else moved

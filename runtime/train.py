@@ -50,7 +50,7 @@ class Run:
         share: this process's share of the samples, where several train together.
         stepper: how a program is trained, for a number of iterations and that of all batches of the run; None
             for the way of its solver.
-        recorder: what records a trace; None for none. The result is the same with it.
+        recorder: what records a trace; None for none. The result is the same with it, to rounding.
 
     Raises:
         TrainError: if a number is out of its range.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pjc.runtime.projections.bilinear import MATRIX, Bilinear, Convolution
-from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.dot import Dot, solved
 from pjc.runtime.projections.dot_halfway import Factors, Held, project_factored, project_held
 from pjc.runtime.projections.dot_shared import project_shared
 
@@ -126,6 +126,16 @@ def test_a_step_is_the_nearest_point_to_a_floats_digits(form: str) -> None:
         assert off(value, true_value, max(1.0, farthest)) <= 1e-6, name
         for one, other in zip(means, true_means, strict=True):
             assert off(one, other, scale) <= 1e-6, name
+
+
+@pytest.mark.parametrize("size", [3e19, 8e19, 1e25])
+@pytest.mark.parametrize("z", [3e38, -3e38, 1e38])
+def test_values_near_the_largest_float_are_not_lost(size: float, z: float) -> None:
+    a, b = np.float32([size, -size / 2]), np.float32([size / 3, size / 5])
+    site = jax.jit(solved)(a, b, np.float32(z))
+    m = float(site.scale)
+    rest = abs(np.float64(np.float32(z)) / m / m - np.dot(a / m, np.float64(b / m)))
+    np.testing.assert_allclose(float(site.r), rest, rtol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [1, 30, 1e3])

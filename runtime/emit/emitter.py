@@ -85,8 +85,7 @@ class Emitter:
         found = run_sweep(self.program, self.variables, ran.values, data, weighing, telling)
         if telling is None:
             return found, {}
-        told, moved = told_of_parameters(self.program, params, found.displacement)
-        return found._replace(displacement=moved), telling.told | told
+        return found, telling.told | told_of_parameters(self.program, params, found.displacement)
 
     def losses(self, state: State, fixed: Fixed) -> list[Array]:
         """Return the mean of each loss over its sites, at a state of a program that iterates."""

@@ -21,6 +21,7 @@ from pjc.runtime.outer_settings import CUT, HELD, TICK
 from pjc.runtime.placement import Sharding
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
+from pjc.runtime.sampled import TRACE
 
 
 def entry_points(
@@ -69,7 +70,7 @@ def _training(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
         if sets:
             info["violation"] = constrained(sets, after)[1]
         if tells:
-            info["trace"] = emitter.tell(moved, begun[1])
+            info[TRACE] = emitter.tell(moved, begun[1])
         return resumed(sets, params, start, after), info
 
     def gap(params: Tensors, data: Tensors, iterations: Array | int) -> Any:
@@ -97,7 +98,7 @@ def _sweeping(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
         if sets:
             info["violation"] = distances
         if tells:
-            info["trace"] = told
+            info[TRACE] = told
         return moved, info
 
     def weighted(params: Tensors, data: Tensors, weights: Array) -> Any:

@@ -160,26 +160,15 @@ def _asker(asked: SSAValue) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def told_of_parameters(
-    program: proj.ProgramOp, params: Tensors, moved: Tensors
-) -> tuple[Told, dict[str, Array]]:
-    """Return the sizes of parameters and of their displacements, of equal layers those of each; and these.
-
-    What trains is to read the displacements from there: they wait for their sizes, so that parameters are
-    changed in place only once nothing is to be read there. XLA would else copy each of them first.
-    """
+def told_of_parameters(program: proj.ProgramOp, params: Tensors, moved: Tensors) -> Told:
+    """Return the sizes of parameters and of their displacements; of equal layers those of each."""
     families = {
         op.label.data for op in program.walk() if isinstance(op, ops.ParameterOp) and op.members is not None
     }
-    sizes, sizes_of_moved = (
-        {name: _size(each, name in families) for name, each in tensors.items()} for tensors in (params, moved)
-    )
-    waiting = {
-        # No size is below 0, which XLA does not know. A barrier is gone before it decides what to copy.
-        name: jnp.where(jnp.any(sizes_of_moved[name] + sizes[name] < 0), jnp.zeros_like(each), each)
-        for name, each in moved.items()
+    return {
+        measure: {name: _size(each, name in families) for name, each in tensors.items()}
+        for measure, tensors in (("displacement", moved), ("parameter", params))
     }
-    return {"displacement": sizes_of_moved, "parameter": sizes}, waiting
 
 
 def _size(value: Array, family: bool) -> Array:
@@ -188,11 +177,13 @@ def _size(value: Array, family: bool) -> Array:
     A matrix is added up along its columns first, as for their norms, which a response for it is made of: XLA
     then has those once.
     """
-    squares, layers = value * value, value.shape[:1] if family else ()
+    layers = value.shape[:1] if family else ()
+    each = math.prod(value.shape[len(layers) :])
+    squares = value * value
     if value.ndim - len(layers) > 1:
         squares = lax.optimization_barrier(jnp.sum(squares, axis=-2))
-    total = in_blocks(jnp.sum, squares.reshape(*layers, -1))
-    return jnp.sqrt(total * (math.prod(layers) / max(value.size, 1)))
+    squares = squares.reshape(*layers, math.prod(squares.shape[len(layers) :]))
+    return jnp.sqrt(in_blocks(jnp.sum, squares) / max(each, 1))
 
 
 # --- solvers that iterate -----------------------------------------------------------------------------

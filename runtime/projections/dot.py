@@ -138,12 +138,12 @@ def solved(a: Array, b: Array, z: Array) -> Site:
     m = power_of_two(jnp.maximum(jnp.maximum(largest, jnp.sqrt(jnp.abs(z))), 1) / 4)
     a, b = a / m[..., None], b / m[..., None]
     p = jnp.sum(a * b, axis=-1)
-    target = z / m / m
+    target = over_square(z, m)
     sign = jnp.where(target < p, -1, 1).astype(z.dtype)
     b = b * sign[..., None]
     s, d, r = a + b, a - b, jnp.abs(target - p)
     big, small = jnp.sum(s * s, axis=-1) / 4, jnp.sum(d * d, axis=-1) / 4
-    unit = 1 / m / m
+    unit = over_square(jnp.ones_like(m), m)
     return Site(a, b, m, sign, small, unit, r, root(big, small, unit, r))
 
 
@@ -179,6 +179,12 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
 
     start = (jnp.zeros((), jnp.int32), lower, upper, lower, r > 0)
     return lax.while_loop(unfinished, advance, start)[3]
+
+
+def over_square(x: Array, m: Array) -> Array:
+    """Return x over the squares of powers of two; two divisions, made one by m * m by XLA, overflow."""
+    over = 1 / m
+    return x * over * over
 
 
 def power_of_two(x: Array) -> Array:

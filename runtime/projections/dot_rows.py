@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array, lax
 
 from pjc.runtime.projections.bilinear import Bilinear
-from pjc.runtime.projections.dot import direction, power_of_two
+from pjc.runtime.projections.dot import direction, over_square, power_of_two
 
 Copies = tuple[Array, Array]
 """The copies of both operands in a row, which broadcast against each other; the last axis counts entries."""
@@ -51,7 +51,7 @@ def sums(a: Array, b: Array, z: Array) -> Sums:
     Scales are 1 but where entries are beyond :data:`LARGE`; there the 1 of the equation is below rounding.
     """
     m = scale_of(a, b, z)
-    a, b, target = a / m[..., None], b / m[..., None], z / m / m
+    a, b, target = a / m[..., None], b / m[..., None], over_square(z, m)
     total, difference = a + b, a - b
     p, plus, minus = (
         jnp.sum(each, axis=-1) for each in (a * b, total * total / 4, difference * difference / 4)
@@ -75,8 +75,12 @@ def moved(a: Array, b: Array, z: Array, w: Array) -> Copies:
     step = size / (1 + 2 * size)
     one, other = step * (size * s + b), step * (size * s + a)
     difference = a - b
-    rest = jnp.abs(z[..., None] / m / m - sign * jnp.sum(a * b, axis=-1, keepdims=True))
-    rest = rest - 0.1875 * jnp.sum(difference * difference, axis=-1, keepdims=True) - 1 / m / m
+    rest = jnp.abs(over_square(z[..., None], m) - sign * jnp.sum(a * b, axis=-1, keepdims=True))
+    rest = (
+        rest
+        - 0.1875 * jnp.sum(difference * difference, axis=-1, keepdims=True)
+        - over_square(jnp.ones_like(m), m)
+    )
     along = jnp.sqrt(jnp.maximum(rest, 0)) * direction(s)
     endless = size >= ENDLESS
     one = jnp.where(endless, along - 0.75 * a - b / 4, one)

@@ -161,6 +161,14 @@ def test_blocks_of_held_copies_are_each_taken_as_their_numbers_ask(monkeypatch: 
             assert off(one, other, scale) <= 1e-6, name
 
 
+def test_a_dot_beside_one_that_loses_digits_is_as_by_itself() -> None:
+    together = [drawn("far 1"), drawn("opposite 0.0001")]
+    found = jax.jit(jax.vmap(step("shared")))(*(np.stack(each) for each in zip(*together, strict=True)))
+    for index, given in enumerate(together):
+        for each, alone in zip(found, step("shared")(*given), strict=True):
+            np.testing.assert_allclose(each[index], alone, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("form", ["shared", "held"])
 @pytest.mark.parametrize(("sign", "size"), [(-1, 1.0), (-1, 1e10), (1, 1.0), (-1, 0.0)])
 def test_ties_are_broken_as_the_exact_kernel_breaks_them(form: str, sign: int, size: float) -> None:

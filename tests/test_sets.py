@@ -11,14 +11,16 @@ import brute_force
 import jax
 import numpy as np
 import pytest
-from scipy.optimize import isotonic_regression, linear_sum_assignment
+from scipy.optimize import brentq, isotonic_regression, linear_sum_assignment
+from set_examples import example_of
 
 import pjc
+from pjc.dialects.sets import SETS as KINDS
 from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Checkpoint, read_checkpoint, read_parameters, write_checkpoint
 from pjc.runtime.projections import SETS, constraint_set
-from pjc.runtime.projections.sets import ConstraintSet
+from pjc.runtime.projections.sets import ConstraintSet, Pieces
 from pjc.runtime.train import Run, train
 
 Vector = np.ndarray
@@ -322,6 +324,96 @@ def test_extreme_vectors_stay_finite(name: str) -> None:
     rows = [row for v in sizes for row in ([v, 0, 0, 0], [v] * 4, [v, -v, 1, 0])]
     found = CASES[name].projected(constraint_set(name, **CASES[name].fields), np.array(rows, np.float32))
     assert np.all(np.isfinite(found))
+
+
+JOINED = [name for name in CASES if not KINDS[name].entrywise and not isinstance(example_of(name), Pieces)]
+SMOOTH = ["sphere", "orthonormal"]
+QUICK = ["ball", "sphere", "simplex", "halfspace", "spectral_ball"]
+OF_JOINED = [each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in JOINED]
+
+
+def boundary(name: str, dtype: str) -> tuple[ConstraintSet, np.ndarray, np.ndarray]:
+    """A set, points of it most of which are at its edge, and a move for each."""
+    generator = np.random.default_rng(3)
+    one, shape = constraint_set(name, **CASES[name].fields), CASES[name].shape
+    drawn, moves = 2 * generator.normal(size=(2, 24, *shape)).astype(dtype)
+    at = jax.jit(jax.vmap(lambda each: one.project(each[None])[0]))(drawn)
+    return one, np.asarray(at), moves / 2
+
+
+@pytest.mark.parametrize("name", OF_JOINED)
+def test_a_move_within_a_set_is_the_nearest_of_the_directions_that_stay_in_it(name: str) -> None:
+    """By what tells that direction (Moreau): what is left out is normal to it, and to all that stays in."""
+    with jax.enable_x64(True):
+        one, at, moves = boundary(name, "float64")
+        near = at[:, None] + 0.01 * np.random.default_rng(4).normal(size=(len(at), 20, *at.shape[1:]))
+        project = jax.vmap(lambda x: one.project(x[None])[0])
+        found = jax.jit(jax.vmap(lambda at, move: one.within(at[None], move[None])[0]))(at, moves)
+        ahead = at + 1e-4 * np.asarray(found)
+        away, beside = jax.jit(lambda ahead, near: (project(ahead) - ahead, jax.vmap(project)(near)))(
+            ahead, near
+        )
+    flat = len(at), -1
+    moves, found, away = (np.asarray(each).reshape(flat) for each in (moves, found, away))
+    length, left = np.linalg.norm(moves, axis=1), moves - found
+    assert np.all(np.abs(np.sum(left * found, axis=1)) <= 0.03 * length**2)
+    assert np.all(np.linalg.norm(away, axis=1) <= 0.03 * 1e-4 * length)
+    along = (np.asarray(beside) - at[:, None]).reshape(len(at), 20, -1)
+    blocked = np.einsum("ai,aji->aj", left, along) / length[:, None]
+    blocked /= np.maximum(np.linalg.norm(along, axis=2), 1e-9)
+    assert np.all((np.abs(blocked) if name in SMOOTH else blocked) <= 0.03)
+
+
+@pytest.mark.parametrize("name", OF_JOINED)
+def test_a_smaller_move_within_a_set_is_as_much_smaller(name: str) -> None:
+    one, at, moves = boundary(name, "float32")
+    within = jax.jit(jax.vmap(lambda at, move: one.within(at[None], move[None])[0]))
+    whole = np.asarray(within(at, moves))
+    np.testing.assert_array_equal(within(at, moves * np.float32(2**-30)), whole * np.float32(2**-30))
+    np.testing.assert_array_equal(within(at, np.zeros_like(at)), np.zeros_like(at))
+    assert np.all(np.isfinite(within(np.zeros_like(at), moves)))
+    for size in (1e30, 3.4e38):
+        assert np.all(np.isfinite(within(at, np.float32(size) * np.sign(moves))))
+
+
+def test_a_move_that_stays_inside_is_returned_as_it_is() -> None:
+    generator = np.random.default_rng(0)
+    at = 0.01 * generator.normal(size=(1, 4, 4)).astype(np.float32)
+    move = generator.normal(size=(1, 4, 4)).astype(np.float32)
+    move[0, 1] *= 1e-8
+    for one in (
+        constraint_set("ball", radius=2.0, axes=(1, 2)),
+        constraint_set("l1_ball", radius=2.0, axes=(1, 2)),
+        constraint_set("spectral_ball", radius=2.0),
+        constraint_set("halfspace", normal=(1.0,) * 4, normal_shape=(4,), bound=1.0, axes=(2,)),
+    ):
+        np.testing.assert_array_equal(one.within(at, move), move)
+
+
+def test_training_comes_to_rest_where_nothing_within_a_set_is_asked() -> None:
+    """Least squares in a ball, by Adam, beside the ridge whose weight makes the norm that of the ball."""
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(64, 6)) * [4, 2, 1, 1, 0.5, 0.25]
+    y = x @ generator.normal(size=(6, 1)) * 3
+    square, linear = x.T @ x / len(x), x.T @ y / len(x)
+
+    def ridge(weight: float) -> np.ndarray:
+        return np.linalg.solve(square + weight * np.eye(6), linear)
+
+    best = ridge(brentq(lambda weight: np.linalg.norm(ridge(weight)) - 1, 1e-6, 1e4))
+    text = """
+        input x: f32[batch, 6]
+        target y: f32[batch, 1]
+        param w: f32[6, 1] = 0.1 * he_normal
+        require w in ball(1)
+        output z = x @ w
+        require squared_error(z, y)
+    """
+    program = pjc.compile(text, batch=64, rate=1e-2, weight=1e-4, demand="plain")
+    state = program.start(jax.random.key(0), steps=600)
+    for _ in range(600):
+        state, _ = program.step(state, x.astype(np.float32), y.astype(np.float32))
+    np.testing.assert_allclose(program.finish(state.params)["w"], best, atol=5e-3)
 
 
 @pytest.mark.parametrize("name", ["ball", "sphere", "simplex", "sparse"])

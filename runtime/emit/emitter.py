@@ -16,7 +16,7 @@ from pjc.runtime.emit.iterate import Moving
 from pjc.runtime.emit.measures import Measures
 from pjc.runtime.emit.metric import first_metric, moved, rate_of
 from pjc.runtime.emit.parts import losses
-from pjc.runtime.emit.required import Required, required_sets
+from pjc.runtime.emit.required import Required, required_sets, within
 from pjc.runtime.emit.sweep import Swept, run_sweep
 from pjc.runtime.emit.telling import PartTelling, SweepTelling, Told, told_of_parameters
 from pjc.runtime.emit.variables import Fixed, State, Variables
@@ -83,6 +83,7 @@ class Emitter:
         weighing = Weighing.of(self.placement, batch, weights)
         telling = SweepTelling(self.program, weighing) if tells else None
         found = run_sweep(self.program, self.variables, ran.values, data, weighing, telling)
+        found = found._replace(displacement=within(self.sets, params, found.displacement))
         if telling is None:
             return found, {}
         return found, telling.told | told_of_parameters(self.program, params, found.displacement)

@@ -14,7 +14,7 @@ from pjc.dialects import proj
 from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import Moving, in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
-from pjc.runtime.emit.required import constrained, kept, resumed
+from pjc.runtime.emit.required import constrained, kept, resumed, within
 from pjc.runtime.emit.stream import Stream
 from pjc.runtime.emit.variables import Fixed, State
 from pjc.runtime.outer_settings import CUT, HELD, TICK
@@ -125,7 +125,8 @@ def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
     def tick(params: Tensors, held: Tensors, data: Tensors | None) -> Any:
         start, distances = constrained(sets, params)
         found = stream.tick(start, held, data)
-        moved = {name: jnp.zeros_like(value) for name, value in params.items()} | found.swept.displacement
+        moved = {name: jnp.zeros_like(value) for name, value in params.items()}
+        moved |= within(sets, start, found.swept.displacement)
         info = _told(found.swept.demands) | _summed(list(found.swept.losses.values()))
         return found.held, found.worked, moved, info | ({"violation": distances} if sets else {})
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from pjc.dialects import proj
+from pjc.dialects.sets import SETS
 from pjc.runtime.emit.values import set_of
 from pjc.runtime.emit.variables import State, Variables
 from pjc.runtime.program import Tensors
@@ -79,6 +80,22 @@ def kept(sets: Sequence[Required], params: Tensors) -> State:
     found = dict(params)
     for each in sets:
         found |= each.replaced(found, each.set.keep(each.value(found)))
+    return found
+
+
+def within(sets: Sequence[Required], params: Tensors, moves: Tensors) -> State:
+    """Return displacements of parameters, which are in their sets, without what would lead out of these.
+
+    An outer step that measures what it is given, entry by entry or over many steps, would else measure what
+    the next projection takes back, and come to rest elsewhere than where nothing within the set is asked.
+    Where each entry is in a set of its own there is no such place: there the projection takes back an entry's
+    move or leaves it.
+    """
+    found = dict(moves)
+    for each in sets:
+        if each.parameter in found and not SETS[each.set.name].entrywise:
+            move = each.set.within(each.value(params), each.value(found))
+            found |= each.replaced(found, move)
     return found
 
 

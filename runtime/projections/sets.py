@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import frexp, prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -57,6 +57,24 @@ class ConstraintSet(ABC):
         """
         return self.project(latent)
 
+    def within(self, at: Array, move: Array) -> Array:
+        """Return what a small move from a point of the set comes to within it; a multiple of it as much more.
+
+        It is the directional derivative of the projection P at the point, ``(P(at + t move) - at) / t`` for
+        t to 0: in a convex set the nearest of the directions that stay in it, in a smooth one the nearest
+        tangent (E. H. Zarantonello, "Projections on convex sets in Hilbert space and spectral theory", 1971).
+        It is zero exactly where no direction within the set has anything of the move. Here t is the power of
+        two that makes the move about a hundredth of the point; 1 for the point zero. Where all of the move
+        stays inside, it is returned as it is.
+        """
+        every = tuple(range(at.ndim))
+        size, speed = _exponent(at, every), _exponent(move, every)
+        t = _power(jnp.where(jnp.any(at != 0), size - speed - _SMALL, 0), at.dtype)
+        most = jnp.finfo(at.dtype).max
+        beside = jnp.clip(at + t * move, -most, most)
+        found = jnp.clip(move + self.demand(beside) / t, -most, most)
+        return jnp.where(jnp.any(move != 0), found, move)
+
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
         """Return the latent value that training goes on from after an update.
 
@@ -74,6 +92,9 @@ class Pieces(ConstraintSet):
 
     def keep(self, latent: Array) -> Array:
         return latent
+
+    def within(self, at: Array, move: Array) -> Array:
+        return move
 
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
         return latent + (after - start)
@@ -294,9 +315,23 @@ def unit_of(x: Array, axes: int | tuple[int, int]) -> Array:
 
     It and its reciprocal are normal numbers, so that to multiply by it is exact.
     """
+    return _power(-_exponent(x, axes), x.dtype)
+
+
+_SMALL = 6
+"""How many binary orders below a point's size a move counts as small."""
+
+
+def _exponent(x: Array, axes: int | tuple[int, ...]) -> Array:
+    """Return the binary order of the largest magnitude along axes, 0 where all is 0."""
     _, exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=axes, keepdims=True))
-    limit = jnp.finfo(x.dtype).maxexp - 2
-    return jnp.ldexp(jnp.ones((), x.dtype), jnp.clip(-exponent, -limit, limit))
+    return jnp.asarray(exponent)
+
+
+def _power(exponent: Array, dtype: Any) -> Array:
+    """Return a power of two, the nearest that is a normal number as its reciprocal is."""
+    limit = jnp.finfo(dtype).maxexp - 2
+    return jnp.ldexp(jnp.ones((), dtype), jnp.clip(exponent, -limit, limit))
 
 
 def bounded(scaled: Array, unit: Array) -> Array:

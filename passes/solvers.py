@@ -325,9 +325,12 @@ class Stream(Sweep):
 
     What a layer is asked, it is asked some steps later than it would be in a sweep, and parameters have moved
     since; but no layer waits for another. See docs/design.md#streams.
+
+    A piece has few samples, whose own size says little: products ask in proportion to what they are asked.
     """
 
     name = "stream"
+    demand: str = "plain"
     lowering = "feas-to-stream"
 
     def caution(self, levels: int) -> str | None:

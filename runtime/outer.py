@@ -7,7 +7,6 @@ files, other processes and programs that were saved hold it as they hold paramet
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -246,13 +245,12 @@ def _waiting(params: Mapping[str, Array], told: Mapping[str, Mapping[str, Array]
     They are changed where they lie, and what is told of them is read there: without this XLA copies each of
     them first. A displacement that waited would be rounded otherwise, where XLA joins it to an addition.
     """
-    sizes = [told.get(measure, {}) for measure in ("displacement", "parameter")]
-    return {
-        # No size is below 0, which XLA does not know. A barrier is gone before it decides what to copy.
-        name: functools.reduce(lambda kept, size: jnp.where(jnp.any(size < 0), 0, kept), found, each)
-        for name, each in params.items()
-        for found in [[of[name] for of in sizes if name in of]]
-    }
+    kept = dict(params)
+    for measure in ("displacement", "parameter"):
+        for name, size in told.get(measure, {}).items():
+            # No size is below 0, which XLA does not know. A barrier is gone before it decides what to copy.
+            kept[name] = jnp.where(jnp.any(size < 0), 0, kept[name])
+    return kept
 
 
 # --- the entry points ---------------------------------------------------------------------------------

@@ -376,6 +376,51 @@ def test_a_smaller_move_within_a_set_is_as_much_smaller(name: str) -> None:
         assert np.all(np.isfinite(within(at, np.float32(size) * np.sign(moves))))
 
 
+@pytest.mark.parametrize("name", ["ball", "sphere", "simplex", "spectral_ball", "orthonormal", "psd"])
+def test_a_vector_moves_by_what_is_asked_of_it_whatever_is_asked_of_others(name: str) -> None:
+    one, at, moves = boundary(name, "float32")
+    within = jax.jit(one.within)
+    alone = np.stack([within(at[i][None], moves[i][None])[0] for i in range(len(at))])
+    sizes = np.float32(2.0) ** np.arange(0, -len(at), -1, dtype=np.float32)
+    sizes[3] = 0
+    factors = sizes.reshape(-1, *[1] * (at.ndim - 1))
+    joined = np.asarray(within(at, moves * factors))
+    asked = sizes > 0
+    np.testing.assert_allclose(joined[asked] / factors[asked], alone[asked], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(joined[3], 0)
+
+
+def test_a_move_is_small_beside_its_point_in_all_directions_at_once() -> None:
+    at = np.zeros((1, 4096))
+    at[0, 7] = 2
+    with jax.enable_x64(True):
+        found = constraint_set("sphere", radius=2.0, axes=(1,)).within(at, np.ones((1, 4096)))
+    np.testing.assert_allclose(found, 1 - at / 2, atol=0.01 * 64)  # of the norm of the move
+
+
+def test_what_a_second_set_took_back_is_no_move_within_the_first() -> None:
+    """The weight is within a ball, but not at its edge, where it is to be: a second set holds it at less."""
+    text = """
+        input x: f32[batch, 4]
+        target y: f32[batch, 1]
+        param w: f32[4, 1] = normal(1)
+        require w in sphere(1)
+        require w in box(-0.1, 0.1)
+        output z = x @ w
+        require squared_error(z, y)
+    """
+    x = np.random.default_rng(2).normal(size=(32, 4)).astype(np.float32)
+    y = x @ np.array([[1.0], [-2.0], [3.0], [0.5]], np.float32)
+    program = pjc.compile(text, batch=32, outer="none", weight=1e-6, demand="plain")
+    free = pjc.compile(
+        text.replace("require w in sphere(1)", ""), batch=32, outer="none", weight=1e-6, demand="plain"
+    )
+    at = {"w": np.array([[0.1], [0.1], [-0.1], [0.1]], np.float32)}
+    asked, found = (each.displacement(at, x, y)[0]["w"].ravel() for each in (free, program))
+    along = np.sign(at["w"]).ravel() / 2
+    np.testing.assert_allclose(found, (asked - along * (along @ asked)) * 5, rtol=0.05)
+
+
 def test_a_move_that_stays_inside_is_returned_as_it_is() -> None:
     generator = np.random.default_rng(0)
     at = 0.01 * generator.normal(size=(1, 4, 4)).astype(np.float32)

@@ -41,7 +41,8 @@ def test_a_solver_is_its_text(name: str) -> None:
     solver = SOLVERS[name]()
     assert str(solver) == name and parse(name) == solver
     for number, default in solver.defaults().items():
-        given = TREATMENTS[0] if isinstance(default, str) else default / 4 or 0.25
+        others = (each for each in TREATMENTS if each != default)
+        given = next(others) if isinstance(default, str) else default / 4 or 0.25
         other = SOLVERS[name](**{number: given})
         assert parse(str(other)) == other != solver
         assert Options(solver=name, **{number: given}).method == other

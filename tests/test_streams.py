@@ -85,6 +85,8 @@ BATCH = 8
 
 
 def made(text: str, solver: str, batch: int = BATCH, **settings: Any) -> Any:
+    """The program, in which sweeps and streams ask as much: in proportion to what whole pieces ask."""
+    settings = {"demand": "power", **settings}
     return compile_text(text, Options(solver=solver, batch=batch, dtype="f64", **settings)).program()
 
 
@@ -370,7 +372,7 @@ def test_a_mesh_is_refused_as_yet(mesh: str) -> None:
 
 
 def test_a_stream_is_a_sweep_with_another_lowering() -> None:
-    assert Stream.defaults() == Sweep.defaults() and Stream.outer
+    assert Stream.defaults() == {**Sweep.defaults(), "demand": "plain"} and Stream.outer
     assert "somewhat less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None
     assert (Stream.lowering, Sweep.lowering) == ("feas-to-stream", "feas-to-sweep")
 

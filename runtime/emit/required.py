@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,17 +85,20 @@ def kept(sets: Sequence[Required], params: Tensors) -> State:
 
 
 def within(sets: Sequence[Required], params: Tensors, moves: Tensors) -> State:
-    """Return displacements of parameters, which are in their sets, without what would lead out of these.
+    """Return displacements of projected parameters without what leads out of their sets.
 
-    An outer step that measures what it is given, entry by entry or over many steps, would else measure what
-    the next projection takes back, and come to rest elsewhere than where nothing within the set is asked.
-    Where each entry is in a set of its own there is no such place: there the projection takes back an entry's
-    move or leaves it.
+    An outer step that measures what it is given, entry by entry, would else measure what the next projection
+    takes back, and come to rest elsewhere than where nothing within the set is asked. Where each entry is in
+    a set of its own there is no such place for it, and displacements stay as they are.
+
+    Of several sets on one parameter each takes its part in their order; only the last is known to hold.
     """
     found = dict(moves)
+    count = Counter(each.parameter for each in sets)
     for each in sets:
         if each.parameter in found and not SETS[each.set.name].entrywise:
-            move = each.set.within(each.value(params), each.value(found))
+            inside = count[each.parameter] == 1
+            move = each.set.within(each.value(params), each.value(found), inside)
             found |= each.replaced(found, move)
     return found
 

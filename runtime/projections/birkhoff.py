@@ -39,7 +39,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax import Array, lax
 
-from pjc.runtime.projections.sets import ConstraintSet, threshold
+from pjc.runtime.projections.sets import MATRIX, ConstraintSet, threshold
 
 TURNS = 1000
 START, SPARE = 4.0, 8
@@ -51,6 +51,9 @@ class Birkhoff(ConstraintSet):
     """``S = {X : X >= 0, rows and columns add up to 1}``."""
 
     name: ClassVar[str] = "birkhoff"
+
+    def joined(self) -> tuple[int, ...]:
+        return MATRIX
 
     def nearest(self, x: Array) -> Array:
         flat = x.reshape(-1, *x.shape[-2:])

@@ -26,6 +26,9 @@ from jax import Array, lax
 
 from pjc.runtime.projections.quantize import Quantize
 
+MATRIX = (-2, -1)
+"""The axes of a matrix."""
+
 
 @dataclass(frozen=True)
 class ConstraintSet(ABC):
@@ -57,23 +60,34 @@ class ConstraintSet(ABC):
         """
         return self.project(latent)
 
-    def within(self, at: Array, move: Array) -> Array:
+    def joined(self) -> tuple[int, ...] | None:
+        """Return the axes along which entries have to do with each other; None for all."""
+        return getattr(self, "axes", None)
+
+    def within(self, at: Array, move: Array, inside: bool = True) -> Array:
         """Return what a small move from a point of the set comes to within it; a multiple of it as much more.
 
-        It is the directional derivative of the projection P at the point, ``(P(at + t move) - at) / t`` for
-        t to 0: in a convex set the nearest of the directions that stay in it, in a smooth one the nearest
+        It is the directional derivative of the projection P at the point, ``(P(at + t move) - P(at)) / t``
+        for t to 0: in a convex set the nearest of the directions that stay in it, in a smooth one the nearest
         tangent (E. H. Zarantonello, "Projections on convex sets in Hilbert space and spectral theory", 1971).
-        It is zero exactly where no direction within the set has anything of the move. Here t is the power of
-        two that makes the move about a hundredth of the point; 1 for the point zero. Where all of the move
-        stays inside, it is returned as it is.
+        It is zero, but for rounding, where no direction within the set has anything of the move. Here t is
+        the power of two that makes a vector's move about a hundredth of it; a millionth of 1 for the vector
+        zero. Where all of the move stays inside, it is returned as it is.
+
+        Args:
+            at: the point.
+            move: what it is asked to move by.
+            inside: whether the point is in the set, so that P(at) is at, but for rounding.
         """
-        every = tuple(range(at.ndim))
-        size, speed = _exponent(at, every), _exponent(move, every)
-        t = _power(jnp.where(jnp.any(at != 0), size - speed - _SMALL, 0), at.dtype)
+        axes = self.joined() or tuple(range(at.ndim))
+        there = jnp.any(at != 0, axis=axes, keepdims=True)
+        t = _power(jnp.where(there, _order(at, axes), _AT_ZERO) - _order(move, axes) - _SMALL, at.dtype)
         most = jnp.finfo(at.dtype).max
-        beside = jnp.clip(at + t * move, -most, most)
-        found = jnp.clip(move + self.demand(beside) / t, -most, most)
-        return jnp.where(jnp.any(move != 0), found, move)
+        out = self.demand(jnp.clip(at + t * move, -most, most))
+        if not inside:
+            out = out - self.demand(at)
+        found = jnp.clip(move + out / t, -most, most)
+        return jnp.where(jnp.any(move != 0, axis=axes, keepdims=True), found, move)
 
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
         """Return the latent value that training goes on from after an update.
@@ -93,7 +107,7 @@ class Pieces(ConstraintSet):
     def keep(self, latent: Array) -> Array:
         return latent
 
-    def within(self, at: Array, move: Array) -> Array:
+    def within(self, at: Array, move: Array, inside: bool = True) -> Array:
         return move
 
     def resume(self, latent: Array, start: Array, after: Array) -> Array:
@@ -310,7 +324,7 @@ def vectors(x: Array, axes: tuple[int, ...]) -> tuple[Array, Callable[[Array], A
     return rows, lambda new: jnp.moveaxis(new.reshape(moved.shape), last, axes)
 
 
-def unit_of(x: Array, axes: int | tuple[int, int]) -> Array:
+def unit_of(x: Array, axes: int | tuple[int, ...]) -> Array:
     """Return the power of two that brings the largest magnitude along axes near 1, and 1 where all is 0.
 
     It and its reciprocal are normal numbers, so that to multiply by it is exact.
@@ -318,14 +332,21 @@ def unit_of(x: Array, axes: int | tuple[int, int]) -> Array:
     return _power(-_exponent(x, axes), x.dtype)
 
 
-_SMALL = 6
-"""How many binary orders below a point's size a move counts as small."""
+_SMALL, _AT_ZERO = 6, -14
+"""How many binary orders below a point's size a move counts as small, and what counts as the size of zero."""
 
 
 def _exponent(x: Array, axes: int | tuple[int, ...]) -> Array:
     """Return the binary order of the largest magnitude along axes, 0 where all is 0."""
     _, exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=axes, keepdims=True))
     return jnp.asarray(exponent)
+
+
+def _order(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return the binary order of the norm along axes, 0 where all is 0."""
+    scaled = x * unit_of(x, axes)
+    _, more = jnp.frexp(jnp.sqrt(jnp.sum(scaled * scaled, axis=axes, keepdims=True)))
+    return _exponent(x, axes) + more
 
 
 def _power(exponent: Array, dtype: Any) -> Array:

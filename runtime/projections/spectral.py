@@ -31,9 +31,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax import Array
 
-from pjc.runtime.projections.sets import ConstraintSet, bounded, unit_of
-
-MATRIX = (-2, -1)
+from pjc.runtime.projections.sets import MATRIX, ConstraintSet, bounded, unit_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,9 @@ class SpectralBall(ConstraintSet):
     name: ClassVar[str] = "spectral_ball"
 
     radius: float
+
+    def joined(self) -> tuple[int, ...]:
+        return MATRIX
 
     def nearest(self, x: Array) -> Array:
         unit = unit_of(x, MATRIX)
@@ -58,6 +59,9 @@ class Orthonormal(ConstraintSet):
 
     name: ClassVar[str] = "orthonormal"
 
+    def joined(self) -> tuple[int, ...]:
+        return MATRIX
+
     def nearest(self, x: Array) -> Array:
         left, _, right = jnp.linalg.svd(x * unit_of(x, MATRIX), full_matrices=False)
         return jnp.asarray(left @ right)
@@ -68,6 +72,9 @@ class Psd(ConstraintSet):
     """``S = {X : X = X^T, v^T X v >= 0 for every v}``."""
 
     name: ClassVar[str] = "psd"
+
+    def joined(self) -> tuple[int, ...]:
+        return MATRIX
 
     def nearest(self, x: Array) -> Array:
         unit = unit_of(x, MATRIX)

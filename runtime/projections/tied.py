@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pjc.runtime.projections.sets import ConstraintSet, bounded, unit_of
+from pjc.runtime.projections.sets import MATRIX, ConstraintSet, bounded, unit_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Circulant(ConstraintSet):
     """``S = {X : X_ij = c_(j - i mod n)}``."""
 
     name: ClassVar[str] = "circulant"
+
+    def joined(self) -> tuple[int, ...]:
+        return MATRIX
 
     def nearest(self, x: Array) -> Array:
         n = x.shape[-1]

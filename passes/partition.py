@@ -18,7 +18,7 @@ from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
 from pjc.numerals import is_whole
 from pjc.passes.analysis.samples import Mixed, Samples
-from pjc.passes.solvers import AlternatingProjections, DouglasRachford
+from pjc.passes.solvers import AlternatingProjections, DouglasRachford, Stream
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,10 @@ class PartitionPass(ModulePass):
             raise PassFailedException(str(error)) from error
         for program in op.ops:
             if isinstance(program, proj.ProgramOp):
-                if program.sweep_op() is not None and self.stack > 1:
-                    raise PassFailedException(_no_stack(program))
-                if program.stage_ops() and max(self.sample, self.feature, self.stack) > 1:
+                refused = why_not(program, mesh)
+                if refused is not None:
                     raise PassFailedException(
-                        f"'{program.sym_name.data}' is trained by {program.solver}, whose stages run on one "
-                        "device as yet; leave out the mesh"
+                        f"'{program.sym_name.data}' is trained by {program.solver}, {refused}"
                     )
                 partition(program, mesh)
                 if self.assigned:
@@ -78,14 +76,40 @@ class PartitionPass(ModulePass):
         return label, IntegerAttr(int(device), i64)
 
 
-def _no_stack(program: proj.ProgramOp) -> str:
-    """Say why the devices of the stack axis have nothing to do in a sweep."""
+def why_not(program: proj.ProgramOp, mesh: MeshAttr) -> str | None:
+    """Say why the solver of a program cannot use a mesh, to be read behind its name; None where it can."""
+    if program.stage_ops():
+        return _unlike_stages(program, mesh)
+    if program.sweep_op() is None or mesh.sizes()["stack"] == 1:
+        return None
     others = f"{DouglasRachford.name} or {AlternatingProjections.name}"
     return (
-        f"'{program.sym_name.data}' is trained by {program.solver}, which goes through its levels one after "
-        "another, so that devices along stack would wait for each other; take sample or feature, or "
+        "which goes through its levels one after another, so that devices along stack would wait for each "
+        f"other; take sample or feature, --solver {Stream.name}, whose stages all work at every moment, or "
         f"--solver {others}, which project all levels at once"
     )
+
+
+def _unlike_stages(program: proj.ProgramOp, mesh: MeshAttr) -> str | None:
+    """Say why a stream's stages, or samples, cannot be shared evenly among devices; None where they can."""
+    sizes, batch = mesh.sizes(), program.batch
+    if sizes["feature"] > 1:
+        return "whose devices each have whole stages; take stack and sample, and no feature"
+    alike = {stage.label.data: stage.count for stage in program.stage_ops() if stage.count > 1}
+    for label, count in alike.items() or {"": 1}.items():
+        if count % sizes["stack"]:
+            loop = f"the {count} iterations of loop '{label}'" if label else "a loop of one iteration"
+            divisors = [str(size) for size in range(2, count + 1) if count % size == 0]
+            advice = f"take stack={' or '.join(divisors)}" if divisors else "take a mesh without stack"
+            return f"and {loop} cannot be shared evenly by {sizes['stack']} devices along stack; {advice}"
+    own = program.pieces * sizes["sample"]
+    if sizes["sample"] > 1 and batch is not None and (batch % own or batch < 2 * own):
+        size = f"{batch // program.pieces} samples"
+        return (
+            f"which takes a batch of {batch} in pieces of {size}, and {sizes['sample']} devices along sample "
+            "cannot share one evenly, two samples or more to each; take another batch, or another mesh"
+        )
+    return None
 
 
 @dataclass

@@ -50,12 +50,14 @@ from pjc.passes.unroll import UnrollPass
 from pjc.passes.unroll_irregular import UnrollIrregularPass
 from pjc.reading import reading
 from pjc.reproducer import reproducible
-from pjc.runtime.outer_settings import CUSTOM, CUT, DISPLACEMENT, HELD, START, STEP, TICK, WEIGHTED, outer_of
+from pjc.runtime.outer_settings import CUSTOM, DISPLACEMENT, OF_TICKS, START, STEP, TICK, WEIGHTED, outer_of
 from pjc.sources import PjnSource, Source, Start, open_source
 from pjc.stage_names import EMITTED
 from pjc.universe import context, pass_factory
 
 if TYPE_CHECKING:
+    from pjc.runtime.emit import Emitter
+    from pjc.runtime.layout import DeviceLayout
     from pjc.runtime.program import Program, Signature
 
 Watch = Callable[[str, ModuleOp], None]
@@ -146,8 +148,8 @@ class Compilation:
     seconds: dict[str, float] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What parameters start from that came with a file which has the source's text alone, by label."""
-    cuts: bool = True
-    """Whether a stream's batches may go through it in pieces."""
+    pieces: int | None = None
+    """How many pieces a stream's batches go through it in; None for as many as are best."""
     _modules: dict[str, ModuleOp] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -182,16 +184,16 @@ class Compilation:
             )
         before = self.start.module if at == first else self.at(names[at - 1])
         module = self._run(STAGES[at], before)
-        if name == "proj" and self.cuts and self.source.has_batch:
+        if name == "proj" and self.pieces != 1 and self.source.has_batch:
             self._cut_batches(only(module, proj.ProgramOp))
         return module
 
     def _cut_batches(self, program: proj.ProgramOp) -> None:
         """Let the batches of a stream go through it in pieces, if it can: a solver's passes know one size."""
-        for count in piece_counts(program):
+        for count in piece_counts(program) if self.pieces is None else [self.pieces]:
             assert program.batch is not None
             try:
-                part = replace(self.for_batch(program.batch // count), cuts=False).at("proj")
+                part = replace(self.for_batch(program.batch // count), pieces=1).at("proj")
             except PjcError:  # a network that is for this batch alone
                 continue
             if put_pieces(program, only(part, proj.ProgramOp)):
@@ -370,9 +372,11 @@ class Compilation:
         signature = self._signature(whole)
         self._require_given(signature)
         own = (START, STEP, STEP + WEIGHTED) if outer_of(self.options).name == CUSTOM else ()
+        entries = entry_points(Emitter(whole), self.options.products, on_mesh, tells)
+        functions, layout = self._with_outer(signature, entries, on_mesh)
         return Program(
             signature,
-            self._with_outer(signature, entry_points(Emitter(whole), self.options.products, on_mesh, tells)),
+            functions,
             self.texts(),
             Services(
                 for_batch=again,
@@ -386,6 +390,7 @@ class Compilation:
                 restore=restored_program,
                 unpicklable=_OWN_OUTER if own else None,
                 page=page,
+                layout=layout,
             ),
             initial=self.start.initial,
         )
@@ -416,26 +421,35 @@ class Compilation:
 
         return replace(found, frozen=frozen_in(outer, found.members))
 
-    def _with_outer(self, signature: Signature, functions: dict[str, Any]) -> dict[str, Any]:
-        """Return the entry points with those of the outer step, where the solver has one."""
+    def _with_outer(
+        self, signature: Signature, functions: dict[str, Any], on_mesh: Emitter | None
+    ) -> tuple[dict[str, Any], DeviceLayout | None]:
+        """Return the entry points with those of the outer step, if there is one; and how states lie."""
         outer = outer_of(self.options)
         if DISPLACEMENT not in functions or not outer.is_given:
-            return {name: each for name, each in functions.items() if name not in (TICK, HELD, CUT)}
+            return {name: each for name, each in functions.items() if name not in OF_TICKS}, None
         if TICK in functions:
             from pjc.runtime.emit.stream import moved_by
-            from pjc.runtime.streaming import stream_entries
+            from pjc.runtime.layout import ring_places
+            from pjc.runtime.placement import StagePlacement
+            from pjc.runtime.streaming import Devices, stream_entries
 
             program = only(self.at("placed"), proj.ProgramOp)
-            return stream_entries(outer, signature.members, moved_by(program), functions, program.pieces)
+            stages, devices = moved_by(program), None
+            if on_mesh is not None and isinstance(on_mesh.placement, StagePlacement):
+                places = ring_places(program, on_mesh.program)
+                devices = Devices(on_mesh.placement.mesh, on_mesh.placement.line, places)
+            return stream_entries(outer, signature.members, stages, functions, program.pieces, devices)
         from pjc.runtime.outer import step_entries
 
-        return {**functions, **step_entries(outer, signature.members, functions)}
+        return {**functions, **step_entries(outer, signature.members, functions)}, None
 
     def _smaller(self, batch: int) -> proj.ProgramOp:
         """Return the program for a share of the batch, with the same forms of copies, for one device."""
         forms = tuple(f"{each.label}={each.choice.form}" for each in self.explain())
         options = replace(self.options, batch=batch, copies=forms or ("auto",), mesh=None)
-        return only(Compilation(self.source, options).at("proj"), proj.ProgramOp)
+        pieces = only(self.at("proj"), proj.ProgramOp).pieces
+        return only(Compilation(self.source, options, pieces=pieces).at("proj"), proj.ProgramOp)
 
     def _portable(self, program: Program) -> Program:
         """Return the program as files hold it: for one device."""

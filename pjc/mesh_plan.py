@@ -13,13 +13,15 @@ from xdsl.utils.exceptions import PassFailedException
 
 from pjc.diagnostics import code_of, mistake
 from pjc.dialects import feas, proj
+from pjc.dialects.layout import MeshAttr
 from pjc.mesh import AUTO, factorizations
 from pjc.passes.analysis.assignment import Assignment, assign, distinct_graph
 from pjc.passes.analysis.cost import MACHINES, CostModel, Machine, Prediction
 from pjc.passes.analysis.graph import only
 from pjc.passes.analysis.samples import different_sizes, share_shardings
+from pjc.passes.analysis.stream_cost import StreamCostModel
 from pjc.passes.choose_representation import ChooseRepresentationPass, explain
-from pjc.passes.partition import Partition, PartitionPass, partition
+from pjc.passes.partition import Partition, PartitionPass, partition, why_not
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,14 @@ class MeshPlan:
             return dict(self.asked) if isinstance(self.asked, Mapping) else None
         import jax
 
-        meshes = factorizations(len(jax.devices()))
-        if only(self.whole, proj.ProgramOp).sweep_op() is not None:  # its levels follow each other
-            meshes = [mesh for mesh in meshes if mesh["stack"] == 1]
+        program = only(self.whole, proj.ProgramOp)
+        meshes = [
+            mesh for mesh in factorizations(len(jax.devices())) if why_not(program, MeshAttr(**mesh)) is None
+        ]
+        if not meshes:
+            raise mistake(
+                f"no mesh of {len(jax.devices())} devices is for this network", "leave out the mesh"
+            )
         return min(meshes, key=lambda mesh: self.predict(mesh).seconds)
 
     @property
@@ -103,15 +110,18 @@ class MeshPlan:
         return assign(distinct_graph(self._known(), self._operations), devices)
 
     def predict(self, mesh: Mapping[str, int] | None = None, machine: Machine | None = None) -> Prediction:
-        """Return what an iteration is predicted to cost on a mesh, by default the chosen one.
+        """Return what an iteration, or a tick of a stream, is predicted to cost on a mesh.
 
-        ``machine`` is what each device is taken for; by default the kind that JAX runs on.
+        By default on the chosen one. ``machine`` is what each device is taken for; by default the kind that
+        JAX runs on.
         """
         if machine is None:
             import jax
 
             machine = MACHINES.get(jax.default_backend(), MACHINES["gpu"])
-        return CostModel(self.placed(mesh), self._operations, machine, self.iterations).predict()
+        program = self.placed(mesh)
+        model = StreamCostModel if program.stage_ops() else CostModel
+        return model(program, self._operations, machine, self.iterations).predict()
 
     def partition(self) -> Partition:
         """Return how the program's tensors are split over the mesh, and why an axis does not split some."""

@@ -26,7 +26,7 @@ KINDS = (
     "collective-broadcast",
 )
 SCOPE = "iterate"
-"""The name that the emitter gives to an iteration, by which its loop is found."""
+"""The name that an iteration is given, or a tick of a stream, by which its loop is found."""
 
 When = Literal["iteration", "step", "last"]
 """How often a collective runs: once in every iteration; in every step of a loop inside of one (a projection
@@ -85,14 +85,10 @@ class _Module:
 def iteration_collectives(hlo: str) -> list[Collective]:
     """Return the collectives of one iteration of an update or gap, in the order of the text.
 
-    Raises:
-        ValueError: if the text holds no iteration.
+    Those of a tick of a stream; of a sweep, which is not repeated, all that the text holds.
     """
     module = _parsed(hlo)
-    loop = _iteration(module, module.entry)
-    if loop is None:
-        raise ValueError("the compiled program holds no loop of iterations")
-    return list(_collectives(module, loop, "iteration"))
+    return list(_collectives(module, _iteration(module, module.entry) or module.entry, "iteration"))
 
 
 def _collectives(module: _Module, computation: str, when: When) -> Iterator[Collective]:

@@ -18,6 +18,7 @@ from .data.dataset import Dataset
 from .data.ordering import order as order_of
 from .distributed import Share
 from .history import Result
+from .layout import DeviceLayout
 from .listener import Listener
 from .recording import Layout, Recorder
 from .recording import packed as pack
@@ -145,9 +146,21 @@ def _jitted(stepper: Stepper, share: Share, packed: bool) -> Any:
         found = carried, _added(sums, info, stepper.measure), wishes.max()
         return (*found, pack(info[TRACE])) if packed else found
 
-    made = jax.jit(step, donate_argnums=(0, 1), out_shardings=share.replicated())
+    everywhere = share.replicated()
+    shardings = (_lying(stepper, share), *[everywhere] * (3 if packed else 2))
+    made = jax.jit(step, donate_argnums=(0, 1), out_shardings=shardings)
     # A program that is trained again by such a stepper is not compiled again.
     return getattr(stepper, "kept", {}).setdefault(share, made)
+
+
+def _layout_of(stepper: Stepper) -> DeviceLayout | None:
+    """Return how what a stepper carries lies; steppers of others need not say that it is everywhere."""
+    return getattr(stepper, "layout", None)
+
+
+def _lying(stepper: Stepper, share: Share) -> Any:
+    """Return the sharding of what is carried; None leaves that to JAX, which finds it in what a step does."""
+    return share.replicated() if _layout_of(stepper) is None else None
 
 
 def _drained(stepper: Stepper, share: Share) -> Any:
@@ -157,7 +170,8 @@ def _drained(stepper: Stepper, share: Share) -> Any:
         carried, info = stepper.drain(carried)
         return carried, _added(sums, info, stepper.measure)
 
-    made = jax.jit(drain, donate_argnums=(0, 1), out_shardings=share.replicated())
+    shardings = _lying(stepper, share), share.replicated()
+    made = jax.jit(drain, donate_argnums=(0, 1), out_shardings=shardings)
     return getattr(stepper, "kept", {}).setdefault((share, "drained"), made)
 
 
@@ -182,7 +196,9 @@ class _Epoch:
         self.start = start
         self.batch = start.batch
         # The step takes its arrays over, and the caller keeps those of the start.
-        self.carried: Mapping[str, Any] = step.share.everywhere(step.stepper.carried(start))
+        self.layout = _layout_of(step.stepper)
+        whole = step.share.everywhere(step.stepper.carried(start))
+        self.carried: Mapping[str, Any] = whole if self.layout is None else self.layout.shard(whole)
         self.sums = step.sums(self.carried, start, batches)
 
     def advance(self, wish: bool, x: Any, y: Any) -> Any:
@@ -233,7 +249,8 @@ class _Epoch:
             loss_sum=self.loss_sum(),
             seconds=self.start.seconds + time.monotonic() - self.began,
         )
-        return self.step.stepper.result(self.step.share.local(self.carried), at)
+        whole = self.carried if self.layout is None else self.layout.unshard(self.carried)
+        return self.step.stepper.result(self.step.share.local(whole), at)
 
 
 def run_epoch(

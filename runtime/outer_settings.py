@@ -32,11 +32,15 @@ STEP = "step"
 DRAIN = "drain"
 """That by which a stream comes to rest: it answers for the batches that are still on their way."""
 TICK = "tick"
-"""What a stream does at a tick, and what it holds before the first one: of these :mod:`pjc.runtime.streaming`
-makes the entry points of its outer step; a program keeps neither."""
+"""What a stream does at a tick, and what it holds before the first one. Of ``OF_TICKS``, of which a program
+keeps none, :mod:`pjc.runtime.streaming` makes the entry points of its outer step."""
 HELD = "held"
+SAID = "said"
+"""What makes of what each device says of ticks what they say together; and of that what is told of a tick."""
+TOLD = "told"
 CUT = "cut"
 """What cuts a batch into the pieces that a stream takes, one at a tick, along a first axis."""
+OF_TICKS = (TICK, HELD, SAID, TOLD, CUT)
 WEIGHTED = "_weighted"
 """What the name of an entry point ends with that also takes the weights of the samples."""
 

@@ -25,6 +25,7 @@ from pjc.dialects.assigned import Assigned
 from pjc.dialects.axes import SAMPLE, STACK
 from pjc.dialects.layout import ShardingAttr
 from pjc.runtime.combination import LazyState, added
+from pjc.runtime.line import ONE, DeviceLine, Line
 
 Sharding = ShardingAttr | None
 """Which axes of the mesh split each dimension of a tensor; None where none does."""
@@ -34,12 +35,14 @@ class Placement:
     """One device, which has all tensors and does everything: values stay as they are.
 
     ``alone`` says whether there is but one device, ``shares`` how many shares of the samples there are, of
-    which a device has one, and ``sees_all`` whether each device projects onto every constraint.
+    which a device has one, ``sees_all`` whether each device projects onto every constraint, and ``line``
+    which stages of a stream are at a device.
     """
 
     alone = True
     shares = 1
     sees_all = True
+    line: Line = ONE
 
     def mapped(self, function: Callable[..., Any], data: Mapping[str, Sharding]) -> Callable[..., Any]:
         """Return a function of (params, data, number) as all devices run it; ``data`` is cut into shares."""
@@ -197,8 +200,23 @@ class AssignedPlacement(MeshPlacement):
         return found
 
 
+class StagePlacement(MeshPlacement):
+    """Devices that each have some of the stages of a stream, and a share of the samples."""
+
+    manual = frozenset({SAMPLE, STACK})
+
+    def __init__(self, mesh: Mesh, shares: int) -> None:
+        super().__init__(mesh, shares)
+        self.line = DeviceLine(mesh.shape[STACK])
+
+    def placed(self, sharding: Sharding, value: Array) -> Array:
+        return value
+
+
 def placement_on(mesh: Mesh, program: proj.ProgramOp, shares: int = 1) -> MeshPlacement:
     """Return where a program lies on a mesh, of which each device takes one of ``shares`` of the samples."""
+    if program.stage_ops():
+        return StagePlacement(mesh, shares)
     assigned = Assigned.of(program)
     if assigned is None:
         return MeshPlacement(mesh, shares)

@@ -19,6 +19,7 @@ from jax import Array
 from pjc.diagnostics import PjcError
 from pjc.runtime.explicit import automatic
 from pjc.runtime.finite import not_finite
+from pjc.runtime.layout import DeviceLayout
 from pjc.runtime.outer_settings import DISPLACEMENT, DRAIN, KEEP, START, STEP, WEIGHTED
 from pjc.runtime.outer_state import State, require_state
 from pjc.runtime.units import Units, giving, require_units, taking, told
@@ -53,6 +54,7 @@ class Services:
         restore: returns the program of what ``saver`` wrote; a function that pickle finds by its name.
         unpicklable: why the program cannot be made again from a file, where that is so.
         page: returns what a notebook shows of the program, as HTML.
+        layout: how the states of its training lie on the devices of a mesh, where each has some of it.
     """
 
     for_batch: Callable[[int], Program] | None = None
@@ -64,6 +66,7 @@ class Services:
     restore: Callable[[bytes], Program] | None = None
     unpicklable: str | None = None
     page: Callable[[Program], str] | None = None
+    layout: DeviceLayout | None = None
 
 
 _DATA = {"update": 1, "gap": 1, DISPLACEMENT: 1, STEP: 3}
@@ -334,7 +337,7 @@ class Program:
         So the solver holds them where layers that were written one by one were made a loop. A caller with
         hundreds of layers and many updates saves time by stacking once. Others need not know.
         """
-        found = dict(params)
+        found = self._whole(params)
         for label, names in self.signature.families.items():
             if label not in found and all(name in found for name in names):
                 members = [found.pop(name) for name in names]
@@ -343,8 +346,11 @@ class Program:
         return found
 
     def separate(self, params: Tensors) -> dict[str, Array]:
-        """Return the parameters by the names that the network gives them: the inverse of :meth:`stacked`."""
-        found = dict(params)
+        """Return the parameters by the names that the network gives them: the inverse of :meth:`stacked`.
+
+        They may be those of a state that is spread over the devices of a mesh.
+        """
+        found = self._whole(params)
         for label, names in self.signature.families.items():
             if label in found:
                 stack = found.pop(label)
@@ -492,7 +498,36 @@ class Program:
         whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool) and 0 < steps < 2**31
         if steps is not None and not whole:
             raise ProgramError(f"steps: expected a whole number from 1, or None, found {steps!r}")
-        return State(params, dict(self._functions[START](params)), jnp.asarray(steps or 0, jnp.int32))
+        begun = State(params, dict(self._functions[START](params)), jnp.asarray(steps or 0, jnp.int32))
+        return self.shard(begun)
+
+    def shard(self, state: State) -> State:
+        """Return a state of one device as those of the mesh have it; as it is where each has all of it.
+
+        The parameters of equal layers are stacked.
+        """
+        layout = self.layout
+        if layout is None or layout.is_sharded(state.params):
+            return state
+        return State(layout.shard(self.stacked(state.params)), layout.shard(state.optimizer), state.steps)
+
+    def unshard(self, state: State) -> State:
+        """Return a state as one device has it: the inverse of :meth:`shard`, which gathers it."""
+        layout = self.layout
+        if layout is None or not layout.is_sharded(state.params):
+            return state
+        return State(layout.unshard(state.params), layout.unshard(state.optimizer), state.steps)
+
+    @property
+    def layout(self) -> DeviceLayout | None:
+        """How the states of training lie on the devices of a mesh; None where each has all of them."""
+        return self._services.layout
+
+    def _whole(self, params: Tensors) -> dict[str, Array]:
+        """Return parameters as one device has them."""
+        layout = self.layout
+        sharded = layout is not None and layout.is_sharded(params)
+        return layout.unshard(params) if layout is not None and sharded else dict(params)
 
     def step(
         self, state: State, *data: Array, sample_weight: Array | None = None
@@ -509,7 +544,9 @@ class Program:
         """
         self._require_step("step")
         params, optimizer, steps = self._state(state)
-        program, taken, named = self._training_data(params, data)
+        self.require_trainable()
+        program = self.specialized(data)
+        taken, named = self._moved(params), program._named(data, (*program.inputs, *program.targets))
         if self.streams and program is not self:
             raise ProgramError(
                 f"the batches of a stream are all of one size, here {self.batch}, found {program.batch}; "
@@ -518,7 +555,8 @@ class Program:
         entry, weights = program._weighted(STEP, sample_weight)
         after, remembered, info = program.jitted(entry)(taken, optimizer, steps, named, *weights)
         self._tell("step", after, info, remembered)
-        return State(self._like(params, after), dict(remembered), steps), dict(info)
+        found = after if self.layout is not None else self._like(params, after)
+        return State(dict(found), dict(remembered), steps), dict(info)
 
     @property
     def streams(self) -> bool:
@@ -542,9 +580,10 @@ class Program:
                 "leave nothing on its way; there is nothing to drain"
             )
         params, optimizer, steps = self._state(state)
-        after, remembered, info = self.jitted(DRAIN)(self._taken(params), optimizer, steps)
+        after, remembered, info = self.jitted(DRAIN)(self._moved(params), optimizer, steps)
         self._tell(DRAIN, after, info, remembered)
-        return State(self._like(params, after), dict(remembered), steps), dict(info)
+        found = after if self.layout is not None else self._like(params, after)
+        return State(dict(found), dict(remembered), steps), dict(info)
 
     def _state(self, given: Any) -> State:
         """Return a state that fits the outer step; raise ProgramError or OuterError for any other."""
@@ -555,11 +594,15 @@ class Program:
         return State(params, optimizer, jnp.asarray(steps, jnp.int32))
 
     def _optimizer(self) -> Mapping[str, Any]:
-        """Return the shapes of what the outer step remembers, by name."""
+        """Return the shapes of what the outer step remembers, by name, as the devices have it."""
         if self._remembered is None:
             params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
-            self._remembered = dict(jax.eval_shape(self._functions[START], params))
+            self._remembered = self._sharded(jax.eval_shape(self._functions[START], params))
         return self._remembered
+
+    def _sharded(self, shapes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the shapes of arrays as the devices have them, of those that one device has."""
+        return dict(shapes) if self.layout is None else jax.eval_shape(self.layout.shard, dict(shapes))
 
     def _tell(self, method: str, *results: Any) -> None:
         """Warn where a method returns what is not finite."""
@@ -694,9 +737,9 @@ class Program:
         if entry.removesuffix(WEIGHTED) == DISPLACEMENT:
             return params, data, *weights
         if entry.removesuffix(WEIGHTED) == STEP:
-            return params, self._optimizer(), jax.ShapeDtypeStruct((), "int32"), data, *weights
+            return self._sharded(params), self._optimizer(), jax.ShapeDtypeStruct((), "int32"), data, *weights
         if entry == DRAIN:
-            return params, self._optimizer(), jax.ShapeDtypeStruct((), "int32")
+            return self._sharded(params), self._optimizer(), jax.ShapeDtypeStruct((), "int32")
         return params, data, jax.ShapeDtypeStruct((), "int32")
 
     def save(self, path: str | Path) -> None:
@@ -771,12 +814,20 @@ class Program:
         program = self.specialized(data)
         return program, self._taken(params), program._named(data, (*program.inputs, *program.targets))
 
+    def _moved(self, params: Tensors) -> dict[str, Array]:
+        """Return the parameters of a state as the entry points take them that go on from it."""
+        layout = self.layout
+        if layout is None:
+            return self._taken(params)
+        return dict(params) if layout.is_sharded(params) else layout.shard(self._taken(params))
+
     def _taken(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters as the entry points take them, once they are known to fit."""
         if not isinstance(params, Mapping):
             raise ProgramError(
                 f"parameters are a dict of arrays by name, as init gives them; found {type(params).__name__}"
             )
+        params = self._whole(params)
         specs = self._stacked_parameters() if self._is_stacked(params) else self.parameters
         expected = {spec.name: spec.shape for spec in specs}
         for name in sorted(expected.keys() - params.keys()):

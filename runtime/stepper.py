@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .history import Result
+from .layout import DeviceLayout
 from .outer_state import OUTER, OuterError, State, require_state
 from .trainable import Displacing, Trainable, TrainError, check_parameters
 
@@ -57,6 +58,14 @@ class Stepper(Protocol):
         """Return what is carried, and what happened, once no batch is on its way; traced by JAX."""
         ...
 
+    @property
+    def layout(self) -> DeviceLayout | None:
+        """How what is carried lies on the devices of a mesh, while it goes from step to step.
+
+        None where each has all of it, as it has of what :meth:`carried` gives and :meth:`result` takes.
+        """
+        ...
+
 
 class UpdateStepper:
     """Trains by :meth:`Program.update`: what is carried are the parameters, not yet projected onto sets.
@@ -93,6 +102,7 @@ class UpdateStepper:
         return replace(at, params=params, latent=latent)
 
     streams = False
+    layout = None
 
     def drain(self, carried: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
         raise TypeError("an update leaves no batch on its way")
@@ -123,7 +133,7 @@ class SweepStepper:
         latent, remembered = _parted(at.latent)
         check_parameters(self.program, {**at.params, **latent})
         if remembered:
-            expected = jax.eval_shape(self.program.start, dict(at.params)).optimizer
+            expected = jax.eval_shape(self._started, dict(at.params))
             try:
                 require_state(expected, remembered)
             except OuterError as error:
@@ -133,12 +143,20 @@ class SweepStepper:
     def carried(self, at: Result) -> Mapping[str, Any]:
         latent, remembered = _parted(at.latent)
         params = self.program.stacked({**at.params, **latent})
-        started = remembered or self.program.start(params).optimizer
+        started = remembered or self._started(params)
         return {**params, **started, _BATCHES: jnp.int32(self.batches or 0)}
 
     def step(self, carried: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Mapping[str, Any]]:
         batch = (x, y) if self.program.targets else (x,)
         return _carried(self.program.step(_state(carried), *batch))
+
+    def _started(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the outer step remembers before the first one, as one device has it."""
+        return dict(self.program.unshard(self.program.start(params)).optimizer)
+
+    @property
+    def layout(self) -> DeviceLayout | None:
+        return self.program.layout
 
     @property
     def streams(self) -> bool:

@@ -365,12 +365,6 @@ def test_what_a_stream_does_not_take_is_told() -> None:
         made(NETWORKS["rolled"], "stream", freeze=("dense_2.weight",))
 
 
-@pytest.mark.parametrize("mesh", ["stack=2", "sample=2"])
-def test_a_mesh_is_refused_as_yet(mesh: str) -> None:
-    with pytest.raises(DiagnosticError, match="whose stages run on one device as yet; leave out the mesh"):
-        compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH, mesh=mesh)).at("placed")
-
-
 def test_a_stream_is_a_sweep_with_another_lowering() -> None:
     assert Stream.defaults() == {**Sweep.defaults(), "demand": "plain"} and Stream.outer
     assert "somewhat less accuracy than of sweep" in str(Stream().caution(1)) and Sweep().caution(9) is None

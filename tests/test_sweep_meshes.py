@@ -51,6 +51,6 @@ def test_so_does_every_mesh(network: str) -> None:
 
 def test_the_stack_axis_is_refused_with_what_to_take() -> None:
     options = Options(solver="sweep", mesh="stack=2")
-    told = r"one after another.*take sample or feature, or --solver dr or ap"
+    told = r"one after another.*take sample or feature, --solver stream, .* or --solver dr or ap"
     with pytest.raises(DiagnosticError, match=told):
         compile_text(NETWORKS["mlp"], options).at("placed")

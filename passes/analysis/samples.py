@@ -23,6 +23,7 @@ from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import Shape, show
 from pjc.dialects.signature import Signature
 from pjc.dialects.steps import Rows, Step
+from pjc.dialects.streaming import StageOp
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 
 
@@ -122,10 +123,16 @@ class Samples:
     def _leaf(self, op: Operation) -> Layout:
         shape = shape_of(op.results[0])
         if isinstance(op, proj.DatumOp):
-            return Layout(Rows(0) if shape and shape[0] == self.batch else None)
+            return Layout(Rows(0) if shape and shape[0] == self._samples_in(op) else None)
         if isinstance(op, ops.ConstantOp) and op.number is None:
             return Layout()
         return self._same_along(range(len(shape)), shape)
+
+    def _samples_in(self, op: proj.DatumOp) -> int:
+        """Return how many samples data have: those of a batch, or in a stage of a stream those of a piece."""
+        forward = op.parent_op()
+        of_stage = forward is not None and isinstance(forward.parent_op(), StageOp)
+        return self.batch // self.program.pieces if of_stage else self.batch
 
     def _same_along(self, axes: Iterable[int], shape: Shape) -> Layout:
         """Return the layout of a tensor that is the same along some axes."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from pjc.commands.shared import cell, say, shown_bytes
 from pjc.dialects import proj
+from pjc.dialects.streaming import StageOp
 from pjc.dialects.view import element_bytes, shape_of
 from pjc.mesh import show as show_mesh
+from pjc.passes.analysis.graph import only
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,12 +47,13 @@ def show(console: Console, compilation: Compilation) -> None:
     found = iteration_collectives(program.lowered(program.main_entry).compile().as_text())
     if found:
         console.print(collectives(found))
-    for line in totals(found):
+    for line in totals(found, "a tick" if partition.program.stage_ops() else TIMES["iteration"]):
         say(console, line)
     predicted = placement.predict()
+    tick = " in a tick" if partition.program.stage_ops() else ""
     say(
         console,
-        f"predicted: {shown_bytes(predicted.bytes)} in {len(predicted.messages)} collectives; "
+        f"predicted{tick}: {shown_bytes(predicted.bytes)} in {len(predicted.messages)} collectives; "
         f"{predicted.compute * 1e6:.0f} us to compute, {predicted.communication * 1e6:.0f} us to communicate",
     )
 
@@ -84,8 +87,9 @@ def assigned(placement: MeshPlan) -> list[str]:
     """Return what a graph partitioner gives, or would give, to each device of the stack axis."""
     assert placement.mesh is not None
     count = placement.mesh["stack"]
-    if count == 1:
-        return []
+    stages = only(placement.whole, proj.ProgramOp).stage_ops()
+    if count == 1 or stages:
+        return _stages_of(stages, count)
     found = placement.assignment(count)
     taken = placement.can_assign(placement.mesh)
     takes = "takes" if taken else "could take"
@@ -101,6 +105,25 @@ def assigned(placement: MeshPlan) -> list[str]:
             "" if taken else "; beside loops, or with feature, all devices of stack compute these constraints"
         ),
     ]
+
+
+def _stages_of(stages: Sequence[StageOp], devices: int) -> list[str]:
+    """Return which stages of a stream each device along stack has."""
+    lines = [""] if stages and devices > 1 else []
+    for device in range(devices if lines else 0):
+        has = []
+        for stage in stages:
+            name, own = stage.label.data, stage.count // devices
+            if stage.count > 1:
+                has.append(
+                    f"{name} {own * device + 1} to {own * (device + 1)}"
+                    if own > 1
+                    else f"{name} {device + 1}"
+                )
+            elif device == (0 if stage.start == 0 else devices - 1):
+                has.append(name)
+        lines.append(f"device {device} of stack has the stages {', '.join(has)}")
+    return lines
 
 
 def _shown_role(place: proj.Place) -> str:
@@ -123,10 +146,13 @@ def collectives(found: Sequence[Collective]) -> Table:
     return table
 
 
-def totals(found: Sequence[Collective]) -> list[str]:
-    """Return a line for each of the times at which collectives run, with their number and bytes."""
+def totals(found: Sequence[Collective], once: str = TIMES["iteration"]) -> list[str]:
+    """Return a line for each of the times at which collectives run, with their number and bytes.
+
+    ``once`` is what they are told of first: an iteration, or what stands for one.
+    """
     lines = []
-    for when, words in TIMES.items():
+    for when, words in {**TIMES, "iteration": once}.items():
         sizes = [each.bytes for each in found if each.when == when]
         if sizes or when == "iteration":
             lines.append(f"{len(sizes)} collectives of {sum(sizes):,} bytes a device in {words}")

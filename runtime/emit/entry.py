@@ -17,7 +17,8 @@ from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.required import constrained, kept, resumed, within
 from pjc.runtime.emit.stream import Stream
 from pjc.runtime.emit.variables import Fixed, State
-from pjc.runtime.outer_settings import CUT, HELD, TICK
+from pjc.runtime.line import Line
+from pjc.runtime.outer_settings import CUT, HELD, SAID, TICK, TOLD
 from pjc.runtime.placement import Sharding
 from pjc.runtime.products import PRODUCTS
 from pjc.runtime.program import Tensors
@@ -42,7 +43,7 @@ def entry_points(
     if emitter.program.sweep_op() is not None:
         found |= _sweeping(on_mesh or emitter, tells)
     if emitter.program.stage_ops():
-        found |= _streaming(on_mesh or emitter)
+        found |= _streaming(emitter, on_mesh or emitter)
     if emitter.sets:
         found["finish"] = lambda params: constrained(emitter.sets, params)[0]
     return {name: _with_products(function, products) for name, function in found.items()}
@@ -113,45 +114,90 @@ def _sweeping(emitter: Emitter, tells: bool) -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _streaming(emitter: Emitter) -> dict[str, Callable[..., Any]]:
+def _streaming(emitter: Emitter, on_mesh: Emitter) -> dict[str, Callable[..., Any]]:
     """Return the entry points of a program that is trained by streams, and what its outer step is made of.
 
-    ``displacement`` is that of one batch alone, on its way through all stages: the mean of those of sweeps on
-    its pieces.
+    ``displacement`` is that of one batch alone, on its way through all stages, on one device: the mean of
+    those of sweeps on its pieces. The others are what each device does that ``on_mesh`` emits for.
     """
-    sets, stream = emitter.sets, Stream(emitter.program, emitter.variables)
-    pieces = emitter.program.pieces
-
-    def tick(params: Tensors, held: Tensors, data: Tensors | None) -> Any:
-        start, distances = constrained(sets, params)
-        found = stream.tick(start, held, data)
-        moved = {name: jnp.zeros_like(value) for name, value in params.items()}
-        moved |= within(sets, start, found.swept.displacement)
-        info = _told(found.swept.demands) | _summed(list(found.swept.losses.values()))
-        return found.held, found.worked, moved, info | ({"violation": distances} if sets else {})
+    alone, pieces = _tick(emitter), emitter.program.pieces
+    stream = Stream(emitter.program, emitter.variables)
 
     def displacement(params: Tensors, data: Tensors) -> Any:
         def go(carried: Any, piece: Tensors | None) -> Any:
             held, moved, info = carried
-            held, _worked, more, told = tick(params, held, piece)
+            held, _worked, more, told = alone(params, held, piece)
+            told = _info_of(told)
             told.pop("violation", None)
             return (held, *jax.tree.map(jnp.add, (moved, info), (more, told))), None
 
         begun = stream.start()
-        gives = jax.eval_shape(lambda: tick(params, begun, None)[2:])
+        gives = jax.eval_shape(lambda: alone(params, begun, None)[2:])
         moved, info = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), gives)
-        distances = {"violation": constrained(sets, params)[1]} if sets else {}
+        info = _info_of(info)
         info.pop("violation", None)
+        distances = {"violation": constrained(emitter.sets, params)[1]} if emitter.sets else {}
         after, _ = lax.scan(go, (begun, moved, info), stream.cut(data))
         (_, moved, info), _ = lax.scan(go, after, length=stream.ticks)
         moved, info = jax.tree.map(lambda each: each / pieces, (moved, info))
         return moved, info | distances | _told(info["requirements"])
 
     found: dict[str, Callable[..., Any]] = {"displacement": displacement}
-    found |= {TICK: tick, HELD: stream.start, CUT: stream.cut}
-    if sets:
-        found["keep"] = lambda params: kept(sets, params)
+    found |= {
+        TICK: _tick(on_mesh),
+        SAID: _said_by_all(on_mesh.placement.line),
+        TOLD: _info_of,
+        HELD: stream.start,
+        CUT: stream.cut,
+    }
+    if emitter.sets:
+        found["keep"] = lambda params: kept(emitter.sets, params)
     return found
+
+
+def _tick(emitter: Emitter) -> Callable[..., Any]:
+    """Return what a device does at a tick of a stream.
+
+    It is a function of parameters, of what is held, and of a piece of a batch or None. It gives what is held
+    then, which stages worked, displacements, and what :func:`_info_of` makes of what happened.
+    """
+    stream = Stream(emitter.program, emitter.variables, emitter.placement)
+    homes = {each.label: stream.homes.get(each.parameter, "everywhere") for each in emitter.sets}
+
+    def tick(params: Tensors, held: Tensors, data: Tensors | None) -> Any:
+        start, distances = constrained(emitter.sets, params)
+        found = stream.tick(start, held, data)
+        moved = {name: jnp.zeros_like(value) for name, value in params.items()}
+        moved |= within(emitter.sets, start, found.swept.displacement)
+        said: dict[str, Any] = {"requirements": found.swept.demands, "losses": found.swept.losses}
+        if homes:
+            said["violation"] = {
+                name: stream.line.part(homes[name], each) for name, each in distances.items() if name in homes
+            }
+            said["residual"] = {name: each for name, each in distances.items() if name not in homes}
+        return found.held, found.worked, moved, said
+
+    return tick
+
+
+def _said_by_all(line: Line) -> Callable[[Any], Any]:
+    """Return what makes of what each device said of ticks what they say together."""
+
+    def together(said: Mapping[str, Any]) -> dict[str, Any]:
+        roots = {name: said[name] for name in ("requirements", "violation") if name in said}
+        squares, losses = line.total((jax.tree.map(jnp.square, roots), said["losses"]))
+        found = {**jax.tree.map(jnp.sqrt, squares), "losses": losses}
+        return found | ({"residual": line.largest(said["residual"])} if said.get("residual") else {})
+
+    return together if line.devices > 1 else dict
+
+
+def _info_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of a tick of a stream, of what was said by it."""
+    info = _told(said["requirements"]) | _summed(list(said["losses"].values()))
+    if "violation" in said:
+        info["violation"] = {**said["violation"], **said.get("residual", {})}
+    return info
 
 
 def _told(demands: Mapping[str, Array]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
@@ -26,14 +26,17 @@ from pjc.runtime.emit.sweep import Sweeping, Swept
 from pjc.runtime.emit.values import dtype_of
 from pjc.runtime.emit.variables import Variables
 from pjc.runtime.emit.weighing import Weighing
-from pjc.runtime.mesh import shifted, shifted_back
-from pjc.runtime.placement import ONE_DEVICE
+from pjc.runtime.line import Home, Line, home_of, home_of_ring
+from pjc.runtime.placement import ONE_DEVICE, Placement
 from pjc.runtime.program import Tensors
 
 TICKS = "number of ticks"
 """The name, among what is held from tick to tick, of how many ticks there were."""
 REAL = "pieces that came"
 """That of which of the last ticks brought a piece of a batch, the latest first."""
+
+Number = int | Array
+"""The number of a stage, or an age in ticks: of stages that devices share, a device knows it at a tick."""
 
 Held = dict[str, Array]
 """What is held from tick to tick: rings by name, ``TICKS`` and ``REAL``."""
@@ -53,10 +56,25 @@ class Ticked(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """The stages of a program and the rings between them."""
+    """The stages of a program and the rings between them.
+
+    Where devices share them, ``placement`` says who has which. A tick is then what one of them does: arrays
+    of stages alike are of those at this device.
+    """
 
     program: proj.ProgramOp
     variables: Variables
+    placement: Placement = ONE_DEVICE
+
+    @property
+    def line(self) -> Line:
+        """Which of the stages are at this device."""
+        return self.placement.line
+
+    @cached_property
+    def homes(self) -> dict[str, Home]:
+        """Where parameters are, by name; those of no stage are everywhere."""
+        return {name: home_of(stage) for stage in self.stages for name in _Stage(stage, 1, {}).parameters}
 
     @cached_property
     def stages(self) -> list[StageOp]:
@@ -120,16 +138,19 @@ class Stream:
         losses: dict[str, Array] = {}
         worked = {}
         for stage in self.stages:
-            own = _Stage(stage, self.size, self.slots)
+            own, home = _Stage(stage, self.size, self.slots, self.placement), home_of(stage)
             worked[stage.label.data] = now.worked(stage)
-            given, swept = now.run(own, params)
+            given, swept = self.line.at(home, partial(now.run, own, params))
             for name, value in given.items():
                 handed.setdefault(name, {})[stage.start] = value
             displacement |= {
                 name: value.reshape(params[name].shape) for name, value in swept.displacement.items()
             }
-            demands |= {name: _mean_square(value) for name, value in swept.demands.items()}
-            losses |= {name: jnp.mean(value) for name, value in swept.losses.items()}
+            share = self.line.share(home)
+            demands |= {
+                name: self.line.part(home, _mean_square(value)) for name, value in swept.demands.items()
+            }
+            losses |= {name: jnp.mean(value) * share for name, value in swept.losses.items()}
         after = {name: now.pushed(ring, handed.get(name, {})) for name, ring in self.rings.items()}
         after |= {TICKS: held[TICKS] + 1, REAL: now.real}
         return Ticked(after, worked, Swept(displacement, demands, losses))
@@ -163,6 +184,7 @@ class _Stage:
     op: StageOp
     batch: int
     slots: dict[str, str]
+    placement: Placement = ONE_DEVICE
 
     @cached_property
     def parameters(self) -> list[str]:
@@ -196,7 +218,7 @@ class _Stage:
         again = _Forward(params, kept)
         for op in self.op.forward_op().body.block.ops:
             again.evaluate(op)
-        weighing = _Masked(ONE_DEVICE, self.batch, None, real)
+        weighing = _Masked(self.placement, self.batch, None, real)
         back = _Back(again.by_node, kept, weighing, self.slots, asked_of=asked)
         for op in self.op.sweep_op().body.block.ops:
             back.evaluate(op)
@@ -259,13 +281,21 @@ class _Now:
 
     def worked(self, stage: StageOp) -> Array:
         """Return whether a stage is at a piece on the way back; of several alike, each."""
-        ages = [self.stream.ticks - number for number in _numbers(stage)]
+        ages = [self.stream.ticks - number for number in self.numbers(stage)]
         return self.real[jnp.array(ages)] if stage.count > 1 else self.real[ages[0]]
+
+    def numbers(self, stage: StageOp) -> list[Number]:
+        """Return the numbers of those stages, of several alike, that are here."""
+        line = self.stream.line
+        begin = stage.start + line.offset(stage.count)
+        return [begin + number for number in range(line.own(stage.count))]
 
     def run(self, stage: _Stage, params: Tensors) -> tuple[Tensors, Swept]:
         """Return what a stage gives, or stages that are alike, along a first axis."""
         op = stage.op
-        own = {name: _cut(params[name], op.count) for name in stage.parameters}
+        own = {name: params[name] for name in stage.parameters}
+        if op.count > 1:
+            own = {name: _cut(value, len(self.numbers(op))) for name, value in own.items()}
         taken = [name for name, ring in self.stream.rings.items() if self.takes(op, ring)]
         ahead = {name: self.ahead(op, self.stream.rings[name]) for name in taken}
         kept = {name: self.kept(op, self.stream.rings[name]) for name in taken}
@@ -299,32 +329,37 @@ class _Now:
     def ahead(self, stage: StageOp, ring: RingOp) -> Array:
         """Return what is on the way forward."""
         if ring.kind.data == DATA:
-            return self.of_piece(ring, stage, list(_numbers(stage)))
+            return self.of_piece(ring, stage, self.numbers(stage))
         delay = ring.ends[1] - ring.ends[0]
-        return self.of_stages(ring, [delay] * stage.count)
+        return self.of_stages(ring, [delay] * len(self.numbers(stage)))
 
     def kept(self, stage: StageOp, ring: RingOp) -> Array:
         """Return what was on the way forward with the piece that is on the way back now."""
-        back = [2 * (self.stream.last - number) for number in _numbers(stage)]
+        numbers = self.numbers(stage)
+        back = [2 * (self.stream.last - number) for number in numbers]
         if ring.kind.data == DATA:
             return self.of_piece(
-                ring, stage, [age + number for age, number in zip(back, _numbers(stage), strict=True)]
+                ring, stage, [age + number for age, number in zip(back, numbers, strict=True)]
             )
         delay = ring.ends[1] - ring.ends[0]
         return self.of_stages(ring, [delay + age for age in back])
 
-    def of_piece(self, ring: RingOp, stage: StageOp, ages: Sequence[int]) -> Array:
-        """Return the data of pieces by how many ticks ago they came; one for each of stages alike."""
-        every = [self.data[ring.label] if age == 0 else self.entry(ring, age) for age in ages]
+    def of_piece(self, ring: RingOp, stage: StageOp, ages: Sequence[Number]) -> Array:
+        """Return the data of pieces by how many ticks ago they came; one for each of stages alike.
+
+        The first stage of all, of which there is one, alone reads those that come now.
+        """
+        now = stage.start == 0 and ages[0] == 0
+        every = [self.data[ring.label]] if now else [self.entry(ring, age) for age in ages]
         return jnp.stack(every) if stage.count > 1 else every[0]
 
-    def of_stages(self, ring: RingOp, ages: Sequence[int]) -> Array:
+    def of_stages(self, ring: RingOp, ages: Sequence[Number]) -> Array:
         """Return what stages alike were handed, each so many ticks ago."""
         if ring.count == 1:
             return self.entry(ring, ages[0])
         return jnp.stack([self.entry(ring, age, at) for at, age in enumerate(ages)])
 
-    def entry(self, ring: RingOp, age: int, at: int | None = None) -> Array:
+    def entry(self, ring: RingOp, age: Number, at: int | None = None) -> Array:
         """Return what a ring has from so many ticks ago, of one of the stages alike."""
         whole = self.held[ring.label]
         if at is not None:
@@ -336,11 +371,14 @@ class _Now:
 
         Of stages alike, each by the next, and the last by none of them; by others the last one alone.
         """
+        line = self.stream.line
         if ring.count == 1:
             found = self.entry(ring, ring.size)
-            return found if stage.count == 1 else _at_the_end(found, stage.count)
+            if stage.count == 1:
+                return found
+            return _at_the_end(line.only_at("last", found), line.own(stage.count))
         every = _at(self.held[ring.label], self.slot(ring), 1)
-        return every[0] if stage.count == 1 else jnp.asarray(shifted_back(every, 1))
+        return every[0] if stage.count == 1 else line.down(every)
 
     def slot(self, ring: RingOp) -> Array:
         """Return where a ring's oldest entry stands, which this tick replaces."""
@@ -357,12 +395,13 @@ class _Now:
             return whole
         if ring.count == 1:
             ((giver, value),) = handed.items()
-            alike = giver in (stage.start for stage in self.stream.stages if stage.count > 1)
-            return _put(whole, value[-1] if alike else value, self.slot(ring), 0)
+            home = next(home_of(stage) for stage in self.stream.stages if stage.start == giver)
+            if home == "shared":  # the last of them hands it to others
+                home, value = "last", value[-1]
+            return _put(whole, self.stream.line.across(value, home, home_of_ring(ring)), self.slot(ring), 0)
         own = handed[max(handed)]
         if ring.kind.data == VALUES:
-            first = handed[min(handed)]
-            own = _put(shifted(own, 1), first, jnp.int32(0), 0)
+            own = self.stream.line.up(own, handed[min(handed)])
         return _put(whole, own, self.slot(ring), 1)
 
 
@@ -381,18 +420,14 @@ def _at_the_end(value: Array, count: int) -> Array:
     return jnp.zeros((count, *value.shape), value.dtype).at[-1].set(value)
 
 
-def _numbers(stage: StageOp) -> range:
-    return range(stage.start, stage.start + stage.count)
-
-
 def _cut(value: Array, count: int) -> Array:
-    return value if count == 1 else value.reshape(count, value.shape[0] // count, *value.shape[1:])
+    return value.reshape(count, value.shape[0] // count, *value.shape[1:])
 
 
-def moved_by(program: proj.ProgramOp) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """Return how many are alike of each stage of a stream, and the parameters that they move."""
+def moved_by(program: proj.ProgramOp) -> dict[str, tuple[Home, int, tuple[str, ...]]]:
+    """Return of each stage of a stream where it is, how many are alike, and the parameters that they move."""
     found = {}
     for stage in program.stage_ops():
         own = _Stage(stage, 1, {}).parameters
-        found[stage.label.data] = stage.count, tuple(own)
+        found[stage.label.data] = home_of(stage), stage.count, tuple(own)
     return found

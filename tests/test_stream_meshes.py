@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from stream_meshes import BATCH, PIECES, TEXT
 
+from pjc.commands.mesh_report import assigned
 from pjc.diagnostics import DiagnosticError
 from pjc.driver import compile_text
+from pjc.mesh_plan import MeshPlan
 from pjc.options import Options
+from pjc.passes.analysis.cost import MACHINES
 from pjc.runtime.collectives import KINDS, _Instruction, _Module, _parsed, size
 
 FOLDER = Path(__file__).resolve().parent
@@ -157,3 +160,54 @@ def placed(mesh: str, text: str = TEXT.replace("LAYERS", "8"), **options: Any) -
 def test_a_mesh_that_cannot_share_evenly_is_refused(mesh: str, told: str) -> None:
     with pytest.raises(DiagnosticError, match=told):
         placed(mesh)
+
+
+# What is predicted.
+
+
+def plan(**options: Any) -> MeshPlan:
+    given = {"batch": BATCH, **options}
+    return compile_text(TEXT.replace("LAYERS", "8"), Options(solver="stream", **given)).mesh_plan
+
+
+def sizes(**given: int) -> dict[str, int]:
+    return {"sample": 1, "feature": 1, "stack": 1, **given}
+
+
+def test_the_messages_of_a_tick_are_those_that_the_compiled_one_sends(quick: dict[str, Any]) -> None:
+    predicted = plan().predict(sizes(sample=2, stack=4), MACHINES["cpu"])
+    module = _parsed(quick["hlo"])
+    tick = collectives(within(module, body_of_ticks(module)))
+    sent = sorted(size(each.type) for each in tick if each.opcode == "collective-permute")
+    assert sorted(each.bytes for each in predicted.messages if each.kind == "collective-permute") == sent
+    own = 4 * (2 * (6 * 6 + 6) + 5 * 6 + 6 + 12 * 3)  # of each device parameters of two layers, or of an end
+    summed = sum(size(each.type) for each in tick if each.opcode == "all-reduce")
+    assert own <= sum(each.bytes for each in predicted.messages if each.kind == "all-reduce") <= summed
+
+
+def test_the_device_with_the_most_to_do_decides() -> None:
+    found = {count: plan().predict(sizes(stack=count), MACHINES["cpu"]).compute for count in (1, 2, 4, 8)}
+    layers = (found[2] - found[4]) * 4  # eight of them: a device has four, or two, and an end
+    assert found[4] - found[8] == pytest.approx(layers / 8)
+    assert layers < found[1] < layers + 2 * (found[8] - layers / 8) + 1e-12
+
+
+def test_auto_takes_what_a_stream_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jax.devices", lambda: [None] * 8)
+    assert plan(mesh="auto", batch=4096).mesh in (
+        sizes(stack=8),
+        sizes(sample=2, stack=4),
+        sizes(sample=4, stack=2),
+    )
+    monkeypatch.setattr("jax.devices", lambda: [None] * 7)
+    with pytest.raises(DiagnosticError, match="no mesh of 7 devices is for this network"):
+        _ = plan(mesh="auto", batch=BATCH).mesh
+
+
+def test_it_is_told_which_stages_a_device_has() -> None:
+    told = assigned(plan(mesh="stack=2"))
+    assert told[1:] == [
+        "device 0 of stack has the stages before, i 1 to 4",
+        "device 1 of stack has the stages i 5 to 8, behind",
+    ]
+    assert assigned(plan(mesh="sample=2")) == []

@@ -4,6 +4,9 @@
 with two that share its layers (``--mesh stack=2``), each with one thread on a core of its own; one after
 the other, in rounds. It prints for each run the samples a second of the fastest epoch, and the milliseconds
 of wall and of CPU time that a tick takes in a process; then the ratio of the best.
+
+``python benchmarks/streams.py --predict`` prints what the cost model says of more devices, and beside it what
+part of the time the devices of a pipeline with as many micro-batches work.
 """
 
 from __future__ import annotations
@@ -80,6 +83,39 @@ def work(given: argparse.Namespace) -> None:
         distributed.stop()
 
 
+def predict(given: argparse.Namespace) -> None:
+    """Print what a tick is predicted to take on devices that share stages, or samples, and of a pipeline."""
+    from pjc.dialects import proj
+    from pjc.driver import compile_text
+    from pjc.options import Options
+    from pjc.passes.analysis.cost import MACHINES
+    from pjc.passes.analysis.graph import only
+
+    text = TEXT.replace("WIDTH", str(given.width)).replace("0..8", f"0..{given.layers}")
+    compilation = compile_text(text, Options(solver="stream", batch=given.batch))
+    pieces = only(compilation.at("proj"), proj.ProgramOp).pieces
+    machine = MACHINES[given.machine]
+
+    def seconds(**sizes: int) -> float:
+        mesh = {"sample": 1, "feature": 1, "stack": 1, **sizes}
+        return compilation.mesh_plan.predict(mesh, machine).seconds
+
+    alone = seconds()
+    print(f"{given.layers} layers of {given.width}, {pieces} pieces of {given.batch // pieces} samples")
+    print("devices  stack: ms  works  sample: ms  works  a pipeline works")
+    for devices in (1, 2, 4, 8, 16, 32, 64):
+        if given.layers % devices:
+            break
+        shared = seconds(stack=devices)
+        row = f"{devices:7} {1e3 * shared:10.2f} {alone / devices / shared:6.0%}"
+        if given.batch // pieces >= 2 * devices:
+            time_ = seconds(sample=devices)
+            row += f" {1e3 * time_:11.2f} {alone / devices / time_:6.0%}"
+        else:
+            row += f" {'':11} {'':6}"
+        print(f"{row} {pieces / (pieces + devices - 1):17.0%}")
+
+
 def timed(count: int, arguments: list[str]) -> dict[str, float]:
     """Return the times of so many processes."""
     with socket.socket() as found:
@@ -107,7 +143,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--process", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--predict", action="store_true")
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of what is predicted")
+    parser.add_argument("--machine", default="cpu", help="what is predicted for: cpu, gpu or tpu")
     given = parser.parse_args()
+    if given.predict:
+        predict(given)
+        return
     if given.process is not None:
         work(given)
         return

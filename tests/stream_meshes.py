@@ -45,7 +45,7 @@ require squared_error(logits, y, strength = 1.0)
 
 
 def largest_difference(one: Any, other: Any) -> float:
-    """Return the largest difference of two arrays of a name, relative to the largest entry if that is above 1."""
+    """Return the largest difference of two arrays of a name, relative to the largest entry if above 1."""
     import numpy as np
 
     assert one.keys() == other.keys()

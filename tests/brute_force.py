@@ -111,8 +111,8 @@ def rounded(x: float, z: float) -> float:
 
 
 def convex_set(x: Vector, constraints: list) -> float:
-    """Least square distance of a vector to a set that functions at least 0 describe, by SLSQP twice."""
-    starts = [x, np.full_like(x, np.mean(x))]
+    """Least square distance of a vector to a set that functions at least 0 describe, by SLSQP from some starts."""
+    starts = [x, np.full_like(x, np.mean(x)), x / 2, x / (1 + np.linalg.norm(x))]
     found = [
         minimize(
             lambda p: np.sum((p - x) ** 2),

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +18,15 @@ from .data.dataset import Dataset
 from .data.ordering import order as order_of
 from .distributed import Share
 from .history import Result
-from .layout import DeviceLayout
 from .listener import Listener
 from .recording import Layout, Recorder
 from .recording import packed as pack
 from .sampled import TRACE
 from .stepper import Stepper
 from .trainable import TrainError
+
+if TYPE_CHECKING:
+    from pjc.runtime.layout import DeviceLayout
 
 _TICK = 0.1
 """Seconds between two looks at the device inside an epoch."""

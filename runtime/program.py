@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,12 @@ from jax import Array
 from pjc.diagnostics import PjcError
 from pjc.runtime.explicit import automatic
 from pjc.runtime.finite import not_finite
-from pjc.runtime.layout import DeviceLayout
 from pjc.runtime.outer_settings import DISPLACEMENT, DRAIN, KEEP, START, STEP, WEIGHTED
 from pjc.runtime.outer_state import State, require_state
 from pjc.runtime.units import Units, giving, require_units, taking, told
+
+if TYPE_CHECKING:
+    from pjc.runtime.layout import DeviceLayout
 
 Tensors = Mapping[str, Array]
 """Arrays by name: parameters, or the data of a batch."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .history import Result
-from .layout import DeviceLayout
 from .outer_state import OUTER, OuterError, State, require_state
 from .trainable import Displacing, Trainable, TrainError, check_parameters
+
+if TYPE_CHECKING:
+    from pjc.runtime.layout import DeviceLayout
 
 
 class Stepper(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,10 @@ from pjc.diagnostics import PjcError
 
 from .data.fitting import Spec
 from .finite import not_finite
-from .layout import DeviceLayout
 from .outer_state import State
+
+if TYPE_CHECKING:
+    from pjc.runtime.layout import DeviceLayout
 
 
 class TrainError(PjcError):

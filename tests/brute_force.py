@@ -111,7 +111,7 @@ def rounded(x: float, z: float) -> float:
 
 
 def convex_set(x: Vector, constraints: list) -> float:
-    """Least square distance of a vector to a set that functions at least 0 describe, by SLSQP from some starts."""
+    """Least square distance to a set that functions at least 0 describe, by SLSQP from four starts."""
     starts = [x, np.full_like(x, np.mean(x)), x / 2, x / (1 + np.linalg.norm(x))]
     found = [
         minimize(

@@ -171,8 +171,15 @@ def test_help_names_the_defaults_of_the_driver(pjc_run: Run) -> None:
     text = " ".join(out.split())
     for field in options_of(Options):
         if field.name in SolverOptions.__dataclass_fields__ and field.name != "solver":
-            (own,) = {cls.defaults()[field.name] for cls in SOLVERS.values() if field.name in cls.defaults()}
-            said = own if isinstance(own, str) else f"{own:g}"
+            own = {
+                name: cls.defaults()[field.name]
+                for name, cls in SOLVERS.items()
+                if field.name in cls.defaults()
+            }
+            shown = {name: each if isinstance(each, str) else f"{each:g}" for name, each in own.items()}
+            alone = len(set(shown.values())) == 1
+            each = [f"{value}" if alone else f"{value} of {name}" for name, value in shown.items()]
+            said = each[0] if alone else ", ".join(each)
             assert re.search(rf"{field.flags[-1]} (?:(?! --).)*\(default: {said}\)", text)
         # Some depend on the file or machine, reinit says what its default does.
         elif field.name not in (

@@ -421,7 +421,9 @@ class Program:
         The sets are taken in the order of the text: of several on one parameter the last holds exactly.
         """
         taken = self._taken(params)
-        return self._like(params, self._finished(taken)) if "finish" in self._functions else dict(params)
+        if "finish" not in self._functions:
+            return self._whole(params)
+        return self._like(params, self._finished(taken))
 
     def _finished(self, taken: Tensors) -> Tensors:
         return dict(self._functions["finish"](taken)) if "finish" in self._functions else taken
@@ -509,14 +511,14 @@ class Program:
         The parameters of equal layers are stacked.
         """
         layout = self.layout
-        if layout is None or layout.is_sharded(state.params):
+        if layout is None or layout.is_sharded({**state.params, **state.optimizer}):
             return state
         return State(layout.shard(self.stacked(state.params)), layout.shard(state.optimizer), state.steps)
 
     def unshard(self, state: State) -> State:
         """Return a state as one device has it: the inverse of :meth:`shard`, which gathers it."""
         layout = self.layout
-        if layout is None or not layout.is_sharded(state.params):
+        if layout is None or not layout.is_sharded({**state.params, **state.optimizer}):
             return state
         return State(layout.unshard(state.params), layout.unshard(state.optimizer), state.steps)
 

@@ -8,6 +8,8 @@ computes.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from xdsl.dialects.builtin import IntegerAttr, StringAttr, SymbolNameConstraint, TensorType, i64
 from xdsl.ir import Attribute, Region, SSAValue
 from xdsl.irdl import (
@@ -30,6 +32,16 @@ from pjc.dialects.view import shape_of
 DATA, VALUES, DEMANDS = "data", "values", "demands"
 HELD = (DATA, VALUES, DEMANDS)
 """What a ring holds: the input or target of pieces, what stages hand on, or what they are asked for it."""
+
+Home = Literal["first", "shared", "last", "everywhere"]
+"""Where devices that share stages have one, or an array: at the first or the last, a part or all at each."""
+
+
+def _home(count: int, start: int) -> Home:
+    """Return where so many stages alike are, of which the first has a number, or what they take."""
+    if count > 1:
+        return "shared"
+    return "first" if start == 0 else "last"
 
 
 @irdl_op_definition
@@ -90,6 +102,13 @@ class RingOp(IRDLOperation):
         """The stage that gives, and the first that takes."""
         return self.giver.value.data, self.taker.value.data
 
+    @property
+    def home(self) -> Home:
+        """Where it is: with those who take what it holds."""
+        if self.kind.data == DATA:
+            return "everywhere"
+        return _home(self.count, self.ends[1])
+
     def verify_(self) -> None:
         if self.kind.data not in HELD:
             raise VerifyException(f"a ring holds {', '.join(HELD)}, found '{self.kind.data}'")
@@ -137,6 +156,11 @@ class StageOp(IRDLOperation):
     def count(self) -> int:
         """How many stages it stands for."""
         return self.stages.value.data
+
+    @property
+    def home(self) -> Home:
+        """Which devices work at it, or at the several that it stands for."""
+        return _home(self.count, self.start)
 
     def forward_op(self) -> ForwardOp:
         """Return the forward pass."""

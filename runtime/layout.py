@@ -22,8 +22,8 @@ from jax.sharding import PartitionSpec as P
 from pjc.diagnostics import mistake
 from pjc.dialects import proj
 from pjc.dialects.axes import SAMPLE, STACK
+from pjc.dialects.streaming import Home
 from pjc.dialects.view import shape_of
-from pjc.runtime.line import Home, home_of_ring
 
 Arrays = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ def ring_places(whole: proj.ProgramOp, share: proj.ProgramOp) -> dict[str, Place
                 "take a mesh without sample",
             )
         before = 1 if ring.count == 1 else 2  # entries by tick, behind the stages alike
-        found[name] = Place(home_of_ring(ring), None if cut is None else cut + before)
+        found[name] = Place(ring.home, None if cut is None else cut + before)
     return found
 
 

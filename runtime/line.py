@@ -9,34 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from pjc.dialects.axes import STACK
-from pjc.dialects.streaming import DATA, RingOp, StageOp
+from pjc.dialects.streaming import Home
 from pjc.runtime.mesh import shifted, shifted_back
-
-Home = Literal["first", "shared", "last", "everywhere"]
-"""Where a stage or an array is: at the first or the last device, a part of it at each, all of it at each."""
-
-
-def home_of(stage: StageOp) -> Home:
-    """Return which devices work at a stage, or at several alike."""
-    if stage.count > 1:
-        return "shared"
-    return "first" if stage.start == 0 else "last"
-
-
-def home_of_ring(ring: RingOp) -> Home:
-    """Return where a ring is: with those who take what it holds."""
-    if ring.kind.data == DATA:
-        return "everywhere"
-    if ring.count > 1:
-        return "shared"
-    return "first" if ring.ends[1] == 0 else "last"
 
 
 class Line:

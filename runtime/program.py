@@ -530,8 +530,9 @@ class Program:
     def _whole(self, params: Tensors) -> dict[str, Array]:
         """Return parameters as one device has them."""
         layout = self.layout
-        sharded = layout is not None and layout.is_sharded(params)
-        return layout.unshard(params) if layout is not None and sharded else dict(params)
+        if layout is None or not layout.is_sharded(params):
+            return dict(params)
+        return layout.unshard(params)
 
     def step(
         self, state: State, *data: Array, sample_weight: Array | None = None

@@ -18,9 +18,10 @@ from jax import Array, lax
 from jax.sharding import Mesh
 
 from pjc.diagnostics import mistake
+from pjc.dialects.streaming import Home
 from pjc.runtime.collectives import SCOPE
 from pjc.runtime.layout import DeviceLayout, Place
-from pjc.runtime.line import ONE, Home, Line
+from pjc.runtime.line import ONE, Line
 from pjc.runtime.outer import Members, Moments, outer_steps, require_matches, setting_of, transformation
 from pjc.runtime.outer_settings import (
     CUT,

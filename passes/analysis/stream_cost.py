@@ -30,10 +30,10 @@ class StreamCostModel(CostModel):
         loads = [0.0] * devices
         for stage in self.program.stage_ops():
             work = self._work(stage)
-            if stage.count > 1:
+            if stage.home == "shared":
                 loads = [load + work * stage.count / devices for load in loads]
             else:
-                loads[0 if stage.start == 0 else -1] += work
+                loads[0 if stage.home == "first" else -1] += work
         return max(loads)
 
     def forward(self) -> float:

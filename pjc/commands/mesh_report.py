@@ -114,13 +114,13 @@ def _stages_of(stages: Sequence[StageOp], devices: int) -> list[str]:
         has = []
         for stage in stages:
             name, own = stage.label.data, stage.count // devices
-            if stage.count > 1:
+            if stage.home == "shared":
                 has.append(
                     f"{name} {own * device + 1} to {own * (device + 1)}"
                     if own > 1
                     else f"{name} {device + 1}"
                 )
-            elif device == (0 if stage.start == 0 else devices - 1):
+            elif device == (0 if stage.home == "first" else devices - 1):
                 has.append(name)
         lines.append(f"device {device} of stack has the stages {', '.join(has)}")
     return lines

@@ -19,14 +19,14 @@ from xdsl.ir import Operation
 
 from pjc.dialects import ops, proj
 from pjc.dialects.steps import Rows
-from pjc.dialects.streaming import DATA, DEMANDS, VALUES, HandOp, RingOp, StageOp, TakeOp
+from pjc.dialects.streaming import DATA, DEMANDS, VALUES, HandOp, Home, RingOp, StageOp, TakeOp
 from pjc.dialects.view import shape_of
 from pjc.runtime.emit.forward import Forward
 from pjc.runtime.emit.sweep import Sweeping, Swept
 from pjc.runtime.emit.values import dtype_of
 from pjc.runtime.emit.variables import Variables
 from pjc.runtime.emit.weighing import Weighing
-from pjc.runtime.line import Home, Line, home_of, home_of_ring
+from pjc.runtime.line import Line
 from pjc.runtime.placement import ONE_DEVICE, Placement
 from pjc.runtime.program import Tensors
 
@@ -74,7 +74,7 @@ class Stream:
     @cached_property
     def homes(self) -> dict[str, Home]:
         """Where parameters are, by name; those of no stage are everywhere."""
-        return {name: home_of(stage) for stage in self.stages for name in _Stage(stage, 1, {}).parameters}
+        return {name: stage.home for stage in self.stages for name in _Stage(stage, 1, {}).parameters}
 
     @cached_property
     def stages(self) -> list[StageOp]:
@@ -138,7 +138,7 @@ class Stream:
         losses: dict[str, Array] = {}
         worked = {}
         for stage in self.stages:
-            own, home = _Stage(stage, self.size, self.slots, self.placement), home_of(stage)
+            own, home = _Stage(stage, self.size, self.slots, self.placement), stage.home
             worked[stage.label.data] = now.worked(stage)
             given, swept = self.line.at(home, partial(now.run, own, params))
             for name, value in given.items():
@@ -395,10 +395,10 @@ class _Now:
             return whole
         if ring.count == 1:
             ((giver, value),) = handed.items()
-            home = next(home_of(stage) for stage in self.stream.stages if stage.start == giver)
+            home = next(stage.home for stage in self.stream.stages if stage.start == giver)
             if home == "shared":  # the last of them hands it to others
                 home, value = "last", value[-1]
-            return _put(whole, self.stream.line.across(value, home, home_of_ring(ring)), self.slot(ring), 0)
+            return _put(whole, self.stream.line.across(value, home, ring.home), self.slot(ring), 0)
         own = handed[max(handed)]
         if ring.kind.data == VALUES:
             own = self.stream.line.up(own, handed[min(handed)])
@@ -429,5 +429,5 @@ def moved_by(program: proj.ProgramOp) -> dict[str, tuple[Home, int, tuple[str, .
     found = {}
     for stage in program.stage_ops():
         own = _Stage(stage, 1, {}).parameters
-        found[stage.label.data] = home_of(stage), stage.count, tuple(own)
+        found[stage.label.data] = stage.home, stage.count, tuple(own)
     return found

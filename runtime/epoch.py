@@ -109,6 +109,29 @@ class Step:
         self.told = self.jitted if telling is None else _jitted(telling, share, packed=True)
         self.drained = _drained(stepper, share) if stepper.streams else None
         self._layout: Layout | None = None
+        self._left: tuple[Result, Mapping[str, Any]] | None = None
+
+    def carried(self, start: Result) -> Mapping[str, Any]:
+        """Return what training goes on from, as the devices have it: new arrays, which a step may take over.
+
+        Where ``start`` is what the last epoch came to, they are those that it left on the devices.
+        """
+        left, self._left = self._left, None
+        if left is not None and left[0].params is start.params and left[0].latent is start.latent:
+            return left[1]
+        whole = self.share.everywhere(self.stepper.carried(start))
+        layout = _layout_of(self.stepper)
+        return whole if layout is None else layout.shard(whole)
+
+    def result(self, carried: Mapping[str, Any], at: Result) -> Result:
+        """Return ``at`` with what is carried, in arrays of this process."""
+        layout = _layout_of(self.stepper)
+        whole = carried if layout is None else layout.unshard(carried)
+        return self.stepper.result(self.share.local(whole), at)
+
+    def leave(self, result: Result, carried: Mapping[str, Any]) -> None:
+        """Leave on the devices what an epoch came to, for the next one to go on from."""
+        self._left = result, carried
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
         """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""
@@ -197,10 +220,7 @@ class _Epoch:
         self.step = step
         self.start = start
         self.batch = start.batch
-        # The step takes its arrays over, and the caller keeps those of the start.
-        self.layout = _layout_of(step.stepper)
-        whole = step.share.everywhere(step.stepper.carried(start))
-        self.carried: Mapping[str, Any] = whole if self.layout is None else self.layout.shard(whole)
+        self.carried = step.carried(start)
         self.sums = step.sums(self.carried, start, batches)
 
     def advance(self, wish: bool, x: Any, y: Any) -> Any:
@@ -251,8 +271,7 @@ class _Epoch:
             loss_sum=self.loss_sum(),
             seconds=self.start.seconds + time.monotonic() - self.began,
         )
-        whole = self.carried if self.layout is None else self.layout.unshard(self.carried)
-        return self.step.stepper.result(self.step.share.local(whole), at)
+        return self.step.result(self.carried, at)
 
 
 def run_epoch(
@@ -293,4 +312,6 @@ def run_epoch(
     if epoch.batch == batches.count:
         epoch.settle()
     listener.progress(epoch.batch, epoch.mean_gap())
-    return epoch.result(), stopping
+    result = epoch.result()
+    step.leave(result, epoch.carried)
+    return result, stopping

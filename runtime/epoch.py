@@ -173,7 +173,8 @@ def _jitted(stepper: Stepper, share: Share, packed: bool) -> Any:
 
     everywhere = share.replicated()
     shardings = (_lying(stepper, share), *[everywhere] * (3 if packed else 2))
-    made = jax.jit(step, donate_argnums=(0, 1), out_shardings=shardings)
+    # The sums are few, and those before this batch are looked at while it runs.
+    made = jax.jit(step, donate_argnums=0, out_shardings=shardings)
     # A program that is trained again by such a stepper is not compiled again.
     return getattr(stepper, "kept", {}).setdefault(share, made)
 
@@ -221,12 +222,13 @@ class _Epoch:
         self.start = start
         self.batch = start.batch
         self.carried = step.carried(start)
-        self.sums = step.sums(self.carried, start, batches)
+        self.sums = self.known = step.sums(self.carried, start, batches)
 
     def advance(self, wish: bool, x: Any, y: Any) -> Any:
         """Queue a batch on the device; return whether some process wishes to stop, once that is known."""
         question, recorder, number = self.step.share.question(wish), self.recorder, self.first + self.batch
         self.batch += 1
+        self.known = self.sums
         if recorder is None or not recorder.wants(number):
             self.carried, self.sums, answer = self.step.jitted(self.carried, self.sums, question, x, y)
             return answer
@@ -240,9 +242,17 @@ class _Epoch:
         if self.step.drained is not None:
             self.carried, self.sums = self.step.drained(self.carried, self.sums)
 
+    def progress(self, listener: Listener) -> None:
+        """Tell of the batches before the one that was queued last, so that the device has work meanwhile."""
+        if self.batch - 1 > self.start.batch:
+            listener.progress(self.batch - 1, self._finite(self.known) / (self.batch - 1))
+
     def gap_sum(self) -> float:
         """Return the sum of what is measured, once all batches are done; raise TrainError if it diverged."""
-        total = float(self.sums.measure)
+        return self._finite(self.sums)
+
+    def _finite(self, sums: _Sums) -> float:
+        total = float(sums.measure)
         if not math.isfinite(total):
             stepper = self.step.stepper
             raise TrainError(
@@ -296,7 +306,7 @@ def run_epoch(
         answer = epoch.advance(wish, x, y)
         now = time.monotonic()
         if now - looked >= _TICK:
-            listener.progress(epoch.batch, epoch.mean_gap())
+            epoch.progress(listener)
             looked = now
             if recorder is not None:
                 recorder.tick()

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pjc.dialects import ops
 from pjc.runtime.projections import LOSSES, OPERATORS, constraint_set, loss, operator
 from pjc.runtime.projections.cross_entropy import CrossEntropy
-from pjc.runtime.projections.dot import Dot
+from pjc.runtime.projections.dot import Dot, solved, steps_to_root
 from pjc.runtime.projections.max import Max
 from pjc.runtime.projections.min import Min
 from pjc.runtime.projections.operator import Loss, Operator
@@ -309,6 +309,20 @@ def test_no_extreme_combination_gives_a_nan(dtype: str) -> None:
         for case in (Sum((1,)), SumRelu((1,)), Max((1,))):
             (x,), value = case.project((grid[:, :4],), grid[:, 4])
             assert not np.any(np.isnan(x)) and not np.any(np.isnan(value))
+
+
+def test_no_root_of_a_dot_goes_in_circles() -> None:
+    """In float32 one site in hundreds has no float to come to rest at: two take turns."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 100_000, 8)).astype("f")
+    z = random.normal(size=100_000).astype("f") * 10.0 ** random.uniform(-6, 1, 100_000).astype("f")
+    site = solved(jnp.asarray(a), jnp.asarray(b), jnp.asarray(z))
+    big = jnp.sum((site.a + site.b) ** 2, axis=-1) / 4
+    steps, w = jax.jit(steps_to_root)(big, site.small, site.unit, site.r)
+    assert steps < 10
+    found, big, small, unit, right = (np.float64(x) for x in (w, big, site.small, site.unit, site.r))
+    left = found * (big * (2 + found) + small * (2 + 3 * found) / (1 + 2 * found) ** 2 + unit / (1 + found))
+    np.testing.assert_allclose(left, right, rtol=5e-7)
 
 
 def test_named_situations_of_dot() -> None:

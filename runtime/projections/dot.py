@@ -153,9 +153,18 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
     ``big`` is S, ``small`` is D, all at least 0. Where no w up to :func:`limit` solves it, the result is
     close to that.
     """
+    return steps_to_root(big, small, unit, r)[1]
+
+
+def steps_to_root(big: Array, small: Array, unit: Array, r: Array) -> tuple[Array, Array]:
+    """Return after how many steps the last of the sites has its root, and the roots.
+
+    A site is done once a step moves it by rounding alone, or its two sides differ by no more than they are
+    rounded by. From there steps go in circles, or out of the bracket; so it rests while others move.
+    """
     linear = 2 * (big + small) + unit
     lower = 2 * r / jnp.maximum(linear + jnp.sqrt(linear**2 + 4 * big * r), _tiny(r))
-    largest = jnp.asarray(limit(r.dtype), r.dtype)
+    largest, eps = jnp.asarray(limit(r.dtype), r.dtype), jnp.finfo(r.dtype).eps
     upper = jnp.minimum(jnp.sqrt(1 + r / jnp.maximum(big, _tiny(r))), largest)
     lower = jnp.minimum(lower, upper)
 
@@ -164,7 +173,7 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
         return (step < MAX_STEPS) & jnp.any(moving)
 
     def advance(carry: Carry) -> Carry:
-        step, low, high, w, _ = carry
+        step, low, high, w, moving = carry
         spread = 1 + 2 * w
         saturating = small * ((2 + 3 * w) / spread / spread) + unit / (1 + w)
         value = w * big * (2 + w) + w * saturating - r
@@ -173,12 +182,15 @@ def root(big: Array, small: Array, unit: Array, r: Array) -> Array:
         low, high = jnp.where(value <= 0, w, low), jnp.where(value > 0, w, high)
         newton = w - value / jnp.maximum(slope, _tiny(r))
         inside = (newton >= low) & (newton <= high)
-        following = jnp.where(inside, newton, jnp.sqrt(low) * jnp.sqrt(high))
-        moving = jnp.abs(following - w) > 2 * jnp.finfo(r.dtype).eps * w
+        met = jnp.abs(value) <= 4 * eps * r
+        between = jnp.where(met, w, jnp.sqrt(low) * jnp.sqrt(high))
+        following = jnp.where(moving, jnp.where(inside, newton, between), w)
+        moving = moving & ~met & (jnp.abs(following - w) > 2 * eps * w)
         return step + 1, low, high, following, moving
 
     start = (jnp.zeros((), jnp.int32), lower, upper, lower, r > 0)
-    return lax.while_loop(unfinished, advance, start)[3]
+    steps, _, _, found, _ = lax.while_loop(unfinished, advance, start)
+    return steps, found
 
 
 def over_square(x: Array, m: Array) -> Array:

@@ -119,7 +119,7 @@ class MatrixProduct:
 
     def lhs_back(self, s: Array, w: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
-        return _gathered(jnp.matmul(s, transposed(w)), a.shape)
+        return _gathered(_by_transpose(s, w), a.shape)
 
     def rhs_back(self, s: Array, a: Array, w: Array) -> Array:
         """See :class:`Bilinear`; one product for all sites where a matrix is shared by all of them."""
@@ -393,6 +393,18 @@ BILINEAR: dict[str, Callable[[dict[str, Any], Array, Array], Bilinear]] = {
 def bilinear(operator: str, fields: dict[str, Any], a: Array, w: Array) -> Bilinear:
     """Return the map of an operator on operands of these shapes."""
     return BILINEAR[operator](fields, a, w)
+
+
+def _by_transpose(s: Array, w: Array) -> Array:
+    """Return ``s @ transposed(w)``.
+
+    XLA's CPU compiler reads w with strides for this, or copies it; ``w @ transposed(s)``, transposed, asks
+    that of s alone, which is the smaller one where samples are fewer than columns. The barrier keeps the
+    compiler from making the one of the other.
+    """
+    if s.shape[-2] > w.shape[-1]:
+        return jnp.matmul(s, transposed(w))
+    return transposed(lax.optimization_barrier(jnp.matmul(w, transposed(s))))
 
 
 def transposed(x: Array) -> Array:

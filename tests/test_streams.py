@@ -404,6 +404,20 @@ def test_a_run_that_is_resumed_within_an_epoch_gives_the_same_numbers(tmp_path: 
         assert all(np.array_equal(resumed.latent[name], whole.latent[name]) for name in whole.latent)
 
 
+@pytest.mark.parametrize("solver", ["sweep", pytest.param("stream", marks=pytest.mark.slow)])
+def test_a_set_on_a_view_of_a_loops_parameter_is_kept_as_it_is_without_the_loop(solver: str) -> None:
+    text = NETWORKS["a parameter in a set"].replace("require w in", "require w[0:3] in")
+    rolled, flat = made(text, solver, outer=optax.sgd(0.01)), made(text, "sweep", unroll=True)
+    params = rolled.init(0)
+    wide = {name: 3 * value if name.startswith("w") else value for name, value in params.items()}
+    ((x, y),) = batches(rolled, 1)
+    state, _ = rolled.step(rolled.start(wide), x, y)
+    found = rolled.finish(state.params)
+    assert np.max(np.abs(found["w"][:, :3])) == 0.3 < np.max(np.abs(found["w"][:, 3:]))
+    if solver == "sweep":
+        assert apart(flat.displacement(wide, x, y)[0], rolled.displacement(wide, x, y)[0]) < 1e-12
+
+
 @pytest.mark.slow
 def test_a_saved_stream_goes_on_as_the_one_that_was_saved(tmp_path: Path) -> None:
     program = made(NETWORKS["residual"], "stream")

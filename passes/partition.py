@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from pjc.dialects import ops, proj
+from pjc.dialects.asking import DisplaceOp
 from pjc.dialects.layout import MeshAttr, ShardingAttr
 from pjc.dialects.ops import BilinearOp, operation_of
 from pjc.dialects.shapes import Shape
@@ -102,6 +103,11 @@ def _unlike_stages(program: proj.ProgramOp, mesh: MeshAttr) -> str | None:
             divisors = [str(size) for size in range(2, count + 1) if count % size == 0]
             advice = f"take stack={' or '.join(divisors)}" if divisors else "take a mesh without stack"
             return f"and {loop} cannot be shared evenly by {sizes['stack']} devices along stack; {advice}"
+    if sizes["stack"] > 1 and (viewed := _set_on_views(program)) is not None:
+        return (
+            f"and '{viewed}' is a set on a view of a parameter of the loop, which devices along stack would "
+            "share; require the set of the whole parameter, or take a mesh without stack"
+        )
     own = program.pieces * sizes["sample"]
     if sizes["sample"] > 1 and batch is not None and (batch % own or batch < 2 * own):
         size = f"{batch // program.pieces} samples"
@@ -109,6 +115,20 @@ def _unlike_stages(program: proj.ProgramOp, mesh: MeshAttr) -> str | None:
             f"which takes a batch of {batch} in pieces of {size}, and {sizes['sample']} devices along sample "
             "cannot share one evenly, two samples or more to each; take another batch, or another mesh"
         )
+    return None
+
+
+def _set_on_views(program: proj.ProgramOp) -> str | None:
+    """Return a set on a view of a parameter that stages alike each have a share of; None if there is none."""
+    alike = {
+        op.variable.data
+        for stage in program.stage_ops()
+        for op in stage.walk()
+        if isinstance(op, DisplaceOp) and stage.count > 1
+    }
+    for op in program.body.block.ops:
+        if isinstance(op, proj.ConstrainOp) and op.path.variable.data in alike and op.path.way():
+            return op.node.data
     return None
 
 

@@ -41,7 +41,7 @@ from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
-from pjc.passes.lowering.pieces import piece_counts, put_pieces, whole_batches
+from pjc.passes.lowering.pieces import piece_counts, put_pieces, whole_batches, why_not_in
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
 from pjc.passes.solvers import parse
@@ -189,16 +189,34 @@ class Compilation:
         return module
 
     def _cut_batches(self, program: proj.ProgramOp) -> None:
-        """Let the batches of a stream go through it in pieces, if it can: a solver's passes know one size."""
-        for count in piece_counts(program) if self.pieces is None else [self.pieces]:
-            assert program.batch is not None
-            try:
-                part = replace(self.for_batch(program.batch // count), pieces=1).at("proj")
-            except PjcError:  # a network that is for this batch alone
-                continue
-            if put_pieces(program, only(part, proj.ProgramOp)):
-                program.verify()
-                return
+        """Let the batches of a stream go through it in pieces, if it can: a solver's passes know one size.
+
+        Raises:
+            DiagnosticError: where a number of pieces was asked for in which they cannot.
+        """
+        best = piece_counts(program)
+        if any(self._cut_into(program, count) for count in (best if self.pieces is None else [self.pieces])):
+            return
+        if self.pieces is not None:
+            raise mistake(
+                f"the batches of '{program.sym_name.data}', of {program.batch} samples, cannot go through it "
+                f"in {self.pieces} pieces: {why_not_in(program, self.pieces)}",
+                f"they may go in {' or '.join(map(str, [*best, 1]))}; on a mesh the share of a device along "
+                "sample goes in as many as the whole batch: take another batch, or a mesh without sample",
+            )
+
+    def _cut_into(self, program: proj.ProgramOp, count: int) -> bool:
+        """Let the batches of a stream go through it in so many pieces; False where they cannot."""
+        if program.batch is None or program.batch % count or not program.stage_ops():
+            return False
+        try:
+            part = replace(self.for_batch(program.batch // count), pieces=1).at("proj")
+        except PjcError:  # a network that is for this batch alone
+            return False
+        if not put_pieces(program, only(part, proj.ProgramOp)):
+            return False
+        program.verify()
+        return True
 
     def _run(self, stage: Stage, module: ModuleOp) -> ModuleOp:
         """Return the module after a stage's passes, each verified."""

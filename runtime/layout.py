@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -24,6 +23,7 @@ from pjc.dialects import proj
 from pjc.dialects.axes import SAMPLE, STACK
 from pjc.dialects.streaming import Home
 from pjc.dialects.view import shape_of
+from pjc.runtime.outer_state import rows_in
 
 Arrays = Mapping[str, Any]
 
@@ -77,14 +77,19 @@ def ring_places(whole: proj.ProgramOp, share: proj.ProgramOp) -> dict[str, Place
 class DeviceLayout:
     """How arrays lie, by name; those without a place are everywhere.
 
-    ``data`` are pieces of a batch, by label; ``shapes`` those that whole arrays have of which one device
-    alone has the row that is in use.
+    ``data`` are pieces of a batch, by label; ``shapes`` are those that whole arrays have of which one
+    device alone has the row that is in use.
     """
 
     mesh: Mesh
     places: Mapping[str, Place]
     data: Mapping[str, Place]
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Mapping[str, jax.ShapeDtypeStruct]
+
+    @property
+    def devices(self) -> int:
+        """How many devices are along ``stack``."""
+        return int(self.mesh.shape[STACK])
 
     def place(self, name: str) -> Place:
         """Return where an array is."""
@@ -92,8 +97,7 @@ class DeviceLayout:
 
     def is_sharded(self, arrays: Arrays) -> bool:
         """Whether arrays are those that devices have, rather than whole ones."""
-        known = (name for name in arrays if name in self.shapes)
-        return any(tuple(np.shape(arrays[name])) != self.shapes[name] for name in known)
+        return rows_in(self.shapes, arrays) == self.devices
 
     def shard(self, arrays: Arrays) -> dict[str, Array]:
         """Return whole arrays as the devices have them."""
@@ -140,13 +144,11 @@ class DeviceLayout:
 
     @cached_property
     def _shard(self) -> Any:
-        devices = self.mesh.shape[STACK]
-
         def shard(arrays: Arrays) -> dict[str, Any]:
             found = {}
             for name, value in arrays.items():
                 place = self.place(name)
-                rows = jnp.broadcast_to(value, (devices, *value.shape)) if place.is_at_end else value
+                rows = jnp.broadcast_to(value, (self.devices, *value.shape)) if place.is_at_end else value
                 found[name] = lax.with_sharding_constraint(rows, NamedSharding(self.mesh, place.spec))
             return found
 

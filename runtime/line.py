@@ -38,7 +38,7 @@ class Line:
         return run()
 
     def only_at(self, home: Home, value: Array) -> Array:
-        """Return a value where it is to be, elsewhere zeros."""
+        """Return a value where it is in use, elsewhere zeros."""
         return value
 
     def up(self, values: Array, first: Array | None) -> Array:
@@ -96,6 +96,8 @@ class DeviceLine(Line):
         return lax.cond(self._is_at(home), run, otherwise or zeros)
 
     def only_at(self, home: Home, value: Array) -> Array:
+        if home not in ("first", "last"):
+            return value
         return jnp.where(self._is_at(home), value, jnp.zeros_like(value))
 
     def up(self, values: Array, first: Array | None) -> Array:

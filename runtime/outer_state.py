@@ -52,6 +52,18 @@ def restore_state(like: Any, arrays: Mapping[str, Any]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in flatten_state(like)])
 
 
+def rows_in(whole: Mapping[str, Any], arrays: Mapping[str, Any]) -> int | None:
+    """Return of how many devices along ``stack`` arrays have rows, where they would have the shapes of whole.
+
+    None where none has the rows of devices: :class:`pjc.runtime.layout.DeviceLayout` says which may.
+    """
+    for name in whole.keys() & arrays.keys():
+        sizes = tuple(getattr(arrays[name], "shape", ()))
+        if len(sizes) > len(whole[name].shape) and sizes[1:] == tuple(whole[name].shape):
+            return int(sizes[0])
+    return None
+
+
 def require_state(expected: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Raise OuterError unless arrays have the names, shapes and types of those expected."""
     wrong = [f"{name} is missing" for name in expected if name not in arrays]

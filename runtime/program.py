@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,7 @@ from pjc.diagnostics import PjcError
 from pjc.runtime.explicit import automatic
 from pjc.runtime.finite import not_finite
 from pjc.runtime.outer_settings import DISPLACEMENT, DRAIN, KEEP, START, STEP, WEIGHTED
-from pjc.runtime.outer_state import State, require_state
+from pjc.runtime.outer_state import State, require_state, rows_in
 from pjc.runtime.units import Units, giving, require_units, taking, told
 
 if TYPE_CHECKING:
@@ -175,7 +176,6 @@ class Program:
         self.initial = dict(initial or {})
         self.kept: dict[Any, Any] = {}
         self._other_batches: dict[int, Program] = {}
-        self._remembered: Mapping[str, Any] | None = None
         self._telling: Program | None = None
 
     def __repr__(self) -> str:
@@ -508,12 +508,13 @@ class Program:
     def shard(self, state: State) -> State:
         """Return a state of one device as those of the mesh have it; as it is where each has all of it.
 
-        The parameters of equal layers are stacked.
+        The parameters of equal layers are stacked. What devices have already stays as it is.
         """
         layout = self.layout
-        if layout is None or layout.is_sharded({**state.params, **state.optimizer}):
+        if layout is None:
             return state
-        return State(layout.shard(self.stacked(state.params)), layout.shard(state.optimizer), state.steps)
+        held = state.optimizer if layout.is_sharded(state.optimizer) else layout.shard(state.optimizer)
+        return State(self._moved(state.params), dict(held), state.steps)
 
     def unshard(self, state: State) -> State:
         """Return a state as one device has it: the inverse of :meth:`shard`, which gathers it."""
@@ -540,11 +541,12 @@ class Program:
         """Return the state after an outer step on a batch, and what :meth:`displacement` tells.
 
         The displacement moves the parameters as the option ``outer`` says; then those in sets are brought
-        back to where their sets tell them apart.
+        back to where their sets tell them apart. On a mesh the state may also be one that :meth:`unshard`
+        gave: it is spread first.
 
         Raises:
-            ProgramError: as :meth:`displacement`; or if the outer step is a transformation of the user's own
-                that a file does not hold.
+            ProgramError: as :meth:`displacement`; if the state is that of a mesh of other devices; or if the
+                outer step is a transformation of the user's own that a file does not hold.
             OuterError: if the state is that of another outer step.
         """
         self._require_step("step")
@@ -572,7 +574,7 @@ class Program:
         """Return the state of a stream once it has answered for all batches, and what :meth:`step` tells.
 
         What is told is added up over the batches that had not come to their end before. Steps may go on from
-        there.
+        there. It takes the states that :meth:`step` takes.
 
         Raises:
             ProgramError: if a step leaves nothing to answer for, as that of every other solver.
@@ -595,15 +597,32 @@ class Program:
         if not isinstance(given, tuple) or len(given) != len(State._fields):
             raise ProgramError(f"step takes a state, as start gives it, found {type(given).__name__}")
         params, optimizer, steps = given
-        require_state(self._optimizer(), optimizer)
-        return State(params, optimizer, jnp.asarray(steps, jnp.int32))
+        layout = self.layout
+        rows = rows_in(self._begun, optimizer) if self.streams else None
+        if rows is not None and (layout is None or rows != layout.devices):
+            ours = "for one device" if layout is None else f"for {layout.devices} devices along stack"
+            raise ProgramError(
+                f"network '{self.name}' is compiled {ours}, and the state is that of {rows} devices; call "
+                "unshard of the program that made it, and give what that returns"
+            )
+        require_state(self._begun if rows is None else self._remembered, optimizer)
+        return self.shard(State(params, optimizer, jnp.asarray(steps, jnp.int32)))
 
-    def _optimizer(self) -> Mapping[str, Any]:
-        """Return the shapes of what the outer step remembers, by name, as the devices have it."""
-        if self._remembered is None:
-            params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
-            self._remembered = self._sharded(jax.eval_shape(self._functions[START], params))
-        return self._remembered
+    @cached_property
+    def _begun(self) -> Mapping[str, Any]:
+        """The shapes of what the outer step remembers, by name, as one device has it."""
+        found: Mapping[str, Any] = jax.eval_shape(self._functions[START], self._abstract_parameters())
+        return found
+
+    @cached_property
+    def _spread(self) -> Mapping[str, Any]:
+        """The shapes of parameters, by name, as the devices have them."""
+        return self._sharded(self._abstract_parameters())
+
+    @cached_property
+    def _remembered(self) -> Mapping[str, Any]:
+        """The shapes of what the outer step remembers, by name, as the devices have it."""
+        return self._sharded(self._begun)
 
     def _sharded(self, shapes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the shapes of arrays as the devices have them, of those that one device has."""
@@ -731,7 +750,7 @@ class Program:
         """Return the shapes that an entry point is traced with."""
         if entry == "init":
             return (jax.ShapeDtypeStruct((2,), "uint32"),)
-        params = {spec.name: spec.abstract() for spec in self._stacked_parameters()}
+        params = self._abstract_parameters()
         if entry in ("finish", KEEP, START):
             return (params,)
         specs = self.inputs if entry == "apply" else (*self.inputs, *self.targets)
@@ -742,9 +761,9 @@ class Program:
         if entry.removesuffix(WEIGHTED) == DISPLACEMENT:
             return params, data, *weights
         if entry.removesuffix(WEIGHTED) == STEP:
-            return self._sharded(params), self._optimizer(), jax.ShapeDtypeStruct((), "int32"), data, *weights
+            return self._spread, self._remembered, jax.ShapeDtypeStruct((), "int32"), data, *weights
         if entry == DRAIN:
-            return self._sharded(params), self._optimizer(), jax.ShapeDtypeStruct((), "int32")
+            return self._spread, self._remembered, jax.ShapeDtypeStruct((), "int32")
         return params, data, jax.ShapeDtypeStruct((), "int32")
 
     def save(self, path: str | Path) -> None:
@@ -824,7 +843,10 @@ class Program:
         layout = self.layout
         if layout is None:
             return self._taken(params)
-        return dict(params) if layout.is_sharded(params) else layout.shard(self._taken(params))
+        if not isinstance(params, Mapping) or not layout.is_sharded(params):
+            return layout.shard(self._taken(params))
+        self._require_shapes(params, {name: each.shape for name, each in self._spread.items()})
+        return dict(params)
 
     def _taken(self, params: Tensors) -> dict[str, Array]:
         """Return the parameters as the entry points take them, once they are known to fit."""
@@ -834,7 +856,11 @@ class Program:
             )
         params = self._whole(params)
         specs = self._stacked_parameters() if self._is_stacked(params) else self.parameters
-        expected = {spec.name: spec.shape for spec in specs}
+        self._require_shapes(params, {spec.name: spec.shape for spec in specs})
+        return self.stacked(params)
+
+    def _require_shapes(self, params: Tensors, expected: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise ProgramError unless there are the parameters that are expected, in their shapes."""
         for name in sorted(expected.keys() - params.keys()):
             raise ProgramError(f"parameter '{name}' of shape {expected[name]} is missing")
         for name in sorted(params.keys() - expected.keys()):
@@ -843,7 +869,6 @@ class Program:
             found = _shape(f"parameter '{name}'", params[name])
             if found != shape:
                 raise ProgramError(f"parameter '{name}' has shape {found}, expected {shape}")
-        return self.stacked(params)
 
     def _require_finite(self, params: Tensors) -> None:
         """Raise ProgramError for parameters that nothing should go on from."""
@@ -866,6 +891,10 @@ class Program:
             first, *_ = (found.pop(name) for name in names)
             found[label] = replace(first, name=label, shape=(len(names), *first.shape))
         return list(found.values())
+
+    def _abstract_parameters(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Return the shapes that parameters have as one device has them, by name."""
+        return {spec.name: spec.abstract() for spec in self._stacked_parameters()}
 
     def _named(self, data: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
         if len(data) != len(specs):

@@ -168,7 +168,7 @@ class _Stream:
             )
             places |= dict.fromkeys((*group.entries, *state), Place(group.home))
         whole = {**params, **jax.eval_shape(self.start, params)}
-        shapes = {name: whole[name].shape for name, place in places.items() if place.is_at_end}
+        shapes = {name: whole[name] for name, place in places.items() if place.is_at_end}
         return DeviceLayout(self.devices.mesh, places, self.devices.rings, shapes)
 
     def start(self, params: Any) -> dict[str, Array]:

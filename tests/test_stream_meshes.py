@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_meshes import BATCH, PIECES, TEXT
+from stream_meshes import BATCH, NETWORKS, PIECES
 
 from pjc.commands.mesh_report import assigned
 from pjc.diagnostics import DiagnosticError
@@ -22,9 +22,10 @@ from pjc.runtime.collectives import KINDS, _Instruction, _Module, _parsed, size
 
 FOLDER = Path(__file__).resolve().parent
 TOLERANCE = 1e-5
+TEXT = NETWORKS["beside the loop"]
 
 
-def on_eight_devices(*cases: tuple[int, str, int]) -> list[dict[str, Any]]:
+def on_eight_devices(*cases: tuple[str, str, int, dict[str, Any]]) -> list[dict[str, Any]]:
     command = [sys.executable, str(FOLDER / "stream_meshes.py"), json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -34,26 +35,46 @@ def on_eight_devices(*cases: tuple[int, str, int]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def quick() -> dict[str, Any]:
     """A network of eight layers whose pieces of two samples each go through four stretches of two."""
-    (found,) = on_eight_devices((8, "sample=2,stack=4", 24))
+    (found,) = on_eight_devices(("beside the loop", "sample=2,stack=4", 24, {}))
     return found
 
 
 def check(found: dict[str, Any], *others: str) -> None:
     assert found["moved"] > 100 * TOLERANCE
-    for each in ("params", "held", "told", *others):
+    for each in ("params", "held", "told", "finished", "applied", *others):
         assert found[each] < TOLERANCE, each
+    for each in ("stepped", "separated", "unused"):
+        assert found[each] == 0, each
 
 
 def test_a_mesh_does_what_one_device_does(quick: dict[str, Any]) -> None:
     check(quick)
 
 
+def test_a_state_of_other_devices_is_refused_with_what_to_call(quick: dict[str, Any]) -> None:
+    assert "is compiled for one device, and the state is that of 4 devices; call unshard of" in quick["said"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mesh", ["stack=8", "sample=2,stack=4"])
 def test_so_does_every_mesh_after_200_ticks(mesh: str) -> None:
-    (found,) = on_eight_devices((8, mesh, 200))
-    check(found, "drained", "trained", "on one")
+    (found,) = on_eight_devices(("beside the loop", mesh, 200, {}))
+    check(found, "drained", "trained", "on one", "asked")
     assert found["same"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "ticks", "settings"),
+    [
+        ("nothing at the ends", 24, {"clip": 1.0, "accumulate": 2}),
+        ("beside the loop", 24, {"clip": 0.01}),
+        ("intersections at the ends", 8, {}),
+    ],
+)
+def test_so_does_every_network(network: str, ticks: int, settings: dict[str, Any]) -> None:
+    (found,) = on_eight_devices((network, "sample=2,stack=4", ticks, settings))
+    check(found)
 
 
 # What the compiled program holds.
@@ -139,7 +160,7 @@ def test_no_product_of_a_device_waits_for_that_of_another_layer(quick: dict[str,
 # What is refused.
 
 
-def placed(mesh: str, text: str = TEXT.replace("LAYERS", "8"), **options: Any) -> str:
+def placed(mesh: str, text: str = TEXT, **options: Any) -> str:
     return str(
         compile_text(text, Options(solver="stream", mesh=mesh, **{"batch": BATCH, **options})).at("placed")
     )
@@ -162,12 +183,19 @@ def test_a_mesh_that_cannot_share_evenly_is_refused(mesh: str, told: str) -> Non
         placed(mesh)
 
 
+def test_a_set_on_a_view_of_what_devices_share_is_refused() -> None:
+    text = TEXT.replace("require w in", "require w[0:3] in")
+    placed("sample=2", text)
+    with pytest.raises(DiagnosticError, match="is a set on a view of a parameter of the loop, which devices"):
+        placed("stack=2", text)
+
+
 # What is predicted.
 
 
 def plan(**options: Any) -> MeshPlan:
     given = {"batch": BATCH, **options}
-    return compile_text(TEXT.replace("LAYERS", "8"), Options(solver="stream", **given)).mesh_plan
+    return compile_text(TEXT, Options(solver="stream", **given)).mesh_plan
 
 
 def sizes(**given: int) -> dict[str, int]:
@@ -180,7 +208,7 @@ def test_the_messages_of_a_tick_are_those_that_the_compiled_one_sends(quick: dic
     tick = collectives(within(module, body_of_ticks(module)))
     sent = sorted(size(each.type) for each in tick if each.opcode == "collective-permute")
     assert sorted(each.bytes for each in predicted.messages if each.kind == "collective-permute") == sent
-    own = 4 * (2 * (6 * 6 + 6) + 5 * 6 + 6 + 12 * 3)  # of each device parameters of two layers, or of an end
+    own = 4 * (2 * (6 * 6 + 6) + 6 + 12 * 3)  # of each device parameters of two layers, or of an end
     summed = sum(size(each.type) for each in tick if each.opcode == "all-reduce")
     assert own <= sum(each.bytes for each in predicted.messages if each.kind == "all-reduce") <= summed
 

@@ -293,6 +293,23 @@ def test_a_network_that_is_for_one_batch_takes_it_whole_and_is_told_so(text: str
     assert any("answers 18 steps late" in each for each in compilation.cautions())
 
 
+@pytest.mark.parametrize(
+    ("more", "count", "told"),
+    [
+        ("", 3, "in 3 pieces: 3 does not divide a batch of 8"),
+        ("h = h + mean(h, 0)\n", 2, "in 2 pieces: something in it reads several samples at once"),
+        ("h = reshape(reshape(h, (8, 2, 3)), (8, 6))\n", 2, "in 2 pieces: .* differs in more than sizes"),
+    ],
+)
+def test_pieces_that_were_asked_for_and_cannot_be_are_refused(more: str, count: int, told: str) -> None:
+    text, options = deep(4, more), Options(solver="stream", batch=8)
+    with pytest.raises(DiagnosticError, match=told):
+        replace(compile_text(text, options), pieces=count).at("proj")
+    if not more:
+        whole = replace(compile_text(text, options), pieces=4).at("proj")
+        assert only(whole, proj.ProgramOp).pieces == 4
+
+
 def test_a_dump_has_the_pieces_that_its_text_is_for(tmp_path: Path) -> None:
     compilation = compile_text(NETWORKS["residual"], Options(solver="stream", batch=BATCH))
     for stage, pieces in (("feas", 1), ("proj", 2)):
@@ -385,6 +402,20 @@ def test_a_run_that_is_resumed_within_an_epoch_gives_the_same_numbers(tmp_path: 
         assert same(resumed, whole)
         assert resumed.latent.keys() == whole.latent.keys()
         assert all(np.array_equal(resumed.latent[name], whole.latent[name]) for name in whole.latent)
+
+
+@pytest.mark.parametrize("solver", ["sweep", pytest.param("stream", marks=pytest.mark.slow)])
+def test_a_set_on_a_view_of_a_loops_parameter_is_kept_as_it_is_without_the_loop(solver: str) -> None:
+    text = NETWORKS["a parameter in a set"].replace("require w in", "require w[0:3] in")
+    rolled, flat = made(text, solver, outer=optax.sgd(0.01)), made(text, "sweep", unroll=True)
+    params = rolled.init(0)
+    wide = {name: 3 * value if name.startswith("w") else value for name, value in params.items()}
+    ((x, y),) = batches(rolled, 1)
+    state, _ = rolled.step(rolled.start(wide), x, y)
+    found = rolled.finish(state.params)
+    assert np.max(np.abs(found["w"][:, :3])) == 0.3 < np.max(np.abs(found["w"][:, 3:]))
+    if solver == "sweep":
+        assert apart(flat.displacement(wide, x, y)[0], rolled.displacement(wide, x, y)[0]) < 1e-12
 
 
 @pytest.mark.slow

@@ -33,6 +33,8 @@ def forward_pass(problem: feas.ProblemOp) -> tuple[Block, Values]:
                     _require_made(each, above, values, inside)
                 loop.add(block, values)
             continue
+        if isinstance(op, ops.LossOp | ops.SetOp):  # which impose, wherever they stand
+            continue
         _require_made(op, op.operands, values, inside)
         new = _evaluated(op, values)
         if new is not None:

@@ -31,6 +31,18 @@ def piece_counts(program: proj.ProgramOp) -> list[int]:
     return [count for count in range(most, 1, -1) if batch % count == 0]
 
 
+def why_not_in(program: proj.ProgramOp, count: int) -> str:
+    """Say why the batches of a program cannot go through it in so many pieces, where they cannot."""
+    batch = program.batch
+    if not program.stage_ops():
+        return "it is not trained by a stream"
+    if batch is None or batch % count:
+        return f"{count} does not divide a batch of {batch}"
+    if not _is_by_sample(program, batch):
+        return "something in it reads several samples at once"
+    return "what it does with such a piece differs in more than sizes from what it does with a batch"
+
+
 def whole_batches(program: proj.ProgramOp) -> str | None:
     """Return what to expect of a stream that batches go through whole; None of other programs."""
     stages = program.stage_ops()

@@ -14,7 +14,7 @@ from pjc.dialects import proj
 from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import Moving, in_pairs, repeat
 from pjc.runtime.emit.parameters import read_slots
-from pjc.runtime.emit.required import constrained, kept, resumed, within
+from pjc.runtime.emit.required import RESIDUAL, constrained, kept, resumed, within
 from pjc.runtime.emit.stream import Stream
 from pjc.runtime.emit.variables import Fixed, State
 from pjc.runtime.line import Line
@@ -174,7 +174,11 @@ def _tick(emitter: Emitter) -> Callable[..., Any]:
             said["violation"] = {
                 name: stream.line.part(homes[name], each) for name, each in distances.items() if name in homes
             }
-            said["residual"] = {name: each for name, each in distances.items() if name not in homes}
+            said["residual"] = {
+                name: stream.line.only_at(homes[name.removesuffix(RESIDUAL)], each)
+                for name, each in distances.items()
+                if name not in homes
+            }
         return found.held, found.worked, moved, said
 
     return tick

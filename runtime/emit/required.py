@@ -20,6 +20,9 @@ from pjc.runtime.projections.sets import ConstraintSet
 from pjc.runtime.steps import View, bound
 from pjc.runtime.views import collect, counts, spread
 
+RESIDUAL = ".residual"
+"""What stands behind the label of a set where what is told is how far from it its projection ends."""
+
 
 @dataclass(frozen=True)
 class Required:
@@ -62,7 +65,7 @@ def constrained(sets: Sequence[Required], params: Tensors) -> tuple[State, dict[
 
     Sets are taken in their order: of several on one parameter the last holds exactly. The distance is the
     root mean square over the entries that the set is of. Where a projection ends only near its set, how far
-    from it stands beside the distance, as ``LABEL.residual``.
+    from it stands beside the distance, as the label and ``RESIDUAL``.
     """
     after = dict(params)
     distances: dict[str, Array] = {}
@@ -71,7 +74,7 @@ def constrained(sets: Sequence[Required], params: Tensors) -> tuple[State, dict[
         projected = each.set.project(value)
         distances[each.label] = jnp.sqrt(jnp.mean((projected - value) ** 2))
         if (residual := each.set.residual(projected)) is not None:
-            distances[f"{each.label}.residual"] = residual
+            distances[each.label + RESIDUAL] = residual
         after |= each.replaced(after, projected)
     return after, distances
 

@@ -24,7 +24,7 @@ from pjc.runtime.emit.emitter import Emitter
 from pjc.runtime.emit.iterate import Moving, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.parts import project
-from pjc.runtime.emit.required import constrained
+from pjc.runtime.emit.required import RESIDUAL, constrained
 from pjc.runtime.emit.variables import Fixed, State
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections import LOSSES
@@ -66,7 +66,7 @@ def advance(
     )
     slots = read_slots(emitter.program, emitter.variables, params, moving.state)
     found, distances = constrained(emitter.sets, slots)
-    near = [value for name, value in distances.items() if name.endswith(".residual")]
+    near = [value for name, value in distances.items() if name.endswith(RESIDUAL)]
     left = residual(emitter, found, data)
     return Search(moving, search.forward), Found(
         found, measures.total_gap(squares), jnp.max(jnp.stack([left, *near]))

@@ -56,6 +56,11 @@ LIMIT = 240
 """Seconds after which a test gives up on a process."""
 
 
+def devices_here(count: int) -> str:
+    """Return XLA's flags for a process with so many CPU devices, beside those of the tests."""
+    return f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -77,7 +82,7 @@ class Processes:
         env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": devices_here(devices),
         }
         self.processes: list[subprocess.Popen[bytes]] = []
         for index in range(processes):
@@ -273,7 +278,7 @@ def test_two_processes_train_as_one_and_must_agree(tmp_path: Path) -> None:
     env = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": devices_here(2),
     }
     started = [
         subprocess.Popen(
@@ -682,7 +687,7 @@ def test_the_slurm_script(tmp_path: Path) -> None:
                 **os.environ,
                 "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
-                "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+                "XLA_FLAGS": devices_here(2),
                 "SLURM_JOB_ID": str(random.randrange(4096)),
                 "SLURM_RESTART_COUNT": str(restarts),
                 "KILL": kill,

@@ -304,10 +304,10 @@ def test_no_extreme_combination_gives_a_nan(dtype: str) -> None:
     extremes = np.array([0, info.tiny, -info.tiny, 1, -1, info.max, -info.max, info.max**0.5, 1e-30], dtype)
     grid = np.stack(np.meshgrid(*[extremes] * 5), axis=-1).reshape(-1, 5)
     with precision(dtype):
-        (a, b), value = Dot().project((grid[:, :2], grid[:, 2:4]), grid[:, 4])
+        (a, b), value = jax.jit(Dot().project)((grid[:, :2], grid[:, 2:4]), grid[:, 4])
         assert not any(np.any(np.isnan(x)) for x in (a, b, value))
         for case in (Sum((1,)), SumRelu((1,)), Max((1,))):
-            (x,), value = case.project((grid[:, :4],), grid[:, 4])
+            (x,), value = jax.jit(case.project)((grid[:, :4],), grid[:, 4])
             assert not np.any(np.isnan(x)) and not np.any(np.isnan(value))
 
 
@@ -326,13 +326,14 @@ def test_no_root_of_a_dot_goes_in_circles() -> None:
 
 
 def test_named_situations_of_dot() -> None:
+    project = jax.jit(Dot().project)
     with precision("float64"):
         zero = jnp.zeros((1, 2))
-        (a, b), value = Dot().project((zero, zero), jnp.array([5.0]))
+        (a, b), value = project((zero, zero), jnp.array([5.0]))
         assert (a.tolist(), b.tolist(), value.tolist()) == ([[2, 0]], [[2, 0]], [4])
-        (a, b), value = Dot().project((zero, zero), jnp.array([-5.0]))
+        (a, b), value = project((zero, zero), jnp.array([-5.0]))
         assert (a.tolist(), b.tolist(), value.tolist()) == ([[2, 0]], [[-2, 0]], [-4])
-        (a, b), value = Dot().project((zero, zero), jnp.array([0.5]))
+        (a, b), value = project((zero, zero), jnp.array([0.5]))
         assert (a.tolist(), b.tolist(), value.tolist()) == ([[0, 0]], [[0, 0]], [0])
 
 
@@ -346,7 +347,7 @@ def test_named_situations_of_sum_relu_and_max() -> None:
         (-1.0, 2.0, -1.0, 0.0),  # the flat side is nearer,
         (-1.0, 3.0, 1.0, 1.0),  # and from z = 1 + sqrt 2 on the linear side
     ]:
-        (moved,), got = relu.project((jnp.array([x]),), jnp.array([z]))
+        (moved,), got = jax.jit(relu.project)((jnp.array([x]),), jnp.array([z]))
         assert (*moved, *got) == pytest.approx((new, value), abs=1e-6)
     for x, z, new, value in [
         ([1.0, 1.0, 0.0], 3.0, [2.0, 1.0, 0.0], 2.0),  # of a tie the first is raised
@@ -354,7 +355,7 @@ def test_named_situations_of_sum_relu_and_max() -> None:
         ([3.0, 3.0, 0.0], 0.0, [2.0, 2.0, 0.0], 2.0),  # a tie comes down together
         ([1.0, 0.0, -5.0], 1.0, [1.0, 0.0, -5.0], 1.0),  # on the graph
     ]:
-        (moved,), got = top.project((jnp.array(x),), jnp.array(z))
+        (moved,), got = jax.jit(top.project)((jnp.array(x),), jnp.array(z))
         assert (*moved, got) == pytest.approx((*new, value), abs=1e-6)
 
 
@@ -576,8 +577,8 @@ def test_extrema_of_the_largest_floats(name: str, x: list, z: float) -> None:
     moved = jax.jit(lambda a, b: one.respond((a,), b, 1.0))(*point)
     with jax.enable_x64(True):
         wide = tuple(np.asarray(each, float) for each in point)
-        exact, level = one.project((wide[0],), wide[1])
-        asked = one.respond((wide[0],), wide[1], 1.0)
+        exact, level = jax.jit(one.project)((wide[0],), wide[1])
+        asked = jax.jit(one.respond)((wide[0],), wide[1], 1.0)
     for found, wanted in ((new[0], exact[0]), (value, level), (moved[0], asked[0])):
         np.testing.assert_allclose(np.asarray(found, float), wanted, atol=2e-6 * FLOAT32_MAX)
 
@@ -593,7 +594,7 @@ def test_cross_entropy_of_the_largest_floats(x: list, _: float, strength: float)
         (asked,) = jax.jit(one.demand)((logits,), np.int32(right))
         assert np.all(np.isfinite(new))
         with jax.enable_x64(True):
-            (exact,) = one.demand((logits.astype(float),), np.int32(right))
+            (exact,) = jax.jit(one.demand)((logits.astype(float),), np.int32(right))
         np.testing.assert_allclose(np.asarray(asked, float), exact, atol=1e-5 * strength)
 
 

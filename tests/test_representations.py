@@ -234,9 +234,9 @@ def test_held_copies_are_those_of_the_iteration_written_out(
         )
         before = ((total + difference) / 2, (total - difference) / 2)
         reflected = tuple(2 * new - old for new, old in zip(agreed, before, strict=True))
-        projected, value = Dot().project(reflected, z)
+        projected, value = jax.jit(Dot().project)(reflected, z)
         after = [p + x - a for p, x, a in zip(projected, before, agreed, strict=True)]
-        found = project_held((c_new, d_new), Held(c, d, sigma, delta), z, (0, 1))
+        found = jax.jit(project_held, static_argnums=3)((c_new, d_new), Held(c, d, sigma, delta), z, (0, 1))
         assert isinstance(found.held, Held)
         np.testing.assert_allclose(found.held.sigma, after[0] + after[1] - agreed[0] - agreed[1], atol=1e-10)
         np.testing.assert_allclose(found.held.delta, after[0] - after[1] - agreed[0] + agreed[1], atol=1e-10)
@@ -262,7 +262,7 @@ def test_multiplier_solves_its_equation(dtype: str, tolerance: float) -> None:
 @pytest.mark.parametrize("z", [0.0, 0.5, -0.5, 3.0, -3.0, 1e30])
 def test_dead_units_give_numbers(z: float) -> None:
     zeros, target = jnp.zeros((2, 4)), jnp.full((2, 3), z, jnp.float32)
-    means, value = project_shared(zeros, jnp.zeros((4, 3)), target, (0, 1))
+    means, value = jax.jit(project_shared, static_argnums=3)(zeros, jnp.zeros((4, 3)), target, (0, 1))
     assert all(np.all(np.isfinite(each)) for each in (*means, value))
     if abs(z) <= 1:
         np.testing.assert_allclose(value, 0, atol=1e-6)

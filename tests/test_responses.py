@@ -83,6 +83,11 @@ def of_sites(
     return multipliers(norms(product, a, w, jnp.mean), value, demand, weight)
 
 
+@jax.jit
+def multipliers_of_matrices(a: Array, w: Array, demand: Array) -> Multipliers:
+    return of_sites(MATRIX, a, w, a @ w, demand, 0.1)
+
+
 def jumping(one: Piecewise) -> Function:
     """The bridge by its definition: the function, with ramps for its jumps."""
     edges, slopes, offsets = (np.array(each, Long) for each in (one.edges, one.slopes, one.offsets))
@@ -361,7 +366,7 @@ def test_named_situations() -> None:
         (-1.0, 2.0, 0.0),  # the flat side is nearer,
         (-1.0, 2.5, 1.75),  # and from d = 1 + sqrt 2 on the linear side
     ]:
-        (found,) = relu.respond((jnp.array([x]),), jnp.array([d]), 1.0)
+        (found,) = jax.jit(relu.respond)((jnp.array([x]),), jnp.array([d]), 1.0)
         assert found.tolist() == pytest.approx([move], abs=1e-6)
     for xs, d, moves in [
         ([1.0, 1.0, 0.0], 2.0, [1.0, 0.0, 0.0]),  # of a tie the first rises
@@ -369,11 +374,11 @@ def test_named_situations() -> None:
         ([3.0, 1.0, 0.0], -2.0, [-1.0, 0.0, 0.0]),
         ([3.0, 3.0, 0.0], 0.0, [0.0, 0.0, 0.0]),
     ]:
-        (found,) = top.respond((jnp.array(xs),), jnp.array(d), 1.0)
+        (found,) = jax.jit(top.respond)((jnp.array(xs),), jnp.array(d), 1.0)
         assert found.tolist() == pytest.approx(moves, abs=1e-6)
     assert ABS.respond((jnp.zeros(2),), jnp.array([1.0, -1.0]), 1.0)[0].tolist() == [-0.5, 0]
     zero = jnp.zeros((1, 2))
-    a, b = Dot().respond((zero, zero), jnp.array([-5.0]), 1.0)
+    a, b = jax.jit(Dot().respond)((zero, zero), jnp.array([-5.0]), 1.0)
     assert (a.tolist(), b.tolist()) == ([[2, 0]], [[-2, 0]])
 
 
@@ -650,7 +655,7 @@ def test_series_steps_and_digits_agree_in_single_precision(share: float) -> None
     for dtype in ("float32", "float64"):
         with precision(dtype):
             one, other, asked = (jnp.asarray(each, dtype) for each in (a, w, d))
-            made.append(of_sites(MATRIX, one, other, one @ other, asked, 0.1))
+            made.append(multipliers_of_matrices(one, other, asked))
     for found, exact in zip(*made, strict=True):
         np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-6 * float(np.max(np.abs(exact))))
 
@@ -674,7 +679,7 @@ def test_small_demands_get_through_without_copies(part: float) -> None:
     for dtype in ("float32", "float64"):
         with precision(dtype):
             one, other, asked = (jnp.asarray(each, dtype) for each in (a, w, d))
-            m = of_sites(MATRIX, one, other, one @ other, asked, 0.1)
+            m = multipliers_of_matrices(one, other, asked)
             made.append((m.sigma, lhs_response(MATRIX, m, one, other), rhs_response(MATRIX, m, one, other)))
     for one, other in zip(*made, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-6, atol=2e-6 * float(np.max(np.abs(other))))

@@ -432,7 +432,7 @@ def test_a_move_that_stays_inside_is_returned_as_it_is() -> None:
         constraint_set("spectral_ball", radius=2.0),
         constraint_set("halfspace", normal=(1.0,) * 4, normal_shape=(4,), bound=1.0, axes=(2,)),
     ):
-        np.testing.assert_array_equal(one.within(at, move), move)
+        np.testing.assert_array_equal(jax.jit(one.within)(at, move), move)
 
 
 def test_training_comes_to_rest_where_nothing_within_a_set_is_asked() -> None:

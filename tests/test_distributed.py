@@ -68,7 +68,10 @@ def free_port() -> int:
 
 
 class Processes:
-    """Some processes that train together in ``folder``, each with ``devices`` CPU devices."""
+    """Some processes that train together in ``folder``, each with ``devices`` CPU devices.
+
+    They train by dr unless the options name a solver.
+    """
 
     def __init__(
         self, folder: Path, *options: object, processes: int = 2, devices: int = 2, model: str = MODEL
@@ -77,7 +80,9 @@ class Processes:
         self.folder = folder
         self.logs: list[Path] = []
         command = [sys.executable, "-m", "pjc.cli", "train", "net.pjn", "--data", "digits"]
-        command += ["--solver", "dr", "--iterations", "3", "--batch", "32", *map(str, options)]
+        given = list(map(str, options))
+        solver = () if "--solver" in given else ("--solver", "dr", "--iterations", "3")
+        command += [*solver, "--batch", "32", *given]
         address = f"127.0.0.1:{free_port()}"
         env = {
             **os.environ,
@@ -124,11 +129,11 @@ class Processes:
 
 
 def difference(folder: Path, other: Path) -> float:
-    """Return the largest relative difference of two runs' parameters, in the Euclidean norm of each."""
+    """Return the largest relative difference of what two runs hold, in the Euclidean norm of each array."""
     found = [load_file(each / "net.params.safetensors") for each in (folder, other)]
     assert found[0].keys() == found[1].keys()
-    pairs = [(value, found[1][name]) for name, value in found[0].items()]
-    return max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs)
+    pairs = [(np.float64(value), np.float64(found[1][name])) for name, value in found[0].items()]
+    return max(float(np.linalg.norm(a - b) / (np.linalg.norm(a) or 1)) for a, b in pairs)
 
 
 def folders(tmp_path: Path, *names: str) -> list[Path]:
@@ -167,6 +172,25 @@ def test_the_layers_of_a_network_are_spread_over_processes(tmp_path: Path) -> No
     run = Processes(one, "--epochs", 1, "--mesh", "sample=2,stack=4", model=DEEP)
     assert run.wait() == [1, 1]
     assert "mesh sample=2,stack=4 is for 8 devices, and there are 4" in run.said()
+
+
+@pytest.mark.slow
+def test_the_stages_of_a_stream_are_spread_over_processes(tmp_path: Path) -> None:
+    """And a run of several is resumed by one, and the other way round."""
+    one, two, down, up = folders(tmp_path, "one", "two", "down", "up")
+    stream = ("--solver", "stream", "--rate", 1e-4, "--schedule", "constant")
+    mesh = ("--mesh", "sample=2,stack=2")
+    assert Processes(one, *stream, "--epochs", 2, processes=1, devices=1, model=DEEP).wait() == [0]
+    run = Processes(two, *stream, "--epochs", 2, *mesh, model=DEEP)
+    assert run.wait() == [0, 0], run.said()
+    assert difference(one, two) < 1e-5
+    for folder, before, after in ((down, mesh, ()), (up, (), mesh)):
+        for epochs, options in ((1, before), (2, after)):
+            more = ("--resume",) if epochs == 2 else ()
+            kind = {"processes": 2} if options else {"processes": 1, "devices": 1}
+            run = Processes(folder, *stream, "--epochs", epochs, *options, *more, model=DEEP, **kind)
+            assert set(run.wait()) == {0}, run.said()
+        assert difference(one, folder) < 1e-5
 
 
 @pytest.mark.slow

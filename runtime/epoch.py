@@ -95,6 +95,22 @@ class _Sums(NamedTuple):
 _NOTHING = _Sums(np.float32(0), {}, np.float32(0))
 
 
+class _Left(NamedTuple):
+    """What an epoch came to, parameters and latent arrays, and what is carried of it on the devices."""
+
+    params: dict[str, Any]
+    latent: dict[str, Any]
+    carried: Mapping[str, Any]
+
+    def is_of(self, start: Result) -> bool:
+        """Whether a result has these very arrays, none put in the place of one."""
+        pairs = (self.params, start.params), (self.latent, start.latent)
+        return all(
+            ours.keys() == theirs.keys() and all(ours[name] is theirs[name] for name in ours)
+            for ours, theirs in pairs
+        )
+
+
 class Step:
     """A stepper's step, jitted: it takes over the arrays that it is given, and adds up what batches tell.
 
@@ -109,16 +125,16 @@ class Step:
         self.told = self.jitted if telling is None else _jitted(telling, share, packed=True)
         self.drained = _drained(stepper, share) if stepper.streams else None
         self._layout: Layout | None = None
-        self._left: tuple[Result, Mapping[str, Any]] | None = None
+        self._left: _Left | None = None
 
     def carried(self, start: Result) -> Mapping[str, Any]:
-        """Return what training goes on from, as the devices have it: new arrays, which a step may take over.
+        """Return what training goes on from, as the devices have it: arrays that a step may take over.
 
         Where ``start`` is what the last epoch came to, they are those that it left on the devices.
         """
         left, self._left = self._left, None
-        if left is not None and left[0].params is start.params and left[0].latent is start.latent:
-            return left[1]
+        if left is not None and left.is_of(start):
+            return left.carried
         whole = self.share.everywhere(self.stepper.carried(start))
         layout = _layout_of(self.stepper)
         return whole if layout is None else layout.shard(whole)
@@ -131,7 +147,11 @@ class Step:
 
     def leave(self, result: Result, carried: Mapping[str, Any]) -> None:
         """Leave on the devices what an epoch came to, for the next one to go on from."""
-        self._left = result, carried
+        self._left = _Left(dict(result.params), dict(result.latent), carried)
+
+    def forget(self) -> None:
+        """Leave nothing on the devices."""
+        self._left = None
 
     def sums(self, carried: Mapping[str, Any], start: Result, batches: Batches) -> _Sums:
         """Return the sums of the batches before ``start``, with 0 for the |t| of dots that have none yet."""

@@ -48,7 +48,10 @@ class Stepper(Protocol):
         ...
 
     def result(self, carried: Mapping[str, Any], at: Result) -> Result:
-        """Return ``at`` with the parameters, and the latent arrays, of what is carried."""
+        """Return ``at`` with the parameters, and the latent arrays, of what is carried.
+
+        :meth:`carried` of that is to be what was carried: within a run it is asked for at the start alone.
+        """
         ...
 
     @property

@@ -123,6 +123,7 @@ class Training:
         try:
             return self._run(asked, listener or Listener())
         finally:
+            self.step.forget()
             if asked.recorder is not None:
                 asked.recorder.write()
 
@@ -146,6 +147,7 @@ class Training:
             row = self._row(result)
             revision = listener.revise(result)
             if revision is not None:
+                step.forget()
                 step = _step(revision.program, asked, batches)
                 result = replace(result, held=revision.held)
             result = _after_epoch(result, row)

@@ -311,6 +311,35 @@ def test_a_listener_that_stops_is_heard_after_its_batch_and_after_the_epoch() ->
     assert watch.events == ["begin at 0 0 of 45", "revise 0 45", "epoch 1 0 held "]
 
 
+class Counting(UpdateStepper):
+    """Counts how often it is asked what training goes on from."""
+
+    asked = 0
+
+    def carried(self, at: Result) -> Any:
+        type(self).asked += 1
+        return super().carried(at)
+
+
+def test_epochs_go_on_from_what_the_last_one_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "asked", 0)
+    data, _ = parts()
+    run = Run(epochs=3, stepper=Counting)
+    assert same(train(Means(), data, run), train(Means(), data, replace(run, stepper=UpdateStepper)))
+    assert Counting.asked == 1
+
+
+def test_parameters_that_a_listener_puts_in_are_gone_on_from() -> None:
+    class Putting(Listener):
+        def epoch(self, result: Result) -> None:
+            assert isinstance(result.params, dict)
+            if result.epoch == 1:
+                result.params["means"] = jnp.full((10, 64), 7.0)
+
+    after = train(Means(rate=0.0), parts()[0], Run(epochs=2), Putting())
+    assert np.all(after.params["means"] == 7)
+
+
 class Momentum(UpdateStepper):
     """Moves on with nine tenths of what the last step moved by: it carries more than parameters."""
 

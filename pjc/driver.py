@@ -41,7 +41,7 @@ from pjc.passes.form_convolutions import FormConvolutionsPass
 from pjc.passes.fuse import FusePass
 from pjc.passes.infer_shapes import InferShapesPass
 from pjc.passes.label import LabelPass
-from pjc.passes.lowering.pieces import piece_counts, put_pieces, whole_batches, why_not_in
+from pjc.passes.lowering.pieces import divides, piece_counts, put_pieces, whole_batches, why_not_in
 from pjc.passes.net_to_feas import NetToFeasPass
 from pjc.passes.roll import RollPass
 from pjc.passes.solvers import parse
@@ -207,7 +207,7 @@ class Compilation:
 
     def _cut_into(self, program: proj.ProgramOp, count: int) -> bool:
         """Let the batches of a stream go through it in so many pieces; False where they cannot."""
-        if program.batch is None or program.batch % count or not program.stage_ops():
+        if not program.stage_ops() or program.batch is None or not divides(count, program.batch):
             return False
         try:
             part = replace(self.for_batch(program.batch // count), pieces=1).at("proj")

@@ -296,7 +296,9 @@ def test_a_network_that_is_for_one_batch_takes_it_whole_and_is_told_so(text: str
 @pytest.mark.parametrize(
     ("more", "count", "told"),
     [
-        ("", 3, "in 3 pieces: 3 does not divide a batch of 8"),
+        ("", 3, "in 3 pieces: a batch of 8 has no 3 pieces of two samples or more"),
+        ("", 8, "in 8 pieces: a batch of 8 has no 8 pieces of two samples or more"),
+        ("", 0, "in 0 pieces: a batch of 8 has no 0 pieces of two samples or more"),
         ("h = h + mean(h, 0)\n", 2, "in 2 pieces: something in it reads several samples at once"),
         ("h = reshape(reshape(h, (8, 2, 3)), (8, 6))\n", 2, "in 2 pieces: .* differs in more than sizes"),
     ],

@@ -27,8 +27,12 @@ def piece_counts(program: proj.ProgramOp) -> list[int]:
     stages, batch = program.stage_ops(), program.batch
     if not stages or batch is None or not _is_by_sample(program, batch):
         return []
-    most = min(2 * stages[-1].start // LATE, batch // 2)
-    return [count for count in range(most, 1, -1) if batch % count == 0]
+    return [count for count in range(2 * stages[-1].start // LATE, 1, -1) if divides(count, batch)]
+
+
+def divides(count: int, batch: int) -> bool:
+    """Whether so many pieces have each as many samples of a batch, two at least where there are several."""
+    return count == 1 or (1 < count <= batch // 2 and batch % count == 0)
 
 
 def why_not_in(program: proj.ProgramOp, count: int) -> str:
@@ -36,8 +40,8 @@ def why_not_in(program: proj.ProgramOp, count: int) -> str:
     batch = program.batch
     if not program.stage_ops():
         return "it is not trained by a stream"
-    if batch is None or batch % count:
-        return f"{count} does not divide a batch of {batch}"
+    if batch is None or not divides(count, batch):
+        return f"a batch of {batch} has no {count} pieces of two samples or more, all of the same size"
     if not _is_by_sample(program, batch):
         return "something in it reads several samples at once"
     return "what it does with such a piece differs in more than sizes from what it does with a batch"

@@ -510,11 +510,16 @@ class Program:
 
         The parameters of equal layers are stacked. What devices have already stays as it is.
         """
-        layout = self.layout
-        if layout is None:
+        if self.layout is None:
             return state
-        held = state.optimizer if layout.is_sharded(state.optimizer) else layout.shard(state.optimizer)
-        return State(self._moved(state.params), dict(held), state.steps)
+        return State(self._moved(state.params), self._held(state.optimizer), state.steps)
+
+    def _held(self, optimizer: Tensors) -> dict[str, Array]:
+        """Return what the outer step remembers as the devices have it."""
+        layout = self.layout
+        if layout is None or layout.is_sharded(optimizer):
+            return dict(optimizer)
+        return layout.shard(optimizer)
 
     def unshard(self, state: State) -> State:
         """Return a state as one device has it: the inverse of :meth:`shard`, which gathers it."""
@@ -593,7 +598,11 @@ class Program:
         return State(dict(found), dict(remembered), steps), dict(info)
 
     def _state(self, given: Any) -> State:
-        """Return a state that fits the outer step; raise ProgramError or OuterError for any other."""
+        """Return a state that fits the outer step, what that remembers as the devices have it.
+
+        Raises:
+            ProgramError, OuterError: for any other state. Parameters are not looked at.
+        """
         if not isinstance(given, tuple) or len(given) != len(State._fields):
             raise ProgramError(f"step takes a state, as start gives it, found {type(given).__name__}")
         params, optimizer, steps = given
@@ -606,7 +615,7 @@ class Program:
                 "unshard of the program that made it, and give what that returns"
             )
         require_state(self._begun if rows is None else self._remembered, optimizer)
-        return self.shard(State(params, optimizer, jnp.asarray(steps, jnp.int32)))
+        return State(params, self._held(optimizer), jnp.asarray(steps, jnp.int32))
 
     @cached_property
     def _begun(self) -> Mapping[str, Any]:

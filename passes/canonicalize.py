@@ -89,14 +89,32 @@ class FoldViews(RewritePattern):
         inner = op.operands[0].owner
         if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
-        if feas.loop_of(inner) != feas.loop_of(op) and isinstance(inner.step(0), Reshape):
-            return  # it may split the axis that iterations read slices along
+        if feas.loop_of(inner) != feas.loop_of(op) and not _keeps_slices(inner, feas.loop_of(op) is not None):
+            return
         merged = op.step(0).merged(inner.step(0))
         if merged is not None:
             new = op.changed(inner.operands, lambda _: merged)
             new.location = op.location
             feas.put_in_loop(new, feas.loop_of(op))
             rewriter.replace(op, new)
+
+
+def _keeps_slices(inner: ViewOp, read_in_loop: bool) -> bool:
+    """Whether iterations can read slices of what a view reads where they read some of what it gives.
+
+    They do so along the first axis, which a reshape may split.
+    """
+    step, shape = inner.step(0), shape_of(inner.operands[0])
+    if not read_in_loop:
+        return not isinstance(step, Reshape)
+    match step:
+        case Slice():
+            return (step.starts[0], step.limits[0], step.strides[0]) == (0, shape[0], 1)
+        case Transpose():
+            return step.permutation[0] == 0
+        case Broadcast():
+            return bool(step.dims) and step.dims[0] == 0 and step.shape[0] == shape[0]
+    return False
 
 
 class FoldViewsOfNumbers(RewritePattern):

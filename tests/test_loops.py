@@ -106,6 +106,21 @@ for t in 1..3 {
 }
 output logits = out(h, 3)
 """,
+    "a part of what a step of few reads": """
+h = full((batch, 3), 0)
+for t in 0..3 {
+    h = relu(cell(concat(x[:, t, 0:1], h), 3))
+}
+output logits = out(h, 3)
+""",
+    "what a step reads, transposed": """
+param v: f32[3, 4, 3] = normal(1)
+h = x[:, 0, 0:1] + full((batch, 3), 0)
+for t in 0..4 {
+    h = relu(h @ transpose(v[:, t], (1, 0)))
+}
+output logits = out(h, 3)
+""",
     "a convolution over what is carried": """
 h = x
 param kernel: f32[3, 1, 2, 2] = normal(1)

@@ -27,6 +27,21 @@ param w: f32[2, 3] = normal(1)
 mixed = array(((1, 2), (0.5, -1), (3, 0))) @ w
 output logits = dense(g @ mixed, 3)"""
     + LOSS,
+    "steps of a loop that one of fewer reads": "input x: f32[batch, 4, 3]"
+    + HEAD
+    + """
+h = dense(x[:, 0], 4)
+param steps: f32[4, 4] = normal(0.5)
+for t in 0..4 {
+  before = h
+  h = relu(cell(concat(x[:, t], h), 4) + steps[t])
+}
+g = full((batch, 4), 0.3)
+for t in 0..2 {
+  g = relu(out(concat(before[2 * t], g), 4) + before[t + 1] * steps[t])
+}
+output logits = dense(g, 3)"""
+    + LOSS,
     "constants of steps": "input x: f32[batch, 4]"
     + HEAD
     + """

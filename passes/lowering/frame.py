@@ -16,6 +16,7 @@ from pjc.dialects.steps import Step
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.analysis.reach import Reach
 from pjc.passes.analysis.sample_rows import SampleRows
+from pjc.passes.lowering.forward import is_common
 from pjc.passes.lowering.holding import form_of
 from pjc.passes.solvers import Sweep
 
@@ -112,7 +113,7 @@ class Frame:
             total = self.add(ask.OverSamplesOp("total", asked.tensor, True))
             asked = replace(asked, tensor=total.result)
         elif self._leaves_loop(op, value):
-            asked = self.bounded(asked, value)
+            asked = self.bounded(asked, value, None if is_common(op, index) else self.steps_of(op))
         self.asked.setdefault(value, []).append(asked)
 
     def _leaves_loop(self, op: Operation, value: SSAValue) -> bool:
@@ -147,8 +148,11 @@ class Frame:
             first = self.add(ask.AddOp(first, each)).result
         return first
 
-    def bounded(self, asked: Asked, value: SSAValue) -> Asked:
-        """Return what is asked of a value, bounded where that is to be and the value depends on data."""
+    def bounded(self, asked: Asked, value: SSAValue, steps: int | None = None) -> Asked:
+        """Return what is asked of a value, bounded where that is to be and the value depends on data.
+
+        ``steps`` tells of how many steps of a loop, if not of as many as the value has.
+        """
         asker = asked.asker
         if asker is None:
             return asked
@@ -157,7 +161,8 @@ class Frame:
             return replace(asked, asker=None)
         rows = self.rows.of(value), self.rows.of(asker.node.results[0])
         owner = value.owner
-        steps = self.steps_of(owner) if isinstance(owner, Operation) else 1
+        if steps is None:
+            steps = self.steps_of(owner) if isinstance(owner, Operation) else 1
         bound = ask.BoundOp(
             treatment,
             (asked.tensor, asker.demand),

@@ -81,7 +81,7 @@ def solver_variant(case: Case, solver: str, level: int) -> Variant:
     seconds = time.perf_counter() - start
     x, y = case.batch()
     iterations = SHORT if level == 0 or (level, solver) == (1, "dr") else LONG
-    arguments = (program.init(0), {"x": x, "y": y}, jnp.asarray(iterations, jnp.int32))
+    arguments = (program.stacked(program.init(0)), {"x": x, "y": y}, jnp.asarray(iterations, jnp.int32))
     executable, more, temp = compiled(program.jitted("update"), *arguments)
 
     def run() -> Any:

@@ -35,6 +35,7 @@ from xdsl.ir import (
 )
 from xdsl.irdl import (
     AttrSizedOperandSegments,
+    AttrSizedResultSegments,
     IRDLOperation,
     irdl_attr_definition,
     irdl_op_definition,
@@ -400,12 +401,12 @@ class PartOp(IRDLOperation):
 
 @irdl_op_definition
 class ForOp(IRDLOperation):
-    """The iterations of a loop in the forward pass, one after another.
+    """The iterations of a loop, one after another, in the forward pass, or of a recurrence in a sweep.
 
     ``%zs = proj.for "t" 16 carries (%h0) over (%xs) : .. { ^body(%h: .., %x: ..): .. }``. The block gets
     what it carries and a slice of each value that it runs over, ``1/16`` of the first axis; results are the
     values that it collects, laid one after another along their first axis. ``reversed`` the last iteration is
-    the first.
+    the first; what such a loop carries in the end stands behind that: ``.. -> (..) leaving (..)``.
     """
 
     name = "proj.for"
@@ -416,14 +417,16 @@ class ForOp(IRDLOperation):
     inits = var_operand_def(TensorType)
     scanned = var_operand_def(TensorType)
     collected = var_result_def(TensorType)
+    left = var_result_def(TensorType)
     body = region_def("single_block")
 
-    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    irdl_options = (AttrSizedOperandSegments(as_property=True), AttrSizedResultSegments(as_property=True))
 
     assembly_format = (
         "$label $count (`reversed` $reversed^)? `carries` `(` $inits `)` `over` `(` $scanned `)` "
         "`:` `(` type($inits) `)` `over` "
-        "`(` type($scanned) `)` `->` `(` type($collected) `)` attr-dict-with-keyword $body"
+        "`(` type($scanned) `)` `->` `(` type($collected) `)` (`leaving` `(` type($left)^ `)`)? "
+        "attr-dict-with-keyword $body"
     )
 
     def __init__(
@@ -444,7 +447,7 @@ class ForOp(IRDLOperation):
                 "count": IntegerAttr(count, i64),
                 "reversed": UnitAttr() if reversed else None,
             },
-            result_types=[list(types)],
+            result_types=[list(types), [value.type for value in inits] if reversed else []],
             regions=[body],
         )
 
@@ -458,6 +461,9 @@ class ForOp(IRDLOperation):
         parts = [*self.body.block.args[carried:], *end.collected]
         if any(value.type != each.type for value, each in zip(self.inits, end.carried, strict=True)):
             raise VerifyException("'proj.for' must keep the types of what it carries")
+        wanted = [value.type for value in self.inits] if self.reversed is not None else []
+        if [value.type for value in self.left] != wanted:
+            raise VerifyException("a reversed 'proj.for', and no other, leaves what it carries")
         for value, part in zip(whole, parts, strict=True):
             size, *rest = shape_of(part)
             if shape_of(value) != (size * count, *rest):

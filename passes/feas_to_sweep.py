@@ -28,8 +28,8 @@ class FeasToSweepPass(ModulePass):
     The forward pass leaves a state in which all copies agree. Then each loss says what it demands of its
     value; each node, from outputs to inputs, how its inputs are to move so that its value moves as demanded;
     views are undone, and what the readers of a value ask of it is added up. What arrives at a parameter is
-    its displacement. A recurrence runs backwards, one step after another; all else in a loop is asked of all
-    steps at once.
+    its displacement. A recurrence runs backwards, one step after another, and adds up what the samples of a
+    step ask of what they share; all else in a loop is asked of all steps at once.
 
     ```
     %h = op.sum_relu "h" %z, %b axes [] : ...

@@ -86,11 +86,12 @@ def scan(
     count: int,
     *,
     reverse: bool = False,
-) -> list[Array]:
-    """Return what a loop collects, each with the iterations along its first axis.
+) -> tuple[list[Array], list[Array]]:
+    """Return what a loop carries in the end, and what it collects, with the iterations along its first axis.
 
     On a mesh every stage has its own iterations. In turn, each runs them, and hands what it carries to the
-    next: while one does, the others do the same on values that are not used.
+    next: while one does, the others do the same on values that are not used. Of a loop that is so split an
+    empty list stands for what it carries in the end.
 
     Args:
         body: one iteration.
@@ -102,7 +103,7 @@ def scan(
     """
     number = stages()
     if reverse or number == 1 or count % number:
-        return _scan(body, carried, scanned, common, count, reverse)[1]
+        return _scan(body, carried, scanned, common, count, reverse)
     pairs = [(i, i + 1) for i in range(number - 1)]
 
     def stage(carried: list[Array], scanned: list[Array], common: list[Array]) -> list[Array]:
@@ -120,8 +121,7 @@ def scan(
         return found
 
     specs = (P(), P(STACK), P())
-    found: list[Array] = _each_stage(stage, carried, scanned, common, specs=specs, out=P(STACK))
-    return found
+    return [], _each_stage(stage, carried, scanned, common, specs=specs, out=P(STACK))
 
 
 def _scan(

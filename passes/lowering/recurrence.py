@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
@@ -12,6 +12,7 @@ from pjc.dialects import asking as ask
 from pjc.dialects import feas, ops, proj, view
 from pjc.dialects.steps import Broadcast, Reshape, Step
 from pjc.dialects.view import ViewOp, element_of, shape_of
+from pjc.passes.analysis.reach import Reach
 from pjc.passes.lowering.forward import is_common
 from pjc.passes.lowering.frame import Asked, Asker, Frame
 
@@ -39,12 +40,16 @@ class Recurrence:
                 zero.detach()
                 zero.erase()
             return
-        for op in reversed(self.members):
+        for op in (*reversed(self.members), *body.spreads):
             if not isinstance(op, view.ShiftOp):
                 body.visit(op)
-        carried = [self.hand_on(body, shift, zero.result) for shift, zero in zip(shifts, zeros, strict=True)]
+        asked = [body.total(shift.result) for shift in shifts]  # by a step, of the one before it
+        carried = [zero.result if each is None else each for zero, each in zip(zeros, asked, strict=True)]
         body.block.add_op(proj.NextOp(carried, [tensor for tensor, _ in body.leaving]))
-        self.put_loop(body, [zero.result for zero in zeros])
+        left = self.put_loop(body, [zero.result for zero in zeros])
+        for shift, each, tensor in zip(shifts, asked, left, strict=True):
+            if each is not None and shift.first in self.outer.reach.moved:
+                self.outer.put(shift, 0, Asked(tensor))
 
     def take_demands(self, body: Body) -> bool:
         """Give the loop what is asked of its values from outside; return whether anything is."""
@@ -57,17 +62,8 @@ class Recurrence:
                 found = True
         return found
 
-    def hand_on(self, body: Body, shift: view.ShiftOp, zero: SSAValue) -> SSAValue:
-        """Return what a step asks of the one before it; the first asks it of what the loop starts from."""
-        total = body.total(shift.result)
-        if total is None:
-            return zero
-        if shift.first in self.outer.reach.moved:
-            body.leave(total, lambda flat: self.outer.put_undone(shift, 0, Asked(flat)))
-        return total
-
-    def put_loop(self, body: Body, inits: list[SSAValue]) -> None:
-        """Add the loop, and do what is to be done with what it gives."""
+    def put_loop(self, body: Body, inits: list[SSAValue]) -> Sequence[SSAValue]:
+        """Add the loop, and do what is to be done with what it collects; return what its last step leaves."""
         (loop,) = {feas.loop_of(op) for op in self.members}
         assert loop is not None
         types = [body.whole_type(tensor) for tensor, _ in body.leaving]
@@ -77,6 +73,7 @@ class Recurrence:
         self.outer.add(made)
         for result, (_, then) in zip(made.collected, body.leaving, strict=True):
             then(result)
+        return made.left
 
 
 @dataclass
@@ -86,7 +83,9 @@ class Body(Frame):
     outer: Frame = field(kw_only=True)
     count: int = field(kw_only=True)
     own: dict[SSAValue, None] = field(kw_only=True)
-    """The values that the recurrence gives."""
+    """The values that the recurrence gives, and those of ``spreads``."""
+    spreads: list[view.BroadcastOp] = field(kw_only=True)
+    """What gives each step, along all samples, its share of what no data change, as of a parameter."""
     scanned: list[SSAValue] = field(default_factory=list)
     """What stands outside of the block for its arguments behind those that are carried."""
     leaving: list[tuple[SSAValue, Leave]] = field(default_factory=list)
@@ -94,9 +93,12 @@ class Body(Frame):
     @classmethod
     def of(cls, outer: Frame, members: list[Operation]) -> Body:
         """Return the body for the operations of a recurrence."""
-        own: dict[SSAValue, None] = {result: None for op in members for result in op.results}
+        spreads = _spreads(members, outer.reach)
+        own: dict[SSAValue, None] = {result: None for op in (*members, *spreads) for result in op.results}
         count = outer.steps_of(members[0])
-        return cls(Block(), outer.solver, outer.rows, outer.reach, outer=outer, count=count, own=own)
+        return cls(
+            Block(), outer.solver, outer.rows, outer.reach, outer=outer, count=count, own=own, spreads=spreads
+        )
 
     def visit(self, op: Operation) -> None:
         """Write what an operation asks of its operands at one step."""
@@ -130,7 +132,18 @@ class Body(Frame):
         return self.block.insert_arg(self.slice_type(whole), len(self.block.args))
 
     def value(self, value: SSAValue) -> SSAValue:
-        return self.slice_of(self.outer.value(value))
+        spread = value.owner
+        if not isinstance(spread, view.BroadcastOp) or spread not in self.spreads:
+            return self.slice_of(self.outer.value(value))
+        if value not in self.shown:
+            step = self.step_of(spread, 0)
+            self.shown[value] = self.add(view.move_by(step, self.value(spread.operands[0]))).result
+        return self.shown[value]
+
+    def step_of(self, op: ViewOp, index: int) -> Step:
+        """Return the step from an operand of a view to its result, for one step of the loop."""
+        first, *_ = self.slice_type(op.results[0]).get_shape()
+        return op.step(index).with_first(first)
 
     def operand(self, op: Operation, index: int) -> SSAValue:
         if is_common(op, index):
@@ -150,11 +163,13 @@ class Body(Frame):
 
     def put(self, op: Operation, index: int, asked: Asked) -> None:
         value = op.operands[index]
-        if value in self.own:
+        if value not in self.own:
+            asked = self.bounded(asked, value)
+            self.leave(asked.tensor, lambda flat: self.outer.put(op, index, replace(asked, tensor=flat)))
+        elif value in self.reach.given:
             self.asked.setdefault(value, []).append(asked)
-            return
-        asked = self.bounded(asked, value)
-        self.leave(asked.tensor, lambda flat: self.outer.put(op, index, Asked(flat)))
+        else:
+            super().put(op, index, asked)
 
     def put_shared(
         self, op: ops.BilinearOp, index: int, multipliers: tuple[SSAValue, SSAValue], asker: Asker
@@ -214,6 +229,22 @@ class Body(Frame):
             super().put_undone(op, index, asked)
 
     def undone(self, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
-        first, *_ = self.slice_type(op.results[0]).get_shape()
         kind = self.slice_type(op.operands[index])
-        return self.add(ask.CollectOp(asked, op.step(index).with_first(first), kind)).result
+        return self.add(ask.CollectOp(asked, self.step_of(op, index), kind)).result
+
+
+def _spreads(members: Sequence[Operation], reach: Reach) -> list[view.BroadcastOp]:
+    """Return the views that give a recurrence alone, at each step, its share of what no data change.
+
+    What the samples ask of that is added up step by step: nothing of their number is kept for all steps.
+    """
+    loop, inside = feas.loop_of(members[0]), set(members)
+    found = {
+        value.owner: None
+        for op in members
+        for index, value in enumerate(op.operands)
+        if isinstance(value.owner, view.BroadcastOp) and not is_common(op, index)
+        if value not in reach.given and feas.loop_of(value.owner) == loop
+        if not is_common(value.owner, 0) and all(use.operation in inside for use in value.uses)
+    }
+    return list(found)[::-1]

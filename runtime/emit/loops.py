@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import jax
-from jax import Array
+import jax.numpy as jnp
+from jax import Array, lax
 from xdsl.ir import Block, Operation, SSAValue
 
-from pjc.dialects import proj
+from pjc.dialects import proj, view
 from pjc.runtime.mesh import scan
 
 
@@ -30,36 +32,64 @@ def run_loop(
     inside: Callable[[], R],
     aside: Callable[[R], list[Array]] = lambda _: [],
 ) -> list[Array]:
-    """Return what a loop collects, with all iterations along the first axis.
+    """Return what a loop gives: what it collects, all iterations along the first axis, and what it leaves.
 
     Args:
         loop: the op.
         values: those known outside.
         inside: returns what evaluates the ops of one iteration, without values of its own.
-        aside: returns what that gives of an iteration beside what the loop collects; it stands behind that.
+        aside: returns what that gives of an iteration beside what the loop collects; it stands behind all.
     """
     block, end, count = loop.body.block, loop.body.block.last_op, loop.count.value.data
     assert isinstance(end, proj.NextOp)
-    outer = _read_from_outside(block, values)
+    outer, backwards = _read_from_outside(block, values), loop.reversed is not None
+    cutters = [_Cutter.of(value, values, count, backwards) for value in loop.scanned]
 
     def body(
         carried: list[Array], slices: list[Array], common: list[Array]
     ) -> tuple[list[Array], list[Array]]:
         inner = inside()
         inner.values.update(zip(outer, common, strict=True))
-        inner.values.update(zip(block.args, [*carried, *slices], strict=True))
+        own = [cutter.cut(entry) for cutter, entry in zip(cutters, slices, strict=True)]
+        inner.values.update(zip(block.args, [*carried, *own], strict=True))
         for op in block.ops:
             if op is not end:
                 inner.evaluate(op)
         collected = [inner.values[each] for each in end.collected]
         return [inner.values[each] for each in end.carried], [*collected, *aside(inner)]
 
-    whole = [values[each] for each in loop.scanned]
-    cut = [x.reshape(count, x.shape[0] // count, *x.shape[1:]) for x in whole]
+    scanned = [cutter.scanned for cutter in cutters]
     inits, common = [values[each] for each in loop.inits], [values[each] for each in outer]
     with jax.named_scope(loop.label.data):
-        stacked = scan(body, inits, cut, common, count, reverse=loop.reversed is not None)
-    return [rows.reshape(-1, *rows.shape[2:]) for rows in stacked]
+        carried, stacked = scan(body, inits, scanned, common, count, reverse=backwards)
+    laid, own = [rows.reshape(-1, *rows.shape[2:]) for rows in stacked], len(loop.collected)
+    return [*laid[:own], *carried[: len(loop.left)], *laid[own:]]
+
+
+@dataclass(frozen=True)
+class _Cutter:
+    """What gives each iteration its slice of a value, from an entry of what is scanned."""
+
+    scanned: Array
+    cut: Callable[[Array], Array]
+
+    @classmethod
+    def of(cls, value: SSAValue, values: Mapping[SSAValue, Array], count: int, backwards: bool) -> _Cutter:
+        """Return that for a value in a loop of so many iterations.
+
+        What iterations got from the ones before is taken from where these gave it: laid out for all of them
+        it would be a copy of that. Forwards it may be spread over the devices of a mesh, iteration by
+        iteration, and is laid out.
+        """
+        shift, x = value.owner, values[value]
+        if not (backwards and isinstance(shift, view.ShiftOp) and x.shape[0] == count):
+            return cls(x.reshape(count, x.shape[0] // count, *x.shape[1:]), lambda entry: entry)
+        first, rest = values[shift.first], values[shift.rest]
+
+        def before(index: Array) -> Array:
+            return jnp.where(index > 0, lax.dynamic_slice_in_dim(rest, jnp.maximum(index - 1, 0), 1), first)
+
+        return cls(jnp.arange(count), before)
 
 
 def _read_from_outside(block: Block, values: Mapping[SSAValue, Array]) -> list[SSAValue]:

@@ -209,10 +209,10 @@ class Sweeping:
 
     def recur(self, loop: proj.ForOp) -> None:
         """Run a recurrence, step by step."""
-        telling, count = self.telling, len(loop.collected)
+        telling, count = self.telling, len(loop.results)
         inside = partial(Sweeping, self.forward, self.data, self.weighing, self.parameters)
         if telling is None:
-            self.values.update(zip(loop.collected, run_loop(loop, self.values, inside), strict=True))
+            self.values.update(zip(loop.results, run_loop(loop, self.values, inside), strict=True))
             return
         told: list[tuple[str, str]] = []
 
@@ -222,7 +222,7 @@ class Sweeping:
             return numbers
 
         found = run_loop(loop, self.values, lambda: inside(telling.within()), aside)
-        self.values.update(zip(loop.collected, found[:count], strict=True))
+        self.values.update(zip(loop.results, found[:count], strict=True))
         telling.put_all(rebuilt(told, found[count:]))
 
     def all(self, values: Sequence[SSAValue]) -> list[Array]:

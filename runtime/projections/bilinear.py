@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pjc.runtime.projections.sums import column_sums, row_sums
+from pjc.runtime.projections.sums import column_sums, matrix_product, row_sums
 
 
 class Bilinear(Protocol):
@@ -99,7 +99,7 @@ class MatrixProduct:
 
     def forward(self, a: Array, w: Array) -> Array:
         """See :class:`Bilinear`."""
-        return jnp.matmul(a, w)
+        return matrix_product(a, w)
 
     def lhs_inner(self, one: Array, other: Array) -> Array:
         """See :class:`Bilinear`; shape ``[.., K, 1]``."""
@@ -125,7 +125,7 @@ class MatrixProduct:
         """See :class:`Bilinear`; one product for all sites where a matrix is shared by all of them."""
         if w.ndim == 2 < a.ndim == s.ndim and a.shape[:-1] == s.shape[:-1]:
             a, s = a.reshape(-1, a.shape[-1]), s.reshape(-1, s.shape[-1])
-        return _gathered(jnp.matmul(transposed(a), s), w.shape)
+        return _gathered(matrix_product(a, s, turned=(True, False)), w.shape)
 
     def lhs_mean(self, r: Array, a: Array) -> Array:
         """See :class:`Bilinear`."""
@@ -403,8 +403,8 @@ def _by_transpose(s: Array, w: Array) -> Array:
     compiler from making the one of the other.
     """
     if s.shape[-2] > w.shape[-1]:
-        return jnp.matmul(s, transposed(w))
-    return transposed(lax.optimization_barrier(jnp.matmul(w, transposed(s))))
+        return matrix_product(s, w, turned=(False, True))
+    return transposed(lax.optimization_barrier(matrix_product(w, s, turned=(False, True))))
 
 
 def transposed(x: Array) -> Array:

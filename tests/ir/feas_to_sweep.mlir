@@ -68,23 +68,23 @@ feas.problem @p dims {batch = 2 : i64} {
 // CHECK-NEXT:       %flat_1 = view.reshape %before : tensor<3x2x2xf32> -> tensor<6x2xf32>
 // CHECK-NEXT:       %10 = proj.value "w" : tensor<2x2xf32>
 // CHECK-NEXT:       %11, %12, %13, %14 = proj.norms "dot" {}(%flat_1, %10) of "z" samples [0, 1] steps 3 : tensor<6x2xf32>, tensor<2x2xf32> -> tensor<6x1xf32>, tensor<1x2xf32>, tensor<3x1xf32>, tensor<3x1xf32>
-// CHECK-NEXT:       %15, %16, %17 = proj.for "t" 3 reversed carries(%6) over(%5, %back_1, %xs_1, %bs_1, %7, %11, %13, %14, %flat_1) : (tensor<1x2x2xf32>) over(tensor<3x2x2xf32>, tensor<3x2x2xf32>, tensor<3x2x2xf32>, tensor<3x2x2xf32>, tensor<6x2xf32>, tensor<6x1xf32>, tensor<3x1xf32>, tensor<3x1xf32>, tensor<6x2xf32>) -> (tensor<3x2x2xf32>, tensor<6x2xf32>, tensor<6x2xf32>) {
-// CHECK-NEXT:       ^bb0(%18: tensor<1x2x2xf32>, %19: tensor<1x2x2xf32>, %20: tensor<1x2x2xf32>, %21: tensor<1x2x2xf32>, %22: tensor<1x2x2xf32>, %23: tensor<2x2xf32>, %24: tensor<2x1xf32>, %25: tensor<1x1xf32>, %26: tensor<1x1xf32>, %27: tensor<2x2xf32>):
-// CHECK-NEXT:         %28 = proj.add %18, %19 : tensor<1x2x2xf32>, tensor<1x2x2xf32> -> tensor<1x2x2xf32>
-// CHECK-NEXT:         %29, %30, %31 = proj.respond "sum_relu" {axes = array<i64>}(%20, %21, %22) demand %28 of "h" weight 1.000000e-03 samples [1, 1] : (tensor<1x2x2xf32>, tensor<1x2x2xf32>, tensor<1x2x2xf32>) demand tensor<1x2x2xf32> -> (tensor<1x2x2xf32>, tensor<1x2x2xf32>, tensor<1x2x2xf32>)
-// CHECK-NEXT:         %32 = proj.collect %29 through <reshape [1, 2, 2]> : tensor<1x2x2xf32> -> tensor<2x2xf32>
-// CHECK-NEXT:         %33, %34 = proj.multipliers "dot" {} %23 demand %32 norms(%24, %12, %25, %26) of "z" weight 1.000000e-01 : tensor<2x2xf32> demand tensor<2x2xf32> norms(tensor<2x1xf32>, tensor<1x2xf32>, tensor<1x1xf32>, tensor<1x1xf32>) -> tensor<2x2xf32>, tensor<2x2xf32>
-// CHECK-NEXT:         %35 = proj.respond_shared "dot" {}(%27, %10) by(%33, %34) operand 0 of "z" : tensor<2x2xf32>, tensor<2x2xf32> by tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
-// CHECK-NEXT:         %36 = proj.collect %35 through <reshape [2, 2]> : tensor<2x2xf32> -> tensor<1x2x2xf32>
-// CHECK-NEXT:         %37 = proj.bound "power" %36 samples [1, 1] entries 4 to %32 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
-// CHECK-NEXT:         proj.next(%37) collect(%31, %33, %34) : (tensor<1x2x2xf32>) collect(tensor<1x2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>)
+// CHECK-NEXT:       %15, %16, %17, %18 = proj.for "t" 3 reversed carries(%6) over(%5, %back_1, %xs_1, %bs_1, %7, %11, %13, %14, %flat_1) : (tensor<1x2x2xf32>) over(tensor<3x2x2xf32>, tensor<3x2x2xf32>, tensor<3x2x2xf32>, tensor<3x2x2xf32>, tensor<6x2xf32>, tensor<6x1xf32>, tensor<3x1xf32>, tensor<3x1xf32>, tensor<6x2xf32>) -> (tensor<3x2x2xf32>, tensor<6x2xf32>, tensor<6x2xf32>) leaving(tensor<1x2x2xf32>) {
+// CHECK-NEXT:       ^bb0(%19: tensor<1x2x2xf32>, %20: tensor<1x2x2xf32>, %21: tensor<1x2x2xf32>, %22: tensor<1x2x2xf32>, %23: tensor<1x2x2xf32>, %24: tensor<2x2xf32>, %25: tensor<2x1xf32>, %26: tensor<1x1xf32>, %27: tensor<1x1xf32>, %28: tensor<2x2xf32>):
+// CHECK-NEXT:         %29 = proj.add %19, %20 : tensor<1x2x2xf32>, tensor<1x2x2xf32> -> tensor<1x2x2xf32>
+// CHECK-NEXT:         %30, %31, %32 = proj.respond "sum_relu" {axes = array<i64>}(%21, %22, %23) demand %29 of "h" weight 1.000000e-03 samples [1, 1] : (tensor<1x2x2xf32>, tensor<1x2x2xf32>, tensor<1x2x2xf32>) demand tensor<1x2x2xf32> -> (tensor<1x2x2xf32>, tensor<1x2x2xf32>, tensor<1x2x2xf32>)
+// CHECK-NEXT:         %33 = proj.collect %30 through <reshape [1, 2, 2]> : tensor<1x2x2xf32> -> tensor<2x2xf32>
+// CHECK-NEXT:         %34, %35 = proj.multipliers "dot" {} %24 demand %33 norms(%25, %12, %26, %27) of "z" weight 1.000000e-01 : tensor<2x2xf32> demand tensor<2x2xf32> norms(tensor<2x1xf32>, tensor<1x2xf32>, tensor<1x1xf32>, tensor<1x1xf32>) -> tensor<2x2xf32>, tensor<2x2xf32>
+// CHECK-NEXT:         %36 = proj.respond_shared "dot" {}(%28, %10) by(%34, %35) operand 0 of "z" : tensor<2x2xf32>, tensor<2x2xf32> by tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
+// CHECK-NEXT:         %37 = proj.collect %36 through <reshape [2, 2]> : tensor<2x2xf32> -> tensor<1x2x2xf32>
+// CHECK-NEXT:         %38 = proj.bound "power" %37 samples [1, 1] entries 4 to %33 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
+// CHECK-NEXT:         proj.next(%38) collect(%32, %34, %35) : (tensor<1x2x2xf32>) collect(tensor<1x2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>)
 // CHECK-NEXT:       }
-// CHECK-NEXT:       %38 = proj.respond_shared "dot" {}(%flat_1, %10) by(%16, %17) operand 1 of "z" : tensor<6x2xf32>, tensor<2x2xf32> by tensor<6x2xf32>, tensor<6x2xf32> -> tensor<2x2xf32>
-// CHECK-NEXT:       %39 = proj.collect %15 through <broadcast [3, 2, 2] [2]> : tensor<3x2x2xf32> -> tensor<2xf32>
-// CHECK-NEXT:       %40 = proj.over_samples "mean" everywhere %39 : tensor<2xf32> -> tensor<2xf32>
-// CHECK-NEXT:       proj.displace @b.slot %40 : tensor<2xf32>
-// CHECK-NEXT:       %41 = proj.over_samples "mean" everywhere %38 : tensor<2x2xf32> -> tensor<2x2xf32>
-// CHECK-NEXT:       proj.displace @w.slot %41 : tensor<2x2xf32>
+// CHECK-NEXT:       %39 = proj.respond_shared "dot" {}(%flat_1, %10) by(%16, %17) operand 1 of "z" : tensor<6x2xf32>, tensor<2x2xf32> by tensor<6x2xf32>, tensor<6x2xf32> -> tensor<2x2xf32>
+// CHECK-NEXT:       %40 = proj.collect %15 through <broadcast [3, 2, 2] [2]> : tensor<3x2x2xf32> -> tensor<2xf32>
+// CHECK-NEXT:       %41 = proj.over_samples "mean" everywhere %40 : tensor<2xf32> -> tensor<2xf32>
+// CHECK-NEXT:       proj.displace @b.slot %41 : tensor<2xf32>
+// CHECK-NEXT:       %42 = proj.over_samples "mean" everywhere %39 : tensor<2x2xf32> -> tensor<2x2xf32>
+// CHECK-NEXT:       proj.displace @w.slot %42 : tensor<2x2xf32>
 // CHECK-NEXT:     }
 // CHECK-NEXT:   }
 // CHECK-NEXT: }

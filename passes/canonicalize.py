@@ -89,23 +89,26 @@ class FoldViews(RewritePattern):
         inner = op.operands[0].owner
         if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
-        if feas.loop_of(inner) != feas.loop_of(op) and not _keeps_slices(inner, feas.loop_of(op) is not None):
+        loop = feas.loop_of(op)
+        common = loop is None or 0 in op.step(0).repeated(shape_of(op.operands[0]))
+        if feas.loop_of(inner) != loop and not _keeps_slices(inner, common):
             return
         merged = op.step(0).merged(inner.step(0))
         if merged is not None:
             new = op.changed(inner.operands, lambda _: merged)
             new.location = op.location
-            feas.put_in_loop(new, feas.loop_of(op))
+            feas.put_in_loop(new, loop)
             rewriter.replace(op, new)
 
 
-def _keeps_slices(inner: ViewOp, read_in_loop: bool) -> bool:
+def _keeps_slices(inner: ViewOp, common: bool) -> bool:
     """Whether iterations can read slices of what a view reads where they read some of what it gives.
 
-    They do so along the first axis, which a reshape may split.
+    They do so along the first axis, which a reshape may split; what is common to all iterations, each reads
+    whole.
     """
     step, shape = inner.step(0), shape_of(inner.operands[0])
-    if not read_in_loop:
+    if common:
         return not isinstance(step, Reshape)
     match step:
         case Slice():

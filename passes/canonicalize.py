@@ -20,6 +20,7 @@ from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 from pjc.dialects import feas, ops
 from pjc.dialects.steps import Broadcast, Reshape, Slice, Transpose
 from pjc.dialects.view import ViewOp, shape_of
+from pjc.passes.lowering.forward import is_common
 from pjc.passes.rewriting.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
 
 
@@ -90,8 +91,7 @@ class FoldViews(RewritePattern):
         if len(op.operands) != 1 or not isinstance(inner, ViewOp) or len(inner.operands) != 1:
             return
         loop = feas.loop_of(op)
-        common = loop is None or 0 in op.step(0).repeated(shape_of(op.operands[0]))
-        if feas.loop_of(inner) != loop and not _keeps_slices(inner, common):
+        if feas.loop_of(inner) != loop and not _keeps_slices(inner, whole=loop is None or is_common(op, 0)):
             return
         merged = op.step(0).merged(inner.step(0))
         if merged is not None:
@@ -101,14 +101,13 @@ class FoldViews(RewritePattern):
             rewriter.replace(op, new)
 
 
-def _keeps_slices(inner: ViewOp, common: bool) -> bool:
-    """Whether iterations can read slices of what a view reads where they read some of what it gives.
+def _keeps_slices(inner: ViewOp, *, whole: bool) -> bool:
+    """Whether what reads a view can read what that reads: iterations read slices, along the first axis.
 
-    They do so along the first axis, which a reshape may split; what is common to all iterations, each reads
-    whole.
+    A reshape may split that axis. What is read ``whole``, as by all iterations alike, may move otherwise.
     """
     step, shape = inner.step(0), shape_of(inner.operands[0])
-    if common:
+    if whole:
         return not isinstance(step, Reshape)
     match step:
         case Slice():

@@ -29,7 +29,7 @@ def row_sums(x: Array) -> Array:
 
 def column_sums(x: Array) -> Array:
     """Return the sums along the axis before the last, ``[.., K, N] -> [.., 1, N]``."""
-    if x.size > x.shape[-2] * x.shape[-1]:
+    if not _is_one_matrix(x):
         return jnp.sum(x, axis=-2, keepdims=True)
     return matrix_product(jnp.ones((1, x.shape[-2]), x.dtype), x, precision=lax.Precision.HIGHEST)
 
@@ -42,12 +42,17 @@ def matrix_product(
     A product of stacks, though of one matrix each as in the steps of a loop, XLA for CPUs joins to what
     stands around it, with both operands written out as its library wants them.
     """
-    ahead, single = max(a.ndim, b.ndim) - 2, all(x.size == x.shape[-2] * x.shape[-1] for x in (a, b))
+    ahead, single = max(a.ndim, b.ndim) - 2, _is_one_matrix(a) and _is_one_matrix(b)
     if single:
         a, b = a.reshape(a.shape[-2:]), b.reshape(b.shape[-2:])
     a, b = (jnp.swapaxes(x, -1, -2) if turn else x for x, turn in zip((a, b), turned, strict=True))
     found = jnp.matmul(a, b, precision=precision)
     return found.reshape(*[1] * ahead, *found.shape) if single else found
+
+
+def _is_one_matrix(x: Array) -> bool:
+    """Whether all axes in front of the last two have length 1."""
+    return all(size == 1 for size in x.shape[:-2])
 
 
 def in_blocks(reduce: Callable[..., Array], x: Array) -> Array:

@@ -498,16 +498,16 @@ class AddOp(IRDLOperation):
 class BoundOp(Stepped):
     """What a product asks of a value, bounded: as a whole, or at each step of a loop as a whole.
 
-    ``%b = proj.bound "cap" %r samples [0, 1] steps 16 entries 128 to %d samples [0, 1] steps 16 : .. to ..``:
+    ``%b = proj.bound "cap" %r samples [0, 1] steps 16 to %d samples [0, 1] steps 16 : .. to ..``:
     scaled down to the norm of what the product itself was asked, where it is larger; that has as many steps,
-    or one. ``"unit"``: scaled to a fixed root mean square, over the ``entries`` of the value at a step.
+    or fewer, each of which counts for the next few. ``"unit"``: scaled to a fixed root mean square, over the
+    entries at a step.
     ``"power"``: scaled to one that follows that of the demand, to the power of 2/3.
     """
 
     name = "proj.bound"
 
     treatment = prop_def(StringAttr)
-    entries = prop_def(IntegerAttr.constr(i64))
     demand_samples = opt_prop_def(SIZES)
     demand_steps = opt_prop_def(IntegerAttr.constr(i64))
     asked = operand_def(TensorType)
@@ -517,7 +517,7 @@ class BoundOp(Stepped):
     traits = traits_def(Pure())
 
     assembly_format = (
-        "$treatment $asked (`samples` $samples^)? (`steps` $steps^)? `entries` $entries "
+        "$treatment $asked (`samples` $samples^)? (`steps` $steps^)? "
         "`to` $demand (`samples` $demand_samples^)? (`steps` $demand_steps^)? attr-dict "
         "`:` type($asked) `to` type($demand) `->` type($result)"
     )
@@ -526,7 +526,6 @@ class BoundOp(Stepped):
         self,
         treatment: str,
         tensors: tuple[SSAValue, SSAValue],
-        entries: int,
         rows: tuple[Rows | None, Rows | None],
         steps: tuple[int, int],
     ) -> None:
@@ -535,7 +534,6 @@ class BoundOp(Stepped):
             operands=list(tensors),
             properties={
                 "treatment": StringAttr(treatment),
-                "entries": IntegerAttr(entries, i64),
                 "demand_samples": sampled(rows[1]),
                 "demand_steps": stepped(steps[1]),
                 "samples": sampled(rows[0]),
@@ -559,13 +557,11 @@ class BoundOp(Stepped):
             raise VerifyException(f"treatments are {', '.join(TREATMENTS)}, found '{self.treatment.data}'")
         _verify_like(self, self.result, self.asked)
         self.verify_rows(shape_of(self.asked))
-        if self.demand_count not in (1, self.count) or shape_of(self.demand)[:1] < (self.demand_count,):
+        if self.count % self.demand_count or shape_of(self.demand)[:1] < (self.demand_count,):
             raise VerifyException(
                 f"what is asked has {self.count} steps, and its demand, of {self.demand.type}, has "
                 f"{self.demand_count}"
             )
-        if self.entries.value.data < 1:
-            raise VerifyException(f"a bound is of entries, found {self.entries.value.data}")
 
 
 Manner = Literal["mean", "total"]

@@ -17,7 +17,7 @@ from xdsl.pattern_rewriter import (
 from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
 from xdsl.transforms.dead_code_elimination import DeadCodeElimination
 
-from pjc.dialects import feas, ops
+from pjc.dialects import feas, ops, view
 from pjc.dialects.steps import Broadcast, Reshape, Slice, Transpose
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.lowering.forward import is_common
@@ -30,8 +30,8 @@ class CanonicalizePass(ModulePass):
 
     Views that do nothing vanish, a view of a view of the same kind becomes one view, views of indices move
     behind the gathers that read them, gathers from a table above a loop out of it. What is seen of one number
-    is that number. Equal operations and
-    operations that nobody reads are left to xDSL's own passes.
+    is that number, and what a slice takes of one part of a concat is a slice of that part. Equal operations
+    and operations that nobody reads are left to xDSL's own passes.
 
     ```
     %a = view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>
@@ -50,6 +50,7 @@ class CanonicalizePass(ModulePass):
             DropNeutralView(),
             FoldViews(),
             FoldViewsOfNumbers(),
+            ReadOnePart(),
             MoveIndexViewsBehindGather(),
             MoveGatherOutOfLoop(),
         ]
@@ -117,6 +118,31 @@ def _keeps_slices(inner: ViewOp, *, whole: bool) -> bool:
         case Broadcast():
             return bool(step.dims) and step.dims[0] == 0 and step.shape[0] == shape[0]
     return False
+
+
+class ReadOnePart(RewritePattern):
+    """A slice of a concat that takes entries of one of its parts alone is a slice of that part.
+
+    So the state of one step of an unrolled loop is read where it stands, not out of those of all steps.
+    """
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: view.SliceOp, rewriter: PatternRewriter) -> None:
+        joined = op.operand.owner
+        if not isinstance(joined, view.ConcatOp) or feas.loop_of(joined) != feas.loop_of(op):
+            return
+        starts, limits, strides = ([*each.get_values()] for each in (op.starts, op.limits, op.strides))
+        axis, start = joined.axis.value.data, 0
+        for part in joined.parts:
+            end = start + shape_of(part)[axis]
+            if start <= starts[axis] and limits[axis] <= end:
+                starts[axis], limits[axis] = starts[axis] - start, limits[axis] - start
+                new = view.SliceOp(part, starts, limits, strides)
+                new.location = op.location
+                feas.put_in_loop(new, feas.loop_of(op))
+                rewriter.replace(op, new)
+                return
+            start = end
 
 
 class FoldViewsOfNumbers(RewritePattern):

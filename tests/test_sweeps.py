@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loop_networks import LOOPS
 from quick import some_quick
 from random_networks import RandomNetwork
 from sweep_networks import NETWORKS
@@ -105,6 +106,14 @@ def test_all_copies_and_no_copies_give_the_same(name: str, demand: str) -> None:
 @pytest.mark.parametrize("name", some_quick(["recurrent", "two carried", "nested", "deep", "context"]))
 def test_a_loop_equals_its_steps_written_one_by_one(name: str, demand: str) -> None:
     loop, text = (compiled(NETWORKS[name], batch=BATCH, demand=demand, unroll=each) for each in (False, True))
+    assert 'proj.for "' in loop.ir("proj") and 'proj.for "' not in text.ir("proj")
+    assert apart(displaced(loop), displaced(text)) < 1e-12
+
+
+@pytest.mark.parametrize("demand", MANNERS)
+@pytest.mark.parametrize("name", some_quick(LOOPS, 3))
+def test_so_does_one_whose_steps_read_carry_and_share_parts_of_values(name: str, demand: str) -> None:
+    loop, text = (compiled(LOOPS[name], batch=BATCH, demand=demand, unroll=each) for each in (False, True))
     assert 'proj.for "' in loop.ir("proj") and 'proj.for "' not in text.ir("proj")
     assert apart(displaced(loop), displaced(text)) < 1e-12
 

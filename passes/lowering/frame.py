@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from math import prod
+from functools import partial
 from typing import TypeVar
 
 from xdsl.ir import Attribute, Block, Operation, SSAValue
@@ -12,10 +12,11 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from pjc.dialects import asking as ask
 from pjc.dialects import feas, ops, proj, view
 from pjc.dialects.shapes import Shape
-from pjc.dialects.steps import Step
+from pjc.dialects.steps import Broadcast, Reshape, Step
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.analysis.reach import Reach
 from pjc.passes.analysis.sample_rows import SampleRows
+from pjc.passes.lowering.behind import Behind, Read, is_whole
 from pjc.passes.lowering.forward import is_common
 from pjc.passes.lowering.holding import form_of
 from pjc.passes.solvers import Sweep
@@ -126,7 +127,7 @@ class Frame:
 
     def total(self, value: SSAValue) -> SSAValue | None:
         """Return the demand of a value: the sum of what is asked of it; None if nothing is."""
-        found = [self.bounded(self.together(each), value) for each in _by_asker(self.asked.pop(value, []))]
+        found = [self.bounded(self.together(each), value) for each in by_asker(self.asked.pop(value, []))]
         if value not in self.reach.moved or not found:
             return None
         own = [each.tensor for each in found if not each.summed]
@@ -154,23 +155,19 @@ class Frame:
         ``steps`` tells of how many steps of a loop, if not of as many as the value has.
         """
         asker = asked.asker
-        if asker is None:
-            return asked
-        treatment = self.treatment(asker.node)
-        if treatment == "plain" or value not in self.reach.given:
+        if asker is None or not self.bounds(asked, value):
             return replace(asked, asker=None)
         rows = self.rows.of(value), self.rows.of(asker.node.results[0])
-        owner = value.owner
         if steps is None:
-            steps = self.steps_of(owner) if isinstance(owner, Operation) else 1
-        bound = ask.BoundOp(
-            treatment,
-            (asked.tensor, asker.demand),
-            _entries(value),
-            rows,
-            (steps, asker.steps),
-        )
+            steps = self.steps_of(value.owner) if isinstance(value.owner, Operation) else 1
+        treatment = self.treatment(asker.node)
+        bound = ask.BoundOp(treatment, (asked.tensor, asker.demand), rows, (steps, asker.steps))
         return replace(asked, tensor=self.add(bound).result, asker=None)
+
+    def bounds(self, asked: Asked, value: SSAValue) -> bool:
+        """Whether what is asked of a value is yet to be bounded."""
+        given = value in self.reach.given
+        return given and asked.asker is not None and self.treatment(asked.asker.node) != "plain"
 
     def treatment(self, node: ops.OperationOp) -> str:
         """Return what is done about the size of what a node asks."""
@@ -198,20 +195,67 @@ class Frame:
     def undo(self, op: ViewOp) -> None:
         """Write what a view asks of its operands: those who ask are told apart, until bounds are known."""
         found = self.asked.pop(op.results[0], [])
-        if isinstance(op, view.ShiftOp):  # a carried state is a value of its own
-            found = [self.bounded(self.together(each), op.result) for each in _by_asker(found)]
-        for asked in _by_asker(found):
+        if is_whole(op):
+            found = [self.bounded(self.together(each), op.results[0]) for each in by_asker(found)]
+        for asked in by_asker(found):
             total = self.together(asked)
             for index in self.needed(op):
                 self.put_undone(op, index, total)
 
     def put_undone(self, op: ViewOp, index: int, asked: Asked) -> None:
         """Take what a view asks of an operand, by what is asked of its result."""
-        value = op.operands[index]
-        if value in self.reach.given and self._leaves_loop(op, value):
-            asked = self.bounded(asked, op.results[0])
+        leaves = is_common(op, index) and self._leaves_loop(op, op.operands[index])
+        if leaves and self.bounds(asked, op.results[0]):
+            self._put_steps_apart(op, index, asked)
+            return
         back = self.undone(op, index, asked.tensor)
         self.put(op, index, replace(asked, tensor=back))
+
+    def _put_steps_apart(self, op: ViewOp, index: int, asked: Asked) -> None:
+        """Take what each step of a loop asks through a view that all share, each bounded by itself."""
+        steps, shape = self.steps_of(op), shape_of(op.operands[index])
+        step = op.step(index)
+        assert isinstance(step, Broadcast)
+        apart = view.tensor_like(asked.tensor, (steps, *shape))
+        if 0 in step.dims:  # from a first axis of one entry, which the steps' is made of
+            row = view.tensor_like(asked.tensor, (steps, *shape[1:]))
+            back = self.add(ask.CollectOp(asked.tensor, step, row)).result
+            back = self.add(ask.CollectOp(back, Reshape((steps, *shape[1:])), apart)).result
+        else:
+            lifted = replace(step, dims=(0, *step.dims))
+            back = self.add(ask.CollectOp(asked.tensor, lifted, apart)).result
+        behind = Behind(self.reach, lambda reader, at: _can_lift(reader.operands[at].owner))
+        for read, tensor in behind.undone((op, index), back, partial(self._undone_apart, steps)):
+            self.put_apart(read, steps, replace(asked, tensor=self._flat(tensor)))
+
+    def _undone_apart(self, steps: int, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
+        """Return what each step asks of an operand of a view, by what each asks of its result."""
+        kind = view.tensor_like(asked, (steps, *shape_of(op.operands[index])))
+        return self.add(ask.CollectOp(asked, op.step(index).lifted(steps), kind)).result
+
+    def _flat(self, apart: SSAValue) -> SSAValue:
+        """Return what has an axis for steps with the steps one after another along the next."""
+        steps, first, *rest = shape_of(apart)
+        kind = view.tensor_like(apart, (steps * first, *rest))
+        return self.add(ask.CollectOp(apart, Reshape(shape_of(apart)), kind)).result
+
+    def put_apart(self, read: Read, steps: int, asked: Asked) -> None:
+        """Take what each of several steps asks of one value: the sum, after each was bounded by itself.
+
+        What they ask stands one after another along the first axis.
+        """
+        op, index = read
+        value = op.operands[index]
+        asked = self.bounded(asked, value, steps * self.count_of(value))
+        shape = shape_of(value)
+        apart = (steps, *shape)
+        path = (Broadcast(apart, tuple(range(1, len(apart)))), Reshape(shape_of(asked.tensor)))
+        self.put(op, index, Asked(self.collected(asked.tensor, path, shape)))
+
+    def count_of(self, value: SSAValue) -> int:
+        """Return of how many steps of a loop a value is."""
+        loop = feas.loop_of(value.owner) if isinstance(value.owner, Operation) else None
+        return 1 if loop is None else loop.count.data
 
     def undone(self, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
         """Return what is asked of an operand of a view, by what is asked of its result."""
@@ -336,13 +380,8 @@ class Frame:
         return self.norms[op]
 
 
-def _entries(value: SSAValue) -> int:
-    """Return how many entries there are at one step of the value that is asked, behind views of it alone."""
-    sources = feas.sources(value)
-    if len(sources) == 1:
-        value = sources[0].results[0]
-    loop = feas.loop_of(value.owner) if isinstance(value.owner, Operation) else None
-    return prod(shape_of(value)) // (1 if loop is None else loop.count.data)
+def _can_lift(owner: object) -> bool:
+    return isinstance(owner, ViewOp) and owner.STEP.can_lift()
 
 
 def like(op: ops.OperationOp) -> tuple[str, dict[str, Attribute], str]:
@@ -358,10 +397,14 @@ def part_shapes(op: ops.BilinearOp) -> tuple[Shape, Shape]:
     return (*lhs[:-1], 1), (*rhs[:-2], 1, rhs[-1])
 
 
-def _by_asker(asked: list[Asked]) -> list[list[Asked]]:
-    """Return what each asks that is still to be bounded, and what else is to be treated alike."""
+def by_asker(asked: list[Asked]) -> list[list[Asked]]:
+    """Return each of what is still to be bounded by itself, and what else is to be treated alike together.
+
+    So what is asked through two reads of one value is bounded at each. A loop may read one value twice at its
+    first step alone.
+    """
     found: dict[tuple[object, bool, bool], list[Asked]] = {}
     for each in asked:
-        key = (None if each.asker is None else id(each.asker), each.summed, each.everywhere)
+        key = (None if each.asker is None else id(each), each.summed, each.everywhere)
         found.setdefault(key, []).append(each)
     return list(found.values())

@@ -193,16 +193,18 @@ class Sweeping:
         """Return what a product asks of a value, scaled as its treatment says."""
         asked = self.values[op.asked]
         size = self.weighing.square(asked, op.rows, op.count)
+        own = self.weighing.entries(asked.size // op.count, op.rows)
         over = jnp.where(size > 0, jax.lax.rsqrt(jnp.where(size > 0, size, 1)), 0)
         if op.treatment.data == "unit":
-            scale = UNIT * over * self.weighing.entries(op.entries.value.data, op.rows) ** 0.5
+            scale = UNIT * over * own**0.5
         else:
             demand = self.values[op.demand]
             limit = self.weighing.square(demand, op.demand_rows, op.demand_count)
+            if 1 < op.demand_count < op.count:
+                limit = jnp.repeat(limit, op.count // op.demand_count)
             if op.treatment.data == "cap":
                 scale = jnp.where(size > limit, jnp.sqrt(limit) * over, 1)
             else:
-                own = self.weighing.entries(op.entries.value.data, op.rows)
                 theirs = self.weighing.entries(demand.size // op.demand_count, op.demand_rows)
                 scale = (UNIT * limit / theirs) ** (1 / 3) * over * own**0.5
         return asked * _for_rows(scale, asked.shape)

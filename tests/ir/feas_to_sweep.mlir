@@ -76,7 +76,7 @@ feas.problem @p dims {batch = 2 : i64} {
 // CHECK-NEXT:         %34, %35 = proj.multipliers "dot" {} %24 demand %33 norms(%25, %12, %26, %27) of "z" weight 1.000000e-01 : tensor<2x2xf32> demand tensor<2x2xf32> norms(tensor<2x1xf32>, tensor<1x2xf32>, tensor<1x1xf32>, tensor<1x1xf32>) -> tensor<2x2xf32>, tensor<2x2xf32>
 // CHECK-NEXT:         %36 = proj.respond_shared "dot" {}(%28, %10) by(%34, %35) operand 0 of "z" : tensor<2x2xf32>, tensor<2x2xf32> by tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
 // CHECK-NEXT:         %37 = proj.collect %36 through <reshape [2, 2]> : tensor<2x2xf32> -> tensor<1x2x2xf32>
-// CHECK-NEXT:         %38 = proj.bound "power" %37 samples [1, 1] entries 4 to %33 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
+// CHECK-NEXT:         %38 = proj.bound "power" %37 samples [1, 1] to %33 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
 // CHECK-NEXT:         proj.next(%38) collect(%32, %34, %35) : (tensor<1x2x2xf32>) collect(tensor<1x2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>)
 // CHECK-NEXT:       }
 // CHECK-NEXT:       %39 = proj.respond_shared "dot" {}(%flat_1, %10) by(%16, %17) operand 1 of "z" : tensor<6x2xf32>, tensor<2x2xf32> by tensor<6x2xf32>, tensor<6x2xf32> -> tensor<2x2xf32>

@@ -147,7 +147,7 @@ proj.program @r parts [] dims {batch = 2 : i64} {
       %33, %34 = proj.multipliers "dot" {} %23 demand %32 norms(%24, %12, %25, %26) of "z" weight 1.000000e-01 : tensor<2x2xf32> demand tensor<2x2xf32> norms(tensor<2x1xf32>, tensor<1x2xf32>, tensor<1x1xf32>, tensor<1x1xf32>) -> tensor<2x2xf32>, tensor<2x2xf32>
       %35 = proj.respond_shared "dot" {}(%27, %10) by(%33, %34) operand 0 of "z" : tensor<2x2xf32>, tensor<2x2xf32> by tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
       %36 = proj.collect %35 through <reshape [2, 2]> : tensor<2x2xf32> -> tensor<1x2x2xf32>
-      %37 = proj.bound "power" %36 samples [1, 1] entries 4 to %32 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
+      %37 = proj.bound "power" %36 samples [1, 1] to %32 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
       proj.next(%37) collect(%31, %33, %34) : (tensor<1x2x2xf32>) collect(tensor<1x2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>)
     }
     %38 = proj.respond_shared "dot" {}(%flat_1, %10) by(%16, %17) operand 1 of "z" : tensor<6x2xf32>, tensor<2x2xf32> by tensor<6x2xf32>, tensor<6x2xf32> -> tensor<2x2xf32>
@@ -376,7 +376,7 @@ proj.program @s parts [] dims {batch = 2 : i64} {
 // CHECK-NEXT:         %33, %34 = proj.multipliers "dot" {} %23 demand %32 norms(%24, %12, %25, %26) of "z" weight 1.000000e-01 : tensor<2x2xf32> demand tensor<2x2xf32> norms(tensor<2x1xf32>, tensor<1x2xf32>, tensor<1x1xf32>, tensor<1x1xf32>) -> tensor<2x2xf32>, tensor<2x2xf32>
 // CHECK-NEXT:         %35 = proj.respond_shared "dot" {}(%27, %10) by(%33, %34) operand 0 of "z" : tensor<2x2xf32>, tensor<2x2xf32> by tensor<2x2xf32>, tensor<2x2xf32> -> tensor<2x2xf32>
 // CHECK-NEXT:         %36 = proj.collect %35 through <reshape [2, 2]> : tensor<2x2xf32> -> tensor<1x2x2xf32>
-// CHECK-NEXT:         %37 = proj.bound "power" %36 samples [1, 1] entries 4 to %32 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
+// CHECK-NEXT:         %37 = proj.bound "power" %36 samples [1, 1] to %32 samples [0, 1] : tensor<1x2x2xf32> to tensor<2x2xf32> -> tensor<1x2x2xf32>
 // CHECK-NEXT:         proj.next(%37) collect(%31, %33, %34) : (tensor<1x2x2xf32>) collect(tensor<1x2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>)
 // CHECK-NEXT:       }
 // CHECK-NEXT:       %38 = proj.respond_shared "dot" {}(%flat_1, %10) by(%16, %17) operand 1 of "z" : tensor<6x2xf32>, tensor<2x2xf32> by tensor<6x2xf32>, tensor<6x2xf32> -> tensor<2x2xf32>

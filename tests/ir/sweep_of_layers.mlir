@@ -71,7 +71,7 @@ feas.problem @p dims {batch = 2 : i64} {
 // CHECK-NEXT:         %36 = proj.respond_shared "dot" {}(%28, %29) by(%34, %35) operand 0 of "z" : tensor<1x2x2xf32>, tensor<1x2x2xf32> by tensor<1x2x2xf32>, tensor<1x2x2xf32> -> tensor<1x2x2xf32>
 // CHECK-NEXT:         %37 = proj.respond_shared "dot" {}(%28, %29) by(%34, %35) operand 1 of "z" : tensor<1x2x2xf32>, tensor<1x2x2xf32> by tensor<1x2x2xf32>, tensor<1x2x2xf32> -> tensor<1x2x2xf32>
 // CHECK-NEXT:         %38 = proj.collect %33 through <broadcast [1, 2, 2] [0, 2]> : tensor<1x2x2xf32> -> tensor<1x2xf32>
-// CHECK-NEXT:         %39 = proj.bound "power" %36 samples [1, 1] entries 4 to %32 samples [1, 1] : tensor<1x2x2xf32> to tensor<1x2x2xf32> -> tensor<1x2x2xf32>
+// CHECK-NEXT:         %39 = proj.bound "power" %36 samples [1, 1] to %32 samples [1, 1] : tensor<1x2x2xf32> to tensor<1x2x2xf32> -> tensor<1x2x2xf32>
 // CHECK-NEXT:         proj.next(%39) collect(%37, %38) : (tensor<1x2x2xf32>) collect(tensor<1x2x2xf32>, tensor<1x2xf32>)
 // CHECK-NEXT:       }
 // CHECK-NEXT:       %40 = proj.collect %19 through <reshape [1, 2, 2]> : tensor<1x2x2xf32> -> tensor<2x2xf32>

@@ -177,7 +177,7 @@ class _StageAsking(Asking):
     def run(self) -> Block:
         for label, value in self.stage.gives.items():
             taken = self.frame.add(TakeOp(_asked(label), value.type))
-            self.frame.asked.setdefault(value, []).append(Asked(taken.result))
+            self.frame.take(value, Asked(taken.result))
         self.walk()
         return self.frame.block
 

@@ -60,7 +60,7 @@ class Asking:
             isinstance(op, ops.BilinearOp)
             and feas.loop_of(op) is not None
             and any(
-                op.is_common(index) and value in self.reach.given and self.frame.treatment(op) != "plain"
+                op.is_common(index) and self.frame.limits(op, value)
                 for index, value in enumerate(op.operands)
             )
         )

@@ -34,7 +34,8 @@ def _takes_a_step(op: view.SliceOp) -> bool:
         return False
     size, *rest = shape_of(value)
     one = size // loop.count.data
-    return shape_of(op.results[0]) == (one, *rest) and op.starts.get_values()[0] % one == 0
+    start, stride = op.starts.get_values()[0], op.strides.get_values()[0]
+    return shape_of(op.results[0]) == (one, *rest) and start % one == 0 and (stride == 1 or one == 1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Behind:
     within: Callable[[Operation, int], bool]
 
     def reads(self, op: Operation, index: int) -> list[Read]:
-        """Return where what stands behind an operand is read; the read itself, if views only rearrange it."""
+        """Return where what stands behind an operand is read.
+
+        The read itself, where views but rearrange one value that is no other loop's, whose steps are apart.
+        """
         owner = self._seen_through(op, index)
         if owner is None:
             return [(op, index)]

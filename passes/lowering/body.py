@@ -123,7 +123,7 @@ class Body(Frame):
         if value not in self.own:
             self.put_outside(op, index, asked)
         elif value in self.reach.given:
-            self.asked.setdefault(value, []).append(asked)
+            self.take(value, asked)
         else:
             super().put(op, index, asked)
 
@@ -132,7 +132,7 @@ class Body(Frame):
     ) -> None:
         if not is_common(op, index):
             super().put_shared(op, index, multipliers, asker)
-        elif self.is_bounded(op, index):
+        elif self.limits(op, op.operands[index]):
             self.put_outside(op, index, Asked(self.response_by(op, index, multipliers), asker))
         else:
             found: list[SSAValue] = []
@@ -147,7 +147,7 @@ class Body(Frame):
     ) -> None:
         if not is_common(op, index):
             super().put_copies(op, index, copies, path, asker)
-        elif self.is_bounded(op, index):
+        elif self.limits(op, op.operands[index]):
             back = self.collected(copies, path, shape_of(op.operands[index]))
             self.put_outside(op, index, Asked(back, asker))
         else:
@@ -155,10 +155,6 @@ class Body(Frame):
                 copies,
                 lambda flat: self.outer.put_copies(op, index, flat, op.operand_path(index), asker),
             )
-
-    def is_bounded(self, op: ops.BilinearOp, index: int) -> bool:
-        """Whether what a product asks of an operand is bounded."""
-        return op.operands[index] in self.reach.given and self.treatment(op) != "plain"
 
     def put_outside(self, op: Operation, index: int, asked: Asked) -> None:
         """Take what each step asks of a value that the recurrence does not give: it is bounded by itself."""

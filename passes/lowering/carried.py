@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 from pjc.dialects import view
 from pjc.passes.lowering.behind import Behind, Read
 from pjc.passes.lowering.body import Body
-from pjc.passes.lowering.frame import Asked, Asker, by_asker
+from pjc.passes.lowering.frame import Asked, Asker, alike
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Carried:
     def hand_on(self) -> None:
         """Write what a step hands on."""
         body, shift = self.body, self.shift
-        found = [body.together(each) for each in by_asker(body.asked.pop(shift.result, []))]
+        found = [body.together(each) for each in alike(body.asked.pop(shift.result, []))]
         if found and not self.starts_alike:
             self._hand_to_start(found)
         parts: dict[Read, list[SSAValue]] = {}
@@ -92,7 +92,7 @@ class Carried:
                 asker = replace(asker, demand=left[demand])
             found = Asked(left[place], asker)
             if start in self.body.reach.given:
-                outer.asked.setdefault(start, []).append(found)
+                outer.take(start, found)
             else:
                 outer.put(self.shift, 0, found)
         if self.starts_alike and start in self.body.reach.moved:

@@ -98,10 +98,15 @@ class Frame:
 
     # What is asked of values.
 
+    def take(self, value: SSAValue, asked: Asked) -> None:
+        """Keep what is asked of a value here."""
+        self.asked.setdefault(value, []).append(asked)
+
     def put(self, op: Operation, index: int, asked: Asked) -> None:
         """Take what an op asks of an operand.
 
-        What all samples ask of a value that they share is marked, or added up, here.
+        What all samples ask of a value that they share is marked, or added up, here; what the steps of a loop
+        ask of a value outside is bounded, while they are told apart.
         """
         value = op.operands[index]
         result = op.results[0] if op.results else value
@@ -115,7 +120,7 @@ class Frame:
             asked = replace(asked, tensor=total.result)
         elif self._leaves_loop(op, value):
             asked = self.bounded(asked, value, None if is_common(op, index) else self.steps_of(op))
-        self.asked.setdefault(value, []).append(asked)
+        self.take(value, asked)
 
     def _leaves_loop(self, op: Operation, value: SSAValue) -> bool:
         owner = value.owner
@@ -127,7 +132,7 @@ class Frame:
 
     def total(self, value: SSAValue) -> SSAValue | None:
         """Return the demand of a value: the sum of what is asked of it; None if nothing is."""
-        found = [self.bounded(self.together(each), value) for each in by_asker(self.asked.pop(value, []))]
+        found = [self.bounded(self.together(each), value) for each in alike(self.asked.pop(value, []))]
         if value not in self.reach.moved or not found:
             return None
         own = [each.tensor for each in found if not each.summed]
@@ -139,7 +144,7 @@ class Frame:
         return self.sum_of(own)
 
     def together(self, asked: list[Asked]) -> Asked:
-        """Return what one asks of a value in several ways, as one."""
+        """Return what is asked of a value and treated alike, as one."""
         return replace(asked[0], tensor=self.sum_of([each.tensor for each in asked]))
 
     def sum_of(self, tensors: list[SSAValue]) -> SSAValue:
@@ -166,8 +171,11 @@ class Frame:
 
     def bounds(self, asked: Asked, value: SSAValue) -> bool:
         """Whether what is asked of a value is yet to be bounded."""
-        given = value in self.reach.given
-        return given and asked.asker is not None and self.treatment(asked.asker.node) != "plain"
+        return asked.asker is not None and self.limits(asked.asker.node, value)
+
+    def limits(self, node: ops.OperationOp, value: SSAValue) -> bool:
+        """Whether what a node asks of a value is bounded: if that depends on data, unless in proportion."""
+        return value in self.reach.given and self.treatment(node) != "plain"
 
     def treatment(self, node: ops.OperationOp) -> str:
         """Return what is done about the size of what a node asks."""
@@ -196,8 +204,8 @@ class Frame:
         """Write what a view asks of its operands: those who ask are told apart, until bounds are known."""
         found = self.asked.pop(op.results[0], [])
         if is_whole(op):
-            found = [self.bounded(self.together(each), op.results[0]) for each in by_asker(found)]
-        for asked in by_asker(found):
+            found = [self.bounded(self.together(each), op.results[0]) for each in alike(found)]
+        for asked in alike(found):
             total = self.together(asked)
             for index in self.needed(op):
                 self.put_undone(op, index, total)
@@ -253,7 +261,7 @@ class Frame:
         self.put(op, index, Asked(self.collected(asked.tensor, path, shape)))
 
     def count_of(self, value: SSAValue) -> int:
-        """Return of how many steps of a loop a value is."""
+        """Return of how many steps of a loop a whole value is, also where one step is asked at a time."""
         loop = feas.loop_of(value.owner) if isinstance(value.owner, Operation) else None
         return 1 if loop is None else loop.count.data
 
@@ -397,8 +405,8 @@ def part_shapes(op: ops.BilinearOp) -> tuple[Shape, Shape]:
     return (*lhs[:-1], 1), (*rhs[:-2], 1, rhs[-1])
 
 
-def by_asker(asked: list[Asked]) -> list[list[Asked]]:
-    """Return each of what is still to be bounded by itself, and what else is to be treated alike together.
+def alike(asked: list[Asked]) -> list[list[Asked]]:
+    """Return what is treated alike together, and each of what is still to be bounded by itself.
 
     So what is asked through two reads of one value is bounded at each. A loop may read one value twice at its
     first step alone.

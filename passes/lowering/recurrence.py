@@ -52,7 +52,7 @@ class Recurrence:
             total = self.outer.total(value)
             if total is not None:
                 tensor = body.slice_of(total)
-                body.asked.setdefault(value, []).append(Asked(tensor))
+                body.take(value, Asked(tensor))
                 found = True
         return found
 

@@ -22,6 +22,7 @@ from pjc.dialects.steps import Broadcast, Reshape, Slice, Transpose
 from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.lowering.forward import is_common
 from pjc.passes.rewriting.index_views import MoveGatherOutOfLoop, MoveIndexViewsBehindGather
+from pjc.passes.rewriting.loop_invariants import MoveInvariantOutOfLoop
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class CanonicalizePass(ModulePass):
     """Fold views into views, merge equal operations and drop dead ones.
 
     Views that do nothing vanish, a view of a view of the same kind becomes one view, views of indices move
-    behind the gathers that read them, gathers from a table above a loop out of it. What is seen of one number
-    is that number, and what a slice takes of one part of a concat is a slice of that part. Equal operations
-    and operations that nobody reads are left to xDSL's own passes.
+    behind the gathers that read them, gathers from a table above a loop out of it, and so operations that are
+    the same at all its steps. What is seen of one number is that number, and what a slice takes of one part
+    of a concat is a slice of that part. Equal operations and operations that nobody reads are left to xDSL's
+    own passes.
 
     ```
     %a = view.reshape %x : tensor<2x3xf32> -> tensor<6xf32>
@@ -53,6 +55,7 @@ class CanonicalizePass(ModulePass):
             ReadOnePart(),
             MoveIndexViewsBehindGather(),
             MoveGatherOutOfLoop(),
+            MoveInvariantOutOfLoop(),
         ]
         PatternRewriteWalker(GreedyRewritePatternApplier(patterns)).rewrite_module(op)
         _merge_equal(ctx, op)

@@ -28,6 +28,13 @@ h = z
 for t in 0..4 { h = relu(cell(concat(x[:, t], h), 4)) }
 """
     ),
+    "an operation that no step changes": _of(
+        """
+c = dense(x[:, 1], 4)
+h = dense(x[:, 0], 4)
+for t in 0..3 { h = relu(cell(c, 4)) * 0.5 + relu(dense(h, 4)) }
+"""
+    ),
     "a value of all steps in a column": _of(
         """
 c = dense(x[:, 0], 1)

@@ -501,8 +501,7 @@ class BoundOp(Stepped):
     ``%b = proj.bound "cap" %r samples [0, 1] steps 16 to %d samples [0, 1] steps 16 : .. to ..``:
     scaled down to the norm of what the product itself was asked, where it is larger; that has as many steps,
     or fewer, each of which counts for the next few. ``"unit"``: scaled to a fixed root mean square, over the
-    entries at a step.
-    ``"power"``: scaled to one that follows that of the demand, to the power of 2/3.
+    entries at a step. ``"power"``: scaled to one that follows that of the demand, to the power of 2/3.
     """
 
     name = "proj.bound"

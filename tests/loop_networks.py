@@ -79,6 +79,24 @@ for t in 0..2 {
 """,
         "g",
     ),
+    "all states of a loop of as many steps": _of(
+        """
+h = full((batch, 4), 0)
+for t in 0..3 {
+  s = cell(concat(x[:, t], h), 4)
+  h = concat(relu(s[:, 0:2]), abs(s[:, 2:4]))
+  z = h
+}
+rows = (batch, 1, 4)
+zs = concat(reshape(z[0], rows), reshape(z[1], rows), reshape(z[2], rows), axis = 1)
+g = full((batch, 4), 0.3)
+for t in 0..3 {
+  scores = zs @ reshape(dense(concat(x[:, t], g), 4), (batch, 4, 1))
+  g = relu(out(concat(x[:, t], flatten(transpose(zs, (0, 2, 1)) @ scores)), 4))
+}
+""",
+        "g",
+    ),
     "two loops of as many steps": _of(
         """
 h = dense(x[:, 0], 4)

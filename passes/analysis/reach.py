@@ -59,6 +59,10 @@ class Reach:
         (first, *others) = group
         return bool(others) or any(operand.owner is first for operand in first.operands)
 
+    def needed(self, op: Operation) -> list[int]:
+        """Return the operands of an op that a parameter moves."""
+        return [index for index, value in enumerate(op.operands) if value in self.moved]
+
     def is_of_parameters(self, node: ops.SetOp) -> bool:
         """Whether a set is one of parameters, which are projected onto it before they are used.
 

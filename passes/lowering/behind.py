@@ -53,7 +53,7 @@ class Behind:
         owner = self._seen_through(op, index)
         if owner is None:
             return [(op, index)]
-        found = [read for each in self._needed(owner) for read in self.reads(owner, each)]
+        found = [read for each in self.reach.needed(owner) for read in self.reads(owner, each)]
         if found == [(owner, 0)] and isinstance(owner, view.ReshapeOp | view.TransposeOp):
             behind = owner.operands[0].owner
             if isinstance(behind, Operation) and feas.loop_of(behind) in (None, feas.loop_of(op)):
@@ -70,13 +70,10 @@ class Behind:
             return [(read, asked)]
         return [
             each
-            for index in self._needed(owner)
+            for index in self.reach.needed(owner)
             for each in self.undone((owner, index), undo(owner, index, asked), undo)
         ]
 
     def _seen_through(self, op: Operation, index: int) -> ViewOp | None:
         owner = op.operands[index].owner
         return owner if isinstance(owner, ViewOp) and not is_whole(owner) and self.within(op, index) else None
-
-    def _needed(self, op: Operation) -> list[int]:
-        return [index for index, value in enumerate(op.operands) if value in self.reach.moved]

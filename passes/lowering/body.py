@@ -159,46 +159,45 @@ class Body(Frame):
     def put_outside(self, op: Operation, index: int, asked: Asked) -> None:
         """Take what each step asks of a value that the recurrence does not give: it is bounded by itself."""
         found = [((op, index), asked.tensor)]
-        if self.bounds(asked, op.operands[index]):
-            behind = Behind(self.reach, self.looks_through)
-            found = behind.undone((op, index), asked.tensor, self.undone_outside)
+        bounds = self.bounds(asked, op.operands[index])
+        if bounds:
+            found = Behind(self.reach, self.looks_through).undone(*found[0], self.undone)
         for read, tensor in found:
-            value = read[0].operands[read[1]]
-            if self.is_shared(*read):
-                bounded = self.bounded(replace(asked, tensor=tensor), value, self.count_of(value))
-                self.leave(bounded.tensor, partial(self._leave_shared, read))
+            if is_common(*read):
+                self._put_whole(read, replace(asked, tensor=tensor), bounds)
             else:
-                bounded = self.bounded(replace(asked, tensor=tensor), value)
+                bounded = self.bounded(replace(asked, tensor=tensor), read[0].operands[read[1]])
                 self.leave(bounded.tensor, partial(self._leave_own, read, bounded))
 
-    def _leave_shared(self, read: Read, flat: SSAValue) -> None:
+    def _put_whole(self, read: Read, asked: Asked, bounds: bool) -> None:
+        """Take what each step asks of a value that all of them read whole."""
+        found = [(read, asked.tensor)]
+        if bounds:
+            found = Behind(self.reach, lambda *_: True).undone(*found[0], partial(Frame.undone, self))
+        for each, tensor in found:
+            value = each[0].operands[each[1]]
+            bounded = self.bounded(replace(asked, tensor=tensor), value, self.count_of(value))
+            self.leave(bounded.tensor, partial(self._leave_whole, each))
+
+    def _leave_whole(self, read: Read, flat: SSAValue) -> None:
         self.outer.put_apart(read, self.count, Asked(flat))
 
     def _leave_own(self, read: Read, asked: Asked, flat: SSAValue) -> None:
         self.outer.put(*read, replace(asked, tensor=flat))
 
-    def is_shared(self, op: Operation, index: int) -> bool:
-        """Whether all steps read the same there, not each its share."""
-        return self.outer.steps_of(op) != self.count or is_common(op, index)
-
     def looks_through(self, op: Operation, index: int) -> bool:
-        """Whether one looks behind the view that gives what a step reads outside of the recurrence."""
+        """Whether one looks behind the view of which each step reads its share, outside of the recurrence."""
         value = op.operands[index]
-        if value in self.own:
-            return False
-        assert isinstance(value.owner, Operation)
-        return self.is_shared(op, index) or self.outer.steps_of(value.owner) == self.count
-
-    def undone_outside(self, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
-        """Return what a step asks of an operand of a view outside of the recurrence."""
-        if self.outer.steps_of(op) != self.count:
-            return Frame.undone(self, op, index, asked)
-        if is_common(op, index):
-            return self.add(ask.CollectOp(asked, self.step_of(op, index), op.operands[index].type)).result
-        return self.undone(op, index, asked)
+        return (
+            value not in self.own
+            and not is_common(op, index)
+            and isinstance(value.owner, Operation)
+            and self.outer.steps_of(value.owner) == self.count
+        )
 
     def undone(self, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
-        kind = self.slice_type(op.operands[index])
+        value = op.operands[index]
+        kind = value.type if is_common(op, index) else self.slice_type(value)
         return self.add(ask.CollectOp(asked, self.step_of(op, index), kind)).result
 
 

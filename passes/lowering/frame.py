@@ -126,10 +126,6 @@ class Frame:
         owner = value.owner
         return isinstance(owner, Operation) and feas.loop_of(op) not in (None, feas.loop_of(owner))
 
-    def needed(self, op: Operation) -> list[int]:
-        """Return the operands of an op that a parameter moves."""
-        return [index for index, value in enumerate(op.operands) if value in self.reach.moved]
-
     def total(self, value: SSAValue) -> SSAValue | None:
         """Return the demand of a value: the sum of what is asked of it; None if nothing is."""
         found = [self.bounded(self.together(each), value) for each in alike(self.asked.pop(value, []))]
@@ -207,7 +203,7 @@ class Frame:
             found = [self.bounded(self.together(each), op.results[0]) for each in alike(found)]
         for asked in alike(found):
             total = self.together(asked)
-            for index in self.needed(op):
+            for index in self.reach.needed(op):
                 self.put_undone(op, index, total)
 
     def put_undone(self, op: ViewOp, index: int, asked: Asked) -> None:
@@ -298,7 +294,7 @@ class Frame:
         made.location = op.location
         bounds = self.treatment(op) != "plain"
         asker = Asker(op, demand, self.steps_of(op)) if bounds else None
-        for index in self.needed(op):
+        for index in self.reach.needed(op):
             self.put(op, index, Asked(made.responses[index], asker))
 
     def respond_by_copies(self, op: ops.DotOp, demand: SSAValue) -> None:
@@ -319,7 +315,7 @@ class Frame:
         )
         made.location = op.location
         asker = Asker(op, demand, self.steps_of(op))
-        for index in self.needed(op):
+        for index in self.reach.needed(op):
             self.put_copies(op, index, made.responses[index], paths[index], asker)
 
     def put_copies(
@@ -359,7 +355,7 @@ class Frame:
         )
         made.location = op.location
         asker = Asker(op, demand, self.steps_of(op))
-        for index in self.needed(op):
+        for index in self.reach.needed(op):
             self.put_shared(op, index, (made.sigma, made.rho), asker)
 
     def put_shared(

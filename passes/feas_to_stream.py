@@ -89,6 +89,7 @@ def stream_program(problem: feas.ProblemOp, solver: Stream) -> proj.ProgramOp:
     block.add_ops(_rings(problem, stages, links))
     block.add_op(proj.ForwardOp(Region([forward])))
     rows, reach = SampleRows(program, values), Reach(problem)
+    rows.tell(reach)
     own = [node for node in required if isinstance(node, ops.SetOp) and reach.is_of_parameters(node)]
     block.add_ops(last_projections(own))
     for stage in stages:
@@ -171,7 +172,8 @@ class _StageAsking(Asking):
             op.result for op in stage.problem.body.block.ops if isinstance(op, ops.SourceOp)
         ]
         moved = {each for each in sources if stage.origin[each] in whole.moved}
-        self.reach = Reach(stage.problem, moved=moved)
+        given = {made for made, each in stage.origin.items() if each in whole.given}
+        self.reach = Reach(stage.problem, moved=moved, given=given)
         self.frame = Frame(Block(), solver, rows, self.reach)
 
     def run(self) -> Block:

@@ -28,6 +28,37 @@ h = z
 for t in 0..4 { h = relu(cell(concat(x[:, t], h), 4)) }
 """
     ),
+    "a start that is read alone": _of(
+        """
+h = full((batch, 4), 0)
+for t in 0..4 { h = relu(cell(x[:, t], 4) + out(h, 4)) }
+"""
+    ),
+    "a start that samples share": _of(
+        """
+param start: f32[4] = normal(1)
+h = start + full((batch, 4), 0.5)
+for t in 0..4 { h = relu(biased(cell(x[:, t], 4) + out(h, 4))) }
+"""
+    ),
+    "a loop that no data change": _of(
+        """
+h = full((batch, 4), 0.5)
+for t in 0..4 { h = relu(cell(h, 4)) }
+""",
+        "concat(h, x[:, 0])",
+    ),
+    "gates that read a start alone": _of(
+        """
+h = full((batch, 4), 0.2)
+c = full((batch, 4), 0.3)
+for t in 0..4 {
+  s = cell(x[:, t], 12) + out(h, 12)
+  c = relu(s[:, 0:4]) * c + relu(s[:, 4:8])
+  h = relu(s[:, 8:12]) * c
+}
+"""
+    ),
     "an operation that no step changes": _of(
         """
 c = dense(x[:, 1], 4)

@@ -190,6 +190,46 @@ require 2 * v in box(-0.1, 0.1)
     np.testing.assert_allclose(moved[0], 2 * (np.clip(2 * v, -0.1, 0.1) - 2 * v), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        "full((batch, 5), 0.5) @ v",
+        "relu(w) @ v",
+        "w @ v + full((batch, 3), 1)",
+        "reshape(v[0:1], (3)) + full((batch, 3), 1)",
+        "abs(reshape(v[1:2], (3))) * full((batch, 3), 0.5)",
+        "w @ v\nrequire logits in box(-100, 100)",
+    ],
+)
+def test_what_samples_ask_of_a_value_that_no_data_give_is_a_mean(read: str) -> None:
+    text = f"""
+target y: class[batch, 3]
+param v: f32[5, 3] = normal(1)
+param w: f32[batch, 5] = normal(1)
+output logits = {read}
+require cross_entropy(logits, y)
+"""
+    program = compiled(text, batch=5, **LIGHT)
+    assert apart(displaced(program), derivative(program)) < 1e-3
+
+
+def test_weights_as_many_as_samples_are_still_weights_that_all_share() -> None:
+    text = """
+input x: f32[batch, 4]
+target y: class[batch, 4]
+param w: f32[4, 4] = normal(1)
+param b: f32[4] = normal(1)
+g = abs(w) @ w
+output logits = relu(x @ g + abs(b)) @ g
+require cross_entropy(logits, y)
+"""
+    few, many = (compiled(text, batch=size) for size in (4, 8))
+    params, (x, y) = drawn(few), batch_of(few)
+    found, _ = few.displacement(params, x, y)
+    expected, _ = many.displacement(params, np.tile(x, (2, 1)), np.tile(y, 2))
+    assert apart(found, expected) < 1e-12
+
+
 def test_losses_inside_and_sets_on_values_ask_too() -> None:
     text = """
 input x: f32[batch, 3]

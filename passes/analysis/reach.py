@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import networkx as nx
@@ -16,13 +16,13 @@ Group = list[Operation]
 
 @dataclass
 class Reach:
-    """The dependences of a problem: which values a parameter moves, and which differ from batch to batch."""
+    """The dependences of a problem: which values a parameter moves, and which samples have of their own."""
 
     problem: feas.ProblemOp
     moved: set[SSAValue] = field(default_factory=set)
     """Values that depend on a parameter."""
     given: set[SSAValue] = field(default_factory=set)
-    """Values that depend on data."""
+    """Values that each sample has of its own: that depend on data, or of which it reads its row alone."""
     _groups: list[Group] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,12 +42,18 @@ class Reach:
         for each in self._groups:
             self._follow(each)
 
+    def give(self, values: Iterable[SSAValue]) -> None:
+        """Count values, and what depends on them, among those that samples have of their own."""
+        self.given.update(values)
+        for each in self._groups:
+            self._follow(each)
+
     def _follow(self, group: Group) -> None:
         own = {result for op in group for result in op.results}
         read = {operand for op in group for operand in op.operands} - own
         if any(isinstance(op, ops.ParameterOp) for op in group) or read & self.moved:
             self.moved |= own
-        if any(isinstance(op, ops.SourceOp) for op in group) or read & self.given:
+        if any(isinstance(op, ops.SourceOp) for op in group) or (read | own) & self.given:
             self.given |= own
 
     def outputs_first(self) -> list[Group]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from xdsl.ir import SSAValue
@@ -11,6 +11,8 @@ from xdsl.ir import SSAValue
 from pjc.dialects import ops, proj
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
+from pjc.passes.analysis.own_rows import own_rows
+from pjc.passes.analysis.reach import Reach
 from pjc.passes.analysis.samples import Mixed, Samples
 
 
@@ -24,6 +26,14 @@ class SampleRows:
 
     program: proj.ProgramOp
     values: Mapping[SSAValue, SSAValue]
+    own: Mapping[SSAValue, Rows] = field(default_factory=dict, init=False)
+    """The rows of values that no data give, as their readers tell them."""
+
+    def tell(self, reach: Reach) -> None:
+        """Find what is each sample's own though no data give it; ``reach`` is told of what operations give."""
+        if self.batch is not None:
+            self.own = own_rows(reach, self.batch, self.of)
+            reach.give(value for value in self.own if isinstance(value.owner, ops.OperationOp))
 
     @property
     def batch(self) -> int | None:
@@ -46,6 +56,8 @@ class SampleRows:
         if isinstance(owner, ops.SourceOp):
             shape = shape_of(value)
             return Rows(0) if shape and shape[0] == self.batch else None
+        if value in self.own:
+            return self.own[value]
         if self.samples is None:
             return None
         known = self.values.get(value)

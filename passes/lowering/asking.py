@@ -35,6 +35,7 @@ class Asking:
 
     def __post_init__(self) -> None:
         self.reach = Reach(self.problem)
+        self.rows.tell(self.reach)
         self.frame = Frame(Block(), self.solver, self.rows, self.reach)
 
     def run(self) -> Block | None:

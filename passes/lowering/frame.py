@@ -109,12 +109,12 @@ class Frame:
         ask of a value outside is bounded, while they are told apart.
         """
         value = op.operands[index]
-        result = op.results[0] if op.results else value
+        told = op.target if isinstance(op, ops.LossOp) else op.results[0] if op.results else value
         if value not in self.reach.given:
-            if result in self.reach.given:
-                spread = self.rows.of(result) is not None
+            if told in self.reach.given:
+                spread = self.rows.of(told) is not None
                 asked = replace(asked, summed=True, everywhere=spread, asker=None)
-        elif self.rows.of(value) is None and self.rows.of(result) is not None:
+        elif op.results and self.rows.of(value) is None and self.rows.of(told) is not None:
             asked = self.bounded(asked, value)
             total = self.add(ask.OverSamplesOp("total", asked.tensor, True))
             asked = replace(asked, tensor=total.result)
@@ -151,7 +151,7 @@ class Frame:
         return first
 
     def bounded(self, asked: Asked, value: SSAValue, steps: int | None = None) -> Asked:
-        """Return what is asked of a value, bounded where that is to be and the value depends on data.
+        """Return what is asked of a value, bounded where that is to be and each sample has the value.
 
         ``steps`` tells of how many steps of a loop, if not of as many as the value has.
         """
@@ -170,7 +170,7 @@ class Frame:
         return asked.asker is not None and self.limits(asked.asker.node, value)
 
     def limits(self, node: ops.OperationOp, value: SSAValue) -> bool:
-        """Whether what a node asks of a value is bounded: if that depends on data, unless in proportion."""
+        """Whether what a node asks of a value is bounded: if each sample has one, unless in proportion."""
         return value in self.reach.given and self.treatment(node) != "plain"
 
     def treatment(self, node: ops.OperationOp) -> str:

@@ -30,7 +30,7 @@ class SampleRows:
     """The rows of values that no data give, as their readers tell them."""
 
     def tell(self, reach: Reach) -> None:
-        """Find what is each sample's own though no data give it; ``reach`` is told of what operations give."""
+        """Find what is each sample's own though no data give it; ``reach`` is told what operations give."""
         if self.batch is not None:
             self.own = own_rows(reach, self.batch, self.of)
             reach.give(value for value in self.own if isinstance(value.owner, ops.OperationOp))

@@ -359,6 +359,17 @@ def test_named_situations_of_sum_relu_and_max() -> None:
         assert (*moved, got) == pytest.approx((*new, value), abs=1e-6)
 
 
+@pytest.mark.parametrize("off", [0, 1, -1, 3])
+@pytest.mark.parametrize("operator", [Max(), Min()], ids=lambda each: each.name)
+def test_copies_of_one_value_are_equal_however_they_are_rounded(operator: Operator, off: int) -> None:
+    sign = np.float32(1 if isinstance(operator, Max) else -1)
+    second = jnp.asarray(sign * np.float32(0.75))
+    first = second * (1 + off * jnp.finfo(jnp.float32).eps)
+    (raised, left), z = operator.project((first, second), second + sign * np.float32(0.25))
+    assert raised == z == pytest.approx(float(second) + sign * 0.125, abs=1e-6)
+    assert left == second
+
+
 def test_named_situations_of_quantize() -> None:
     step = Quantize((-1.0, 1.0))
     for x, z, new, value in [

@@ -16,7 +16,8 @@ Response: where ``d > 0`` one of the largest terms rises by ``u d / (1 + u)``. W
 level l come down to it, with l the root of ``u (l - d) - sum max(0, e_i - l)`` in the differences e_i to the
 largest term, found as above, in units of ``|d|``. The gain is ``(1 + u) / u``.
 
-Ties: where one of several largest terms is to be raised, the first.
+Ties: where one of several largest terms is to be raised, the first. In a projection terms are equal that
+differ by a few units in the last place: two copies of one value would be, but for how a compiler rounds.
 
 Source: A. Bergmeister et al., arXiv 2506.05878; the water-filling argument is that of the projection onto
 the epigraph of the maximum, N. Parikh and S. Boyd, "Proximal Algorithms" (2014), section 6.4.
@@ -42,6 +43,9 @@ from jax import Array, lax
 from pjc.runtime.projections.operator import Operator
 from pjc.runtime.projections.scale import bounded, site_scale
 
+TIES = 8
+"""How far below the largest term others may be to be equal to it, in roundings of the largest magnitude."""
+
 
 @dataclass(frozen=True)
 class Max(Operator):
@@ -63,7 +67,7 @@ class Max(Operator):
         above = z >= top
         halfway = top / 2 + z / 2
         level = jnp.where(above, halfway, jnp.minimum(level, top))
-        chosen = self._first_largest(inputs, self._wide(top))
+        chosen = self._first_largest(inputs, self._wide(top - TIES * jnp.finfo(top.dtype).eps * scale))
         new = tuple(
             jnp.where(
                 self._wide(above),
@@ -113,9 +117,9 @@ class Max(Operator):
         return functools.reduce(jnp.maximum, (jnp.max(x, axis=self.axes) for x in inputs))
 
     def _first_largest(
-        self, inputs: tuple[Array, ...], top: Array, wanted: Array | bool = True
+        self, inputs: tuple[Array, ...], least: Array, wanted: Array | bool = True
     ) -> list[Array]:
-        """Return where the first of the largest terms stands: by its place along the axes, then by input.
+        """Return where the first term as large as ``least`` stands: by its place along the axes, then by input.
 
         Nowhere at sites where it is not wanted.
         """
@@ -128,10 +132,10 @@ class Max(Operator):
             places = places * shape[axis] + lax.broadcasted_iota(dtype, shape, axis)
         numbers = [places * len(inputs) + index for index in range(len(inputs))]
         last = jnp.asarray(count, dtype)
-        found = [jnp.where(x == top, n, last) for x, n in zip(inputs, numbers, strict=True)]
-        least = functools.reduce(jnp.minimum, (jnp.min(each, axis=self.axes) for each in found))
-        least = jnp.where(wanted, least, last)
-        return [jnp.broadcast_to(n, shape) == self._wide(least) for n in numbers]
+        found = [jnp.where(x >= least, n, last) for x, n in zip(inputs, numbers, strict=True)]
+        first = functools.reduce(jnp.minimum, (jnp.min(each, axis=self.axes) for each in found))
+        first = jnp.where(wanted, first, last)
+        return [jnp.broadcast_to(n, shape) == self._wide(first) for n in numbers]
 
 
 def mean_of_all(inputs: tuple[Array, ...], z: Array, axes: tuple[int, ...], bound: Array) -> Array:

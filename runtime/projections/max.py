@@ -119,7 +119,7 @@ class Max(Operator):
     def _first_largest(
         self, inputs: tuple[Array, ...], least: Array, wanted: Array | bool = True
     ) -> list[Array]:
-        """Return where the first term as large as ``least`` stands: by its place along the axes, then by input.
+        """Return where the first term as large as ``least`` stands: by its place, then by input.
 
         Nowhere at sites where it is not wanted.
         """

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntAttr, StringAttr, SymbolNameConstraint
-from xdsl.ir import Attribute, Dialect, Operation, ParametrizedAttribute, Region, SSAValue
+from xdsl.ir import Attribute, Block, Dialect, Operation, ParametrizedAttribute, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -60,9 +60,9 @@ class LoopAttr(ParametrizedAttribute):
         return LoopAttr(label, count).parameters
 
 
-def loop_of(op: Operation) -> LoopAttr | None:
-    """Return the loop that a node or a view repeats in, if any."""
-    found = op.attributes.get("loop")
+def loop_of(owner: Operation | Block) -> LoopAttr | None:
+    """Return the loop that a node or a view repeats in, if any; ``owner`` may be that of a value."""
+    found = owner.attributes.get("loop") if isinstance(owner, Operation) else None
     return found if isinstance(found, LoopAttr) else None
 
 

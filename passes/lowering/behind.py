@@ -29,7 +29,7 @@ def is_whole(op: Operation) -> bool:
 def _takes_a_step(op: view.SliceOp) -> bool:
     """Whether a slice is what one step of a loop gives, as a text without the loop would read it."""
     value = op.operands[0]
-    loop = feas.loop_of(value.owner) if isinstance(value.owner, Operation) else None
+    loop = feas.loop_of(value.owner)
     if loop is None or loop == feas.loop_of(op):
         return False
     size, *rest = shape_of(value)
@@ -54,10 +54,9 @@ class Behind:
         if owner is None:
             return [(op, index)]
         found = [read for each in self.reach.needed(owner) for read in self.reads(owner, each)]
-        if found == [(owner, 0)] and isinstance(owner, view.ReshapeOp | view.TransposeOp):
-            behind = owner.operands[0].owner
-            if isinstance(behind, Operation) and feas.loop_of(behind) in (None, feas.loop_of(op)):
-                return [(op, index)]
+        rearranges = found == [(owner, 0)] and isinstance(owner, view.ReshapeOp | view.TransposeOp)
+        if rearranges and feas.loop_of(owner.operands[0].owner) in (None, feas.loop_of(op)):
+            return [(op, index)]
         return list(dict.fromkeys(found))
 
     def undone(

@@ -16,7 +16,7 @@ from pjc.dialects.view import ViewOp, element_of, shape_of
 from pjc.passes.analysis.reach import Reach
 from pjc.passes.lowering.behind import Behind, Read
 from pjc.passes.lowering.forward import is_common
-from pjc.passes.lowering.frame import Asked, Asker, Frame
+from pjc.passes.lowering.frame import Asked, Asker, Frame, all_steps
 
 Leave = Callable[[SSAValue], None]
 """What is done outside with a tensor that all steps have given, one after another along the first axis."""
@@ -61,7 +61,7 @@ class Body(Frame):
 
     # Values of one step.
 
-    def steps_of(self, op: Operation) -> int:
+    def steps_of(self, owner: Operation | Block) -> int:
         return 1
 
     def slice_type(self, value: SSAValue) -> TensorType[Attribute]:
@@ -176,7 +176,7 @@ class Body(Frame):
             found = Behind(self.reach, lambda *_: True).undone(*found[0], partial(Frame.undone, self))
         for each, tensor in found:
             value = each[0].operands[each[1]]
-            bounded = self.bounded(replace(asked, tensor=tensor), value, self.count_of(value))
+            bounded = self.bounded(replace(asked, tensor=tensor), value, all_steps(value.owner))
             self.leave(bounded.tensor, partial(self._leave_whole, each))
 
     def _leave_whole(self, read: Read, flat: SSAValue) -> None:
@@ -191,7 +191,6 @@ class Body(Frame):
         return (
             value not in self.own
             and not is_common(op, index)
-            and isinstance(value.owner, Operation)
             and self.outer.steps_of(value.owner) == self.count
         )
 

@@ -65,10 +65,9 @@ class Frame:
         self.block.add_op(op)
         return op
 
-    def steps_of(self, op: Operation) -> int:
+    def steps_of(self, owner: Operation | Block) -> int:
         """Return how many steps of a loop a tensor of an op has here."""
-        loop = feas.loop_of(op)
-        return 1 if loop is None else loop.count.data
+        return all_steps(owner)
 
     def value(self, value: SSAValue) -> SSAValue:
         """Return the value that one of the problem has in the forward pass."""
@@ -123,8 +122,7 @@ class Frame:
         self.take(value, asked)
 
     def _leaves_loop(self, op: Operation, value: SSAValue) -> bool:
-        owner = value.owner
-        return isinstance(owner, Operation) and feas.loop_of(op) not in (None, feas.loop_of(owner))
+        return feas.loop_of(op) not in (None, feas.loop_of(value.owner))
 
     def total(self, value: SSAValue) -> SSAValue | None:
         """Return the demand of a value: the sum of what is asked of it; None if nothing is."""
@@ -160,7 +158,7 @@ class Frame:
             return replace(asked, asker=None)
         rows = self.rows.of(value), self.rows.of(asker.node.results[0])
         if steps is None:
-            steps = self.steps_of(value.owner) if isinstance(value.owner, Operation) else 1
+            steps = self.steps_of(value.owner)
         treatment = self.treatment(asker.node)
         bound = ask.BoundOp(treatment, (asked.tensor, asker.demand), rows, (steps, asker.steps))
         return replace(asked, tensor=self.add(bound).result, asker=None)
@@ -250,16 +248,11 @@ class Frame:
         """
         op, index = read
         value = op.operands[index]
-        asked = self.bounded(asked, value, steps * self.count_of(value))
+        asked = self.bounded(asked, value, steps * all_steps(value.owner))
         shape = shape_of(value)
         apart = (steps, *shape)
         path = (Broadcast(apart, tuple(range(1, len(apart)))), Reshape(shape_of(asked.tensor)))
         self.put(op, index, Asked(self.collected(asked.tensor, path, shape)))
-
-    def count_of(self, value: SSAValue) -> int:
-        """Return of how many steps of a loop a whole value is, also where one step is asked at a time."""
-        loop = feas.loop_of(value.owner) if isinstance(value.owner, Operation) else None
-        return 1 if loop is None else loop.count.data
 
     def undone(self, op: ViewOp, index: int, asked: SSAValue) -> SSAValue:
         """Return what is asked of an operand of a view, by what is asked of its result."""
@@ -382,6 +375,12 @@ class Frame:
             made.location = op.location
             self.norms[op] = tuple(made.results)
         return self.norms[op]
+
+
+def all_steps(owner: Operation | Block) -> int:
+    """Return of how many steps of a loop a tensor of an op is, also where one step is asked at a time."""
+    loop = feas.loop_of(owner)
+    return 1 if loop is None else loop.count.data
 
 
 def _can_lift(owner: object) -> bool:

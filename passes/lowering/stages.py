@@ -167,7 +167,7 @@ class _Cut:
 
     def _place_of(self, value: SSAValue) -> int | None:
         owner = value.owner
-        if isinstance(owner, Operation) and feas.loop_of(owner) == self.loop and self.moves(value):
+        if feas.loop_of(owner) == self.loop and self.moves(value):
             return INSIDE  # which, of a shift, stands further below
         return self.place.get(owner) if isinstance(owner, Operation) else None
 
@@ -323,9 +323,7 @@ class _Builder:
     def require_share(self, op: Operation, index: int, value: SSAValue) -> None:
         """Raise unless an iteration reads its share of what is its own, and all of what is not."""
         loop, owner = self.cut.loop.label.data, value.owner
-        own = isinstance(owner, ops.ParameterOp) or (
-            isinstance(owner, Operation) and feas.loop_of(owner) == self.cut.loop
-        )
+        own = isinstance(owner, ops.ParameterOp) or feas.loop_of(owner) == self.cut.loop
         if is_common(op, index) and value in self.cut.reach.moved:
             raise self.cut.fail(
                 f"all iterations of loop '{loop}' read the same parameter", "give each one of its own"

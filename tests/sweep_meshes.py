@@ -1,6 +1,6 @@
 """Sweeps on meshes of eight CPU devices and on one; test_sweep_meshes.py runs it as a process.
 
-``python sweep_meshes.py CASES`` with cases as JSON, ``[[network, mesh, dtype], ..]``, prints a line of JSON
+``python sweep_meshes.py CASES`` with cases as JSON, ``[[network, mesh, dtype, batch], ..]``, prints a line of JSON
 for each: the largest difference of a displacement to one device, without and with weights of samples,
 relative to the largest displacement, and those of what is demanded, and of the loss.
 """
@@ -13,25 +13,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mesh_cases import BATCH, DEVICES, NETWORKS, data_of, largest_difference
+from mesh_cases import DEVICES, NETWORKS, data_of, largest_difference
 
 
-def run(network: str, mesh: str, dtype: str) -> dict[str, Any]:
+def run(network: str, mesh: str, dtype: str, batch: int) -> dict[str, Any]:
     """Return what a case gives."""
     import numpy as np
 
     import pjc
 
-    settings = {"batch": BATCH, "solver": "sweep", "dtype": dtype}
+    settings = {"batch": batch, "solver": "sweep", "dtype": dtype}
     one = pjc.compile(NETWORKS[network], **settings)
     many = pjc.compile(NETWORKS[network], mesh=mesh, **settings)
-    params, batch = one.init(0), data_of(one)
-    weights = np.random.default_rng(0).uniform(0, 2, BATCH)
+    params, data = one.init(0), data_of(one)
+    weights = np.random.default_rng(0).uniform(0, 2, batch)
     weights[3] = 0
     found = {}
     for name, more in (("plain", {}), ("weighted", {"sample_weight": weights})):
-        expected, info = one.displacement(params, *batch, **more)
-        moved, told = many.displacement(params, *batch, **more)
+        expected, info = one.displacement(params, *data, **more)
+        moved, told = many.displacement(params, *data, **more)
         size = max(float(np.max(np.abs(value))) for value in expected.values())
         assert size > 1e-3, "nothing moves, so that nothing is compared"
         found[name] = largest_difference(expected, moved) / size
@@ -46,9 +46,9 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     import jax
 
-    for network, mesh, dtype in json.loads(sys.argv[1]):
-        with jax.enable_x64(dtype == "f64"):
-            print(json.dumps({"case": [network, mesh, dtype], **run(network, mesh, dtype)}), flush=True)
+    for case in json.loads(sys.argv[1]):
+        with jax.enable_x64("f64" in case):
+            print(json.dumps({"case": case, **run(*case)}), flush=True)
 
 
 if __name__ == "__main__":

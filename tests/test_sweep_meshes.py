@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_cases import DEVICES, NETWORKS
+from mesh_cases import BATCH, DEVICES, NETWORKS
 
 from pjc.diagnostics import DiagnosticError
 from pjc.driver import compile_text
@@ -18,20 +18,20 @@ from pjc.mesh import factorizations, show
 from pjc.options import Options
 
 FOLDER = Path(__file__).resolve().parent
-QUICK = [("mlp", "sample=4,feature=2", "f64")]
+QUICK = [("mlp", "sample=4,feature=2", "f64", BATCH), ("mlp", "sample=8", "f64", DEVICES)]
 MESHES = [show(mesh) for mesh in factorizations(DEVICES) if mesh["stack"] == 1]
-ALL = list(product(NETWORKS, MESHES, ("f32", "f64")))
+ALL = list(product(NETWORKS, MESHES, ("f32", "f64"), (BATCH, DEVICES)))
 TOLERANCE = 1e-5
 
 
-def on_eight_devices(cases: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+def on_eight_devices(cases: list[tuple[str, str, str, int]]) -> list[dict[str, Any]]:
     command = [sys.executable, str(FOLDER / "sweep_meshes.py"), json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def check(cases: list[tuple[str, str, str]]) -> None:
+def check(cases: list[tuple[str, str, str, int]]) -> None:
     found = on_eight_devices(cases)
     assert [tuple(each["case"]) for each in found] == cases
     for each in found:

@@ -71,7 +71,9 @@ class Weighing:
         """
 
         def of(value: Array) -> Array:
-            if rows is not None and self.weights is not None and value.shape[rows.axis] > 1:
+            # Where a device has one sample, length 1 may be that; entries that are the same have the same mean.
+            differs = rows is not None and (value.shape[rows.axis] > 1 or self.batch == 1)
+            if rows is not None and self.weights is not None and differs:
                 weights = jnp.broadcast_to(self.of_rows(rows, value.shape), value.shape).astype(value.dtype)
                 over = self.total(_at_steps(weights, steps))
                 found = self.total(_at_steps(weights * value, steps)) / jnp.where(over > 0, over, 1)

@@ -23,19 +23,20 @@ Read = tuple[Operation, int]
 
 def is_whole(op: Operation) -> bool:
     """Whether what a view shows is bounded as a value of its own."""
-    return isinstance(op, view.ShiftOp) or (isinstance(op, view.SliceOp) and not _takes_a_step(op))
+    return isinstance(op, view.ShiftOp) or (isinstance(op, view.SliceOp) and not _takes_steps(op))
 
 
-def _takes_a_step(op: view.SliceOp) -> bool:
-    """Whether a slice is what one step of a loop gives, as a text without the loop would read it."""
+def _takes_steps(op: view.SliceOp) -> bool:
+    """Whether a slice is what some steps of a loop give, as a text without the loop would read each of them."""
     value = op.operands[0]
     loop = feas.loop_of(value.owner)
     if loop is None or loop == feas.loop_of(op):
         return False
     size, *rest = shape_of(value)
     one = size // loop.count.data
+    taken, *others = shape_of(op.results[0])
     start, stride = op.starts.get_values()[0], op.strides.get_values()[0]
-    return shape_of(op.results[0]) == (one, *rest) and start % one == 0 and (stride == 1 or one == 1)
+    return others == rest and start % one == 0 == taken % one and (stride == 1 or one == 1)
 
 
 @dataclass(frozen=True)

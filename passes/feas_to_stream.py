@@ -17,7 +17,7 @@ from pjc.dialects.steps import Rows
 from pjc.dialects.streaming import DATA, DEMANDS, VALUES, HandOp, RingOp, StageOp, TakeOp
 from pjc.passes.analysis.graph import replace_problems
 from pjc.passes.analysis.reach import Reach
-from pjc.passes.analysis.sample_rows import SampleRows
+from pjc.passes.analysis.sample_rows import SampleRows, samples_in
 from pjc.passes.lowering.asking import Asking
 from pjc.passes.lowering.declarations import declarations, last_projections
 from pjc.passes.lowering.forward import forward_pass
@@ -88,8 +88,7 @@ def stream_program(problem: feas.ProblemOp, solver: Stream) -> proj.ProgramOp:
     stages, links = cut(problem) if required else ([], [])
     block.add_ops(_rings(problem, stages, links))
     block.add_op(proj.ForwardOp(Region([forward])))
-    rows, reach = SampleRows(program, values), Reach(problem)
-    rows.tell(reach)
+    rows, reach = samples_in(problem, program, values)
     own = [node for node in required if isinstance(node, ops.SetOp) and reach.is_of_parameters(node)]
     block.add_ops(last_projections(own))
     for stage in stages:
@@ -172,8 +171,8 @@ class _StageAsking(Asking):
             op.result for op in stage.problem.body.block.ops if isinstance(op, ops.SourceOp)
         ]
         moved = {each for each in sources if stage.origin[each] in whole.moved}
-        given = {made for made, each in stage.origin.items() if each in whole.given}
-        self.reach = Reach(stage.problem, moved=moved, given=given)
+        own = {made for made, each in stage.origin.items() if each in whole.own}
+        self.reach = Reach(stage.problem, moved=moved, own=own)
         self.frame = Frame(Block(), solver, rows, self.reach)
 
     def run(self) -> Block:

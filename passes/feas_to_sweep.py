@@ -13,7 +13,7 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.asking import SweepOp
 from pjc.passes.analysis.graph import replace_problems
-from pjc.passes.analysis.sample_rows import SampleRows
+from pjc.passes.analysis.sample_rows import samples_in
 from pjc.passes.lowering.asking import Asking
 from pjc.passes.lowering.declarations import declarations, last_projections
 from pjc.passes.lowering.forward import forward_pass
@@ -66,7 +66,7 @@ def sweep_program(problem: feas.ProblemOp, solver: Sweep) -> proj.ProgramOp:
     forward, values = forward_pass(problem)
     block.add_op(proj.ForwardOp(Region([forward])))
     program = proj.ProgramOp(problem.sym_name.data, [], problem.dims, Region([block]))
-    asking = Asking(problem, solver, SampleRows(program, values))
+    asking = Asking(problem, solver, *samples_in(problem, program, values))
     own = [
         node
         for node in problem.nodes()

@@ -18,7 +18,8 @@ from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import shape_of
 from pjc.numerals import is_whole
-from pjc.passes.analysis.samples import Mixed, Samples
+from pjc.passes.analysis.rows import Mixed
+from pjc.passes.analysis.samples import Samples
 from pjc.passes.solvers import AlternatingProjections, DouglasRachford, Stream
 
 

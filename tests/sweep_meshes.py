@@ -1,7 +1,7 @@
 """Sweeps on meshes of eight CPU devices and on one; test_sweep_meshes.py runs it as a process.
 
-``python sweep_meshes.py CASES`` with cases as JSON, ``[[network, mesh, dtype, batch], ..]``, prints a line of JSON
-for each: the largest difference of a displacement to one device, without and with weights of samples,
+``python sweep_meshes.py CASES`` with cases as JSON, ``[[network, mesh, dtype, batch], ..]``, prints a line of
+JSON for each: the largest difference of a displacement to one device, without and with weights of samples,
 relative to the largest displacement, and those of what is demanded, and of the loss.
 """
 

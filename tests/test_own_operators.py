@@ -23,7 +23,8 @@ from pjc.driver import compile_text
 from pjc.operators import REGISTERED
 from pjc.options import Options
 from pjc.passes.analysis.graph import only
-from pjc.passes.analysis.samples import Mixed, Samples
+from pjc.passes.analysis.rows import Mixed
+from pjc.passes.analysis.samples import Samples
 from pjc.runtime.projections.check import Subject, check
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "winner.py"

@@ -7,79 +7,96 @@ later steps of that loop h depends on data. A sweep is to ask the same of all of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
 
-from xdsl.ir import SSAValue
+from xdsl.ir import SSAValue, Use
 
 from pjc.dialects import ops
-from pjc.dialects.ops import Reading
-from pjc.dialects.signature import Signature
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.passes.analysis.reach import Reach
-
-Known = Callable[[SSAValue], Rows | None]
-"""Where a value that data give has its samples, if it has."""
+from pjc.passes.analysis.rows import Layout, Mixed, leaves_samples, operation_layouts, possible_rows
 
 
-def own_rows(reach: Reach, batch: int, known: Known) -> dict[SSAValue, Rows]:
+def own_rows(reach: Reach, batch: int, known: Callable[[SSAValue], Rows | None]) -> dict[SSAValue, Rows]:
     """Return the values of which each sample reads its own row alone, and where, of those that no data give.
 
-    All that might have rows by their shapes are taken to, and what a reader contradicts is struck out until
-    nothing changes: so it is found around loops too.
+    ``known`` tells where a value that data give has its samples, if it has. All that might have rows by their
+    shapes are taken to, and what a reader contradicts is struck out until nothing changes: so it is found
+    around loops too. What nothing reads but sets, in the end, has no samples that would tell its rows.
     """
     listed = [op for group in reach.outputs_first() for op in reversed(group)]
     found: dict[SSAValue, set[Rows]] = {
-        value: _possible(value, batch)
+        value: set(possible_rows(shape_of(value), range(len(shape_of(value))), batch))
         for op in listed
         if isinstance(op, ops.OperationOp | ViewOp)
         for value in op.results
         if value in reach.moved and value not in reach.given
     }
-
-    def rows_of(value: SSAValue) -> set[Rows]:
-        certain = known(value) if value in reach.given else None
-        return found.get(value, set()) if certain is None else {certain}
-
-    changed = True
-    while changed:
-        changed = False
-        for value, possible in found.items():
-            kept = {rows for rows in possible if _is_read_alone(value, rows, batch, known, rows_of)}
-            changed |= kept != possible
-            found[value] = kept
-    return {value: min(rows, key=lambda each: each.axis) for value, rows in found.items() if rows}
-
-
-def _possible(value: SSAValue, batch: int) -> set[Rows]:
-    """Return where the samples of a value could be by its shape: side by side, or each in one piece."""
+    readers = _Readers(reach, batch, known, found)
+    while sum(readers.strike_out(value) for value in found):
+        pass
+    while sum(readers.tell(value) for value in found):
+        pass
     return {
-        Rows(axis, inner)
-        for axis, size in enumerate(shape_of(value))
-        if size and size % batch == 0
-        for inner in (1, size // batch)
+        value: min(rows, key=lambda each: (each.axis, each.inner))
+        for value, rows in found.items()
+        if rows and value in readers.told
     }
 
 
-def _is_read_alone(
-    value: SSAValue, rows: Rows, batch: int, known: Known, rows_of: Callable[[SSAValue], set[Rows]]
-) -> bool:
-    """Whether each reader of a value reads, for a sample, the rows of that sample and no others."""
-    for use in value.uses:
-        reader = use.operation
-        match reader:
+@dataclass
+class _Readers:
+    """What the readers of values say of their rows."""
+
+    reach: Reach
+    batch: int
+    known: Callable[[SSAValue], Rows | None]
+    found: dict[SSAValue, set[Rows]]
+    """The rows that values may have, of those that no data give."""
+    told: set[SSAValue] = field(default_factory=set)
+    """The values that are read, in the end, where samples are known."""
+
+    def strike_out(self, value: SSAValue) -> bool:
+        """Keep of a value's rows those that all of its readers allow; return whether some were others."""
+        uses = list(value.uses)
+        kept = {rows for rows in self.found[value] if all(self._allows(use, rows) for use in uses)}
+        changed = kept != self.found[value]
+        self.found[value] = kept
+        return changed
+
+    def _allows(self, use: Use, rows: Rows) -> bool:
+        """Whether what reads a value there reads, for a sample, the rows of that sample and no others."""
+        match use.operation:
             case ops.OutputOp():
-                continue
-            case ops.LossOp():
-                if use.index or known(reader.target) != rows:
-                    return False
-            case ops.OperationOp() | ViewOp():
-                after = _after(reader, use.index, rows, batch)
-                if after is None or after not in rows_of(reader.results[0]):
-                    return False
-            case _:
-                return False
-    return True
+                return True
+            case ops.LossOp() as loss:
+                return use.index == 0 and self.known(loss.target) == rows
+            case ops.SetOp() as node:
+                return leaves_samples(node.kind.data, node.fields(), rows.axis)
+            case ops.OperationOp() | ViewOp() as reader:
+                after = _after(reader, use.index, rows, self.batch)
+                return after is not None and after in self._possible(reader.results[0])
+        return False
+
+    def _possible(self, value: SSAValue) -> set[Rows]:
+        """Return the rows that a value has, or may have."""
+        if value not in self.reach.given:
+            return self.found.get(value, set())
+        rows = self.known(value)
+        return set() if rows is None else {rows}
+
+    def tell(self, value: SSAValue) -> bool:
+        """Note whether a value is read where samples are known; return whether that is new."""
+        readers = [use.operation for use in value.uses]
+        made = [result for reader in readers for result in reader.results]
+        told = any(isinstance(reader, ops.LossOp) for reader in readers) or any(
+            result in self.reach.given or result in self.told for result in made
+        )
+        new = told and value not in self.told
+        if new:
+            self.told.add(value)
+        return new
 
 
 def _after(reader: ops.OperationOp | ViewOp, index: int, rows: Rows, batch: int) -> Rows | None:
@@ -88,16 +105,10 @@ def _after(reader: ops.OperationOp | ViewOp, index: int, rows: Rows, batch: int)
         return rows if index else None
     if isinstance(reader, ViewOp):
         return reader.step(index).rows_after(rows, shape_of(reader.operands[index]), batch)
-    rank, axis = len(shape_of(reader.results[0])), rows.axis
-    match reader:
-        case ops.DotOp():
-            return None if axis == (rank - 2 if index else rank - 1) else rows
-        case ops.ConvolutionOp():
-            return None if index or axis else rows
-        case ops.ReductionOp():
-            axes = reader.axes.get_values()
-            return None if axis in axes else replace(rows, axis=axis - sum(each < axis for each in axes))
-        case ops.ApplyOp():
-            sites = Signature.parse(reader.signature.data).sites([shape_of(each) for each in reader.inputs])
-            return rows if axis < len(sites) else None
-    return rows if reader.READING is Reading.ENTRY else None
+    others = Layout(None, frozenset({rows}))
+    layouts = [Layout(rows) if place == index else others for place in range(len(reader.operands))]
+    try:
+        _, found = operation_layouts(reader, layouts, reader.called)
+    except Mixed:
+        return None
+    return found.rows

@@ -16,14 +16,16 @@ Group = list[Operation]
 
 @dataclass
 class Reach:
-    """The dependences of a problem: which values a parameter moves, and which samples have of their own."""
+    """The dependences of a problem: what parameters move, what data give, what is each sample's own."""
 
     problem: feas.ProblemOp
     moved: set[SSAValue] = field(default_factory=set)
     """Values that depend on a parameter."""
     given: set[SSAValue] = field(default_factory=set)
-    """Values that each sample has of its own: that depend on data, or of which it reads its row alone."""
-    _groups: list[Group] = field(default_factory=list)
+    """Values that depend on data."""
+    own: set[SSAValue] = field(default_factory=set)
+    """Values that are each sample's own: those that data give, and those of which it reads its row alone."""
+    _groups: list[Group] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         listed = list(self.problem.body.block.ops)
@@ -39,22 +41,18 @@ class Reach:
             cycles, key=lambda each: max(cycles.nodes[each]["members"])
         ):
             self._groups.append([listed[index] for index in sorted(cycles.nodes[group]["members"])])
-        for each in self._groups:
-            self._follow(each)
+        self.moved = self.after({*self.moved, *_results(listed, ops.ParameterOp)})
+        self.given = self.after({*self.given, *_results(listed, ops.SourceOp)})
+        self.own = self.after({*self.own, *self.given})
 
-    def give(self, values: Iterable[SSAValue]) -> None:
-        """Count values, and what depends on them, among those that samples have of their own."""
-        self.given.update(values)
-        for each in self._groups:
-            self._follow(each)
-
-    def _follow(self, group: Group) -> None:
-        own = {result for op in group for result in op.results}
-        read = {operand for op in group for operand in op.operands} - own
-        if any(isinstance(op, ops.ParameterOp) for op in group) or read & self.moved:
-            self.moved |= own
-        if any(isinstance(op, ops.SourceOp) for op in group) or (read | own) & self.given:
-            self.given |= own
+    def after(self, values: Iterable[SSAValue]) -> set[SSAValue]:
+        """Return values, and all that depends on them."""
+        found = set(values)
+        for group in self._groups:
+            made = {result for op in group for result in op.results}
+            if found & made or any(operand in found for op in group for operand in op.operands):
+                found |= made
+        return found
 
     def outputs_first(self) -> list[Group]:
         """Return the operations, those of a recurrence together, readers before what they read."""
@@ -82,3 +80,7 @@ class Reach:
             if reader is node
             for step in steps
         )
+
+
+def _results(listed: Iterable[Operation], kind: type) -> Iterable[SSAValue]:
+    return (result for op in listed if isinstance(op, kind) for result in op.results)

@@ -8,12 +8,25 @@ from functools import cached_property
 
 from xdsl.ir import SSAValue
 
-from pjc.dialects import ops, proj
+from pjc.dialects import feas, ops, proj
 from pjc.dialects.steps import Rows
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.passes.analysis.own_rows import own_rows
 from pjc.passes.analysis.reach import Reach
-from pjc.passes.analysis.samples import Mixed, Samples
+from pjc.passes.analysis.rows import Mixed
+from pjc.passes.analysis.samples import Samples
+
+
+def samples_in(
+    problem: feas.ProblemOp, program: proj.ProgramOp, values: Mapping[SSAValue, SSAValue]
+) -> tuple[SampleRows, Reach]:
+    """Return where the values of a problem have their samples, and which values samples have of their own."""
+    rows, reach = SampleRows(program, values), Reach(problem)
+    if rows.batch is not None:
+        rows.own = own_rows(reach, rows.batch, rows.of)
+        made = (value for value in rows.own if isinstance(value.owner, ops.OperationOp))
+        reach.own = reach.after({*reach.own, *made})
+    return rows, reach
 
 
 @dataclass
@@ -28,12 +41,6 @@ class SampleRows:
     values: Mapping[SSAValue, SSAValue]
     own: Mapping[SSAValue, Rows] = field(default_factory=dict, init=False)
     """The rows of values that no data give, as their readers tell them."""
-
-    def tell(self, reach: Reach) -> None:
-        """Find what is each sample's own though no data give it; ``reach`` is told what operations give."""
-        if self.batch is not None:
-            self.own = own_rows(reach, self.batch, self.of)
-            reach.give(value for value in self.own if isinstance(value.owner, ops.OperationOp))
 
     @property
     def batch(self) -> int | None:

@@ -1,76 +1,33 @@
 """Where the samples of a batch are in each tensor of a program, and whether anything mixes them.
 
-Devices can each take a share of the samples only if no operation reads two samples at once. A tensor's
-*rows* are the axis along which the sample changes, and how many entries of it follow each other with one
-sample: entry ``i`` of the axis belongs to sample ``(i // inner) % batch``, so that a loop that lays its
-iterations one after another, ``[T * batch, N]``, has them too.
+Devices can each take a share of the samples only if no operation reads two samples at once. What rows are,
+and where they are after an operation, is said in rows.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import DenseArrayBase, TensorType
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import ops, proj
-from pjc.dialects.asking import DemandInSetOp
 from pjc.dialects.layout import MeshAttr
-from pjc.dialects.ops import Reading, operation_of
-from pjc.dialects.set_fields import inner
-from pjc.dialects.sets import SETS
-from pjc.dialects.shapes import Shape, show
-from pjc.dialects.signature import Signature
+from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows, Step
 from pjc.dialects.streaming import StageOp
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
-
-
-class Mixed(Exception):
-    """Something reads several samples at once; the text says what."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The rows of a tensor: those it has, or those that it may have because it is the same along them."""
-
-    rows: Rows | None = None
-    perhaps: frozenset[Rows] = frozenset()
-
-    def resolved(self) -> Rows | None:
-        """Return the rows, once nothing more can be learned."""
-        return self.rows or (next(iter(self.perhaps)) if len(self.perhaps) == 1 else None)
-
-
-def joined(layouts: Iterable[Layout], where: str) -> Layout:
-    """Return the layout of tensors that are read entry by entry together.
-
-    Raises:
-        Mixed: if they have samples in different places.
-    """
-    layouts = list(layouts)
-    certain = {each.rows for each in layouts if each.rows is not None}
-    if len(certain) > 1:
-        raise Mixed(f"{where} reads values whose samples are along different axes")
-    if not certain:
-        return Layout(None, frozenset.intersection(*(each.perhaps for each in layouts)))
-    (rows,) = certain
-    if any(each.rows is None and rows not in each.perhaps for each in layouts):
-        raise Mixed(f"{where} reads a value that is not the same for all samples, and of no sample")
-    return Layout(rows)
-
-
-def after_step(rows: Rows, step: Step, shape: Shape, batch: int) -> Rows:
-    """Return the rows after a view's step on a tensor of the given shape.
-
-    Raises:
-        Mixed: if the step takes samples apart, or puts entries of several side by side.
-    """
-    after = step.rows_after(rows, shape, batch)
-    if after is None:
-        raise Mixed(f"view '{step}' of a tensor of shape {show(shape)} takes samples apart")
-    return after
+from pjc.passes.analysis.rows import (
+    Layout,
+    Mixed,
+    after_step,
+    joined,
+    leaves_samples,
+    looked_up,
+    operation_layouts,
+    possible_rows,
+)
 
 
 @dataclass
@@ -136,7 +93,7 @@ class Samples:
 
     def _same_along(self, axes: Iterable[int], shape: Shape) -> Layout:
         """Return the layout of a tensor that is the same along some axes."""
-        return Layout(None, frozenset(Rows(axis) for axis in axes if shape[axis] == self.batch))
+        return Layout(None, possible_rows(shape, axes, self.batch))
 
     def _evaluate(self, op: Operation) -> None:
         match op:
@@ -181,7 +138,7 @@ class Samples:
 
     def _viewed(self, op: ViewOp) -> Layout:
         if isinstance(op, GatherOp):
-            return _looked_up(self.values[op.table], self.values[op.indices], f"'{op.name}'")
+            return looked_up(self.values[op.table], self.values[op.indices], f"'{op.name}'")
         steps = [(op.step(index), value) for index, value in enumerate(op.operands)]
         return joined((self._along(self.values[v], [s], shape_of(v)) for s, v in steps), f"'{op.name}'")
 
@@ -190,7 +147,7 @@ class Samples:
         for step in steps:
             label = step.datum()
             if label is not None:
-                layout = _looked_up(layout, self._datum(label), f"view '{step}'")
+                layout = looked_up(layout, self._datum(label), f"view '{step}'")
             elif layout.rows is not None:
                 layout = Layout(after_step(layout.rows, step, shape, self.batch))
             else:
@@ -213,20 +170,11 @@ class Samples:
         return next(self._leaf(op) for op in found if isinstance(op, proj.DatumOp) and op.label.data == label)
 
     def _evaluated(self, op: proj.EvaluateOp) -> Layout:
-        reading, where = operation_of(op.operator.data).READING, f"'{op.node.data}'"
         layouts = [self.values[each] for each in op.inputs]
-        if reading is Reading.PRODUCT:
-            found = dot_layout(layouts[0], layouts[1], len(shape_of(op.result)), where)
-            self.copies[op.node.data] = found  # [.., K, M, N] where the value is [.., K, M]
-            return found
-        if reading is Reading.WINDOWS:
-            return convolution_layout(layouts[0], layouts[1], where)
-        layout = self.copies[op.node.data] = joined(layouts, where)
-        if reading is Reading.AXES:
-            axes = op.fields.data["axes"]
-            assert isinstance(axes, DenseArrayBase)
-            return _without(layout, [int(axis) for axis in axes.get_values()], where)
-        return layout if reading is Reading.ENTRY else _of_sites(op, layout, where)
+        read, found = operation_layouts(op, layouts, f"'{op.node.data}'")
+        if read is not None:
+            self.copies[op.node.data] = read
+        return found
 
     def _write(self, op: proj.WriteOp) -> None:
         for path in op.paths:
@@ -257,79 +205,8 @@ class Samples:
 
     def _check_set(self, op: proj.ProjectSetOp) -> None:
         rows = self._copies_of(op.node.data).resolved()
-        if rows is not None and not leaves_samples(op, rows.axis):
+        if rows is not None and not leaves_samples(op.kind.data, op.fields.data, rows.axis):
             raise Mixed(f"'{op.node.data}' is a set of values of several samples")
-
-
-def leaves_samples(op: proj.ProjectSetOp | DemandInSetOp, axis: int) -> bool:
-    """Return whether what a set asks of an entry does not depend on others along the axis.
-
-    Of an intersection that is so if it is of all of its sets.
-    """
-    sets = inner(op.fields.data) or [(op.kind.data, dict(op.fields.data))]
-    return all(_leaves(name, fields, axis) for name, fields in sets)
-
-
-def _leaves(name: str, fields: Mapping[str, Attribute], axis: int) -> bool:
-    axes = fields.get("axes")
-    return SETS[name].entrywise or (isinstance(axes, DenseArrayBase) and axis not in axes.get_values())
-
-
-def dot_layout(lhs: Layout, rhs: Layout, rank: int, where: str) -> Layout:
-    """Return the layout of ``[.., K, N] @ [.., N, M]``: at most one of K and M may count samples."""
-    k, m = rank - 2, rank - 1
-    if (lhs.rows is not None and lhs.rows.axis == m) or (rhs.rows is not None and rhs.rows.axis == k):
-        raise Mixed(f"{where} sums over samples")
-    along_k = _only(lhs, lambda axis: axis == k)
-    along_m = _only(rhs, lambda axis: axis == m)
-    outer = joined([_only(lhs, lambda axis: axis < k), _only(rhs, lambda axis: axis < k)], where)
-    certain = [each for each in (along_k, along_m, outer) if each.rows is not None]
-    if len(certain) > 1:
-        raise Mixed(f"{where} multiplies samples by samples")
-    return certain[0] if certain else Layout(None, along_k.perhaps | along_m.perhaps | outer.perhaps)
-
-
-def convolution_layout(image: Layout, kernel: Layout, where: str) -> Layout:
-    """Return the layout of a convolution: images ``[batch, height, width, N]`` may be of several samples."""
-    rows = image.rows
-    if (rows is not None and rows.axis > 0) or kernel.rows is not None:
-        raise Mixed(f"{where} sums over samples")
-    return _only(image, lambda axis: axis == 0)
-
-
-def _only(layout: Layout, accept: Callable[[int], bool]) -> Layout:
-    """Return the layout of those rows along axes that are accepted."""
-    rows = layout.rows if layout.rows is not None and accept(layout.rows.axis) else None
-    return Layout(rows, frozenset(each for each in layout.perhaps if accept(each.axis)))
-
-
-def _without(layout: Layout, axes: Sequence[int], where: str) -> Layout:
-    """Return the layout after a reduction along axes."""
-
-    def moved(rows: Rows) -> Rows:
-        return replace(rows, axis=rows.axis - sum(axis < rows.axis for axis in axes))
-
-    if layout.rows is not None and layout.rows.axis in axes:
-        raise Mixed(f"{where} reduces over samples")
-    kept = frozenset(moved(rows) for rows in layout.perhaps if rows.axis not in axes)
-    return Layout(None if layout.rows is None else moved(layout.rows), kept)
-
-
-def _of_sites(op: proj.EvaluateOp, layout: Layout, where: str) -> Layout:
-    """Return the layout after an operator of the user's own, which reads all entries of a site together."""
-    if op.signature is None:
-        raise Mixed(f"{where} does not say how it reads its inputs; give the shapes of one site")
-    sites = len(Signature.parse(op.signature.data).sites([shape_of(each) for each in op.inputs]))
-    if layout.rows is not None and layout.rows.axis >= sites:
-        raise Mixed(f"{where} reads several samples at one site, {op.signature.data}")
-    return _only(layout, lambda axis: axis < sites)
-
-
-def _looked_up(table: Layout, indices: Layout, where: str) -> Layout:
-    """Return the layout of a table's rows, looked up by number."""
-    if table.rows is not None:
-        raise Mixed(f"{where} looks up samples by number")
-    return indices
 
 
 def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> str | None:

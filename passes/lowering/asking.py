@@ -30,12 +30,10 @@ class Asking:
     problem: feas.ProblemOp
     solver: Sweep
     rows: SampleRows
-    reach: Reach = field(init=False)
+    reach: Reach
     frame: Frame = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reach = Reach(self.problem)
-        self.rows.tell(self.reach)
         self.frame = Frame(Block(), self.solver, self.rows, self.reach)
 
     def run(self) -> Block | None:

@@ -27,7 +27,7 @@ def is_whole(op: Operation) -> bool:
 
 
 def _takes_steps(op: view.SliceOp) -> bool:
-    """Whether a slice is what some steps of a loop give, as a text without the loop would read each of them."""
+    """Whether a slice is what steps of a loop give, as a text without the loop would read each of them."""
     value = op.operands[0]
     loop = feas.loop_of(value.owner)
     if loop is None or loop == feas.loop_of(op):

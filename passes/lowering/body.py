@@ -122,7 +122,7 @@ class Body(Frame):
         value = op.operands[index]
         if value not in self.own:
             self.put_outside(op, index, asked)
-        elif value in self.reach.given:
+        elif value in self.reach.own:
             self.take(value, asked)
         else:
             super().put(op, index, asked)
@@ -211,7 +211,7 @@ def _spreads(members: Sequence[Operation], reach: Reach) -> list[view.BroadcastO
         for op in members
         for index, value in enumerate(op.operands)
         if isinstance(value.owner, view.BroadcastOp) and not is_common(op, index)
-        if value not in reach.given and feas.loop_of(value.owner) == loop
+        if value not in reach.own and feas.loop_of(value.owner) == loop
         if not is_common(value.owner, 0) and all(use.operation in inside for use in value.uses)
     }
     return list(found)[::-1]

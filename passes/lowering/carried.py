@@ -67,11 +67,11 @@ class Carried:
             return True
         behind = Behind(self.body.reach, lambda op, index: op.operands[index] not in self.body.own)
         own = [(self.shift, 0)], [(self.shift, 1)]
-        return start in self.body.reach.given and own == (behind.reads(self.shift, 0), self.reads)
+        return start in self.body.reach.own and own == (behind.reads(self.shift, 0), self.reads)
 
     def _hand_to_start(self, found: list[Asked]) -> None:
         body = self.body
-        if self.shift.first not in body.reach.given:
+        if self.shift.first not in body.reach.own:
             found = [Asked(body.sum_of([each.tensor for each in found]))]
         for asked in found:
             place = self._kept(asked.tensor)
@@ -91,7 +91,7 @@ class Carried:
             if asker is not None:
                 asker = replace(asker, demand=left[demand])
             found = Asked(left[place], asker)
-            if start in self.body.reach.given:
+            if start in self.body.reach.own:
                 outer.take(start, found)
             else:
                 outer.put(self.shift, 0, found)

@@ -109,8 +109,8 @@ class Frame:
         """
         value = op.operands[index]
         told = op.target if isinstance(op, ops.LossOp) else op.results[0] if op.results else value
-        if value not in self.reach.given:
-            if told in self.reach.given:
+        if value not in self.reach.own:
+            if told in self.reach.own:
                 spread = self.rows.of(told) is not None
                 asked = replace(asked, summed=True, everywhere=spread, asker=None)
         elif op.results and self.rows.of(value) is None and self.rows.of(told) is not None:
@@ -169,7 +169,7 @@ class Frame:
 
     def limits(self, node: ops.OperationOp, value: SSAValue) -> bool:
         """Whether what a node asks of a value is bounded: if each sample has one, unless in proportion."""
-        return value in self.reach.given and self.treatment(node) != "plain"
+        return value in self.reach.own and self.treatment(node) != "plain"
 
     def treatment(self, node: ops.OperationOp) -> str:
         """Return what is done about the size of what a node asks."""

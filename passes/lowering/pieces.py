@@ -10,7 +10,8 @@ from pjc.dialects import proj
 from pjc.dialects.asking import DemandInSetOp, DemandOp
 from pjc.dialects.streaming import RingOp, StageOp
 from pjc.dialects.view import shape_of
-from pjc.passes.analysis.samples import Mixed, Samples, different_sizes, leaves_samples
+from pjc.passes.analysis.rows import Mixed, leaves_samples
+from pjc.passes.analysis.samples import Samples, different_sizes
 
 LATE = 4
 """How many steps a stream answers late at the least where its depth alone decides: with fewer, larger pieces
@@ -103,4 +104,4 @@ def _demands_by_sample(op: DemandOp | DemandInSetOp) -> bool:
         return False
     if isinstance(op, DemandOp):  # axes of the value behind those of the target are read together
         return op.rows.axis < max(len(shape_of(op.target)), 1)
-    return leaves_samples(op, op.rows.axis)
+    return leaves_samples(op.kind.data, op.fields.data, op.rows.axis)

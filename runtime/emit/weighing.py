@@ -71,7 +71,7 @@ class Weighing:
         """
 
         def of(value: Array) -> Array:
-            # Where a device has one sample, length 1 may be that; entries that are the same have the same mean.
+            # With one sample on a device length 1 may be that; of entries that are the same no weight tells.
             differs = rows is not None and (value.shape[rows.axis] > 1 or self.batch == 1)
             if rows is not None and self.weights is not None and differs:
                 weights = jnp.broadcast_to(self.of_rows(rows, value.shape), value.shape).astype(value.dtype)

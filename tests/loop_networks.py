@@ -59,6 +59,34 @@ for t in 0..4 {
 }
 """
     ),
+    "a set on one state that no data change": _of(
+        """
+h = full((batch, 4), 0.5)
+for t in 0..4 {
+  h = relu(cell(h, 4))
+  z = h
+}
+require z[1] in box(-0.1, 0.1)
+""",
+        "concat(h, x[:, 0])",
+    ),
+    "a set on what a start alone gives": _of(
+        """
+h = full((batch, 4), 0.2)
+for t in 0..4 {
+  s = out(h, 4)
+  require s in ball(0.1, axis = 1)
+  h = relu(cell(x[:, t], 4) + s)
+}
+"""
+    ),
+    "a start in pieces": _of(
+        """
+m = full((batch, 3, 4), 0.3)
+for t in 0..4 { m = relu(out(m, 4)) + reshape(x[:, t], (batch, 3, 1)) }
+""",
+        "flatten(m)",
+    ),
     "an operation that no step changes": _of(
         """
 c = dense(x[:, 1], 4)

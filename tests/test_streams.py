@@ -56,6 +56,7 @@ for i in 0..3 {
 }
 output logits = dense(concat(h, g), 3)"""
     + LOSS,
+    "a loop without parameters": INPUT + HEAD + "for t in 0..3 { x = abs(0.5 * x - 1) }\n" + LOOP + OUT,
     "a loop called behind": INPUT.replace("x:", "real:")
     + HEAD
     + LOOP.replace("for i", "for behind").replace("(x", "(real")
@@ -359,6 +360,15 @@ def test_links_have_names_of_their_own_whatever_the_inputs() -> None:
         (
             "s = array((1, 2, 3, 4))\nh = dense(x, 6)\nfor i in 0..4 { h = relu(dense(h, 6)) * s[i] }\n",
             "read entries of what stands outside, each its own",
+        ),
+        (
+            "g = full((batch, 6), 0.4)\nh = dense(x, 6)\n"
+            "for i in 0..4 {\n  h = h + relu(dense(h, 6)) * g\n  g = relu(dense(g, 6))\n}\n",
+            "loop 'i' also carries what data and parameters do not both change; compute that before",
+        ),
+        (
+            "h = dense(x, 5)\nfor i in 0..4 {\n  h = h + relu(dense(h, 5)) * x\n  x = abs(0.5 * x - 1)\n}\n",
+            "loop 'i' also carries what data and parameters do not both change",
         ),
         (
             "h = dense(x, 6)\n" + "".join(f"for {i} in 0..4 {{ h = relu(dense(h, 6)) }}\n" for i in "ij"),

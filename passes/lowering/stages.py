@@ -96,6 +96,7 @@ class _Cut:
             self.named += "_"
 
     def run(self) -> tuple[list[Stage], list[Link]]:
+        self._require_layers()
         for op in self.problem.body.block.ops:
             where = self._where(op)
             if where is not None:
@@ -151,6 +152,16 @@ class _Cut:
                 "take the default solver",
             )
         return next(iter(found))
+
+    def _require_layers(self) -> None:
+        """Raise unless all that the loop of depth carries depends on data and on parameters."""
+        for group in self.reach.outputs_first():
+            carries = self.reach.recurs(group) and feas.loop_of(group[0]) == self.loop
+            if carries and not self.moves(group[0].results[0]):
+                raise self.fail(
+                    f"loop '{self.loop.label.data}' also carries what data and parameters do not both change",
+                    "compute that before the loop, let it depend on both, or take the default solver",
+                )
 
     def _where(self, op: Operation) -> int | None:
         """Return the stage of an op; None for what is computed wherever it is read, or not at all."""
@@ -262,6 +273,8 @@ class _Builder:
     where: int
     stage: Stage
     made: dict[SSAValue, SSAValue] = field(default_factory=dict)
+    awaited: dict[SSAValue, ops.ConstantOp] = field(default_factory=dict)
+    """What stands for the values of a recurrence until they are made."""
 
     def run(self) -> Stage:
         cut, stage = self.cut, self.stage
@@ -272,6 +285,7 @@ class _Builder:
         for op in cut.problem.body.block.ops:
             if op in wanted and not (op.results and op.results[0] in self.made):
                 self.copy(op)
+        assert not self.awaited
         for label, value in cut.given[self.where].items():
             stage.gives[label] = self.made[value]
         return stage
@@ -297,13 +311,15 @@ class _Builder:
         self.stage.problem.body.block.add_op(op)
         if old is not None:
             self.made[old] = op.results[0]
+            if old in self.awaited:
+                self.awaited.pop(old).result.replace_all_uses_with(op.results[0])
             self.stage.origin[op.results[0]] = old
             op.results[0].name_hint = old.name_hint
 
     def copy(self, op: Operation) -> None:
         """Add an op of the whole problem: of the loop, as it is at one iteration."""
         old = op.results[0] if op.results else None
-        operands = [self.made[each] for each in op.operands]
+        operands = [self.made[each] if each in self.made else self.await_(each) for each in op.operands]
         if self.where != INSIDE or not self.is_stepped(op):
             new = op.clone(value_mapper=dict(zip(op.operands, operands, strict=True)))
         else:
@@ -311,6 +327,12 @@ class _Builder:
         new.location = op.location
         feas.put_in_loop(new, None if feas.loop_of(op) == self.cut.loop else feas.loop_of(op))
         self.put(new, old)
+
+    def await_(self, value: SSAValue) -> SSAValue:
+        """Return what stands for a value that a recurrence reads before it is made."""
+        if value not in self.awaited:
+            self.awaited[value] = ops.ConstantOp(0.0, value.type)
+        return self.awaited[value].result
 
     def is_stepped(self, op: Operation) -> bool:
         """Whether each iteration has a share of an op's own."""

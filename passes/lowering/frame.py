@@ -108,12 +108,12 @@ class Frame:
         ask of a value outside is bounded, while they are told apart.
         """
         value = op.operands[index]
-        told = op.target if isinstance(op, ops.LossOp) else op.results[0] if op.results else value
+        asking = _asking(op)
         if value not in self.reach.own:
-            if told in self.reach.own:
-                spread = self.rows.of(told) is not None
+            if asking in self.reach.own:
+                spread = self.rows.of(asking) is not None
                 asked = replace(asked, summed=True, everywhere=spread, asker=None)
-        elif op.results and self.rows.of(value) is None and self.rows.of(told) is not None:
+        elif op.results and self.rows.of(value) is None and self.rows.of(op.results[0]) is not None:
             asked = self.bounded(asked, value)
             total = self.add(ask.OverSamplesOp("total", asked.tensor, True))
             asked = replace(asked, tensor=total.result)
@@ -375,6 +375,13 @@ class Frame:
             made.location = op.location
             self.norms[op] = tuple(made.results)
         return self.norms[op]
+
+
+def _asking(op: Operation) -> SSAValue:
+    """Return the value whose samples ask of an op's operands: its result, a loss's target, a set's value."""
+    if isinstance(op, ops.LossOp):
+        return op.target
+    return op.results[0] if op.results else op.operands[0]
 
 
 def all_steps(owner: Operation | Block) -> int:

@@ -13,7 +13,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mesh_cases import DEVICES, NETWORKS, data_of, largest_difference
+from mesh_cases import DEVICES, HEAD, LOSS, data_of, largest_difference
+from mesh_cases import NETWORKS as OF_ALL_SOLVERS
+
+NETWORKS = {
+    **OF_ALL_SOLVERS,
+    "samples along a second axis": "input x: f32[batch, 3, 4]"
+    + HEAD
+    + """
+h = full((2, batch, 4), 0.3)
+for t in 0..3 {
+    rows = cell(reshape(h, (2 * batch, 4)), 4)
+    h = relu(reshape(rows, (2, batch, 4)) + reshape(dense(x[:, t], 4), (1, batch, 4)))
+}
+output logits = out(reshape(h[0:1], (batch, 4)), 8)"""
+    + LOSS,
+}
 
 
 def run(network: str, mesh: str, dtype: str, batch: int) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_cases import BATCH, DEVICES, NETWORKS
+from mesh_cases import BATCH, DEVICES
+from sweep_meshes import NETWORKS
 
 from pjc.diagnostics import DiagnosticError
 from pjc.driver import compile_text
@@ -18,7 +19,10 @@ from pjc.mesh import factorizations, show
 from pjc.options import Options
 
 FOLDER = Path(__file__).resolve().parent
-QUICK = [("mlp", "sample=4,feature=2", "f64", BATCH), ("mlp", "sample=8", "f64", DEVICES)]
+QUICK = [
+    ("mlp", "sample=4,feature=2", "f64", BATCH),
+    ("samples along a second axis", "sample=8", "f64", DEVICES),
+]
 MESHES = [show(mesh) for mesh in factorizations(DEVICES) if mesh["stack"] == 1]
 ALL = list(product(NETWORKS, MESHES, ("f32", "f64"), (BATCH, DEVICES)))
 TOLERANCE = 1e-5

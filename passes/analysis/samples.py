@@ -29,6 +29,9 @@ from pjc.passes.analysis.rows import (
     possible_rows,
 )
 
+PLACES_OF_SAMPLES = {"samples", "demand_samples", "everywhere"}
+"""The properties that say where samples are, by their names in every op that has them."""
+
 
 @dataclass
 class Samples:
@@ -248,11 +251,22 @@ def share_shardings(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
     It is not cut again: the sample axis of its mesh has one device.
     """
     assert whole.mesh is not None
+    share_places(whole, part)
     for op, other in zip(whole.walk(), part.walk(), strict=True):
         if isinstance(op, proj.SHARDED) and isinstance(other, proj.SHARDED):
             other.sharding = op.sharding
     part.mesh = MeshAttr(1, whole.mesh.feature.data, whole.mesh.stack.data)
     part.assigned = whole.assigned
+
+
+def share_places(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
+    """Say of one share of the samples where they are as it is said of the whole: so few may not tell."""
+    for op, other in zip(whole.walk(), part.walk(), strict=True):
+        for name in PLACES_OF_SAMPLES & {*op.properties, *other.properties}:
+            if name in op.properties:
+                other.properties[name] = op.properties[name]
+            else:
+                del other.properties[name]
 
 
 def _readers(op: proj.GatherOp) -> list[tuple[str, int, int]]:

@@ -11,7 +11,7 @@ from pjc.dialects.asking import DemandInSetOp, DemandOp
 from pjc.dialects.streaming import RingOp, StageOp
 from pjc.dialects.view import shape_of
 from pjc.passes.analysis.rows import Mixed, leaves_samples
-from pjc.passes.analysis.samples import Samples, different_sizes
+from pjc.passes.analysis.samples import Samples, different_sizes, share_places
 
 LATE = 4
 """How many steps a stream answers late at the least where its depth alone decides: with fewer, larger pieces
@@ -70,6 +70,7 @@ def put_pieces(whole: proj.ProgramOp, part: proj.ProgramOp) -> bool:
     count = whole.batch // part.batch
     if different_sizes(whole, part, count) is not None or not _come_in(whole, part, count):
         return False
+    share_places(whole, part)
     for one, other in zip(_cut(whole), _cut(part), strict=True):
         other.detach()
         whole.body.block.insert_op_before(other, one)

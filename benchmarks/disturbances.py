@@ -14,6 +14,9 @@ from pjc.runtime.data.prepare import Parts
 OUTLIERS, TIMES = 0.02, 300
 WRONG = 0.3
 WHITE = 255
+DRAW = 300
+"""The seed of what is drawn, and of no run: an epoch takes samples in an order of its seed, and would begin
+with those that were drawn."""
 
 
 def outliers(parts: Parts) -> Parts:
@@ -27,7 +30,7 @@ def random_labels(parts: Parts) -> Parts:
     """Give 30% of the training part classes that are drawn, all equally likely."""
     y = np.array(parts.train.y[:])
     chosen = _drawn(len(y), WRONG)
-    y[chosen] = np.random.default_rng(1).integers(0, parts.train.classes or 0, y[chosen].shape)
+    y[chosen] = np.random.default_rng(DRAW + 1).integers(0, parts.train.classes or 0, y[chosen].shape)
     return replace(parts, train=replace(parts.train, y=y))
 
 
@@ -42,4 +45,4 @@ def raw_pixels(parts: Parts) -> Parts:
 
 def _drawn(count: int, part: float) -> NDArray[Any]:
     """Return the numbers of a part of so many samples."""
-    return np.random.default_rng(0).permutation(count)[: round(part * count)]
+    return np.random.default_rng(DRAW).permutation(count)[: round(part * count)]

@@ -670,10 +670,11 @@ class Program:
         found = _shape("sample_weight", given)
         if found != expected.shape:
             raise ProgramError(f"sample_weight has shape {found}, expected {expected.shape}")
-        if not isinstance(given, jax.core.Tracer) and not (
-            np.isfinite(np.asarray(given)).all() and np.min(given, initial=0) >= 0
-        ):
-            raise ProgramError("sample_weight: expected finite numbers from 0, found others")
+        if not isinstance(given, jax.core.Tracer):
+            if not (np.isfinite(np.asarray(given)).all() and np.min(given, initial=0) >= 0):
+                raise ProgramError("sample_weight: expected finite numbers from 0, found others")
+            # Their scale does not matter, and floats of the program's may not have it.
+            given = np.asarray(given, np.float64) / (np.max(given, initial=0) or 1)
         return entry + WEIGHTED, (jnp.asarray(given, expected.dtype),)
 
     def _abstract_weights(self) -> jax.ShapeDtypeStruct:

@@ -28,6 +28,13 @@ for t in 0..3 {
 }
 output logits = out(reshape(h[0:1], (batch, 4)), 8)"""
     + LOSS,
+    "a set of all samples": "input x: f32[batch, 6]"
+    + HEAD
+    + """
+h = dense(x, 4)
+require h in ball(1)
+output logits = out(h, 8)"""
+    + LOSS,
 }
 
 

@@ -362,6 +362,10 @@ def test_links_have_names_of_their_own_whatever_the_inputs() -> None:
             "read entries of what stands outside, each its own",
         ),
         (
+            "param q: f32[4, 5] = normal(1)\nrequire 2 * q in box(-0.1, 0.1)\n" + LOOP,
+            "requires something of a value that parameters alone change; require it of a parameter itself",
+        ),
+        (
             "g = full((batch, 6), 0.4)\nh = dense(x, 6)\n"
             "for i in 0..4 {\n  h = h + relu(dense(h, 6)) * g\n  g = relu(dense(g, 6))\n}\n",
             "loop 'i' also carries what data and parameters do not both change; compute that before",

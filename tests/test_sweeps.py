@@ -164,6 +164,16 @@ def test_the_scale_of_all_weights_does_not_matter() -> None:
     assert apart(one, two) < 1e-12
 
 
+@pytest.mark.parametrize("size", [1e38, 1e39, 1e-46])
+def test_nor_does_one_that_floats_of_the_network_do_not_have(size: float) -> None:
+    program = pjc.compile(NETWORKS["skips"], batch=4, solver="sweep")
+    params, (x, y), weights = program.init(0), batch_of(program), np.array([1, 2, 0.5, 1])
+    data = x.astype(np.float32), y
+    one, other = (program.displacement(params, *data, sample_weight=w)[0] for w in (weights, size * weights))
+    for name, value in one.items():
+        np.testing.assert_allclose(other[name], value, rtol=1e-5, atol=1e-7)
+
+
 def test_a_sample_counts_as_often_as_it_weighs_if_demands_are_plain() -> None:
     program, larger = (compiled(NETWORKS["skips"], batch=size, demand="plain") for size in (3, 4))
     params, (x, y) = program.init(0), batch_of(program)
@@ -185,6 +195,9 @@ require 2 * v in box(-0.1, 0.1)
 """
     moved = [displaced(compiled(text, batch=size))["v"] for size in (2, 8)]
     np.testing.assert_allclose(moved[0], moved[1], rtol=1e-12)
+    product = text.replace("2 * v", "full((2, 4), 2) @ reshape(v, (4, 1))")
+    weighted = displaced(compiled(product, batch=2), sample_weight=np.array([0, 1.0]))["v"]
+    np.testing.assert_allclose(weighted, displaced(compiled(product, batch=3))["v"], rtol=1e-12)
     program = compiled(text, batch=2)
     v = np.asarray(drawn(program)["v"])
     np.testing.assert_allclose(moved[0], 2 * (np.clip(2 * v, -0.1, 0.1) - 2 * v), rtol=1e-12)

@@ -69,7 +69,7 @@ class SampleRows:
             return None
         known = self.values.get(value)
         if known is not None and known in self.samples.values:
-            return self.samples.values[known].resolved()
+            return self.samples.values[known].rows
         if isinstance(owner, ViewOp):
             return self._viewed(owner)
         return None

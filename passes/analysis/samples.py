@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import ops, proj
+from pjc.dialects.asking import DemandInSetOp, DemandOp
 from pjc.dialects.layout import MeshAttr
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows, Step
@@ -64,6 +65,9 @@ class Samples:
         for part in self.program.part_ops().values():
             for op in part.body.block.ops:
                 self._project(op)
+        for op in self.program.walk():
+            if isinstance(op, DemandOp | DemandInSetOp):
+                self._demand(op)
 
     def rows_of(self, op: Operation) -> Rows | None:
         """Return the rows of the tensor of an op that can be sharded."""
@@ -211,6 +215,16 @@ class Samples:
         if rows is not None and not leaves_samples(op.kind.data, op.fields.data, rows.axis):
             raise Mixed(f"'{op.node.data}' is a set of values of several samples")
 
+    def _demand(self, op: DemandOp | DemandInSetOp) -> None:
+        """Look at what a requirement demands in a sweep."""
+        if op.rows is None:
+            return
+        if isinstance(op, DemandOp):
+            if op.rows.axis >= max(len(shape_of(op.target)), 1):
+                raise Mixed(f"'{op.node.data}' reads several samples at once")
+        elif not leaves_samples(op.kind.data, op.fields.data, op.rows.axis):
+            raise Mixed(f"'{op.node.data}' is a set of values of several samples")
+
 
 def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> str | None:
     """Return what one share of the samples does differently from the whole; None if only sizes differ.
@@ -225,6 +239,8 @@ def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> 
         for one, two in zip(op.results, other.results, strict=True):
             if not _fits(one.type, two.type, count):
                 return f"'{op.name}' gives {one.type} for the whole batch, and {two.type} for a share of it"
+        if isinstance(op, DemandOp | DemandInSetOp) and op.rows is None and _is_smaller(other, op):
+            return f"'{op.node.data}' is of a value that grows with the batch, though no sample reads it"
         for key in ("fields", "value", "weights", "operator", "node", "label", "sym_name", "family", "form"):
             if op.properties.get(key) != other.properties.get(key):
                 return f"'{op.name}' has another {key} for a share of the batch"
@@ -267,6 +283,10 @@ def share_places(whole: proj.ProgramOp, part: proj.ProgramOp) -> None:
                 other.properties[name] = op.properties[name]
             else:
                 del other.properties[name]
+
+
+def _is_smaller(op: Operation, whole: DemandOp | DemandInSetOp) -> bool:
+    return isinstance(op, DemandOp | DemandInSetOp) and op.value.type != whole.value.type
 
 
 def _readers(op: proj.GatherOp) -> list[tuple[str, int, int]]:

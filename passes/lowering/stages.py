@@ -101,6 +101,11 @@ class _Cut:
             where = self._where(op)
             if where is not None:
                 self.place[op] = where
+            elif self._is_of_no_stage(op):
+                raise self.fail(
+                    f"'{op.called}' requires something of a value that parameters alone change",
+                    "require it of a parameter itself, or take the default solver",
+                )
         for op in self.place:
             self._link(op)
         numbers = {BEFORE: (0, 1), INSIDE: (1, self.count), BEHIND: (self.count + 1, 1)}
@@ -163,9 +168,18 @@ class _Cut:
                     "compute that before the loop, let it depend on both, or take the default solver",
                 )
 
+    def _is_kept_after_steps(self, op: Operation) -> bool:
+        """Whether an op is a set of parameters, which are brought back into it after each step."""
+        return isinstance(op, ops.SetOp) and self.reach.is_of_parameters(op)
+
+    def _is_of_no_stage(self, op: Operation) -> bool:
+        """Whether an op is a requirement that would ask, and that no stage sees."""
+        asks = isinstance(op, ops.LossOp | ops.SetOp) and op.operands[0] in self.reach.moved
+        return asks and not self._is_kept_after_steps(op)
+
     def _where(self, op: Operation) -> int | None:
         """Return the stage of an op; None for what is computed wherever it is read, or not at all."""
-        if isinstance(op, ops.SetOp) and self.reach.is_of_parameters(op):
+        if self._is_kept_after_steps(op):
             return None
         if isinstance(op, ops.LossOp | ops.SetOp):
             return self._place_of(op.operands[0])

@@ -66,8 +66,10 @@ class Samples:
             for op in part.body.block.ops:
                 self._project(op)
         for op in self.program.walk():
-            if isinstance(op, DemandOp | DemandInSetOp):
-                self._demand(op)
+            if isinstance(op, DemandOp):
+                _check_loss(op, op.rows)
+            elif isinstance(op, DemandInSetOp):
+                _check_set(op, op.rows)
 
     def rows_of(self, op: Operation) -> Rows | None:
         """Return the rows of the tensor of an op that can be sharded."""
@@ -199,31 +201,25 @@ class Samples:
                     factor = next(each for each in self.held[op.node.data] if each.role == name.data)
                     self.variables.setdefault(self.held[op.node.data][factor], self.nodes[op.node.data])
             case proj.ProjectLossOp():
-                rows = self._copies_of(op.node.data).resolved()
-                sites = len(shape_of(op.target))  # further axes of the value are read together
-                if rows is not None and rows.axis >= max(sites, 1):
-                    raise Mixed(f"'{op.node.data}' reads several samples at once")
+                _check_loss(op, self._copies_of(op.node.data).resolved())
             case proj.ProjectSetOp():
-                self._check_set(op)
+                _check_set(op, self._copies_of(op.node.data).resolved())
 
     def _copies_of(self, node: str) -> Layout:
         """Return the layout of the copies that a loss or a set holds."""
         return self.variables[self.held[node][proj.Place(node, "copies", 0)]]
 
-    def _check_set(self, op: proj.ProjectSetOp) -> None:
-        rows = self._copies_of(op.node.data).resolved()
-        if rows is not None and not leaves_samples(op.kind.data, op.fields.data, rows.axis):
-            raise Mixed(f"'{op.node.data}' is a set of values of several samples")
 
-    def _demand(self, op: DemandOp | DemandInSetOp) -> None:
-        """Look at what a requirement demands in a sweep."""
-        if op.rows is None:
-            return
-        if isinstance(op, DemandOp):
-            if op.rows.axis >= max(len(shape_of(op.target)), 1):
-                raise Mixed(f"'{op.node.data}' reads several samples at once")
-        elif not leaves_samples(op.kind.data, op.fields.data, op.rows.axis):
-            raise Mixed(f"'{op.node.data}' is a set of values of several samples")
+def _check_loss(op: proj.ProjectLossOp | DemandOp, rows: Rows | None) -> None:
+    """Raise Mixed where a loss reads several samples together, as it does along axes behind its target's."""
+    if rows is not None and rows.axis >= max(len(shape_of(op.target)), 1):
+        raise Mixed(f"'{op.node.data}' reads several samples at once")
+
+
+def _check_set(op: proj.ProjectSetOp | DemandInSetOp, rows: Rows | None) -> None:
+    """Raise Mixed where a set is one of values of several samples together."""
+    if rows is not None and not leaves_samples(op.kind.data, op.fields.data, rows.axis):
+        raise Mixed(f"'{op.node.data}' is a set of values of several samples")
 
 
 def different_sizes(whole: proj.ProgramOp, part: proj.ProgramOp, count: int) -> str | None:

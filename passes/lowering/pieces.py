@@ -9,8 +9,7 @@ from __future__ import annotations
 from pjc.dialects import proj
 from pjc.dialects.asking import DemandInSetOp, DemandOp
 from pjc.dialects.streaming import RingOp, StageOp
-from pjc.dialects.view import shape_of
-from pjc.passes.analysis.rows import Mixed, leaves_samples
+from pjc.passes.analysis.rows import Mixed
 from pjc.passes.analysis.samples import Samples, different_sizes, share_places
 
 LATE = 4
@@ -91,18 +90,9 @@ def _cut(program: proj.ProgramOp) -> list[RingOp | StageOp]:
 
 
 def _is_by_sample(program: proj.ProgramOp, batch: int) -> bool:
-    """Whether no operation, and nothing that is required, reads several samples at once."""
+    """Whether no operation reads several samples at once, and all that is required is of samples."""
     try:
         Samples(program, batch)
     except Mixed:
         return False
-    found = [op for op in program.walk() if isinstance(op, DemandOp | DemandInSetOp)]
-    return all(map(_demands_by_sample, found))
-
-
-def _demands_by_sample(op: DemandOp | DemandInSetOp) -> bool:
-    if op.rows is None:
-        return False
-    if isinstance(op, DemandOp):  # axes of the value behind those of the target are read together
-        return op.rows.axis < max(len(shape_of(op.target)), 1)
-    return leaves_samples(op.kind.data, op.fields.data, op.rows.axis)
+    return all(op.rows is not None for op in program.walk() if isinstance(op, DemandOp | DemandInSetOp))

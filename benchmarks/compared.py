@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands import ROOT, command_of, located, solver_in, swept
-from disturbances import outliers, random_labels, raw_pixels
+from disturbances import outliers, random_labels, raw_pixels, standard_pixels
 
 from pjc.runtime.data.prepare import Parts
 
@@ -64,13 +64,16 @@ EXAMPLES = tuple(
 JUMPS = tuple(Comparison(each.stem, each) for each in sorted((ROOT / "benchmarks" / "jumps").glob("*.pjn")))
 _DEEP = ROOT / "examples" / "mnist_deep.pjn"
 _RATE = (1e-3,)
+_CONSTANT = ("--schedule", "constant", "--epochs", "12")
 ROBUST = (
     Comparison("clean", _DEEP, rates=_RATE),
     Comparison("outliers", _DEEP, disturb=outliers, rates=_RATE),
     Comparison("raw_pixels", _DEEP, disturb=raw_pixels, rates=_RATE),
     Comparison("random_labels", _DEEP, disturb=random_labels, rates=_RATE),
     Comparison("high_rate", _DEEP, rates=(1e-2,)),
-    Comparison("constant_rate", _DEEP, ("--schedule", "constant", "--epochs", "12"), None, _RATE, (7, 12)),
+    Comparison("constant_rate", _DEEP, _CONSTANT, None, _RATE, (7, 12)),
+    Comparison("constant_rate_cap", _DEEP, (*_CONSTANT, "--demand", "cap"), None, _RATE, (7, 12)),
+    Comparison("constant_rate_standard", _DEEP, _CONSTANT, standard_pixels, _RATE, (7, 12)),
 )
 GROUPS = {"examples": EXAMPLES, "jumps": JUMPS, "robust": ROBUST}
 EVERY = {each.name: each for group in GROUPS.values() for each in group}

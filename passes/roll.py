@@ -16,7 +16,7 @@ from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWal
 
 from pjc.dialects import feas, net, ops, view
 from pjc.dialects.loops import AtOp, ForOp, YieldOp
-from pjc.dialects.ops import ParameterOp
+from pjc.dialects.ops import OperationOp, ParameterOp
 from pjc.dialects.view import shape_of
 from pjc.passes.fuse import opened_by
 from pjc.passes.rewriting.stacked_views import FoldEntries, taken
@@ -35,7 +35,8 @@ class RollPass(ModulePass):
     of an axis, evenly farther on from layer to layer, as the steps of an unrolled recurrent network do. Their
     parameters may be declared anywhere, and keep their names, as members of one family. What inner layers
     give may be read behind them: the loop collects it, and what puts it side by side becomes one view of what
-    is collected. Four layers are the least; a network that was unrolled is left so.
+    is collected. Four layers are the least, and as many operations as the solver wants; a network that was
+    unrolled is left so.
 
     For a solver of parts the split of the constraints stays what it was: where a layer's can only be in the
     parts that those of the layer before are not in, two layers are one step of the loop; where a sum becomes
@@ -66,15 +67,49 @@ class RollPass(ModulePass):
 
     Sweeps have none: what they give is the same, whether a sum is one constraint with its reader or not.
     """
+    least: int = 0
+    """How many operations the layers must have together: fewer are soon compiled, and faster apart."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in [each for each in op.ops if isinstance(each, net.NetworkOp)]:
             if UNROLLED in network.attributes:
                 continue
-            while (found := _best(_steps(network.body.block), self.by_parts)) is not None:
+            while (found := self.best(_steps(network.body.block))) is not None:
                 found.make_loop(network.body.block)
                 applier = GreedyRewritePatternApplier([FoldEntries()], dce_enabled=True)
                 PatternRewriteWalker(applier).rewrite_region(network.body)
+
+    def best(self, ops: list[Operation]) -> _Layers | None:
+        """Return the equal layers that hold the most ops; of those the shortest, which hand on the least."""
+        kinds: dict[tuple[object, ...], int] = {}
+        numbers = np.array([kinds.setdefault(_kind(op), len(kinds)) for op in ops])
+        best: tuple[tuple[int, int, int], _Layers] | None = None
+        for size in range(1, len(ops) // LEAST + 1):
+            same = numbers[:-size] == numbers[size:]
+            for start, length in _runs(same, (LEAST - 1) * size):
+                for offset in range(min(size, length)):
+                    count = (length - offset) // size + 1
+                    covered = count * size
+                    if count < LEAST or (best is not None and covered < best[0][0]):
+                        continue
+                    layers = self.layers(ops[start + offset : start + offset + covered], size)
+                    if layers is None:
+                        continue
+                    rank = len(layers.ops), -size, -len({*layers.carried, *layers.collected()})
+                    if best is None or rank > best[0]:
+                        best = rank, layers
+        return None if best is None else best[1]
+
+    def layers(self, ops: Sequence[Operation], size: int) -> _Layers | None:
+        """Return the layers of ops whose kinds come again every ``size``; None where they make no loop."""
+        layers = _Layers(ops, size, len(ops) // size).unread()
+        if layers.count < LEAST or not layers.are_equal() or not layers.recur():
+            return None
+        if sum(isinstance(op, OperationOp) for op in layers.ops) < self.least:
+            return None
+        if self.by_parts and not layers.fuse_alike():
+            return None
+        return layers.in_pairs() if self.by_parts and layers.alternate() else layers
 
 
 @dataclass
@@ -211,7 +246,7 @@ class _Layers:
             return op if layer < 0 else ((layer - 1) % layers, at)
 
         for op in self.ops[self.size : self.size * (1 + layers)]:
-            if isinstance(op, ops.OperationOp):
+            if isinstance(op, OperationOp):
                 sources = {each for operand in op.operands for each in feas.sources(operand)}
                 edges = [each for each in sources if not isinstance(each, ops.GivenOp)]
                 graph.add_edges_from((node(each), node(op)) for each in edges if opened_by(each) is not op)
@@ -353,32 +388,6 @@ def _parameter_kind(op: ParameterOp) -> tuple[object, ...]:
     """Return what must agree for parameters to be of one family."""
     kept = {name: value for name, value in op.properties.items() if name != "label"}
     return (tuple(sorted(kept.items(), key=lambda each: each[0])), op.result.type)
-
-
-def _best(ops: list[Operation], by_parts: bool) -> _Layers | None:
-    """Return the equal layers that hold the most ops; of those the shortest, which hand on the least."""
-    kinds: dict[tuple[object, ...], int] = {}
-    numbers = np.array([kinds.setdefault(_kind(op), len(kinds)) for op in ops])
-    best: tuple[tuple[int, int, int], _Layers] | None = None
-    for size in range(1, len(ops) // LEAST + 1):
-        same = numbers[:-size] == numbers[size:]
-        for start, length in _runs(same, (LEAST - 1) * size):
-            for offset in range(min(size, length)):
-                count = (length - offset) // size + 1
-                covered = count * size
-                if count < LEAST or (best is not None and covered < best[0][0]):
-                    continue
-                layers = _Layers(ops[start + offset : start + offset + covered], size, count).unread()
-                if layers.count < LEAST or not layers.are_equal() or not layers.recur():
-                    continue
-                if by_parts and not layers.fuse_alike():
-                    continue
-                if by_parts and layers.alternate():
-                    layers = layers.in_pairs()
-                rank = len(layers.ops), -size, -len({*layers.carried, *layers.collected()})
-                if best is None or rank > best[0]:
-                    best = rank, layers
-    return None if best is None else best[1]
 
 
 def _runs(same: np.ndarray, least: int) -> Iterator[tuple[int, int]]:

@@ -58,6 +58,8 @@ class Solver(ABC):
     """The names of the passes that split a problem: after them the solver's invariant holds."""
     invariant: ClassVar[str]
     """What holds of a problem that they have split, as in "two parts"; :meth:`takes` checks it."""
+    rolled: ClassVar[int] = 0
+    """From how many operations on equal layers, which are written one after another, become a loop."""
     outer: ClassVar[bool] = False
     """Whether it goes once through the network and makes a displacement, which an outer step moves by; the
     others iterate, and what they arrive at are the parameters after a batch."""
@@ -301,6 +303,7 @@ class Sweep(Solver):
     loops = "scans"
     partition = ()
     invariant = "a problem"
+    rolled = 28  # below, layers apart are a tenth faster or more, and take a second longer to compile at most
     lowering = "feas-to-sweep"
 
     def takes(self, parts: Sequence[str]) -> bool:
@@ -331,6 +334,7 @@ class Stream(Sweep):
 
     name = "stream"
     demand: str = "plain"
+    rolled = 0  # a stage is an iteration of a loop
     lowering = "feas-to-stream"
 
     def caution(self, levels: int) -> str | None:

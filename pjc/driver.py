@@ -82,7 +82,8 @@ def canonical(compilation: Compilation) -> list[ModulePass]:
     if options.unroll or options.method.loops == "unrolled":
         return [InferShapesPass(), FindMultiplesPass(), UnrollPass(), CanonicalizePass(), LabelPass()]
     by_parts = options.method.loops == "families"
-    rolled: list[ModulePass] = [RollPass(by_parts=by_parts)] if options.level else []
+    roll = RollPass(by_parts=by_parts, least=options.method.rolled)
+    rolled: list[ModulePass] = [roll] if options.level else []
     split = [UnrollIrregularPass()] if by_parts else []
     return [
         InferShapesPass(),

@@ -476,7 +476,7 @@ def read_later(name: str, layers: int) -> str:
 )
 @pytest.mark.parametrize("name", some_quick(READ_LATER, 4))
 def test_layers_that_the_output_reads_become_a_loop(name: str, solver: str) -> None:
-    text = read_later(name, 6)
+    text = read_later(name, 16 if solver == "sweep" else 6)
     x, y = np.random.default_rng(0).normal(size=(2, 5, 2)), np.array([0, 2])
     with jax.enable_x64(True):
         apart, rolled = (
@@ -496,8 +496,15 @@ def test_layers_that_the_output_reads_become_a_loop(name: str, solver: str) -> N
 
 @pytest.mark.parametrize("name", ["side by side", "every second"])
 def test_the_layers_that_the_output_reads_are_not_counted_in_operations(name: str) -> None:
-    few, many = (len(list(compile_text(read_later(name, n)).at("net").walk())) for n in (6, 40))
+    few, many = (len(list(compile_text(read_later(name, n)).at("net").walk())) for n in (20, 40))
     assert few == many
+
+
+@pytest.mark.parametrize(("solver", "loops"), [("sweep", 0), ("stream", 1), ("dr", 1)])
+def test_a_sweep_leaves_few_layers_apart(solver: str, loops: int) -> None:
+    text = read_later("side by side", 6).replace("concat(h0, h1, h2, h3, h4, h5)", "h5")
+    found = str(compile_text(text, Options(solver=solver, batch=2)).at("net"))
+    assert found.count(" net.for ") == loops
 
 
 def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:

@@ -12,6 +12,7 @@ from jax import Array, lax
 from xdsl.ir import Block, Operation, SSAValue
 
 from pjc.dialects import proj, view
+from pjc.dialects.view import shape_of
 from pjc.runtime.mesh import scan
 
 
@@ -55,15 +56,31 @@ def run_loop(
         for op in block.ops:
             if op is not end:
                 inner.evaluate(op)
-        collected = [inner.values[each] for each in end.collected]
+        collected = [_entry(inner.values[each]) for each in end.collected]
         return [inner.values[each] for each in end.carried], [*collected, *aside(inner)]
 
     scanned = [cutter.scanned for cutter in cutters]
     inits, common = [values[each] for each in loop.inits], [values[each] for each in outer]
     with jax.named_scope(loop.label.data):
         carried, stacked = scan(body, inits, scanned, common, count, reverse=backwards)
-    laid, own = [rows.reshape(-1, *rows.shape[2:]) for rows in stacked], len(loop.collected)
-    return [*laid[:own], *carried[: len(loop.left)], *laid[own:]]
+    own = len(loop.collected)
+    laid = [_laid(rows, result) for rows, result in zip(stacked, loop.collected, strict=False)]
+    return [*laid, *carried[: len(loop.left)], *(rows.reshape(-1, *rows.shape[2:]) for rows in stacked[own:])]
+
+
+def _entry(rows: Array) -> Array:
+    """Return what an iteration gives to what is collected: a single row without its axis.
+
+    XLA would choose a layout for an axis of length 1, and copy all that is collected to another.
+    """
+    return rows[0] if rows.shape[0] == 1 else rows
+
+
+def _laid(stacked: Array, result: SSAValue) -> Array:
+    """Return what iterations gave as the rows of a loop's result."""
+    if stacked.ndim == len(shape_of(result)):
+        return stacked
+    return stacked.reshape(-1, *stacked.shape[2:])
 
 
 @dataclass(frozen=True)
@@ -82,8 +99,10 @@ class _Cutter:
         iteration, and is laid out.
         """
         shift, x = value.owner, values[value]
-        if not (backwards and isinstance(shift, view.ShiftOp) and x.shape[0] == count):
+        if x.shape[0] != count:
             return cls(x.reshape(count, x.shape[0] // count, *x.shape[1:]), lambda entry: entry)
+        if not (backwards and isinstance(shift, view.ShiftOp)):
+            return cls(x, lambda entry: entry[None])  # an axis of length 1 costs a copy, as in _entry
         first, rest = values[shift.first], values[shift.rest]
 
         def before(index: Array) -> Array:

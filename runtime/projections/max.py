@@ -170,7 +170,8 @@ def climbed(
         for x in terms(m):
             above = x > jnp.expand_dims(m, axes)
             total = total + jnp.sum(jnp.where(above, x, 0), axis=axes)
-            count = count + jnp.sum(above.astype(x.dtype), axis=axes)
+            # As whole numbers: XLA for CPUs has floats added up by a library, for which it keeps a tensor.
+            count = count + jnp.sum(above, axis=axes, dtype=jnp.int32).astype(x.dtype)
         return total / count
 
     def climb(carry: tuple[Array, Array]) -> tuple[Array, Array]:

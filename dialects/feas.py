@@ -158,4 +158,19 @@ def sources(value: SSAValue) -> list[NodeOp]:
     return []
 
 
+def is_of_parameters(node: SetOp) -> bool:
+    """Whether a set is one of parameters, which are projected onto it before they are used.
+
+    One of rows that are taken by number is not: which they are, only a batch tells.
+    """
+    found = sources(node.value)
+    return all(isinstance(each, ParameterOp) for each in found) and not any(
+        step.datum() is not None
+        for source in found
+        for reader, _, steps in readers(source)
+        if reader is node
+        for step in steps
+    )
+
+
 FEAS = Dialect("feas", [ProblemOp], [LoopAttr])

@@ -436,10 +436,10 @@ class ProjectSetOp(IRDLOperation):
 
 @irdl_op_definition
 class ConstrainOp(IRDLOperation):
-    """A set that a slot is projected onto before it is handed back.
+    """A set that slots are projected onto before they are handed back.
 
-    ``proj.constrain "nonneg" {} [#proj.path<@w.slot>] of "w.nonneg"``; the path's steps lead from the slot to
-    the value that is required to be in the set.
+    ``proj.constrain "nonneg" {} [#proj.path<@w.slot>] of "w.nonneg"``; a path's steps lead from a slot to the
+    value that is required to be in the set. Of a value that is put together of several each has its path.
     """
 
     name = "proj.constrain"
@@ -451,27 +451,27 @@ class ConstrainOp(IRDLOperation):
 
     assembly_format = "$kind $fields $paths `of` $node attr-dict"
 
-    def __init__(self, kind: str, fields: dict[str, Attribute], path: PathAttr, node: str) -> None:
+    def __init__(self, kind: str, fields: dict[str, Attribute], paths: Sequence[PathAttr], node: str) -> None:
         super().__init__(
             properties={
                 "kind": StringAttr(kind),
                 "fields": DictionaryAttr(fields),
-                "paths": ArrayAttr([path]),
+                "paths": ArrayAttr(list(paths)),
                 "node": StringAttr(node),
             }
         )
 
-    @property
-    def path(self) -> PathAttr:
-        """The slot, and the steps from it to the value."""
-        return self.paths.data[0]
-
     def verify_variables(self, variables: dict[str, VariableOp]) -> None:
-        """Raise unless the path starts at a slot and ends at a value of which there is such a set."""
-        found = variables.get(self.path.variable.data)
-        if found is None or found.role.data != "slot":
-            raise VerifyException(f"'@{self.path.variable.data}' is no slot")
-        verify_set(self.kind.data, self.fields.data, self.path.result_shape(shape_of(found.type)))
+        """Raise unless the paths start at slots and end at one value, of which there is such a set."""
+        shapes = set()
+        for path in self.paths:
+            found = variables.get(path.variable.data)
+            if found is None or found.role.data != "slot":
+                raise VerifyException(f"'@{path.variable.data}' is no slot")
+            shapes.add(path.result_shape(shape_of(found.type)))
+        if len(shapes) != 1:
+            raise VerifyException(f"its paths should end at one shape, and end at {len(shapes)}")
+        verify_set(self.kind.data, self.fields.data, shapes.pop())
 
 
 @irdl_op_definition

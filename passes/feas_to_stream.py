@@ -89,8 +89,7 @@ def stream_program(problem: feas.ProblemOp, solver: Stream) -> proj.ProgramOp:
     block.add_ops(_rings(problem, stages, links))
     block.add_op(proj.ForwardOp(Region([forward])))
     rows, reach = samples_in(problem, program, values)
-    own = [node for node in required if isinstance(node, ops.SetOp) and reach.is_of_parameters(node)]
-    block.add_ops(last_projections(own))
+    block.add_ops(last_projections(required))
     for stage in stages:
         block.add_op(_lowered(stage, links, solver, _Rows(program, values, rows, stage.origin), reach))
     return program

@@ -67,12 +67,7 @@ def sweep_program(problem: feas.ProblemOp, solver: Sweep) -> proj.ProgramOp:
     block.add_op(proj.ForwardOp(Region([forward])))
     program = proj.ProgramOp(problem.sym_name.data, [], problem.dims, Region([block]))
     asking = Asking(problem, solver, *samples_in(problem, program, values))
-    own = [
-        node
-        for node in problem.nodes()
-        if isinstance(node, ops.SetOp) and asking.reach.is_of_parameters(node)
-    ]
-    block.add_ops(last_projections(own))
+    block.add_ops(last_projections(problem.nodes()))
     body = asking.run()
     if body is not None:
         block.add_op(SweepOp(str(solver), Region([body])))

@@ -106,8 +106,8 @@ def _unlike_stages(program: proj.ProgramOp, mesh: MeshAttr) -> str | None:
             return f"and {loop} cannot be shared evenly by {sizes['stack']} devices along stack; {advice}"
     if sizes["stack"] > 1 and (viewed := _set_on_views(program)) is not None:
         return (
-            f"and '{viewed}' is a set on a view of a parameter of the loop, which devices along stack would "
-            "share; require the set of the whole parameter, or take a mesh without stack"
+            f"and '{viewed}' is a set on a view of a parameter of the loop, or on several parameters, which "
+            "devices along stack would share; require the set of one whole parameter, or take no stack"
         )
     own = program.pieces * sizes["sample"]
     if sizes["sample"] > 1 and batch is not None and (batch % own or batch < 2 * own):
@@ -120,7 +120,10 @@ def _unlike_stages(program: proj.ProgramOp, mesh: MeshAttr) -> str | None:
 
 
 def _set_on_views(program: proj.ProgramOp) -> str | None:
-    """Return a set on a view of a parameter that stages alike each have a share of; None if there is none."""
+    """Return a set of what no device has whole; None if there is none.
+
+    That is a view of a parameter that stages alike each have a share of, or several parameters together.
+    """
     alike = {
         op.variable.data
         for stage in program.stage_ops()
@@ -128,7 +131,9 @@ def _set_on_views(program: proj.ProgramOp) -> str | None:
         if isinstance(op, DisplaceOp) and stage.count > 1
     }
     for op in program.body.block.ops:
-        if isinstance(op, proj.ConstrainOp) and op.path.variable.data in alike and op.path.way():
+        if not isinstance(op, proj.ConstrainOp):
+            continue
+        if len(op.paths) > 1 or any(path.variable.data in alike and path.way() for path in op.paths):
             return op.node.data
     return None
 

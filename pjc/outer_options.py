@@ -65,7 +65,7 @@ class Rates(Kind):
         return f"{self.number.wanted}, or PATTERN={self.metavar.partition('|')[0]}"
 
     def read(self, text: Any) -> dict[str, float]:
-        pairs = [each.rpartition("=") for each in text]
+        pairs = [str(each).rpartition("=") for each in text]
         given = [pattern if equals else EVERY for pattern, equals, _ in pairs]
         for pattern in given:
             if given.count(pattern) > 1:

@@ -109,12 +109,7 @@ class MeshPlacement(Placement):
 
     def swept(self, function: Callable[..., Any], data: Mapping[str, Sharding]) -> Callable[..., Any]:
         weights = PartitionSpec(SAMPLE) if self.shares > 1 else PartitionSpec()
-        specs = PartitionSpec(), self._cut(data), weights
-
-        def run(*arguments: Any) -> Any:
-            return self._on_shares(function, specs[: len(arguments)])(*arguments)
-
-        return run
+        return self._on_shares(function, (PartitionSpec(), self._cut(data), weights))
 
     def _cut(self, data: Mapping[str, Sharding]) -> dict[str, PartitionSpec]:
         """Return how the data of a batch are cut into shares."""
@@ -124,14 +119,23 @@ class MeshPlacement(Placement):
         }
 
     def _on_shares(self, function: Callable[..., Any], specs: tuple[Any, ...]) -> Callable[..., Any]:
-        return jax.shard_map(
-            function,
-            mesh=self.mesh,
-            in_specs=specs,
-            out_specs=PartitionSpec(),
-            axis_names=self.manual,
-            check_vma=False,
-        )
+        """Return a function that each device runs on its share; the second of ``specs`` is of data by label.
+
+        Data that no spec tells of nothing reads, as the target of a requirement that no parameter moves.
+        """
+
+        def run(first: Any, data: Mapping[str, Array], *more: Any) -> Any:
+            mapped = jax.shard_map(
+                function,
+                mesh=self.mesh,
+                in_specs=specs[: 2 + len(more)],
+                out_specs=PartitionSpec(),
+                axis_names=self.manual,
+                check_vma=False,
+            )
+            return mapped(first, {name: data[name] for name in specs[1]}, *more)
+
+        return run
 
     def placed(self, sharding: Sharding, value: Array) -> Array:
         if sharding is None:

@@ -74,12 +74,18 @@ require shared in box(-0.6, 0.6)"""
 BATCH, ITERATIONS = 16, 50
 
 
-def data_of(program: Any) -> tuple[Any, Any]:
+def data_of(program: Any) -> tuple[Any, ...]:
     import numpy as np
 
     generator = np.random.default_rng(3)
     x = generator.normal(size=program.inputs[0].shape).astype(program.inputs[0].dtype)
-    return x, generator.integers(0, 8, program.targets[0].shape).astype(np.int32)
+    targets = [
+        generator.integers(0, 8, each.shape).astype(np.int32)
+        if each.classes
+        else generator.normal(size=each.shape).astype(each.dtype)
+        for each in program.targets
+    ]
+    return x, *targets
 
 
 def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:

@@ -28,6 +28,12 @@ for t in 0..3 {
 }
 output logits = out(reshape(h[0:1], (batch, 4)), 8)"""
     + LOSS,
+    "a loss that nothing moves": "input x: f32[batch, 6]\ntarget t: f32[batch, 6]"
+    + HEAD
+    + """
+require squared_error(2 * x, t)
+output logits = out(dense(x, 4), 8)"""
+    + LOSS,
     "a set of all samples": "input x: f32[batch, 6]"
     + HEAD
     + """

@@ -93,6 +93,14 @@ def test_npz_scales_bytes_and_keeps_floats(tmp_path: Path) -> None:
     assert read.classes is None and read.y.tolist() == [2.5]
 
 
+def test_names_are_no_targets_of_numbers(tmp_path: Path) -> None:
+    read = load(save_npz(tmp_path / "a.npz", x=np.zeros((3, 1)), y=np.array(["1.5", "30", "2"])))
+    with refused(r"targets of .* are text, as '1.5', '2', '30', and 'y' .*class\[batch, 3\]"):
+        fit(read, Wanted((3, 1)), Wanted((3,), None, "y"))
+    read = load(save_npz(tmp_path / "b.npz", x=np.zeros((3, 1)), y=np.array(["no", "yes", "no"])))
+    assert fit(read, Wanted((3, 1)), Wanted((3,), None, "y", threshold=0.5)).y.tolist() == [0, 1, 0]
+
+
 def test_npz_strings_are_classes_in_sorted_order(tmp_path: Path) -> None:
     read = load(save_npz(tmp_path / "a.npz", x=np.zeros((3, 1)), y=np.array(["no", "yes", "no"])))
     assert read.y.tolist() == [0, 1, 0] and read.class_names == ("no", "yes")

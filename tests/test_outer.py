@@ -304,6 +304,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rate": 0}, "rate: expected a number above 0, or PATTERN=RATE, found 0"),
     ({"rate": {"a": -1}}, "rate: expected"),
     ({"rate": ["1", "2"]}, "rate is given twice for all parameters"),
+    ({"rate": [0.1, "a*=x"]}, "rate: expected"),
     ({"schedule": "step"}, "unknown schedule 'step'"),
     ({"warmup": 1.5}, "warmup: expected a part of the run from 0 to below 1, or a whole number of steps"),
     ({"warmup": -0.1}, "warmup: expected"),

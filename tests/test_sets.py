@@ -532,6 +532,68 @@ def test_a_set_on_a_view_leaves_the_rest_of_the_parameter() -> None:
     np.testing.assert_array_equal(after["out"][:, [0, 2]], program.init(0)["out"][:, [0, 2]])
 
 
+TOGETHER = {
+    "concat(a, b) in fixed_sum(0.5, axis = 1)": lambda a, b: np.append(a, b, 1).sum(1) - 0.5,
+    "stack(a, b) in sphere(2)": lambda a, b: np.sqrt(np.sum(a**2) + np.sum(b**2)) - 2,
+    "concat(a[:, 0:1], a[:, 2:3]) in fixed_sum(0.5, axis = 1)": lambda a, b: a[:, 0] + a[:, 2] - 0.5,
+    "concat(a, b[:, 1:], a, axis = 1) in fixed_sum(1, axis = 1)": lambda a, b: (
+        2 * a.sum(1) + b[:, 1:].sum(1) - 1
+    ),
+}
+"""Sets of what several views make together, and how far parameters are from them."""
+
+
+@pytest.mark.parametrize("solver", ["sweep", "dr"])
+@pytest.mark.parametrize("required", TOGETHER)
+def test_a_set_of_several_parameters_together_holds_for_all_of_them(required: str, solver: str) -> None:
+    text = f"""
+input x: f32[batch, 2]
+target y: f32[batch, 3]
+param a: f32[2, 3] = normal(1)
+param b: f32[2, 3] = normal(1)
+require {required}
+output z = x @ a + x @ b
+require squared_error(z, y)
+"""
+    program = pjc.compile(text, batch=2, solver=solver)
+    params = program.init(0)
+    after = program.finish(params)
+    far = TOGETHER[required]
+    assert np.abs(far(**params)).max() > 0.1
+    assert np.abs(far(**after)).max() < 1e-5
+    if "[" in required:
+        for name, column in (("a", 1), ("b", 0)):
+            if f"{name}," not in required and f"{name}[" in required:
+                np.testing.assert_array_equal(after[name][:, column], params[name][:, column])
+    x, y = np.ones((2, 2), np.float32), np.ones((2, 3), np.float32)
+    if solver == "sweep":
+        state, info = program.step(program.start(params), x, y)
+        after, violation = program.finish(state.params), info["violation"]
+    else:
+        after, info = program.update(params, x, y, iterations=3)
+        violation = info["violation"]
+    assert np.abs(far(**after)).max() < 1e-5
+    assert len(violation) == 1
+
+
+def test_what_is_asked_of_parameters_that_are_in_a_set_together_stays_within_it() -> None:
+    text = """
+input x: f32[batch, 2]
+target y: f32[batch, 1]
+param a: f32[2, 1] = normal(1)
+param b: f32[2, 1] = normal(1)
+require concat(a, b, axis = 0) in fixed_sum(0.5, axis = 0)
+output z = x @ a + 2 * (x @ b)
+require squared_error(z, y)
+"""
+    program = pjc.compile(text, batch=4)
+    params = program.finish(program.init(0))
+    x, y = np.random.default_rng(0).normal(size=(2, 4, 2)).astype(np.float32)
+    moves = program.displacement(params, x, y[:, :1])[0]
+    assert np.abs(moves["a"]).max() > 1e-3
+    assert abs(np.sum(moves["a"]) + np.sum(moves["b"])) < 1e-5
+
+
 LOOP = """
 input x: f32[batch, 5]
 target y: class[batch, 3]

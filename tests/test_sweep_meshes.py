@@ -23,6 +23,7 @@ QUICK = [
     ("mlp", "sample=4,feature=2", "f64", BATCH),
     ("samples along a second axis", "sample=8", "f64", DEVICES),
     ("a set of all samples", "sample=8", "f64", DEVICES),
+    ("a loss that nothing moves", "sample=4,feature=2", "f64", BATCH),
 ]
 MESHES = [show(mesh) for mesh in factorizations(DEVICES) if mesh["stack"] == 1]
 ALL = list(product(NETWORKS, MESHES, ("f32", "f64"), (BATCH, DEVICES)))

@@ -455,6 +455,12 @@ VIEWS = {
     "at_set": lambda x: x.at[:, 0].set(0.0),
     "at_add": lambda x: x.at[:, :, 1].add(2.0),
     "at_multiply": lambda x: x.at[:, 1].multiply(2.0),
+    "at_add_repeated": lambda x: x.at[:, np.array([2, 0, 2, 2])].add(x[:, np.array([0, 1, 1, 2])]),
+    "at_subtract_repeated": lambda x: x.at[:, np.array([1, 1])].subtract(0.5),
+    "at_multiply_repeated": lambda x: x.at[:, :, np.array([1, 3, 1])].multiply(np.array([2.0, 3.0, 0.5])),
+    "segment_sum": lambda x: jnp.moveaxis(
+        jax.ops.segment_sum(jnp.moveaxis(x, 2, 0), np.array([1, 0, 1, 1]), num_segments=2), 0, 2
+    ),
     "meshed": lambda x: x + jnp.arange(4.0),
     "atleast": lambda x: jnp.atleast_3d(x),
     "dstack": lambda x: jnp.dstack([x, x]),

@@ -73,6 +73,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "conditions": (lambda x: jnp.where((x > 0) & (x[:, ::-1] > 0), x, 0.0), "and", "nest jnp.where"),
     "mean_of_batch": (lambda x: x.mean(axis=0), "div", "batch"),
     "gru": (gru, "sigmoid", "hard_sigmoid"),
+    "many_at_one_place": (lambda x: x.at[:, [0] * 17].add(jnp.tile(x, 5)[:, :17]), "more than 16", "concat"),
+    "map_over_samples": (lambda x: lax.map(lambda row: row[::-1], x), "open dimension batch", "vmap"),
 }
 """What is refused: what the error names, and what it says to use."""
 

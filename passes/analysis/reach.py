@@ -67,20 +67,6 @@ class Reach:
         """Return the operands of an op that a parameter moves."""
         return [index for index, value in enumerate(op.operands) if value in self.moved]
 
-    def is_of_parameters(self, node: ops.SetOp) -> bool:
-        """Whether a set is one of parameters, which are projected onto it before they are used.
-
-        One of rows that are taken by number is not: which they are, only a batch tells.
-        """
-        sources = feas.sources(node.value)
-        return all(isinstance(each, ops.ParameterOp) for each in sources) and not any(
-            step.datum() is not None
-            for source in sources
-            for reader, _, steps in feas.readers(source)
-            if reader is node
-            for step in steps
-        )
-
 
 def _results(listed: Iterable[Operation], kind: type) -> Iterable[SSAValue]:
     return (result for op in listed if isinstance(op, kind) for result in op.results)

@@ -70,7 +70,7 @@ class Asking:
             case ops.LossOp():
                 self.frame.demand(op)
             case ops.SetOp():
-                if not self.reach.is_of_parameters(op):
+                if not feas.is_of_parameters(op):
                     self.frame.demand(op)
             case ops.ParameterOp():
                 total = self.frame.total(op.result)

@@ -51,18 +51,20 @@ def _tables_of(indices: SSAValue) -> list[int]:
 
 
 def last_projections(nodes: Iterable[ops.NodeOp]) -> list[proj.ConstrainOp]:
-    """Return, for each set of a parameter among the nodes, its projection before the parameter is handed
-    back.
-    """
-    found = []
-    for node in nodes:
-        if not isinstance(node, ops.SetOp):
-            continue
-        for source in feas.sources(node.value):
-            if isinstance(source, ops.ParameterOp):
-                ways = [steps for reader, _, steps in feas.readers(source) if reader is node]
-                path = proj.PathAttr(slot_name(source), ways[0])
-                if path.by_number():
-                    continue  # which rows, only a batch tells
-                found.append(proj.ConstrainOp(node.kind.data, node.fields(), path, node.called))
-    return found
+    """Return, for each set of parameters among the nodes, its projection before they are handed back."""
+    return [
+        proj.ConstrainOp(node.kind.data, node.fields(), _paths(node), node.called)
+        for node in nodes
+        if isinstance(node, ops.SetOp) and feas.is_of_parameters(node)
+    ]
+
+
+def _paths(node: ops.SetOp) -> list[proj.PathAttr]:
+    """Return the ways from the parameters that a set is of to its value."""
+    return [
+        proj.PathAttr(slot_name(source), steps)
+        for source in feas.sources(node.value)
+        if isinstance(source, ops.ParameterOp)
+        for reader, _, steps in feas.readers(source)
+        if reader is node
+    ]

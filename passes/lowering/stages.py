@@ -170,7 +170,7 @@ class _Cut:
 
     def _is_kept_after_steps(self, op: Operation) -> bool:
         """Whether an op is a set of parameters, which are brought back into it after each step."""
-        return isinstance(op, ops.SetOp) and self.reach.is_of_parameters(op)
+        return isinstance(op, ops.SetOp) and feas.is_of_parameters(op)
 
     def _is_of_no_stage(self, op: Operation) -> bool:
         """Whether an op is a requirement that would ask, and that no stage sees."""

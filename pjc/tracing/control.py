@@ -14,7 +14,7 @@ from pjc.tracing.refusal import Call, Refused, origin
 from pjc.tracing.regions import region
 from pjc.tracing.shaping import reversed_
 from pjc.tracing.values import Constant, Failed, Function, OneHot, Place, Size, Tensor, Test, Value, constant
-from pjc.tracing.views import indexed, named
+from pjc.tracing.views import indexed, is_settled, named
 from pjc.tracing.walk import STRUCTURED, Walk, handles
 
 CALLS = (*("jit", "closed_call", "call", "remat2", "custom_jvp_call", "custom_vjp_call", "custom_vmap_call"),)
@@ -70,6 +70,11 @@ class Scan:
 
     def __init__(self, walk: Walk, eqn: Any, given: Sequence[Value]) -> None:
         params = eqn.params
+        if not is_settled(params["length"]):
+            raise Refused(
+                f"it has as many iterations as the open dimension {params['length']} has entries",
+                "jax.vmap does the same for each; or give that dimension a number",
+            )
         self.walk, self.body, self.length = walk, params["jaxpr"], int(params["length"])
         self.reverse = bool(params["reverse"])
         consts, carried = params["num_consts"], params["num_carry"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
 from pjc.tracing.arithmetic import product
 from pjc.tracing.joining import MAX_PARTS, moved, slice_text
@@ -20,6 +20,9 @@ from pjc.tracing.refusal import Refused
 from pjc.tracing.values import Columns, Constant, OneHot, Place, Tensor, Value, constant
 from pjc.tracing.views import indexed, is_settled, named, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
+
+MAX_TURNS = 16
+"""How many updates of one entry become as many sums, or products."""
 
 
 @handles("dynamic_slice", becomes="a view, at known places or those of an iteration")
@@ -217,43 +220,59 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             "it puts entries at places that are not known",
             "return rows from jax.lax.scan, or concatenate them",
         )
-    numbers = eqn.params["dimension_numbers"]
+    numbers, kind = eqn.params["dimension_numbers"], eqn.primitive.name
     inserted = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
     window = iter(numbers.update_window_dims)
     sizes = [1 if at in inserted else updates.shape[next(window)] for at in range(len(x.shape))]
     require_whole(sizes, x)
-    shape, own, held = settled(x.shape), settled(updates.shape), numbered(x.shape)
+    shape, own = settled(x.shape), settled(updates.shape)
     whole = np.broadcast_to(rows.array, settled(rows.shape))
 
-    def put(primitive: Any, operand: Any, new: Any) -> np.ndarray[Any, Any]:
-        changed = {**eqn.params, "update_jaxpr": None, "update_consts": ()}
+    def put(how: Callable[..., Array], operand: Any, new: Any) -> np.ndarray[Any, Any]:
         with jax.ensure_compile_time_eval():
             arrays = [jnp.asarray(each) for each in (operand, whole, new)]
-            return np.asarray(primitive.bind(*arrays, **changed))
+            return np.asarray(how(*arrays, numbers, mode=eqn.params["mode"]))
 
-    kind = eqn.primitive.name
-    if kind != "scatter":
-        counts = put(lax.scatter_add_p, np.zeros(shape, np.int32), np.ones(own, np.int32))
-        if counts.max(initial=0) > 1:
-            raise Refused("it adds several entries to one", "sum them before")
-    places = put(lax.scatter_p, held, numbered(updates.shape, prod(shape)))
     if kind == "scatter":
-        return replaced(walk, x, updates, np.asarray(places))
-    filler = np.full((1,) * len(x.shape), 1 if kind == "scatter-mul" else 0, np.float32)
-    base = constant(filler, x.shape)
-    other: Value
-    if isinstance(updates, Constant):
-        held = np.broadcast_to(updates.array, own).reshape(-1)
-        new = places >= prod(shape)
-        other = constant(
-            np.where(new, held[np.where(new, places - prod(shape), 0)], filler).astype(np.float32), x.shape
+        return replaced(
+            walk, x, updates, put(lax.scatter, numbered(x.shape), numbered(updates.shape, prod(shape)))
         )
+    neutral = 1 if kind == "scatter-mul" else 0
+    others: list[Value]
+    if isinstance(updates, Constant):
+        how = lax.scatter_mul if neutral else lax.scatter_add
+        new = np.broadcast_to(updates.array, own).astype(np.float32)
+        others = [constant(put(how, np.full(shape, neutral, np.float32), new), x.shape)]
     else:
-        other = replaced(walk, base, updates, places)
-    if kind == "scatter-mul":
-        return product(walk, x, other, x.shape)
-    sign = "-" if kind == "scatter-sub" else "+"
+        base = constant(np.full((1,) * len(x.shape), neutral, np.float32), x.shape)
+        put_largest = partial(put, lax.scatter_max, np.zeros(shape, np.int32))
+        others = [replaced(walk, base, updates, places) for places in _in_turns(put_largest, x, own)]
+    for other in others:
+        x = product(walk, x, other, x.shape) if neutral else _added(walk, x, other, kind == "scatter-sub")
+    return x
+
+
+def _added(walk: Walk, x: Value, other: Value, is_taken_away: bool) -> Value:
+    sign = "-" if is_taken_away else "+"
     return walk.join("sum", [x, other], x.shape, lambda a, b: f"{a} {sign} {b}")
+
+
+def _in_turns(put_largest: Callable[[Any], Any], x: Value, own: tuple[int, ...]) -> Iterator[Any]:
+    """Yield places in a tensor or, behind them, in updates, so that each update has its turn once.
+
+    Of the updates of one entry the last is first. ``put_largest`` puts numbers, of which the largest stays.
+
+    Raises:
+        Refused: if an entry has more than :data:`MAX_TURNS` updates.
+    """
+    held = numbered(x.shape)
+    left, turns = numbered(own, 1), 0
+    while (found := put_largest(left)).any():
+        turns += 1
+        if turns > MAX_TURNS:
+            raise Refused(f"it puts more than {MAX_TURNS} entries at one place, which would be as many sums")
+        yield np.where(found > 0, found - 1 + prod(held.shape), held)
+        left = np.where(np.isin(left, found), 0, left)
 
 
 @handles("dynamic_update_slice", becomes="views, at known places")

@@ -225,8 +225,10 @@ class Walk:
         if most > MAX_FOLDED:
             raise Refused(f"it makes a constant of {most:,} numbers, or of as many")
         whole = [
-            np.broadcast_to(each.array, each.shape) if isinstance(each, Constant) else each.array
-            for each in given
+            np.broadcast_to(_typed(each.array, var.aval), each.shape)
+            if isinstance(each, Constant)
+            else each.array
+            for each, var in zip(given, eqn.invars, strict=True)
             if isinstance(each, Constant | Keys)
         ]
         return [known(each, out.shape) for each, out in zip(computed(eqn, whole), outs, strict=True)]
@@ -235,7 +237,8 @@ class Walk:
         """Compute entry by entry, with each distinct entry once."""
         rank = len(out.shape)
         arrays = [
-            each.array.reshape((1,) * (rank - each.array.ndim) + each.array.shape) for each in constants
+            _typed(each.array, var.aval).reshape((1,) * (rank - each.array.ndim) + each.array.shape)
+            for each, var in zip(constants, eqn.invars, strict=True)
         ]
         arrays = [np.array(each) for each in np.broadcast_arrays(*arrays)]
         (found,) = computed(eqn, arrays)
@@ -456,6 +459,16 @@ ENTRYWISE = frozenset(
     }
 )
 """Primitives that compute entry by entry: a constant that repeats itself is computed once."""
+
+
+def _typed(array: np.ndarray[Any, Any], aval: Any) -> np.ndarray[Any, Any]:
+    """Return an array of the type that an equation takes it in, where both are of floats.
+
+    What was found to be a constant, as ``x - x``, is one of float32 whatever x is.
+    """
+    kind = getattr(aval, "dtype", array.dtype)
+    both = array.dtype.kind == "f" and jax.numpy.issubdtype(kind, jax.numpy.floating)
+    return array.astype(kind) if both else array
 
 
 def computed(eqn: Any, arrays: Sequence[Any], **changed: Any) -> list[Any]:

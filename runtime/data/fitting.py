@@ -70,6 +70,7 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
         return replace(data, x=x, y=own, classes=None, class_names=())
     what = f"a target of {data.name}"
     if target.classes is None:
+        _require_numbers(data, target)
         numbers = _narrowed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")
         return replace(data, x=x, y=numbers, classes=None)
     y = _cast(_classes(data.y, target, data.name), target, None, what)
@@ -136,6 +137,17 @@ def numbered(data: Dataset, names: Sequence[str], wrong: str) -> Dataset:
         unknown = repr(own[int(at)] if len(own) else f"{at:g}")
         raise DataError(f"{data.name} has the class {unknown}, {wrong} {listed}")
     return replace(data, y=found, classes=len(names), class_names=tuple(names))
+
+
+def _require_numbers(data: Dataset, target: Spec) -> None:
+    """Raise DataError where targets are names, which have no size; two may stand for 0 and 1."""
+    if data.class_names and not (target.threshold is not None and len(data.class_names) <= 2):
+        shown = ", ".join(repr(each[:40]) for each in data.class_names[:3])
+        raise DataError(
+            f"the targets of {data.name} are text, as {shown}, and {target.name!r} of the network takes "
+            f"numbers; declare a class, as in target {target.name}: class[batch, {len(data.class_names)}], "
+            "or write the targets as numbers"
+        )
 
 
 def _require_features(data: Dataset, source: Spec) -> None:

@@ -162,7 +162,8 @@ def _tick(emitter: Emitter) -> Callable[..., Any]:
     then, which stages worked, displacements, and what :func:`_info_of` makes of what happened.
     """
     stream = Stream(emitter.program, emitter.variables, emitter.placement)
-    homes = {each.label: stream.homes.get(each.parameter, "everywhere") for each in emitter.sets}
+    # Several parameters together are in a set only where there is but one device along the stack.
+    homes = {each.label: stream.homes.get(each.parameters[0], "everywhere") for each in emitter.sets}
 
     def tick(params: Tensors, held: Tensors, data: Tensors | None) -> Any:
         start, distances = constrained(emitter.sets, params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import jax.numpy as jnp
@@ -24,37 +25,56 @@ RESIDUAL = ".residual"
 """What stands behind the label of a set where what is told is how far from it its projection ends."""
 
 
+Way = tuple[str, Sequence[View[Any]]]
+"""A parameter, and the steps that lead from it to a value."""
+
+
 @dataclass(frozen=True)
 class Required:
-    """A set that a parameter is required to be in, or a view of it: ``steps`` lead from the parameter there.
+    """A set that a parameter is required to be in, or a view of it, or what views of several make together.
 
-    ``label`` is that of the requirement.
+    ``label`` is that of the requirement. Entries of the value that a way does not reach are of other ways.
     """
 
     label: str
-    parameter: str
-    steps: Sequence[View[Any]]
+    ways: Sequence[Way]
     set: ConstraintSet
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parameters, each once."""
+        return list(dict.fromkeys(name for name, _ in self.ways))
 
     def value(self, params: Tensors) -> Array:
         """Return what is required to be in the set."""
-        return jnp.asarray(spread(params[self.parameter], self.steps))
+        return reduce(jnp.add, (jnp.asarray(spread(params[name], steps)) for name, steps in self.ways))
 
     def replaced(self, params: Tensors, value: Array) -> State:
-        """Return the parameter of which a view has a new value; what the view does not show stays."""
-        if not self.steps:
-            return {self.parameter: value}
-        whole = params[self.parameter]
-        made = np.asarray(counts(self.steps, whole.shape))
-        mean = collect(value, self.steps, whole.shape) / np.maximum(made, 1).astype(whole.dtype)
-        return {self.parameter: jnp.where(made > 0, mean, whole)}
+        """Return the parameters of which the value is a new one; what it does not show stays.
+
+        An entry that it shows several times becomes their mean.
+        """
+        found = {}
+        for name in self.parameters:
+            own, whole = [steps for other, steps in self.ways if other == name], params[name]
+            if not all(own):
+                return {name: value}
+            total = reduce(jnp.add, (collect(value, steps, whole.shape) for steps in own))
+            made = np.asarray(sum(np.asarray(counts(steps, whole.shape)) for steps in own))
+            mean = total / np.maximum(made, 1).astype(whole.dtype)
+            found[name] = jnp.where(made > 0, mean, whole)
+        return found
 
 
 def required_sets(program: proj.ProgramOp, variables: Variables) -> list[Required]:
     """Return the sets that a program's parameters are required to be in, in the order of the text."""
     parameters = {slot: name for name, slot in variables.slots.items()}
     return [
-        Required(op.node.data, parameters[op.path.variable.data], bound(op.path.way()), set_of(op))
+        Required(
+            op.node.data,
+            [(parameters[path.variable.data], bound(path.way())) for path in op.paths],
+            set_of(op),
+        )
         for op in program.body.block.ops
         if isinstance(op, proj.ConstrainOp)
     ]
@@ -97,12 +117,14 @@ def within(sets: Sequence[Required], params: Tensors, moves: Tensors) -> State:
     Of several sets on one parameter each takes its part in their order; only the last is known to hold.
     """
     found = dict(moves)
-    count = Counter(each.parameter for each in sets)
+    count = Counter(name for each in sets for name in each.parameters)
     for each in sets:
-        if each.parameter in found and not SETS[each.set.name].entrywise:
-            inside = count[each.parameter] == 1
-            move = each.set.within(each.value(params), each.value(found), inside)
-            found |= each.replaced(found, move)
+        names = each.parameters
+        if any(name in found for name in names) and not SETS[each.set.name].entrywise:
+            inside = all(count[name] == 1 for name in names)
+            own = {name: found.get(name, jnp.zeros_like(params[name])) for name in names}
+            move = each.set.within(each.value(params), each.value(own), inside)
+            found |= {name: new for name, new in each.replaced(own, move).items() if name in found}
     return found
 
 

@@ -103,9 +103,13 @@ def test_every_mesh_gives_the_parameters_of_one_device(network: str, solver: str
 
 
 def check_stack(hlo: str, annotated: str) -> None:
-    """No all-gather gives a whole tensor that the stack axis splits, in any order of its dimensions."""
+    """No all-gather gives a whole tensor that the stack axis splits, in any order of its dimensions.
+
+    But in the branch for sites that lose digits, whose rows each device goes through.
+    """
     whole = set(whole_stacked(annotated))
-    for shapes in re.findall(r"= (.*?) all-gather(?:-start)?\(", hlo):
+    usual = "\n".join(line for line in hlo.splitlines() if "/cond/branch_1_fun/" not in line)
+    for shapes in re.findall(r"= (.*?) all-gather(?:-start)?\(", usual):
         for sizes in re.findall(r"[a-z]+\d+\[([\d,]*)\]", shapes):
             assert tuple(sorted(map(int, filter(None, sizes.split(","))))) not in whole, shapes
 

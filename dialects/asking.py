@@ -49,6 +49,9 @@ from pjc.dialects.steps import Rows, Step
 from pjc.dialects.variables import VariableOp, declared
 from pjc.dialects.view import SIZES, StepAttr, shape_of, sizes
 
+PLACES_OF_SAMPLES = {"samples", "demand_samples", "everywhere"}
+"""The properties that say where samples are, by their names in every op that has them."""
+
 
 class Sampled(IRDLOperation):
     """What stands at the samples of a batch."""

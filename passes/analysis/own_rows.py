@@ -13,9 +13,16 @@ from xdsl.ir import SSAValue, Use
 
 from pjc.dialects import ops
 from pjc.dialects.steps import Rows
-from pjc.dialects.view import GatherOp, ViewOp, shape_of
+from pjc.dialects.view import ViewOp, shape_of
 from pjc.passes.analysis.reach import Reach
-from pjc.passes.analysis.rows import Layout, Mixed, leaves_samples, operation_layouts, possible_rows
+from pjc.passes.analysis.rows import (
+    Layout,
+    Mixed,
+    after_view,
+    leaves_samples,
+    operation_layouts,
+    possible_rows,
+)
 
 
 def own_rows(reach: Reach, batch: int, known: Callable[[SSAValue], Rows | None]) -> dict[SSAValue, Rows]:
@@ -101,10 +108,8 @@ class _Readers:
 
 def _after(reader: ops.OperationOp | ViewOp, index: int, rows: Rows, batch: int) -> Rows | None:
     """Return where the samples of a result are if those of one operand are there; None if it mixes them."""
-    if isinstance(reader, GatherOp):
-        return rows if index else None
     if isinstance(reader, ViewOp):
-        return reader.step(index).rows_after(rows, shape_of(reader.operands[index]), batch)
+        return after_view(reader, index, rows, batch)
     others = Layout(None, frozenset({rows}))
     layouts = [Layout(rows) if place == index else others for place in range(len(reader.operands))]
     try:

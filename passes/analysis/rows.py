@@ -21,7 +21,7 @@ from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import Shape, show
 from pjc.dialects.signature import Signature
 from pjc.dialects.steps import Rows, Step
-from pjc.dialects.view import shape_of
+from pjc.dialects.view import GatherOp, ViewOp, shape_of
 
 
 class Mixed(Exception):
@@ -175,6 +175,13 @@ def _of_sites(op: proj.EvaluateOp | ops.OperationOp, layout: Layout, where: str)
     if layout.rows is not None and layout.rows.axis >= sites:
         raise Mixed(f"{where} reads several samples at one site, {op.signature.data}")
     return _only(layout, lambda axis: axis < sites)
+
+
+def after_view(op: ViewOp, index: int, rows: Rows, batch: int) -> Rows | None:
+    """Return where the samples of a view are if those of one operand are there; None if it mixes them."""
+    if isinstance(op, GatherOp):
+        return rows if op.operands[index] is op.indices else None
+    return op.step(index).rows_after(rows, shape_of(op.operands[index]), batch)
 
 
 def leaves_samples(kind: str, fields: Mapping[str, Attribute], axis: int) -> bool:

@@ -13,7 +13,7 @@ from pjc.dialects.steps import Rows
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.passes.analysis.own_rows import own_rows
 from pjc.passes.analysis.reach import Reach
-from pjc.passes.analysis.rows import Mixed
+from pjc.passes.analysis.rows import Mixed, after_view
 from pjc.passes.analysis.samples import Samples
 
 
@@ -76,10 +76,9 @@ class SampleRows:
 
     def _viewed(self, op: ViewOp) -> Rows | None:
         assert self.batch is not None
-        if isinstance(op, GatherOp):
-            return self.of(op.indices)
         for index, operand in enumerate(op.operands):
-            rows = self.of(operand)
+            is_table = isinstance(op, GatherOp) and operand is op.table
+            rows = None if is_table else self.of(operand)
             if rows is not None:
-                return op.step(index).rows_after(rows, shape_of(operand), self.batch)
+                return after_view(op, index, rows, self.batch)
         return None

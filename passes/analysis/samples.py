@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from pjc.dialects import ops, proj
-from pjc.dialects.asking import DemandInSetOp, DemandOp
+from pjc.dialects.asking import PLACES_OF_SAMPLES, DemandInSetOp, DemandOp
 from pjc.dialects.layout import MeshAttr
 from pjc.dialects.shapes import Shape
 from pjc.dialects.steps import Rows, Step
@@ -29,9 +29,6 @@ from pjc.passes.analysis.rows import (
     operation_layouts,
     possible_rows,
 )
-
-PLACES_OF_SAMPLES = {"samples", "demand_samples", "everywhere"}
-"""The properties that say where samples are, by their names in every op that has them."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ more. The exit code is 2 for a command line that cannot be read, and 1 for all e
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -25,7 +26,9 @@ def report(error: BaseException) -> int:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return fail("out of memory; give a smaller --batch, or a smaller network", kind=MEMORY)
     if isinstance(error, OSError):
-        named = f"{error.filename}: " if error.filename else ""
+        # Only where it is opened a file tells its name: what has none was being written, or printed.
+        unnamed = "what is written or printed: " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        named = f"{error.filename}: " if error.filename else unnamed
         return fail(f"{named}{error.strerror or error}", kind=SYSTEM)
     if os.environ.get("PJC_TRACEBACK"):
         raise error

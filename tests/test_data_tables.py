@@ -294,6 +294,7 @@ def test_many_categories_are_made_batch_by_batch(table: Any, monkeypatch: pytest
         ("a,t\nred,0\n5,1\n", ":3: column 'a' holds '5', among names such as 'red'; --categorical 'a'"),
         ("a,t\n5,0\nred,1\n", ":3: column 'a' holds 'red', which is not a number; --categorical 'a'"),
         ("a,t\n2020-01-02,0\n2020-01-03,1\n", ":2: column 'a' holds '2020-01-02', which is not a number"),
+        ("a,t\nJan 3 2020,0\nMay 9 2020,1\n", ":2: column 'a' holds 'Jan 3 2020', which is not a number"),
         ("a,t\n$5,0\nred,1\n", ":2: column 'a' holds '.5', which is not a number"),
     ],
 )

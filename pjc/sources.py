@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -148,6 +148,7 @@ class Source(ABC):
                 raise mistake(f"{name} does not apply to {self.what}", f"it is for {' and '.join(users)}")
 
 
+OPENED = "export the model with a first dimension that is open, where it treats samples one by one"
 _ONNX_OPTIONS = frozenset({"loss", "reinit", "trainable"})
 _TEXT_OPTIONS = frozenset({"batch", "defines", "dtype"})
 
@@ -288,6 +289,8 @@ class OnnxSource(Source):
             raise mistake(
                 f"{self.path} does not say what training is to reach; give --loss, as in --loss {LOSSES[0]}"
             )
+        self.start(options)
+        self._require_batches(self.found[_asked(options)])
 
     def text(self, options: Options) -> str:
         self.start(options)
@@ -300,17 +303,33 @@ class OnnxSource(Source):
 
     def start(self, options: Options) -> Start:
         if _asked(options) in self.found:
-            return self._read(self.found[_asked(options)], options)
+            found = self.found[_asked(options)]
+            self._check_batch(found, options)
+            return self._read(found, options)
         found = self._imported(options, assume=True)
         try:
             start = self._read(found, options)
-        except DiagnosticError:
+        except DiagnosticError as error:
             if not found.assumed:
                 raise
-            found = self._imported(options, assume=False)
+            found = replace(self._imported(options, assume=False), fixed=error.diagnostics[0].message)
             start = self._read(found, options)
+        self._check_batch(found, options)
         self.found[_asked(options)] = found
         return start
+
+    def _require_batches(self, found: Imported) -> None:
+        """Raise DiagnosticError for a model that takes no other samples than those of its own batch."""
+        if found.fixed:
+            message = f"{self.path} cannot be fed with batches, as it takes no other than its own"
+            raise mistake(f"{message}: {found.fixed}", OPENED)
+
+    def _check_batch(self, found: Imported, options: Options) -> None:
+        """Raise DiagnosticError for a batch of another size than a model has that takes only its own."""
+        if found.fixed and options.batch not in (None, found.number):
+            its = "has no batch" if found.number is None else f"takes batches of {found.number} only"
+            asked = f"and batches of {options.batch} are asked for"
+            raise mistake(f"{self.path} {its}, {asked}: {found.fixed}", OPENED)
 
     def _imported(self, options: Options, *, assume: bool) -> Imported:
         from pjc.onnx.importer import import_file

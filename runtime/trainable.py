@@ -84,7 +84,7 @@ def batch_size(program: Trainable) -> int:
     if program.batch is None:
         raise TrainError(
             "the network has no dimension called 'batch', so it cannot be fed with samples; "
-            "declare its input as in x: f32[batch, 64]"
+            "declare its input as in x: f32[batch, 64], or export a model with an open first dimension"
         )
     return program.batch
 

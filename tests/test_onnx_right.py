@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import pjc
+from pjc.cli import main
 from pjc.diagnostics import DiagnosticError, PjcError
 from pjc.onnx.sizes import PRIMES, Open, SizeError, Sizes
 from pjc.options import Options
@@ -535,3 +536,404 @@ def test_whatever_a_file_causes_is_a_sentence_with_its_name(
         monkeypatch.setattr("pjc.onnx.importer.import_model", fail)
         with pytest.raises(PjcError, match=r"m\.onnx"):
             pjc.compile(path)
+
+
+# A batch that has a number
+
+
+def _constants(**lists: Any) -> dict[str, Array]:
+    return {name: np.array(values, np.int64) for name, values in lists.items()}
+
+
+MIXING: dict[str, tuple[list[int], list[onnx.NodeProto], dict[str, Any]]] = {
+    "a maximum": (
+        [1, 4],
+        [node("ReduceMax", ["x", "a"], ["m"]), node("Sub", ["x", "m"], ["z"])],
+        _constants(a=[0]),
+    ),
+    "a mean of all": ([3, 4], [node("ReduceMean", ["x"], ["z"], keepdims=0)], {}),
+    "a sum over several axes": ([2, 4, 3], [node("ReduceSum", ["x", "a"], ["z"])], _constants(a=[-3, 1])),
+    "windows": (
+        [3, 4, 5],
+        [node("Transpose", ["x"], ["t"], perm=[1, 2, 0]), node("MaxPool", ["t"], ["z"], kernel_shape=[2])],
+        {},
+    ),
+    "convolved": (
+        [3, 4, 5],
+        [node("Transpose", ["x"], ["t"], perm=[1, 2, 0]), node("Conv", ["t", "w"], ["z"])],
+        {"w": drawn(2, 5, 2)},
+    ),
+    "pooled": (
+        [3, 4, 5],
+        [node("Transpose", ["x"], ["t"], perm=[1, 2, 0]), node("GlobalAveragePool", ["t"], ["z"])],
+        {},
+    ),
+    "a product": (
+        [1, 4],
+        [node("Transpose", ["x"], ["t"], perm=[1, 0]), node("MatMul", ["t", "x"], ["z"])],
+        {},
+    ),
+    "a Gemm": ([2, 4], [node("Gemm", ["x", "x"], ["z"], transA=1)], {}),
+    "pairs by a product": ([1, 4], [node("Gemm", ["x", "x"], ["z"], transB=1)], {}),
+    "pairs by broadcasting": (
+        [1, 4],
+        [node("Unsqueeze", ["x", "a"], ["u"]), node("Sub", ["x", "u"], ["z"])],
+        _constants(a=[1]),
+    ),
+    "joined": ([2, 4], [node("Concat", ["x", "x"], ["z"], axis=0)], {}),
+    "padded": ([2, 4], [node("Pad", ["x", "p"], ["z"])], _constants(p=[0, 0, 1, 0])),
+    "padded by a number": (
+        [2, 4],
+        [node("Pad", ["x", "p", "c"], ["z"])],
+        {**_constants(p=[1, 0, 0, 0]), "c": np.float32(2)},
+    ),
+    "rows of several samples": (
+        [1, 4],
+        [node("Transpose", ["x"], ["t"], perm=[1, 0]), node("Reshape", ["t", "s"], ["z"])],
+        _constants(s=[-1, 4]),
+    ),
+    "moved behind": (
+        [2, 6],
+        [
+            node("Reshape", ["x", "s"], ["a"]),
+            node("Transpose", ["a"], ["t"], perm=[1, 0, 2]),
+            node("Reshape", ["t", "f"], ["z"]),
+        ],
+        _constants(s=[-1, 3, 2], f=[6, -1]),
+    ),
+    "an axis that goes": ([1, 4], [node("Squeeze", ["x"], ["z"])], {}),
+    "with a constant": ([1, 4], [node("Concat", ["c", "x"], ["z"], axis=1)], {"c": drawn(1, 2)}),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_mixes_samples_keeps_the_models_batch(name: str, tmp_path: Path) -> None:
+    shape, nodes, initializers = MIXING[name]
+    path = saved(tmp_path / "m.onnx", nodes, list(shape), **initializers)
+    assert check(path, drawn(*shape)).batch is None
+    assert check(path, drawn(*shape), batch=shape[0]).batch is None
+    with pytest.raises(
+        DiagnosticError, match=rf"m\.onnx takes batches of {shape[0]} only, and batches of 8 "
+    ):
+        pjc.compile(path, batch=8)
+
+
+SEPARATE: dict[str, tuple[list[int], list[onnx.NodeProto], dict[str, Any]]] = {
+    "reduced": ([1, 4], [node("ReduceMax", ["x", "a"], ["m"]), node("Sub", ["x", "m"], ["z"])],
+                _constants(a=[1])),
+    "pooled": ([2, 3, 4, 4], [node("MaxPool", ["x"], ["p"], kernel_shape=[2, 2], pads=[1, 1, 0, 0]),
+                              node("GlobalAveragePool", ["p"], ["z"])], {}),
+    "joined and padded": ([1, 4], [node("Concat", ["x", "x"], ["c"], axis=1),
+                                   node("Pad", ["c", "p"], ["z"])], _constants(p=[0, 1, 0, 2])),
+    "turned": ([2, 3, 4], [node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+                           node("Reshape", ["t", "s"], ["r"]), node("MatMul", ["r", "w"], ["m"]),
+                           node("Transpose", ["m"], ["z"], perm=[1, 0, 2])],
+               {**_constants(s=[3, -1, 4]), "w": drawn(4, 5)}),
+    "merged": ([2, 3, 4], [node("Reshape", ["x", "s"], ["r"]), node("MatMul", ["r", "w"], ["m"]),
+                           node("Reshape", ["m", "b"], ["z"])],
+               {**_constants(s=[-1, 4], b=[-1, 3, 5]), "w": drawn(4, 5)}),
+    "views": ([1, 4], [node("Unsqueeze", ["x", "a"], ["u"]), node("MatMul", ["u", "w"], ["m"]),
+                       node("Squeeze", ["m", "a"], ["z"])], {**_constants(a=[0]), "w": drawn(4, 5)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEPARATE)
+def test_what_takes_samples_one_by_one_takes_any_batch(name: str, tmp_path: Path) -> None:
+    shape, nodes, initializers = SEPARATE[name]
+    path = saved(tmp_path / "m.onnx", nodes, list(shape), **initializers)
+    check(path, drawn(*shape))
+    program, x, count = pjc.compile(path, batch=6), drawn(6, *shape[1:]), shape[0]
+    assert program.batch == 6
+    wanted = [expected(path, x[at : at + count]) for at in range(0, 6, count)]
+    np.testing.assert_allclose(
+        program.apply(program.init(0), x), np.concatenate(wanted), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_dimension_beside_an_assumed_batch_may_be_reduced(tmp_path: Path) -> None:
+    nodes = [node("Slice", ["x", "one", "end", "one"], ["s"]), node("ReduceMean", ["s", "one"], ["z"])]
+    path = saved(tmp_path / "m.onnx", nodes, [2, "t", 3], **_constants(one=[1], end=[2**62]))
+    assert check(path, drawn(2, 5, 3), defines={"t": 5}).batch == 2
+    assert pjc.compile(path, defines={"t": 5}, batch=7).batch == 7
+
+
+def test_rows_of_samples_are_not_gathered_across_them(tmp_path: Path) -> None:
+    def rows(model: onnx.ModelProto) -> None:
+        for given, shape in zip(model.graph.input, ([3, 4], [3]), strict=True):
+            kind = TensorProto.INT64 if given.name == "t" else TensorProto.FLOAT
+            given.CopyFrom(helper.make_tensor_value_info(given.name, kind, shape))
+
+    path = saved(tmp_path / "m.onnx", [node("Gather", ["x", "t"], ["z"])], [3], inputs=("x", "t"))
+    program = pjc.compile(_edited(path, rows))
+    x, t = drawn(3, 4), np.array([2, 0, 2])
+    assert program.batch is None
+    np.testing.assert_array_equal(program.apply({}, x, t), x[t])
+
+
+def test_weights_that_are_given_belong_to_no_sample(tmp_path: Path) -> None:
+    """In a recurrent layer of that layout, which onnxruntime does not have."""
+    made_by = node("RNN", ["x", "w", "r"], ["", "z"], hidden_size=3, activations=["Relu"], layout=1)
+    for names, batch in ((("x", "w", "r"), None), (("x",), 1)):
+        weights = {name: drawn(1, 3, 3) for name in ("w", "r") if name not in names}
+        path = saved(tmp_path / f"{len(names)}.onnx", [made_by], [1, 3, 3], inputs=names, **weights)
+        assert pjc.compile(path, batch=1).batch == batch
+
+
+def test_a_batch_that_is_fixed_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [node("Concat", ["c", "x"], ["h"], axis=1), node("Gemm", ["h", "w"], ["z"])]
+    path = saved(tmp_path / "m.onnx", nodes, [1, 4], c=drawn(1, 2), w=drawn(6, 3))
+    said = (
+        r"m\.onnx takes batches of 1 only, and batches of 8 are asked for: m\.onnx: node \(Concat, number 1\)"
+    )
+    with pytest.raises(PjcError, match=said):
+        pjc.compile(path, batch=8)
+    assert check(path, drawn(1, 4), batch=1).batch is None
+    words = ["train", str(path), "--data", "digits", "--loss", "cross_entropy", "-o", str(tmp_path / "out")]
+    for more, message in (
+        ([], "cannot be fed with batches"),
+        (["--batch", "8"], "batches of 8 are asked for"),
+    ):
+        assert main([*words, *more]) == 1
+        written = capsys.readouterr().err
+        assert message in written and "None" not in written and "f32[batch" not in written
+    two = saved(tmp_path / "two.onnx", [node("Relu", ["x"], ["z"])], [])
+    with pytest.raises(DiagnosticError, match=r"two\.onnx has no batch"):
+        pjc.compile(two, batch=2)
+
+
+# Names that are made beside the model's
+
+
+STATISTICS = {"s": 1 + drawn(4) ** 2, "b": drawn(4), "m": drawn(4) - 1, "v": 1 + drawn(4) ** 2}
+NORMALIZED = ["s", "b", "m", "v"]
+
+CLASHES: dict[str, tuple[list[int | str], list[onnx.NodeProto], dict[str, Any]]] = {
+    "an inverse": (
+        ["n", 4],
+        [node("Mul", ["x", "d_inverse"], ["a"]), node("Div", ["a", "d"], ["z"])],
+        {"d": 1 + drawn(4) ** 2, "d_inverse": drawn(4) + 3},
+    ),
+    "an inverse that is made": (
+        ["n", 4],
+        [node("Relu", ["x"], ["d_inverse"]), node("Div", ["d_inverse", "d"], ["z"])],
+        {"d": 1 + drawn(4) ** 2},
+    ),
+    "an inverse that is made later": (
+        ["n", 4],
+        [
+            node("Div", ["x", "d"], ["d_inverse"]),
+            node("Div", ["d_inverse", "d"], ["e"]),
+            node("Mul", ["e", "d"], ["z"]),
+        ],
+        {"d": 1 + drawn(4) ** 2},
+    ),
+    "a bias": (
+        ["n", 4],
+        [
+            node("Relu", ["x"], ["w_bias"]),
+            node("Gemm", ["w_bias", "w"], ["g"]),
+            node("BatchNormalization", ["g", *NORMALIZED], ["z"]),
+        ],
+        {"w": drawn(4, 4), **STATISTICS},
+    ),
+    "a bias that is made later": (
+        ["n", 4, 5, 5],
+        [
+            node("Conv", ["x", "w"], ["c"]),
+            node("BatchNormalization", ["c", *NORMALIZED], ["w_bias"]),
+            node("Relu", ["w_bias"], ["z"]),
+        ],
+        {"w": drawn(4, 4, 3, 3), **STATISTICS},
+    ),
+    "a factor": (
+        ["n", 4],
+        [
+            node("BatchNormalization", ["x", *NORMALIZED], ["a"]),
+            node("Mul", ["a", "s_factor"], ["c"]),
+            node("Add", ["c", "s_shift"], ["z"]),
+        ],
+        {"s_factor": drawn(4), "s_shift": drawn(4) + 2, **STATISTICS},
+    ),
+    "a scaler": (
+        ["n", 4],
+        [
+            node("Scaler", ["x"], ["a"], name="p", domain="ai.onnx.ml", offset=[1.0], scale=[2.0]),
+            node("Mul", ["a", "p_factor"], ["c"]),
+            node("Add", ["c", "p_shift"], ["z"]),
+        ],
+        {"p_factor": drawn(4), "p_shift": drawn(4) + 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLASHES)
+def test_the_models_names_are_its_own(name: str, tmp_path: Path) -> None:
+    shape, nodes, initializers = CLASHES[name]
+    path = saved(tmp_path / "m.onnx", nodes, shape, **initializers)
+    program = check(path, drawn(3, *(int(size) for size in shape[1:])), batch=3)
+    for own, array in initializers.items():  # what is a parameter and no weight that something is folded into
+        if own in program.init(0) and own != "w":
+            np.testing.assert_array_equal(program.init(0)[own], array)
+
+
+def test_inputs_have_names_that_would_be_made(tmp_path: Path) -> None:
+    given = {"w_bias": [node("Gemm", ["w_bias", "w"], ["g"]),
+                        node("BatchNormalization", ["g", *NORMALIZED], ["z"])],
+             "d_inverse": [node("Div", ["d_inverse", "d"], ["z"])]}  # fmt: skip
+    for name, nodes in given.items():
+        values = {"w": drawn(4, 4), "d": STATISTICS["s"], **STATISTICS}
+        path = saved(tmp_path / "m.onnx", nodes, ["n", 4], inputs=(name,), **values)
+        check(path, drawn(3, 4), batch=3)
+
+
+# Normalization that is not folded
+
+_NORMALIZE = node("BatchNormalization", ["c", *NORMALIZED], ["y"])
+SHARED: dict[str, list[onnx.NodeProto]] = {
+    "a weight": [
+        node("Identity", ["w"], ["t"]),
+        node("Conv", ["x", "t"], ["c"]),
+        _NORMALIZE,
+        node("Conv", ["x", "t"], ["d"]),
+        node("Add", ["y", "d"], ["z"]),
+    ],
+    "a bias": [
+        node("Identity", ["bias"], ["t"]),
+        node("Conv", ["x", "w", "t"], ["c"]),
+        _NORMALIZE,
+        node("Conv", ["x", "other", "t"], ["d"]),
+        node("Add", ["y", "d"], ["z"]),
+    ],
+    "behind two": [
+        node("Identity", ["w"], ["t"]),
+        node("Identity", ["w"], ["u"]),
+        node("Conv", ["x", "t"], ["c"]),
+        _NORMALIZE,
+        node("Conv", ["x", "u"], ["d"]),
+        node("Add", ["y", "d"], ["z"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_weights_are_not_folded_into(name: str, tmp_path: Path) -> None:
+    given = {"w": drawn(4, 4, 3, 3), "other": drawn(4, 4, 3, 3) + 1, "bias": drawn(4) + 1}
+    check(saved(tmp_path / "m.onnx", SHARED[name], ["n", 4, 5, 5], **given, **STATISTICS), drawn(2, 4, 5, 5))
+
+
+def test_what_only_unneeded_nodes_share_is_folded_into(tmp_path: Path) -> None:
+    nodes = [node("Gemm", ["x", "w"], ["c"]), _NORMALIZE, node("Relu", ["y"], ["z"]),
+             node("Gemm", ["x", "w"], ["unread"])]  # fmt: skip
+    program = check(saved(tmp_path / "m.onnx", nodes, ["n", 4], w=drawn(4, 4), **STATISTICS), drawn(3, 4))
+    assert [each.name for each in program.parameters] == ["w", "w_bias"]
+
+
+def _check_all(path: Path, outputs: list[str], x: Array) -> pjc.Program:
+    """Compare all outputs with onnxruntime; return the program."""
+    program = pjc.compile(path, batch=len(x))
+    found = program.apply(program.init(0), x)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert sorted(found) == sorted(outputs)
+    for name, wanted in zip(outputs, session.run(outputs, {"x": x}), strict=True):
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-5)
+    return program
+
+
+@pytest.mark.parametrize("shown", ["w", "bias", "t"])
+def test_weights_that_are_outputs_are_not_folded_into(shown: str, tmp_path: Path) -> None:
+    nodes = [
+        *([node("Identity", ["w"], ["t"])] if shown == "t" else []),
+        node("Gemm", ["x", "w", "bias"], ["c"]),
+        _NORMALIZE,
+        node("Relu", ["y"], ["z"]),
+    ]
+    path = saved(tmp_path / "m.onnx", nodes, ["n", 4], outputs=("z", shown), w=drawn(4, 4), bias=drawn(4) + 1,
+                 **STATISTICS)  # fmt: skip
+    _check_all(path, ["z", shown], drawn(3, 4))
+
+
+def test_what_a_softmax_at_the_end_reads_is_not_folded_into(tmp_path: Path) -> None:
+    nodes = [node("Gemm", ["x", "w"], ["c"]), _NORMALIZE, node("Relu", ["y"], ["z"]),
+             node("Softmax", ["c"], ["p"])]  # fmt: skip
+    path = saved(tmp_path / "m.onnx", nodes, ["n", 4], outputs=("z", "p"), w=drawn(4, 4), **STATISTICS)
+    program = pjc.compile(path, batch=3)
+    found = program.apply(program.init(0), drawn(3, 4))
+    np.testing.assert_allclose(found["p"], drawn(3, 4) @ drawn(4, 4), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("variance", [0.0, -1.0])
+def test_variances_without_a_root_are_refused_without_warnings(variance: float, tmp_path: Path) -> None:
+    given = {**STATISTICS, "v": np.full(4, variance, np.float32)}
+    normalize = node("BatchNormalization", ["c", *NORMALIZED], ["z"], epsilon=0.0)
+    for first in (node("Gemm", ["x", "w"], ["c"]), node("Relu", ["x"], ["c"])):
+        path = saved(tmp_path / "m.onnx", [first, normalize], ["n", 4], w=drawn(4, 4), **given)
+        with pytest.raises(DiagnosticError, match="not finite"):
+            pjc.compile(path)
+
+
+# Outputs
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+def test_losses_of_numbers_do_not_drop_a_softmax(kind: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.onnx", [node("Gemm", ["x", "w"], ["a"]), node(kind, ["a"], ["z"])], ["n", 4],
+                 w=drawn(4, 3))  # fmt: skip
+    with pytest.raises(DiagnosticError, match=f"squared_error compares with numbers, and the {kind} at"):
+        pjc.compile(path, loss="squared_error")
+    for loss in ("cross_entropy", "margin"):
+        assert pjc.compile(path, loss=loss).targets[0].classes == 3
+
+
+def test_several_outputs_keep_their_names_where_channels_are_last(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["x", "w"], ["n0"]),
+        node("Relu", ["n0"], ["n1"]),
+        node("MaxPool", ["n1"], ["p"], kernel_shape=[2, 2]),
+        node("Identity", ["p"], ["n2"]),
+        node("GlobalAveragePool", ["p"], ["n3"]),
+        node("ReduceMax", ["n3", "last"], ["axis"]),
+    ]
+    names = ["n1", "n0", "n2", "n3", "axis"]
+    path = saved(
+        tmp_path / "m.onnx",
+        nodes,
+        ["n", 2, 5, 5],
+        outputs=tuple(names),
+        w=drawn(3, 2, 3, 3),
+        **_constants(last=[3]),
+    )
+    program = _check_all(path, names, drawn(2, 2, 5, 5))
+    program.to_onnx(program.init(0), tmp_path / "out.onnx")
+    assert [each.name for each in onnx.load(tmp_path / "out.onnx").graph.output] == names
+
+
+TABLES = {
+    "computed": "output z = gather(e @ w, t[:, 0])",
+    "twice": "g = gather(e @ w, t)\noutput z = g[:, 0] + gather(relu(e) @ w, t[:, 1])",
+    "an axis": "output z = gather(transpose(e @ w), t[:, 0] )",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_of_computed_tables_are_exported(name: str, tmp_path: Path) -> None:
+    size = 3 if name == "an axis" else 8
+    heads = ["input t: int[batch, 2]", "param e: f32[8, 4] = normal(1)", "param w: f32[4, 3] = normal(1)"]
+    program = pjc.compile("\n".join([*heads, TABLES[name], ""]), batch=5)
+    params, t = program.init(0), np.random.default_rng(0).integers(0, size, (6, 2))
+    program.to_onnx(params, tmp_path / "out.onnx")
+    np.testing.assert_allclose(
+        expected(tmp_path / "out.onnx", t), program.apply(params, t), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_model_that_gathers_from_what_it_computes_goes_back(tmp_path: Path) -> None:
+    def rows(model: onnx.ModelProto) -> None:
+        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("t", TensorProto.INT64, ["n", 2]))
+
+    nodes = [node("Relu", ["e"], ["r"]), node("Gather", ["r", "t"], ["z"], axis=1)]
+    path = _edited(saved(tmp_path / "m.onnx", nodes, ["n", 2], inputs=("t",), e=drawn(4, 8)), rows)
+    t = np.array([[0, 7], [3, 3], [1, 2]])
+    program = check(path, t, batch=3)
+    program.to_onnx(program.init(0), tmp_path / "out.onnx")
+    np.testing.assert_allclose(expected(tmp_path / "out.onnx", t), expected(path, t), rtol=1e-5)

@@ -164,16 +164,17 @@ def div(graph: Graph, node: Node) -> Value:
     divisor = node.input(1)
     known = graph.scalar(divisor)
     if known is None:
-        inverse = f"{divisor}_inverse"
-        if inverse not in graph.values:
+        if divisor not in graph.inverses:
             is_trained = divisor in graph.trained
             array = graph.known(divisor) if is_trained else graph.static(divisor, "divisor")
             array = array.astype(np.float64)
             if not array.all():
                 raise Unsupported("it divides by 0")
+            inverse = graph.unused(f"{divisor}_inverse")
             graph.values[inverse] = graph.parameter(inverse, 1 / array, start="ones")
+            graph.inverses[divisor] = inverse
             graph.declared.add(divisor)
-        (a, b), shape, order = graph.together((node.input(0), inverse))
+        (a, b), shape, order = graph.together((node.input(0), graph.inverses[divisor]))
         _numeric(a)
         return graph.bind(f"{a.text} * {b.text}", shape, order)
     if not known:
@@ -194,8 +195,8 @@ def scaler(graph: Graph, node: Node) -> Value:
     if not x.rank or any(each.size not in (1, x.shape[-1]) for each in (offset, scale)):
         raise Unsupported(f"its {offset.size} offsets and {scale.size} scales do not fit {list(x.shape)}")
     stem = node.proto.name or "scaler"
-    a = graph.parameter(f"{stem}_factor", scale, start="ones").text
-    b = graph.parameter(f"{stem}_shift", -offset * scale, start="zeros").text
+    a = graph.parameter(graph.unused(f"{stem}_factor"), scale, start="ones").text
+    b = graph.parameter(graph.unused(f"{stem}_shift"), -offset * scale, start="zeros").text
     return graph.bind(f"{x.text} * {a} + {b}", x.shape)
 
 
@@ -251,6 +252,7 @@ def reduce(graph: Graph, node: Node) -> Value:
 
 def reduced(graph: Graph, function: str, x: Value, gone: Sequence[int], *, keep: bool) -> Value:
     """Reduce a value along axes of the model's."""
+    graph.require_one_sample("reduces", *(x.shape[axis] for axis in gone))
     own = [index for index, axis in enumerate(x.order or range(x.rank)) if axis in gone]
     rest = [axis for axis in x.order or range(x.rank) if axis not in gone]
     left = sorted(rest)

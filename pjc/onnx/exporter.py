@@ -158,7 +158,7 @@ class _Exporter:
 
     def write(self, op: Operation) -> None:
         match op:
-            case ops.InputOp():
+            case ops.InputOp() | ops.IndexOp():
                 label = self.renamed.get(op.label.data, op.label.data)
                 self.names[op.result] = self.fresh(label, exact=True)
                 self.inputs.append(self._info(label, op.result))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from math import prod, sqrt
 from typing import Any
@@ -15,7 +16,7 @@ from pjc.dialects import shapes
 from pjc.frontends.reserved import free_name, tuple_text
 from pjc.onnx.constants import MAX_AXES, MAX_TOTAL, OPEN, Static, is_open, uniform
 from pjc.onnx.reading import one_line
-from pjc.onnx.sizes import SizeError, Sizes
+from pjc.onnx.sizes import SizeError, Sizes, stands_in
 
 FIX = "give that dimension a fixed size"
 MAX_LIST = 2**16
@@ -126,11 +127,20 @@ class Graph:
     """What initializers are required to be in, as the text has it, by name."""
     made: int = 0
     """How many numbers the parameters hold that are no initializers."""
+    inverses: dict[str, str] = field(default_factory=dict)
+    """The names of parameters that start from inverses of divisors, by the divisors' names."""
     batch: int | None = None
     """The size of the batch, where the model has one."""
     taken: set[str] = field(default_factory=set)
-    assumed: bool = False
-    """Whether the model gives the batch a number, and does not say that it may have another."""
+    """The names of the text."""
+    used: set[str] = field(default_factory=set)
+    """The names of the model, of its values and of what was made beside them."""
+    ends: Set[str] = frozenset()
+    """The model's outputs."""
+    bound: set[str] = field(default_factory=set)
+    """The names that the node at hand has given to what it computes."""
+    assumed: int = 0
+    """The number that the model gives the batch, where it does not say that it may have another; else 0."""
     title: str = ""
     """What the text is to call the result of the node at hand."""
     indent: str = ""
@@ -259,12 +269,38 @@ class Graph:
         shape = (1,) * (rank - value.rank) + value.shape
         return Value(f"reshape({self.in_order(value, None).text}, {self.sizes.shape(shape)})", shape)
 
+    # Samples of a batch
+
+    def counts_samples(self, size: int) -> bool:
+        """Whether a size is that of a batch which is only assumed to be open, or a multiple of it."""
+        return bool(self.assumed) and self.batch is not None and stands_in(self.batch, size)
+
+    def require_one_sample(self, what: str, *sizes: int) -> None:
+        """Raise Unsupported if a node works along axes of these sizes, and several samples lie along one.
+
+        What it gives for a sample would depend on the others: the batch keeps the model's own number then.
+        """
+        if any(self.counts_samples(size) for size in sizes):
+            raise Unsupported(f"it {what} several samples of a batch")
+
+    def require_apart(self, shape: Sequence[int]) -> None:
+        """Raise Unsupported for a tensor with an entry for each pair of samples."""
+        if sum(self.counts_samples(size) for size in shape) > 1:
+            raise Unsupported("it pairs the samples of a batch with one another")
+
     # What the text says
+
+    def unused(self, wanted: str) -> str:
+        """Return a name like the one that is wanted, which nothing in the model has; it is taken then."""
+        found, number = wanted, 2
+        while found in self.used:
+            found, number = f"{wanted}_{number}", number + 1
+        self.used.add(found)
+        return found
 
     def name(self, wanted: str) -> str:
         """Return a name of the language for a name of the model, one that nothing else has."""
-        bare = wanted.removesuffix("_output_0")  # which PyTorch puts behind the names of nodes
-        found = free_name(bare, self.taken)
+        found = plain_name(wanted, self.taken)
         self.taken.add(found)
         return found
 
@@ -274,8 +310,30 @@ class Graph:
     def bind(self, text: str, shape: Sequence[int], order: tuple[int, ...] | None = None) -> Value:
         """Give an expression a name, and return it as a value."""
         name = self.name(self.title)
+        self.bound.add(name)
         self.line(f"{name} = {text}")
         return Value(name, tuple(shape), order)
+
+    def under_own_names(self, names: Sequence[str], values: Sequence[Value], first: int) -> list[Value]:
+        """Return the values that a node makes so that the model's outputs among them have their names.
+
+        What is on the way to them, or has its channels last, gives a name up. ``first`` is the node's first
+        line.
+        """
+        found = list(values)
+        for index, name in enumerate(names[: len(found)]):
+            own, text, in_order = plain_name(name), found[index].text, found[index].order is None
+            if name not in self.ends or own not in self.bound or (text == own and in_order):
+                continue
+            if in_order and text in self.bound:
+                others = {own: text, text: own}
+            else:
+                others = {own: self.name(f"{own}_before")}
+                self.taken.discard(own)
+                self.bound.discard(own)
+            self.lines[first:] = [_renamed(line, others) for line in self.lines[first:]]
+            found = [replace(each, text=_renamed(each.text, others)) for each in found]
+        return found
 
     def parameter(
         self, name: str, array: Static, *, fan_in: int | None = None, start: str | None = None
@@ -315,6 +373,25 @@ class Graph:
         except SizeError as error:
             raise of_kind(code_of(error), Unsupported(str(error))) from error
         return self.bind(f"reshape({plain.text}, {text})", shape)
+
+
+def plain_name(wanted: str, taken: Set[str] = frozenset()) -> str:
+    """Return a name of the language for a name of the model, one that is not taken."""
+    bare = wanted.removesuffix("_output_0")  # which PyTorch puts behind the names of nodes
+    return free_name(bare, taken)
+
+
+def _renamed(line: str, names: Mapping[str, str]) -> str:
+    """Return a line with other names; words before an equals sign inside of it are no names."""
+    word = rf"\b({'|'.join(names)})\b"
+    head, equals, rest = line.partition(" = ")
+    if "(" in head:  # an expression, with an option in it
+        head, equals, rest = "", "", line
+    return re.sub(word, _of(names), head) + equals + re.sub(rf"{word}(?! = )", _of(names), rest)
+
+
+def _of(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    return lambda found: names[found[1]]
 
 
 def _finite(name: str, array: Static) -> Static:

@@ -93,6 +93,7 @@ def count(size: int, around: tuple[int, int], reach: int, stride: int) -> int:
 def conv(graph: Graph, node: Node) -> Value:
     x, flat = image(graph, node.input(0))
     weight = graph.plain(node.input(1))
+    graph.require_one_sample("adds up", *x.shape[1:], *weight.shape)
     kernel = weight.shape[2:]
     shape4 = (*weight.shape[:2], *[1] * (4 - weight.rank), *kernel)
     held = graph.reshaped(weight, shape4)
@@ -133,6 +134,7 @@ def pool(graph: Graph, node: Node) -> Value:
     x, flat = image(graph, node.input(0), volumes=True)
     kernel = [1] * (2 - len(node.get("kernel_shape"))) + list(node.get("kernel_shape"))
     size = x.shape[2:]
+    graph.require_one_sample("has windows over", *size)
     strides, dilations, around = windows(node, node.get("kernel_shape"), size)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     out = [_positions(node, *each) for each in zip(size, around, reach, strides, strict=True)]
@@ -281,13 +283,14 @@ def batch_normalization(graph: Graph, node: Node) -> Value:
     if x.rank < 2 or any(each.shape != x.shape[1:2] for each in known):
         raise Unsupported(f"its statistics do not fit {list(x.shape)}")
     scale, bias, mean, variance = (each.astype(np.float64) for each in known)
-    factor = scale / np.sqrt(variance + node.get("epsilon", 1e-5))
-    shift = bias - mean * factor
+    with np.errstate(all="ignore"):  # what is not finite is refused as a parameter
+        factor = scale / np.sqrt(variance + node.get("epsilon", 1e-5))
+        shift = bias - mean * factor
     stem = node.input(1)
     last = x.order is not None and x.order[-1] == 1
     shape = factor.shape if last or x.rank == 2 else (len(factor), *[1] * (x.rank - 2))
-    a = graph.parameter(f"{stem}_factor", factor.reshape(shape), start="ones").text
-    b = graph.parameter(f"{stem}_shift", shift.reshape(shape), start="zeros").text
+    a = graph.parameter(graph.unused(f"{stem}_factor"), factor.reshape(shape), start="ones").text
+    b = graph.parameter(graph.unused(f"{stem}_shift"), shift.reshape(shape), start="zeros").text
     if not last:
         x = graph.in_order(x, None)
     return graph.bind(f"{x.text} * {a} + {b}", x.shape, x.order)
@@ -301,10 +304,10 @@ def folded_normalization(
     ``axis`` is the weight's axis of outputs; ``statistics`` are scale, bias, mean and variance.
     """
     scale, shift, mean, variance = (each.astype(np.float64) for each in statistics)
-    factor = scale / np.sqrt(variance + epsilon)
     shape = [1] * weight.ndim
-    shape[axis] = prod(factor.shape)
+    shape[axis] = prod(scale.shape)
     moved = (0.0 if bias is None else bias) - mean
-    return (weight * factor.reshape(shape)).astype(weight.dtype), (moved * factor + shift).astype(
-        weight.dtype
-    )
+    with np.errstate(all="ignore"):  # what is not finite is refused as a parameter
+        factor = scale / np.sqrt(variance + epsilon)
+        folded = weight * factor.reshape(shape), moved * factor + shift
+        return folded[0].astype(weight.dtype), folded[1].astype(weight.dtype)

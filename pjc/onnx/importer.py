@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from math import prod
@@ -32,7 +33,7 @@ from pjc.onnx.constants import (
     fold,
     is_open,
 )
-from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
+from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value, plain_name
 from pjc.onnx.images import folded_normalization
 from pjc.onnx.quantizers import dequantized, levels_of
 from pjc.onnx.reading import (
@@ -71,6 +72,10 @@ class Imported:
     parameters: Mapping[str, Static]
     assumed: bool = False
     """Whether the model gives the batch a number, which the text lets be another."""
+    fixed: str = ""
+    """Why the text takes no batch of another size than the model says; empty where it does."""
+    number: int | None = None
+    """The number that the model gives its batch, where it is the first size of all inputs."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the model calls inputs and outputs that the text calls otherwise, by their names in the text."""
 
@@ -104,13 +109,15 @@ def import_model(
     Raises:
         DiagnosticError: as :func:`import_file`.
     """
-    fixed = _fixed_batch(model.graph)
-    if assume and fixed is not None:
+    number = _fixed_batch(model.graph)
+    why = ""
+    if assume and number is not None:
         try:
-            return _Importer(model, name, folders, asked, fixed).run()
-        except DiagnosticError:
-            pass
-    return _Importer(model, name, folders, asked, None).run()
+            return _Importer(model, name, folders, asked, number).run()
+        except DiagnosticError as error:
+            why = error.diagnostics[0].message
+    found = _Importer(model, name, folders, asked, None).run()
+    return replace(found, fixed=(why or found.fixed) if found.fixed else "", number=number)
 
 
 def import_block(path: Path) -> Imported:
@@ -128,6 +135,12 @@ def import_block(path: Path) -> Imported:
             except DiagnosticError:
                 pass
         return _Importer(model, path.name, folders, NOTHING, None, block=True).run()
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of all values of a model."""
+    made = {str(name) for node in graph.node for name in (*node.input, *node.output)}
+    return made | _initial_names(graph) | {each.name for each in (*graph.input, *graph.output)}
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -167,7 +180,14 @@ class _Importer:
         self.model, self.file, self.folders, self.batch = model, name, folders, batch
         self.loss, self.trainable = asked.loss, asked.trainable
         self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
-        self.graph = Graph(Sizes(), {}, assumed=batch is not None, indent="  " if block else "")
+        self.graph = Graph(
+            Sizes(),
+            {},
+            used=_names(model.graph),
+            ends=set() if block else {each.name for each in model.graph.output},
+            assumed=batch or 0,
+            indent="  " if block else "",
+        )
         self.indices = _indices(model.graph.node)
         self.open: dict[str, str] = {}
         """How the text writes each open dimension of the model; the batch's name is empty."""
@@ -192,7 +212,8 @@ class _Importer:
         needed = _needed(nodes, [name for _, name in outputs])
         read = {name for node in nodes if node.index in needed for name in node.inputs}
         self._initializers(read.union(name for _, name in outputs))
-        self._fold_normalizations([node for node in nodes if node.index in needed])
+        kept = {name for output in outputs for name in output}
+        self._fold_normalizations([node for node in nodes if node.index in needed], kept)
         for node in nodes:
             if node.index in needed:
                 self._node(node)
@@ -205,7 +226,8 @@ class _Importer:
         title = f"# From the ONNX model {one_line(self.file, 200)}"
         text = "\n".join([title, "", *heads, *([] if self.block else [""]), *self.graph.lines, "", *tails])
         names = {own: name for own, name in self.names.items() if own != name}
-        return Imported(text + "\n", self.graph.parameters, self.batch is not None, names)
+        fixed = "" if self.graph.batch is not None else "the first dimensions of its inputs are numbers"
+        return Imported(text + "\n", self.graph.parameters, self.batch is not None, names=names, fixed=fixed)
 
     # Heads: initializers and inputs
 
@@ -351,7 +373,9 @@ class _Importer:
             if self.block:
                 lines.append(value.text)
                 continue
-            own = self.graph.name(label) if value.text != label else label
+            own = value.text
+            if own not in (label, plain_name(label)) or own in self.names:
+                own = self.graph.name(label)
             self.names[own] = label
             lines.append(f"output {own}" if own == value.text else f"output {own} = {value.text}")
             if self.loss is None:
@@ -359,6 +383,14 @@ class _Importer:
             if len(outputs) > 1:
                 shown = ", ".join(each for each, _ in outputs)
                 self._mistake("outputs", f"a loss needs one, and the model has {shown}")
+                return []
+            if label in self.softmax and not self._by_class():
+                self._mistake(
+                    f"output '{one_line(label)}'",
+                    f"{self.loss} compares with numbers, and the {self.softmax[label].op} at the end is left "
+                    "to the loss, so it would compare what goes into it",
+                    f"take the model without its {self.softmax[label].op}, or --loss cross_entropy",
+                )
                 return []
             axis = self.softmax[label].get("axis", -1) if label in self.softmax else None
             if axis is None and convolved and value.rank > 2 and self._by_class():
@@ -387,6 +419,9 @@ class _Importer:
         kind = "f32" if numeric else "class"
         shape, scores = list(value.shape), output
         axis = axis if axis < 0 else axis - value.rank
+        if not numeric and -value.rank <= axis and self.graph.counts_samples(shape[axis]):
+            self._mistake(f"output '{one_line(output)}'", "its samples would be taken for classes")
+            return []
         if not numeric and axis != -1:
             if not -value.rank < axis < 0:
                 found = f"its Softmax is over axis {axis + value.rank}, which is not an axis of classes"
@@ -404,17 +439,17 @@ class _Importer:
 
     # Nodes
 
-    def _fold_normalizations(self, nodes: Sequence[Node]) -> None:
-        """Do the normalization after a convolution or a product in the layer's own weights."""
-        readers: dict[str, int] = {}
-        for node in self.model.graph.node:
-            for name in node.input:
-                readers[str(name)] = readers.get(str(name), 0) + 1
-        kept = {output.name for output in self.model.graph.output}
+    def _fold_normalizations(self, nodes: Sequence[Node], kept: Set[str]) -> None:
+        """Do the normalization after a convolution or a product in the layer's own weights.
+
+        ``nodes`` are all that are imported; what outputs give, ``kept``, stays as it is.
+        """
+        readers = Counter(name for node in nodes for name in node.inputs)
+        readers.update(kept)
         made_by = {str(name): node for node in nodes for name in node.proto.output}
         for node in nodes:
             layer = made_by.get(node.input(0)) if node.op == "BatchNormalization" else None
-            if layer is None or readers[node.input(0)] > 1 or node.input(0) in kept:
+            if layer is None or readers[node.input(0)] > 1:
                 continue
             self._fold_normalization(layer, node, readers)
 
@@ -440,9 +475,7 @@ class _Importer:
             return
         if bias and initial[bias].shape != (outputs,):
             return
-        own = bias or f"{weight}_bias"
-        while not bias and own in {**initial, **self.graph.statics}:
-            own += "_"
+        own = bias or self.graph.unused(f"{weight}_bias")
         initial[weight], initial[own] = folded_normalization(
             initial[weight], initial[bias] if bias else None, known, node.get("epsilon", 1e-5), axis
         )
@@ -495,9 +528,12 @@ class _Importer:
         if handler is None:
             raise Unsupported(f"operator {kind} is not supported", standin_in_onnx(node.op))
         check_whole_numbers(graph, node)
+        first, graph.bound = len(graph.lines), set()
         made = handler(graph, node)
         values = [made] if isinstance(made, Value) else list(made)
+        values = graph.under_own_names(proto.output, values, first)
         for name, value in zip(proto.output, values, strict=False):
+            graph.require_apart(value.shape)
             if name:
                 graph.values[str(name)] = value
                 graph.kinds[str(name)] = type_of_result(graph, node)

@@ -13,6 +13,7 @@ def matmul(graph: Graph, node: Node) -> Value:
     a, b = graph.plain(node.input(0)), graph.plain(node.input(1))
     if not a.rank or not b.rank or a.shape[-1] != b.shape[max(0, b.rank - 2)] or a.integer or b.integer:
         raise Unsupported(f"it multiplies {list(a.shape)} by {list(b.shape)}")
+    graph.require_one_sample("adds up", a.shape[-1])
     lead = shapes.broadcast_sizes([a.shape[:-2], b.shape[:-2]])
     shape = (*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ()))
     return graph.bind(f"{a.text} @ {b.text}", shape)
@@ -40,6 +41,7 @@ def gemm(graph: Graph, node: Node) -> Value:
         right, right_text = right[::-1], f"transpose({b.text})"
     if left[1] != right[0]:
         raise Unsupported(f"it multiplies {list(left)} by {list(right)}")
+    graph.require_one_sample("adds up", left[1])
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     shape = left[0], right[1]
     text = f"{left_text} @ {right_text}"

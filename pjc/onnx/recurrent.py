@@ -58,6 +58,7 @@ def _way(
     layout = node.get("layout", 0)
     axis = 1 if layout else 0
     weight, recurrent = (graph.plain(node.input(index)) for index in (1, 2))
+    graph.require_one_sample("adds up", x.shape[-1], *weight.shape, *recurrent.shape)
     hidden = recurrent.shape[-1]
     state = (batch, hidden)
     backwards = range(time - 1, -1, -1)
@@ -66,18 +67,22 @@ def _way(
         x = picked(graph, x, axis, backwards)
     h = graph.name(f"{title or 'h'}_state")
     if node.input(5):
-        start = f"{graph.plain(node.input(5)).text}[{':, ' if layout else ''}{way}]"
+        given = graph.plain(node.input(5))
+        graph.require_one_sample("starts from", given.shape[1 if layout else 0], given.shape[-1])
+        start = f"{given.text}[{':, ' if layout else ''}{way}]"
     else:
         start = f"full({graph.sizes.shape(state)}, 0)"
     step, y = graph.name("t"), graph.name(title or "y")
+    graph.bound.add(y)
     graph.line(f"{h} = {start}")
     terms = [
         f"{x.text}[{':, ' if layout else ''}{step}] @ transpose({weight.text}[{way}])",
         f"{h} @ transpose({recurrent.text}[{way}])",
     ]
     if node.input(3):
-        bias = graph.plain(node.input(3)).text
-        terms += [f"{bias}[{way}, :{hidden}]", f"{bias}[{way}, {hidden}:]"]
+        bias = graph.plain(node.input(3))
+        graph.require_one_sample("adds up", *bias.shape)
+        terms += [f"{bias.text}[{way}, :{hidden}]", f"{bias.text}[{way}, {hidden}:]"]
     graph.line(f"for {step} in 0..{time} {{")
     graph.line(f"  {h} = sum_relu({', '.join(terms)})")
     graph.line(f"  {y} = {h}")

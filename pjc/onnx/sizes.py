@@ -177,6 +177,14 @@ class Sizes:
         return tuple_text([self.show(size) for size in shape])
 
 
+def stands_in(dimension: int, size: int) -> bool:
+    """Whether a size depends on an open dimension, or may."""
+    if not isinstance(size, Open) or not isinstance(dimension, Open):
+        return False
+    names = {name for each in dimension.terms or () for name in each}
+    return size.terms is None or any(names.intersection(each) for each in size.terms)
+
+
 def is_multiple(size: int, factor: int) -> bool:
     """Whether an open dimension is a factor of a size."""
     return isinstance(size, Open) and not isinstance(size % factor, Open)

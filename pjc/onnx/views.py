@@ -37,14 +37,22 @@ def reshape(graph: Graph, node: Node) -> Value:
 
 
 def _check_samples(graph: Graph, x: Value, shape: Sequence[int]) -> None:
-    """Raise Unsupported where a batch that is only assumed to be open would not stay in front.
+    """Raise Unsupported where the samples of a batch that is only assumed to be open would change places.
 
-    The model's own number for it stands among the sizes then.
+    In front they stay in front: the model's own number for them stands among the sizes else. Elsewhere as
+    many entries stay before their axis. So one sample lies behind the other along it, also where it is a
+    multiple of the batch.
     """
-    if not graph.assumed or graph.batch is None or not x.rank or not is_multiple(x.shape[0], graph.batch):
-        return
-    if not shape or not is_multiple(shape[0], graph.batch):
+    was, now = _axis_of_samples(graph, x.shape), _axis_of_samples(graph, shape)
+    if was is not None and (now is None or (was == 0 < now) or prod(x.shape[:was]) != prod(shape[:now])):
         raise Unsupported("it puts the samples of a batch into another axis")
+
+
+def _axis_of_samples(graph: Graph, shape: Sequence[int]) -> int | None:
+    """Return the axis along which the samples of an assumed batch lie."""
+    if not graph.assumed or graph.batch is None:
+        return None
+    return next((axis for axis, size in enumerate(shape) if is_multiple(size, graph.batch)), None)
 
 
 @handles("Flatten")
@@ -61,6 +69,8 @@ def flatten(graph: Graph, node: Node) -> Value:
 def squeeze(graph: Graph, node: Node) -> Value:
     x = graph.tensor(node.input(0))
     axes = graph.integers(node.input(1), "list of axes") if node.input(1) else None
+    if axes is None and graph.assumed == 1:
+        graph.require_one_sample("takes away the axis of", *x.shape)
     gone = {i for i, n in enumerate(x.shape) if n == 1} if axes is None else {a % x.rank for a in axes}
     if any(x.shape[axis] != 1 for axis in gone):
         raise Unsupported(f"it takes away axes {sorted(gone)} of {list(x.shape)}")
@@ -106,6 +116,9 @@ def concat(graph: Graph, node: Node) -> Value:
     values = [value for value in values if value.shape[axis]] or values[:1]
     if len(values) == 1:
         return values[0]
+    if len({(*value.shape[:axis], *value.shape[axis + 1 :]) for value in values}) > 1:
+        raise Unsupported(f"it joins {' and '.join(str(list(each.shape)) for each in values)} on axis {axis}")
+    graph.require_one_sample("joins", *(value.shape[axis] for value in values))
     order = values[0].order
     if any(value.order != order for value in values):
         order = None
@@ -150,8 +163,7 @@ def sliced(graph: Graph, x: Value, axis: int, start: int, stop: int, step: int =
 
 def _check_batch(graph: Graph, x: Value, axis: int) -> None:
     """Raise Unsupported where entries are taken along a batch whose size is only assumed to be open."""
-    if graph.assumed and graph.sizes.is_open(x.shape[axis]):
-        raise Unsupported("it takes some samples of a batch")
+    graph.require_one_sample("chooses among", x.shape[axis])
 
 
 def slice_text(graph: Graph, x: Value, axis: int, start: int, stop: int, step: int = 1) -> str:
@@ -259,6 +271,7 @@ def _gathered(graph: Graph, node: Node) -> Value:
     """Rows of a table by an input of whole numbers."""
     table, indices = graph.plain(node.input(0)), graph.values[node.input(1)]
     axis = node.get("axis", 0) % table.rank
+    _check_batch(graph, table, axis)
     permutation = (axis, *(each for each in range(table.rank) if each != axis))
     front = graph.in_order(Value(table.text, tuple(table.shape[each] for each in permutation)), None)
     text = table.text if axis == 0 else f"transpose({front.text}, {tuple_text(permutation)})"
@@ -287,6 +300,9 @@ def pad(graph: Graph, node: Node) -> Value:
     for axis, (low, high) in enumerate(around):
         x = sliced(graph, x, axis, max(0, -low), x.shape[axis] + min(0, high))
     around = [(max(0, low), max(0, high)) for low, high in around]
+    for axis, widths_of in enumerate(around):
+        if any(widths_of):
+            graph.require_one_sample("pads", x.shape[axis])
     if mode != "constant":
         return _copied_around(graph, x, around, mode)
     if value == 0:

@@ -885,29 +885,6 @@ def test_losses_of_numbers_do_not_drop_a_softmax(kind: str, tmp_path: Path) -> N
         assert pjc.compile(path, loss=loss).targets[0].classes == 3
 
 
-def test_several_outputs_keep_their_names_where_channels_are_last(tmp_path: Path) -> None:
-    nodes = [
-        node("Conv", ["x", "w"], ["n0"]),
-        node("Relu", ["n0"], ["n1"]),
-        node("MaxPool", ["n1"], ["p"], kernel_shape=[2, 2]),
-        node("Identity", ["p"], ["n2"]),
-        node("GlobalAveragePool", ["p"], ["n3"]),
-        node("ReduceMax", ["n3", "last"], ["axis"]),
-    ]
-    names = ["n1", "n0", "n2", "n3", "axis"]
-    path = saved(
-        tmp_path / "m.onnx",
-        nodes,
-        ["n", 2, 5, 5],
-        outputs=tuple(names),
-        w=drawn(3, 2, 3, 3),
-        **_constants(last=[3]),
-    )
-    program = _check_all(path, names, drawn(2, 2, 5, 5))
-    program.to_onnx(program.init(0), tmp_path / "out.onnx")
-    assert [each.name for each in onnx.load(tmp_path / "out.onnx").graph.output] == names
-
-
 TABLES = {
     "computed": "output z = gather(e @ w, t[:, 0])",
     "twice": "g = gather(e @ w, t)\noutput z = g[:, 0] + gather(relu(e) @ w, t[:, 1])",

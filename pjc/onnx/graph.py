@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod, sqrt
 from typing import Any
@@ -135,10 +134,6 @@ class Graph:
     """The names of the text."""
     used: set[str] = field(default_factory=set)
     """The names of the model, of its values and of what was made beside them."""
-    ends: Set[str] = frozenset()
-    """The model's outputs."""
-    bound: set[str] = field(default_factory=set)
-    """The names that the node at hand has given to what it computes."""
     assumed: int = 0
     """The number that the model gives the batch, where it does not say that it may have another; else 0."""
     title: str = ""
@@ -300,7 +295,8 @@ class Graph:
 
     def name(self, wanted: str) -> str:
         """Return a name of the language for a name of the model, one that nothing else has."""
-        found = plain_name(wanted, self.taken)
+        bare = wanted.removesuffix("_output_0")  # which PyTorch puts behind the names of nodes
+        found = free_name(bare, self.taken)
         self.taken.add(found)
         return found
 
@@ -310,30 +306,8 @@ class Graph:
     def bind(self, text: str, shape: Sequence[int], order: tuple[int, ...] | None = None) -> Value:
         """Give an expression a name, and return it as a value."""
         name = self.name(self.title)
-        self.bound.add(name)
         self.line(f"{name} = {text}")
         return Value(name, tuple(shape), order)
-
-    def under_own_names(self, names: Sequence[str], values: Sequence[Value], first: int) -> list[Value]:
-        """Return the values that a node makes so that the model's outputs among them have their names.
-
-        What is on the way to them, or has its channels last, gives a name up. ``first`` is the node's first
-        line.
-        """
-        found = list(values)
-        for index, name in enumerate(names[: len(found)]):
-            own, text, in_order = plain_name(name), found[index].text, found[index].order is None
-            if name not in self.ends or own not in self.bound or (text == own and in_order):
-                continue
-            if in_order and text in self.bound:
-                others = {own: text, text: own}
-            else:
-                others = {own: self.name(f"{own}_before")}
-                self.taken.discard(own)
-                self.bound.discard(own)
-            self.lines[first:] = [_renamed(line, others) for line in self.lines[first:]]
-            found = [replace(each, text=_renamed(each.text, others)) for each in found]
-        return found
 
     def parameter(
         self, name: str, array: Static, *, fan_in: int | None = None, start: str | None = None
@@ -373,25 +347,6 @@ class Graph:
         except SizeError as error:
             raise of_kind(code_of(error), Unsupported(str(error))) from error
         return self.bind(f"reshape({plain.text}, {text})", shape)
-
-
-def plain_name(wanted: str, taken: Set[str] = frozenset()) -> str:
-    """Return a name of the language for a name of the model, one that is not taken."""
-    bare = wanted.removesuffix("_output_0")  # which PyTorch puts behind the names of nodes
-    return free_name(bare, taken)
-
-
-def _renamed(line: str, names: Mapping[str, str]) -> str:
-    """Return a line with other names; words before an equals sign inside of it are no names."""
-    word = rf"\b({'|'.join(names)})\b"
-    head, equals, rest = line.partition(" = ")
-    if "(" in head:  # an expression, with an option in it
-        head, equals, rest = "", "", line
-    return re.sub(word, _of(names), head) + equals + re.sub(rf"{word}(?! = )", _of(names), rest)
-
-
-def _of(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
-    return lambda found: names[found[1]]
 
 
 def _finite(name: str, array: Static) -> Static:

@@ -33,7 +33,7 @@ from pjc.onnx.constants import (
     fold,
     is_open,
 )
-from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value, plain_name
+from pjc.onnx.graph import HANDLERS, Graph, Node, Unsupported, Value
 from pjc.onnx.images import folded_normalization
 from pjc.onnx.quantizers import dequantized, levels_of
 from pjc.onnx.reading import (
@@ -184,7 +184,6 @@ class _Importer:
             Sizes(),
             {},
             used=_names(model.graph),
-            ends=set() if block else {each.name for each in model.graph.output},
             assumed=batch or 0,
             indent="  " if block else "",
         )
@@ -373,9 +372,7 @@ class _Importer:
             if self.block:
                 lines.append(value.text)
                 continue
-            own = value.text
-            if own not in (label, plain_name(label)) or own in self.names:
-                own = self.graph.name(label)
+            own = self.graph.name(label) if value.text != label else label
             self.names[own] = label
             lines.append(f"output {own}" if own == value.text else f"output {own} = {value.text}")
             if self.loss is None:
@@ -528,10 +525,8 @@ class _Importer:
         if handler is None:
             raise Unsupported(f"operator {kind} is not supported", standin_in_onnx(node.op))
         check_whole_numbers(graph, node)
-        first, graph.bound = len(graph.lines), set()
         made = handler(graph, node)
         values = [made] if isinstance(made, Value) else list(made)
-        values = graph.under_own_names(proto.output, values, first)
         for name, value in zip(proto.output, values, strict=False):
             graph.require_apart(value.shape)
             if name:

@@ -73,7 +73,6 @@ def _way(
     else:
         start = f"full({graph.sizes.shape(state)}, 0)"
     step, y = graph.name("t"), graph.name(title or "y")
-    graph.bound.add(y)
     graph.line(f"{h} = {start}")
     terms = [
         f"{x.text}[{':, ' if layout else ''}{step}] @ transpose({weight.text}[{way}])",

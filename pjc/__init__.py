@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pjc import callbacks, sklearn
     from pjc.api import compile, load, network, trace
+    from pjc.callbacks import TrainingWarning
     from pjc.diagnostics import Diagnostic, DiagnosticError, PjcError
     from pjc.driver import compile_file
     from pjc.fit import Fit
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pjc.runtime.program import Program
     from pjc.runtime.trace import read_trace
     from pjc.solving import Solution, solve
-    from pjc.training import TrainingWarning, train
+    from pjc.training import train
 
 __version__ = "0.1.0"
 
@@ -62,7 +63,7 @@ _HOMES = {
     "PjcError": "pjc.diagnostics",
     "Program": "pjc.runtime.program",
     "Solution": "pjc.solving",
-    "TrainingWarning": "pjc.training",
+    "TrainingWarning": "pjc.callbacks",
     "compile": "pjc.api",
     "compile_file": "pjc.driver",
     "load": "pjc.api",

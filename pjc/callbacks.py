@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -23,7 +24,20 @@ if TYPE_CHECKING:
     from pjc.runtime.recording import Recorder
     from pjc.runtime.trace import Trace
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Logger", "TensorBoard", "TrainingRun", "write_events"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "Logger",
+    "TensorBoard",
+    "TrainingRun",
+    "TrainingWarning",
+    "write_events",
+]
+
+
+class TrainingWarning(UserWarning):
+    """Something about a run is not as it should be: what, and what to try."""
 
 
 @dataclass
@@ -58,6 +72,8 @@ class TrainingRun:
     told: float | None = None
     stopping: str | None = None
     recorder: Recorder | None = None
+    best: Result | None = None
+    """Where an earlier part of the run stood after its best epoch, if that is at hand."""
     kept: Result | None = None
     """What the run is to have led to, where that is not where it stood at its end."""
 
@@ -86,6 +102,10 @@ class TrainingRun:
     def stop(self, why: str = "a callback asked for it") -> None:
         """Let the run end after this batch."""
         self.stopping = self.stopping or why
+
+    def warn(self, text: str) -> None:
+        """Tell that something is not as it should be, as a :class:`pjc.TrainingWarning`."""
+        warnings.warn(text, TrainingWarning, stacklevel=2)
 
     def save(self, path: str | Path) -> None:
         """Write the parameters after the last whole epoch to a file, as ``pjc train`` writes them.
@@ -117,7 +137,9 @@ class EarlyStopping(Callback):
 
     Args:
         patience: how many epochs, from 1.
-        restore: whether the parameters are those of the best epoch in the end, not those of the last.
+        restore: whether the parameters are those of the best epoch in the end, not those of the last. Of a
+            run that goes on from a file the best epoch may be one before, whose parameters are not at hand: a
+            warning says so.
 
     Raises:
         DiagnosticError: for another patience; and from the run, if there is nothing to validate with.
@@ -131,7 +153,11 @@ class EarlyStopping(Callback):
         self.best: Result | None = None
 
     def start(self, training: TrainingRun) -> None:
-        self.best = None
+        self.best = training.best
+        begun = training.result
+        found = best_row(begun.history, training.metric)
+        if found is not None and found.epoch == begun.epoch and not begun.batch:
+            self.best = begun
 
     def epoch(self, training: TrainingRun) -> None:
         result = training.result
@@ -147,8 +173,16 @@ class EarlyStopping(Callback):
             training.stop(f"no better validation {training.metric} since epoch {best.epoch}")
 
     def end(self, training: TrainingRun) -> None:
-        if self.restore:
+        best = best_row(training.result.history, training.metric) if self.restore else None
+        if best is None:
+            return
+        if self.best is not None and self.best.epoch == best.epoch:
             training.kept = self.best
+        else:
+            training.warn(
+                f"epoch {best.epoch} validated best, and training goes on from a later one, so that its "
+                "parameters are not at hand: those of the last epoch are kept; resume=fit brings them along"
+            )
 
 
 class Checkpoint(Callback):

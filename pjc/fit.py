@@ -37,6 +37,8 @@ class Fit:
         program: the program that was trained, in the units of its targets.
         result: where training stands: parameters by the names of the text, rows of the history, and what
             training goes on from.
+        best: where it stood after the epoch whose parameters are handed back, scored and written; None where
+            those of ``result`` are.
         epochs: how many epochs were asked for.
         stopped: why the run ended before them; None if it did not.
         score: that on the test part; None if there was none.
@@ -53,6 +55,12 @@ class Fit:
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     trace: Trace | None = None
+    best: Result | None = None
+
+    @property
+    def kept(self) -> Result:
+        """Where training stood with the parameters that are handed back."""
+        return self.result if self.best is None else self.best
 
     @property
     def compiled(self) -> Program:
@@ -62,7 +70,7 @@ class Fit:
     @property
     def params(self) -> Any:
         """The parameters, in all sets required of them: by name, or of a traced function as its tree."""
-        return tree_of(self.program)(self.result.params)
+        return tree_of(self.program)(self.kept.params)
 
     @property
     def history(self) -> History:
@@ -107,7 +115,7 @@ class Fit:
         source, target = specs(self.compiled)
         found = samples_of(data, "the data", source, target)
         ready = known.finished(fitted(known.numbered(known.ordered(found)[0]), source, target))
-        return scores(self.compiled, self.result.params, ready, self.class_names, confusion)
+        return scores(self.compiled, self.kept.params, ready, self.class_names, confusion)
 
     def predict(self, x: Any) -> NDArray[Any]:
         """Return what the network says of samples.
@@ -134,7 +142,7 @@ class Fit:
         source, _ = specs(self.compiled)
         given = samples_of((x, None), "the data", source, source)
         ready = known.finished(fitted(known.ordered(given)[0], source, source))
-        return predict(self.compiled, self.result.params, ready, scores)
+        return predict(self.compiled, self.kept.params, ready, scores)
 
     def save(self, path: str | Path) -> None:
         """Write what ``pjc train -o PATH`` writes: the parameters, the history, and the compiled program.
@@ -162,7 +170,7 @@ class Fit:
 
     def save_parameters(self, path: Path) -> None:
         """Write the parameters to a file, with what belongs to them."""
-        write_parameters(self.compiled, self.settings, self.notes)(self.result, path)
+        write_parameters(self.compiled, self.settings, self.notes)(self.kept, path)
 
     def to_onnx(self, path: str | Path, opset: int | None = None) -> tuple[str, ...]:
         """Write the network with its parameters as an ONNX model; as :meth:`pjc.Program.to_onnx`.

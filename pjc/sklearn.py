@@ -17,12 +17,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
-from pjc.callbacks import EarlyStopping
+from pjc.callbacks import EarlyStopping, TrainingWarning
 from pjc.diagnostics import PjcError, mistake
 from pjc.driver import Compilation, again
 from pjc.fields import require_known
@@ -35,7 +36,7 @@ from pjc.runtime.program import Program
 from pjc.runtime.trainable import TrainError
 from pjc.sources import source_of
 from pjc.tracing.asks import Set
-from pjc.training import TrainingWarning, train
+from pjc.training import train
 
 __all__ = ["ProjectionClassifier", "ProjectionRegressor"]
 
@@ -102,15 +103,22 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             self.network_ = self._network(x.shape[1], y.shape[1] if y.ndim > 1 else 1, target)
             program = _compiled(self.network_)
             program.require_trainable()
-            # Fewer samples than a batch has are taken several times, all as often: no other size is compiled.
-            rows = np.tile(np.arange(len(x)), max(1, -(-int(program.batch or 1) // len(x))))
+            validation: Any = self.validation_fraction if self.early_stopping else None
+            rows = np.arange(len(x))
+            if len(x) < int(program.batch or 1):
+                # They are taken several times, all as often, so that no other size is compiled; not so those
+                # that are set aside.
+                if validation is not None:
+                    rows, aside = train_test_split(rows, test_size=validation, random_state=seed)
+                    validation = x[aside], y[aside]
+                rows = np.tile(rows, -(-int(program.batch or 1) // len(rows)))
             found = train(
                 program,
                 (x[rows], y[rows]),
                 sample_weight=None if weight is None else weight[rows],
                 class_weight=class_weight,
                 epochs=self.epochs,
-                validation=self.validation_fraction if self.early_stopping else None,
+                validation=validation,
                 callbacks=[EarlyStopping(self.n_iter_no_change)] if self.early_stopping else (),
                 seed=seed,
                 normalize=self.normalize,
@@ -118,7 +126,7 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
                 verbose=bool(self.verbose),
             )
         result = found.result
-        params = {name: np.asarray(value) for name, value in result.params.items()}
+        params = {name: np.asarray(value) for name, value in found.kept.params.items()}
         self.result_ = Result(params, result.history, result.epoch, seconds=result.seconds)
         self.notes_ = dict(found.notes)
 

@@ -9,11 +9,11 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.callbacks import Callback, TrainingRun
+from pjc.callbacks import Callback, TrainingRun, TrainingWarning
 from pjc.diagnostics import mistake
 from pjc.driver import Compilation
 from pjc.fields import require_known
@@ -42,10 +42,6 @@ from pjc.training_data import Asked, Given, given_for
 
 if TYPE_CHECKING:
     from types import FrameType
-
-
-class TrainingWarning(UserWarning):
-    """Something about a run is not as it should be: what, and what to try."""
 
 
 def train(
@@ -127,7 +123,8 @@ def train(
     run = Run(
         epochs, seed, given.validation, iterations, start, recorder=_recorder(trace, trace_every, start)
     )
-    job = _Job(_with(program, inner), _sized(inner, given.train, options), given, run)
+    best = resume.best if isinstance(resume, Fit) else None
+    job = _Job(_with(program, inner), _sized(inner, given.train, options), given, run, best)
     return job.fit(tuple(callbacks), _is_watched() if verbose is None else verbose)
 
 
@@ -210,6 +207,8 @@ class _Job:
     trained: Program
     given: Given
     run: Run
+    best: Result | None = None
+    """Where the part of the run that it goes on from stood after its best epoch, if that is at hand."""
 
     def fit(self, callbacks: Sequence[Callback], verbose: bool) -> Fit:
         """Train, and return what comes of it."""
@@ -226,17 +225,17 @@ class _Job:
             write_parameters(trained, settings, given.notes),
             tree_of(self.program),
             recorder=self.run.recorder,
+            best=self.best,
         )
         holder = Holder(trained, _warn, 'compiling with copies="{}=held"')
         result = _trained(self, told, _Listener(told, callbacks, verbose, holder))
-        params = (
-            result if told.kept is None else replace(result, params=told.kept.params, latent=told.kept.latent)
-        )
-        score = None if given.test is None else evaluate(trained, params.params, given.test)
+        kept = told.kept or result
+        score = None if given.test is None else evaluate(trained, kept.params, given.test)
         stopped = told.stopping if result.epoch < self.run.epochs else None
         recorder = self.run.recorder
         trace = None if recorder is None else recorder.trace()
-        return Fit(self.program, params, self.run.epochs, stopped, score, settings, given.notes, trace)
+        best = None if kept is result else kept
+        return Fit(self.program, result, self.run.epochs, stopped, score, settings, given.notes, trace, best)
 
 
 def _trained(job: _Job, told: TrainingRun, listener: _Listener) -> Result:

@@ -61,7 +61,7 @@ class Batches:
         The last batch is filled up with those that the epoch began with, so that all are of the size that the
         step is compiled for.
         """
-        samples, weights = len(self.data), self.data.weights
+        samples, weights = len(self.data), self.data.drawn()
         is_one = self.size == samples
         if is_one and weights is None:  # a batch of all samples: each may have parameters of its own
             return np.arange(samples)

@@ -208,9 +208,9 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def read_parameters(path: Path) -> dict[str, NDArray[Any]]:
+def read_parameters(path: str | Path) -> dict[str, NDArray[Any]]:
     """Return the parameters in a safetensors file by name; raise DataError, also where one is not finite."""
-    return _parameters(_read(path)[0])
+    return _parameters(_read(Path(path))[0])
 
 
 def read_units(path: Path) -> dict[str, Units]:

@@ -187,11 +187,15 @@ def _after_epoch(result: Result, row: Row) -> Result:
 
 
 def _scored(data: Dataset, validation: Dataset | None) -> tuple[Dataset | None, Dataset | None]:
-    """Return what is scored after an epoch: evenly spaced samples to train on, and those to validate with."""
+    """Return what is scored after an epoch: evenly spaced samples to train on, and those to validate with.
+
+    Of samples to train on that weigh nothing there is nothing to score.
+    """
     if validation is None:
         return None, None
-    some = min(len(data), len(validation), SCORED)
-    return data.take(np.linspace(0, len(data) - 1, some).astype(np.int64), data.name), validation
+    there = np.arange(len(data)) if data.weights is None else np.flatnonzero(data.weights)
+    some = min(len(there), len(validation), SCORED)
+    return data.take(there[np.linspace(0, len(there) - 1, some).astype(np.int64)], data.name), validation
 
 
 def _step(program: Trainable, run: Run, batches: Batches) -> Step:

@@ -111,6 +111,33 @@ def test_early_stopping_keeps_the_best_epoch(program: pjc.Program) -> None:
     assert not np.array_equal(last.params["w"], fit.params["w"])
 
 
+def test_a_run_that_went_back_to_its_best_epoch_goes_on_from_where_it_stood(
+    program: pjc.Program, tmp_path: Path
+) -> None:
+    x, y = data(64)
+    wrong = (x[:24], 1 - y[:24])  # so that the first epoch validates best
+
+    def run(*callbacks: Callback, resume: Any = None) -> pjc.Fit:
+        stopping = EarlyStopping(50)
+        return pjc.train(
+            program, (x, y), epochs=6, validation=wrong, callbacks=[stopping, *callbacks], resume=resume
+        )
+
+    whole, part = run(), run(StopAt(3, 5))
+    assert whole.kept.epoch == part.kept.epoch == 1
+    assert (part.result.epoch, part.result.batch) == (3, 5)
+    more = run(resume=part)
+    part.save(tmp_path / "part")
+    for again in (more, run(resume=tmp_path / "part.params.safetensors")):
+        assert again.history["loss"] == whole.history["loss"]
+        np.testing.assert_array_equal(again.params["w"], whole.params["w"])
+        np.testing.assert_array_equal(again.result.params["w"], whole.result.params["w"])
+    plain = pjc.train(program, (x, y), epochs=6, validation=wrong, callbacks=[StopAt(3, 5)])
+    with pytest.warns(pjc.TrainingWarning, match="epoch 1 validated best, .* not at hand"):
+        last = run(resume=plain)
+    np.testing.assert_array_equal(last.params["w"], whole.result.params["w"])
+
+
 def test_early_stopping_needs_something_to_validate_with(program: pjc.Program) -> None:
     with pytest.raises(pjc.PjcError, match="there is nothing to validate with"):
         pjc.train(program, data(), epochs=3, callbacks=[EarlyStopping()])

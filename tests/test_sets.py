@@ -15,6 +15,7 @@ from scipy.optimize import brentq, isotonic_regression, linear_sum_assignment
 from set_examples import example_of
 
 import pjc
+from pjc.diagnostics import DiagnosticError
 from pjc.dialects.sets import SETS as KINDS
 from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.evaluate import evaluate, metric
@@ -536,8 +537,8 @@ TOGETHER = {
     "concat(a, b) in fixed_sum(0.5, axis = 1)": lambda a, b: np.append(a, b, 1).sum(1) - 0.5,
     "stack(a, b) in sphere(2)": lambda a, b: np.sqrt(np.sum(a**2) + np.sum(b**2)) - 2,
     "concat(a[:, 0:1], a[:, 2:3]) in fixed_sum(0.5, axis = 1)": lambda a, b: a[:, 0] + a[:, 2] - 0.5,
-    "concat(a, b[:, 1:], a, axis = 1) in fixed_sum(1, axis = 1)": lambda a, b: (
-        2 * a.sum(1) + b[:, 1:].sum(1) - 1
+    "concat(a[:, 2:], b[:, 1:], a[:, :2]) in fixed_sum(1, axis = 1)": (
+        lambda a, b: a.sum(1) + b[:, 1:].sum(1) - 1
     ),
 }
 """Sets of what several views make together, and how far parameters are from them."""
@@ -561,10 +562,9 @@ require squared_error(z, y)
     far = TOGETHER[required]
     assert np.abs(far(**params)).max() > 0.1
     assert np.abs(far(**after)).max() < 1e-5
-    if "[" in required:
-        for name, column in (("a", 1), ("b", 0)):
-            if f"{name}," not in required and f"{name}[" in required:
-                np.testing.assert_array_equal(after[name][:, column], params[name][:, column])
+    if required.startswith("concat(a[:, 0:1], a[:, 2:3])"):  # what it does not show stays
+        np.testing.assert_array_equal(after["a"][:, 1], params["a"][:, 1])
+        np.testing.assert_array_equal(after["b"], params["b"])
     x, y = np.ones((2, 2), np.float32), np.ones((2, 3), np.float32)
     if solver == "sweep":
         state, info = program.step(program.start(params), x, y)
@@ -574,6 +574,38 @@ require squared_error(z, y)
         violation = info["violation"]
     assert np.abs(far(**after)).max() < 1e-5
     assert len(violation) == 1
+
+
+@pytest.mark.parametrize("solver", ["sweep", "dr"])
+@pytest.mark.parametrize(
+    ("required", "found"),
+    [
+        ("pad(a, ((1, 0),)) in fixed_sum(1)", "zeros beside 'a'"),
+        ("concat(a, a[0:1], axis = 0) in simplex(1)", "an entry of 'a' several times"),
+        ("concat(a[::2], transpose(reshape(a, (1, 3)))[0], axis = 0) in sparse(1)", "'a' several times"),
+    ],
+)
+def test_a_set_of_zeros_or_of_one_entry_several_times_is_refused(
+    required: str, found: str, solver: str
+) -> None:
+    text = """
+input x: f32[batch, 3]
+target y: f32[batch, 3]
+param a: f32[3] = normal(1)
+param w: f32[3, 3] = normal(1)
+SET
+h = x
+for t in 0..4 { h = relu(h @ w) }
+output z = h + a
+require squared_error(z, y)
+"""
+    with pytest.raises(DiagnosticError, match=f"holds .*{found}.*; require the set of the parameter itself"):
+        pjc.compile(text.replace("SET", f"require {required}"), batch=2, solver=solver)
+    entries = "require pad(a, ((1, 0),)) in box(-0.1, 0.1)\nrequire concat(a, a, axis = 0) in nonneg"
+    kept = text.replace("SET", entries)
+    program = pjc.compile(kept, batch=2, solver=solver)
+    after = program.finish({**program.init(0), "a": np.array([-1, 0.05, 3], np.float32)})["a"]
+    np.testing.assert_allclose(after, [0, 0.05, 0.1])
 
 
 def test_what_is_asked_of_parameters_that_are_in_a_set_together_stays_within_it() -> None:

@@ -145,6 +145,16 @@ def test_early_stopping_ends_a_fit(iris: tuple[np.ndarray, np.ndarray]) -> None:
     assert net.fit_.history[-1]["validation_accuracy"] is not None
 
 
+def test_few_samples_are_not_validated_on_copies_of_what_is_trained_on() -> None:
+    random = np.random.default_rng(3)
+    x, y = random.normal(size=(20, 5)), random.integers(0, 2, 20)  # nothing to learn but by heart
+    settings = {"early_stopping": True, "n_iter_no_change": 40, "validation_fraction": 0.3}
+    net = ProjectionClassifier((64,), epochs=40, rate=3e-2, random_state=0, **settings).fit(x, y)
+    scores = np.array(net.fit_.history["validation_accuracy"])
+    np.testing.assert_allclose(scores * 6, np.round(scores * 6), atol=1e-4)
+    assert scores.max() < 0.9
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -50,6 +50,22 @@ require squared_error(z, x)
 pytestmark = pytest.mark.filterwarnings("ignore::pjc.TrainingWarning")
 
 
+def test_training_is_scored_on_samples_as_they_are_and_that_weigh_something() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(96, 4)), (random.random(96) < 0.2).astype(int)
+    balanced = pjc.train(
+        CLASSES, (x, y), epochs=1, batch=32, validation=(x, y), class_weight="balanced", verbose=False
+    )
+    right = np.mean(np.asarray(balanced.predict(x)) == y)
+    assert balanced.history[-1]["training_accuracy"] == pytest.approx(right)
+    assert balanced.history[-1]["validation_accuracy"] == pytest.approx(right)
+    weights = np.zeros(96)
+    weights[[5, 91]] = 1
+    few = pjc.train(CLASSES, (x, y), epochs=1, batch=32, validation=(x[:9], y[:9]), sample_weight=weights)
+    right = np.mean(np.asarray(few.predict(x[[5, 91]])) == y[[5, 91]])
+    assert few.history[-1]["training_accuracy"] == pytest.approx(right)
+
+
 def clusters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return samples around three points, and which."""
     random = np.random.default_rng(seed)

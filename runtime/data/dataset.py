@@ -34,7 +34,8 @@ class Dataset:
     now intensities, 255 as 1: a network on tokens takes the bytes. ``layout`` is one of LAYOUTS, where it is
     known how samples lie that are images, and they have not been fitted to a network yet.
 
-    ``weights`` ``[n]`` tells how much each sample counts, in training and in scores; None: all alike. Where
+    ``weights`` ``[n]`` tells how much each sample counts, in training and in scores, and ``often``, besides,
+    how often it is drawn in training alone, as for its class; None: all alike. Where
     the data ``lacks`` values, they are NaN in ``x`` until they are filled in. The last ``own_test`` samples
     are the test part that the data come with, and the ``own_validation`` before them the validation part.
     ``remarks`` are sentences on what was found or left out when it was read.
@@ -54,6 +55,7 @@ class Dataset:
     layout: str | None = None
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     weights: NDArray[Any] | None = None
+    often: NDArray[Any] | None = None
     lacks: bool = False
     own_validation: int = 0
     own_test: int = 0
@@ -85,8 +87,8 @@ class Dataset:
     def take(self, indices: NDArray[Any], name: str) -> Dataset:
         """Return the samples at ``indices``, in that order, as a dataset called ``name``."""
         x, y = (each.take(indices) if isinstance(each, Rows) else each[indices] for each in (self.x, self.y))
-        weights = None if self.weights is None else self.weights[indices]
-        return replace(self, x=x, y=y, name=name, weights=weights, own_validation=0, own_test=0)
+        weights, often = (None if each is None else each[indices] for each in (self.weights, self.often))
+        return replace(self, x=x, y=y, name=name, weights=weights, often=often, own_validation=0, own_test=0)
 
     def notes(self) -> dict[str, str]:
         """Return what else belongs to parameters trained on this, as JSON.
@@ -103,6 +105,15 @@ class Dataset:
         scaled = self.weights / self.weights.max()  # the sum of very large weights could overflow
         return np.asarray(scaled / scaled.mean())
 
+    def drawn(self) -> NDArray[np.float64] | None:
+        """Return how often samples are drawn in training, in proportion; None: all alike.
+
+        Raises DataError where none would be.
+        """
+        if self.often is None:
+            return self.weights
+        return checked_weights(self.often * self.counts(), len(self), self.name)
+
     def checksum(self) -> int:
         """Return a number that tells data apart, the same of arrays and of Rows.
 
@@ -114,7 +125,8 @@ class Dataset:
                 each = each.take(np.linspace(0, len(each) - 1, 1000).astype(np.int64))
             for _, array in blocks(each):
                 found = zlib.crc32(array.tobytes(), found)
-        return found if self.weights is None else zlib.crc32(self.weights.tobytes(), found)
+        drawn = self.drawn()
+        return found if drawn is None else zlib.crc32(drawn.tobytes(), found)
 
 
 def require_finite(array: NDArray[Any] | Rows, what: str, lacks: bool = False) -> None:

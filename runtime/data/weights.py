@@ -54,11 +54,11 @@ def class_weights(y: Any, weights: str | Mapping[Any, float]) -> NDArray[np.floa
 
 
 def class_weighted(parts: Parts, weights: str | Mapping[Any, float] | None) -> Parts:
-    """Return the parts with the training part weighted by class, besides the weights that it has.
+    """Return the parts with the training part drawn by class, besides the weights that it has.
 
     ``weights`` are as of :func:`class_weights`, classes by their names where they have names; a class that
-    occurs in other parts alone may be among them. The other parts stay as they are, so that scores are of the
-    data as it is. Raises DataError as there.
+    occurs in other parts alone may be among them. Scores, of all parts, are of the data as it is. Raises
+    DataError as there.
     """
     if weights is None:
         return parts
@@ -74,8 +74,9 @@ def class_weighted(parts: Parts, weights: str | Mapping[Any, float] | None) -> P
         known: Sequence[Any] = train.class_names or range(train.classes)
         there = set(labels.tolist())
         weights = {name: each for name, each in weights.items() if name in there or name not in known}
-    own = 1.0 if train.weights is None else train.weights
-    return replace(parts, train=replace(train, weights=class_weights(labels, weights) * own))
+    found = replace(train, often=class_weights(labels, weights))
+    found.drawn()  # raises where no sample is left
+    return replace(parts, train=found)
 
 
 def weighted(data: Dataset, weights: Any) -> Dataset:

@@ -77,7 +77,10 @@ def save(program: Program, path: Path, source: dict[str, object], without: Colle
         try:
             require_plain(entry, exported)
         except ModuleError as error:
-            raise ArtifactError(f"{path} cannot be written: {error}") from error
+            raise ArtifactError(
+                f"the program cannot be written to a file: {error}; an operator of your own makes such a call, "
+                "as by jnp.linalg.solve: multiply by an inverse that NumPy has found"
+            ) from error
         members[f"stablehlo/{entry}.bin"] = bytes(exported.serialize())
     if program.initial:
         arrays = {name: np.asarray(value, order="C") for name, value in program.initial.items()}

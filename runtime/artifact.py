@@ -78,8 +78,8 @@ def save(program: Program, path: Path, source: dict[str, object], without: Colle
             require_plain(entry, exported)
         except ModuleError as error:
             raise ArtifactError(
-                f"the program cannot be written to a file: {error}; an operator of your own makes such a call, "
-                "as by jnp.linalg.solve: multiply by an inverse that NumPy has found"
+                f"the program cannot be written to a file: {error}; an operator of your own makes such a "
+                "call, as by jnp.linalg.solve: multiply by an inverse that NumPy has found"
             ) from error
         members[f"stablehlo/{entry}.bin"] = bytes(exported.serialize())
     if program.initial:

@@ -207,8 +207,8 @@ def test_equal_layers_with_equal_constants_are_a_loop_and_with_others_none() -> 
     same, others = (
         head
         + "".join(f"h{i + 1} = relu(h{i} @ w * array((1, 2, {c})))\n" for i, c in enumerate(last))
-        + "output h6\n"
-        for last in ([3] * 6, range(3, 9))
+        + "output h12\n"
+        for last in ([3] * 12, range(3, 15))
     )
     x, _ = data()
     for text, looped in ((same, True), (others, False)):
@@ -216,7 +216,7 @@ def test_equal_layers_with_equal_constants_are_a_loop_and_with_others_none() -> 
         assert ('loop = #feas.loop<"layer"' in program.ir("feas")) is looped
         params = program.init(0)
         h = x
-        for i in range(6):
+        for i in range(12):
             h = np.maximum(h @ np.asarray(params["w"]) * np.array([1, 2, 3 if looped else 3 + i]), 0)
         np.testing.assert_allclose(program.apply(params, x), h, rtol=1e-12)
 

@@ -225,7 +225,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     window = iter(numbers.update_window_dims)
     sizes = [1 if at in inserted else updates.shape[next(window)] for at in range(len(x.shape))]
     require_whole(sizes, x)
-    shape, own = settled(x.shape), settled(updates.shape)
+    shape, own, held = settled(x.shape), settled(updates.shape), numbered(x.shape)
     whole = np.broadcast_to(rows.array, settled(rows.shape))
 
     def put(how: Callable[..., Array], operand: Any, new: Any) -> np.ndarray[Any, Any]:
@@ -234,9 +234,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
             return np.asarray(how(*arrays, numbers, mode=eqn.params["mode"]))
 
     if kind == "scatter":
-        return replaced(
-            walk, x, updates, put(lax.scatter, numbered(x.shape), numbered(updates.shape, prod(shape)))
-        )
+        return replaced(walk, x, updates, put(lax.scatter, held, numbered(updates.shape, prod(shape))))
     neutral = 1 if kind == "scatter-mul" else 0
     others: list[Value]
     if isinstance(updates, Constant):
@@ -246,7 +244,7 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     else:
         base = constant(np.full((1,) * len(x.shape), neutral, np.float32), x.shape)
         put_largest = partial(put, lax.scatter_max, np.zeros(shape, np.int32))
-        others = [replaced(walk, base, updates, places) for places in _in_turns(put_largest, x, own)]
+        others = [replaced(walk, base, updates, places) for places in _in_turns(put_largest, held, own)]
     for other in others:
         x = product(walk, x, other, x.shape) if neutral else _added(walk, x, other, kind == "scatter-sub")
     return x
@@ -257,15 +255,15 @@ def _added(walk: Walk, x: Value, other: Value, is_taken_away: bool) -> Value:
     return walk.join("sum", [x, other], x.shape, lambda a, b: f"{a} {sign} {b}")
 
 
-def _in_turns(put_largest: Callable[[Any], Any], x: Value, own: tuple[int, ...]) -> Iterator[Any]:
+def _in_turns(put_largest: Callable[[Any], Any], held: Any, own: tuple[int, ...]) -> Iterator[Any]:
     """Yield places in a tensor or, behind them, in updates, so that each update has its turn once.
 
-    Of the updates of one entry the last is first. ``put_largest`` puts numbers, of which the largest stays.
+    Of the updates of one entry the last is first. ``held`` are the places in the tensor; ``put_largest`` puts
+    numbers there, of which the largest stays.
 
     Raises:
         Refused: if an entry has more than :data:`MAX_TURNS` updates.
     """
-    held = numbered(x.shape)
     left, turns = numbered(own, 1), 0
     while (found := put_largest(left)).any():
         turns += 1

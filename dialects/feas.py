@@ -8,7 +8,7 @@ carries the part that it is projected in, once a pass has chosen it; a node with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntAttr, StringAttr, SymbolNameConstraint
 from xdsl.ir import Attribute, Block, Dialect, Operation, ParametrizedAttribute, Region, SSAValue
@@ -27,7 +27,7 @@ from xdsl.traits import NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects.declarations import verify_dims, verify_outputs, verify_sources
-from pjc.dialects.ops import LossOp, NodeOp, OperationOp, OutputOp, ParameterOp, SetOp, SourceOp
+from pjc.dialects.ops import IdentityOp, LossOp, NodeOp, OperationOp, OutputOp, ParameterOp, SetOp, SourceOp
 from pjc.dialects.steps import Step
 from pjc.dialects.view import ViewOp
 
@@ -158,18 +158,29 @@ def sources(value: SSAValue) -> list[NodeOp]:
     return []
 
 
+def ways_to(value: SSAValue, path: tuple[Step, ...] = ()) -> Iterator[tuple[NodeOp, tuple[Step, ...]]]:
+    """Yield the nodes whose entries a value holds, each with the steps from there, one way after another.
+
+    It looks through identities, which a split into parts puts between.
+    """
+    owner = value.owner
+    if isinstance(owner, ViewOp):
+        for index, operand in enumerate(owner.operands):
+            yield from ways_to(operand, (owner.step(index), *path))
+    elif isinstance(owner, IdentityOp):
+        yield from ways_to(owner.operands[0], path)
+    elif isinstance(owner, NodeOp):
+        yield owner, path
+
+
 def is_of_parameters(node: SetOp) -> bool:
     """Whether a set is one of parameters, which are projected onto it before they are used.
 
     One of rows that are taken by number is not: which they are, only a batch tells.
     """
-    found = sources(node.value)
-    return all(isinstance(each, ParameterOp) for each in found) and not any(
-        step.datum() is not None
-        for source in found
-        for reader, _, steps in readers(source)
-        if reader is node
-        for step in steps
+    return all(
+        isinstance(source, ParameterOp) and not any(step.datum() is not None for step in steps)
+        for source, steps in ways_to(node.value)
     )
 
 

@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -30,10 +29,13 @@ from pjc.fields import require_known
 from pjc.fit import Fit
 from pjc.options import Options
 from pjc.runtime.data.errors import DataError
+from pjc.runtime.data.splitting import split
+from pjc.runtime.data.weights import weighted
 from pjc.runtime.history import Result
 from pjc.runtime.outer_settings import is_transformation
 from pjc.runtime.program import Program
-from pjc.runtime.trainable import TrainError
+from pjc.runtime.streams import dataset
+from pjc.runtime.trainable import TrainError, specs
 from pjc.sources import source_of
 from pjc.tracing.asks import Set
 from pjc.training import train
@@ -103,22 +105,22 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             self.network_ = self._network(x.shape[1], y.shape[1] if y.ndim > 1 else 1, target)
             program = _compiled(self.network_)
             program.require_trainable()
-            validation: Any = self.validation_fraction if self.early_stopping else None
-            rows = np.arange(len(x))
-            if len(x) < int(program.batch or 1):
-                # They are taken several times, all as often, so that no other size is compiled; not so those
-                # that are set aside.
-                if validation is not None:
-                    rows, aside = train_test_split(rows, test_size=validation, random_state=seed)
-                    validation = x[aside], y[aside]
-                rows = np.tile(rows, -(-int(program.batch or 1) // len(rows)))
+            samples = dataset(x, y, "the data", specs(program)[1])
+            if weight is not None:
+                samples = weighted(samples, weight)
+            aside = None
+            if self.early_stopping:
+                samples, aside = split(samples, self.validation_fraction, "validation")
+            # Fewer samples than a batch has are taken several times, all as often: no other size is compiled.
+            times = -(-int(program.batch or 1) // len(samples))
+            if times > 1:
+                samples = samples.take(np.tile(np.arange(len(samples)), times), samples.name)
             found = train(
                 program,
-                (x[rows], y[rows]),
-                sample_weight=None if weight is None else weight[rows],
+                samples,
                 class_weight=class_weight,
                 epochs=self.epochs,
-                validation=validation,
+                validation=aside,
                 callbacks=[EarlyStopping(self.n_iter_no_change)] if self.early_stopping else (),
                 seed=seed,
                 normalize=self.normalize,

@@ -306,6 +306,11 @@ def test_numbers_and_names_in_a_column(table: Any, text: str, said: str) -> None
     assert sorted(found.x.tolist()) == [[0, 1], [1, 0]] and len(found.levels["a"]) == 2
 
 
+def test_names_that_begin_like_months_are_categories(table: Any) -> None:
+    found = load(table("a,t\ndecile 1,0\nMarket-2,1\nmarie 3,0\n"), "t")
+    assert found.columns == ("a=Market-2", "a=decile 1", "a=marie 3")
+
+
 def test_numbers_that_are_categories(table: Any) -> None:
     found = load(table("zip,n,t\n100,1,0\n20,2,1\n100,3,1\n"), "t", categorical="zip")
     assert found.columns == ("zip=100", "zip=20", "n")

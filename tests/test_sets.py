@@ -576,12 +576,46 @@ require squared_error(z, y)
     assert len(violation) == 1
 
 
+IN_BOTH_PARTS = {
+    "layers": "output z = (x @ a) @ b",
+    "a weight and its bias": "output z = relu(x @ a + b)",
+    "in a loop": "h = x\nfor t in 0..3 { h = relu(h @ a) + h @ b }\noutput z = h",
+}
+
+
+@pytest.mark.parametrize("solver", ["sweep", "dr", "ap"])
+@pytest.mark.parametrize("name", IN_BOTH_PARTS)
+def test_so_it_does_where_a_split_into_parts_takes_them_apart(name: str, solver: str) -> None:
+    rows = 1 if "bias" in name else 3
+    text = f"""
+input x: f32[batch, 3]
+target y: f32[batch, 3]
+param a: f32[3, 3] = normal(1)
+param b: f32[{rows}, 3] = normal(1)
+require concat(a, b, axis = 0) in ball(1)
+{IN_BOTH_PARTS[name]}
+require squared_error(z, y)
+"""
+    program = pjc.compile(text, batch=2, solver=solver)
+    after = program.finish(program.init(0))
+    assert np.sqrt(np.sum(after["a"] ** 2) + np.sum(after["b"] ** 2)) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_set_of_what_repeats_all_entries_alike_moves_them_alike() -> None:
+    text = LOOP.replace(
+        "param out", "param c: f32[3] = normal(1)\nrequire broadcast(c, (2, 3)) in ball(1)\nparam out"
+    )
+    program = pjc.compile(text.replace("h @ out", "h @ out + c"), batch=8)
+    assert np.sum(program.finish(program.init(0))["c"] ** 2) == pytest.approx(0.5, abs=1e-5)
+
+
 @pytest.mark.parametrize("solver", ["sweep", "dr"])
 @pytest.mark.parametrize(
     ("required", "found"),
     [
         ("pad(a, ((1, 0),)) in fixed_sum(1)", "zeros beside 'a'"),
         ("concat(a, a[0:1], axis = 0) in simplex(1)", "an entry of 'a' several times"),
+        ("broadcast(a, (2, 3)) in sparse(1)", "an entry of 'a' several times"),
         ("concat(a[::2], transpose(reshape(a, (1, 3)))[0], axis = 0) in sparse(1)", "'a' several times"),
     ],
 )

@@ -14,10 +14,24 @@ from xdsl.utils.exceptions import PassFailedException
 from pjc.dialects import feas, ops, proj
 from pjc.dialects.sets import SETS
 from pjc.dialects.shapes import Shape
-from pjc.dialects.steps import Broadcast, Pad, Patches, Place, Reshape, Shift, Slice, Step, Transpose
+from pjc.dialects.steps import (
+    Broadcast,
+    Pad,
+    Patches,
+    Place,
+    Reshape,
+    Shift,
+    Slice,
+    Step,
+    Transpose,
+    shapes_along,
+)
 from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.passes.analysis.units import output_of
 from pjc.passes.lowering.holding import slot_name
+
+ALIKE = ("ball", "fixed_sum", "l1_ball", "simplex", "sphere")
+"""The sets that move equal entries by the same."""
 
 
 def declarations(problem: feas.ProblemOp) -> list[Operation]:
@@ -75,29 +89,43 @@ def last_projections(nodes: Iterable[ops.NodeOp]) -> list[proj.ConstrainOp]:
 
 def _ways(node: ops.SetOp) -> dict[ops.ParameterOp, list[tuple[Step, ...]]]:
     """Return the ways from the parameters that a set is of to its value."""
-    return {
-        source: [steps for reader, _, steps in feas.readers(source) if reader is node]
-        for source in feas.sources(node.value)
-        if isinstance(source, ops.ParameterOp)
-    }
+    found: dict[ops.ParameterOp, list[tuple[Step, ...]]] = {}
+    for source, steps in feas.ways_to(node.value):
+        if isinstance(source, ops.ParameterOp):
+            found.setdefault(source, []).append(steps)
+    return found
 
 
 def _require_each_once(node: ops.SetOp, ways: dict[ops.ParameterOp, list[tuple[Step, ...]]]) -> None:
     """Raise PassFailedException where a projection of a value is none of parameters.
 
-    It is none where the value has zeros beside them, which stay, or shows an entry several times.
+    It is none where the value has zeros beside them, which stay, or shows an entry several times; but where
+    it repeats all entries alike, their copies are moved alike by some sets.
     """
     for source, each in ways.items():
-        found = None
-        if any(isinstance(step, Pad | Patches | Shift) for steps in each for step in steps):
+        found, shape = None, shape_of(source.result)
+        if any(isinstance(step, Pad | Shift) for steps in each for step in steps):
             found = f"zeros beside '{source.label.data}'"
-        elif len(each) > 1 and _overlap(shape_of(source.result), each):
+        elif (
+            any(isinstance(step, Patches) for steps in each for step in steps)
+            or (node.kind.data not in ALIKE and any(_repeats(shape, steps) for steps in each))
+            or (len(each) > 1 and _overlap(shape, each))
+        ):
             found = f"an entry of '{source.label.data}' several times"
         if found is not None:
             raise PassFailedException(
                 f"'{node.called}' is a set of what holds {found}, onto which parameters cannot be projected; "
                 "require the set of the parameter itself"
             )
+
+
+def _repeats(shape: Shape, steps: tuple[Step, ...]) -> bool:
+    """Whether a way repeats entries of a tensor along an axis."""
+    shapes = shapes_along(steps, shape)
+    return any(
+        isinstance(step, Broadcast) and prod(after) > prod(before)
+        for step, before, after in zip(steps, shapes[:-1], shapes[1:], strict=True)
+    )
 
 
 def _overlap(shape: Shape, ways: list[tuple[Step, ...]]) -> bool:

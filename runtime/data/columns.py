@@ -42,8 +42,11 @@ _APART = re.compile(r"[+-]?\d{1,3}([.,' ]\d{3})+([.,]\d*)?")
 """What is a number of thousands that are set apart."""
 _BETWEEN = "\0"
 """What no number has in it."""
-_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-_NUMBERLIKE = re.compile(rf"[+-]?[$€£]?\.?\d|(?i:(?:{_MONTHS})[a-z]*[. -]+\d)")
+_MONTHS = (
+    "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|"
+    "nov(ember)?|dec(ember)?"
+)
+_NUMBERLIKE = re.compile(rf"[+-]?[$€£]?\.?\d|(?i:(?:{_MONTHS})[. -]+\d)")
 """How texts begin that are numbers in some way: dates, amounts, digits of any script."""
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 """What is a number with a decimal comma, and one of whole thousands."""

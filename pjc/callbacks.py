@@ -40,6 +40,11 @@ class TrainingWarning(UserWarning):
     """Something about a run is not as it should be: what, and what to try."""
 
 
+def warn(text: str) -> None:
+    """Tell that something about a run is not as it should be."""
+    warnings.warn(text, TrainingWarning, stacklevel=2)
+
+
 @dataclass
 class TrainingRun:
     """A run of :func:`pjc.train` as callbacks see it.
@@ -102,10 +107,6 @@ class TrainingRun:
     def stop(self, why: str = "a callback asked for it") -> None:
         """Let the run end after this batch."""
         self.stopping = self.stopping or why
-
-    def warn(self, text: str) -> None:
-        """Tell that something is not as it should be, as a :class:`pjc.TrainingWarning`."""
-        warnings.warn(text, TrainingWarning, stacklevel=2)
 
     def save(self, path: str | Path) -> None:
         """Write the parameters after the last whole epoch to a file, as ``pjc train`` writes them.
@@ -179,7 +180,7 @@ class EarlyStopping(Callback):
         if self.best is not None and self.best.epoch == best.epoch:
             training.kept = self.best
         else:
-            training.warn(
+            warn(
                 f"epoch {best.epoch} validated best, and training goes on from a later one, so that its "
                 "parameters are not at hand: those of the last epoch are kept; resume=fit brings them along"
             )

@@ -6,14 +6,13 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pjc.callbacks import Callback, TrainingRun, TrainingWarning
+from pjc.callbacks import Callback, TrainingRun, warn
 from pjc.diagnostics import mistake
 from pjc.driver import Compilation
 from pjc.fields import require_known
@@ -227,7 +226,7 @@ class _Job:
             recorder=self.run.recorder,
             best=self.best,
         )
-        holder = Holder(trained, _warn, 'compiling with copies="{}=held"')
+        holder = Holder(trained, warn, 'compiling with copies="{}=held"')
         result = _trained(self, told, _Listener(told, callbacks, verbose, holder))
         kept = told.kept or result
         score = None if given.test is None else evaluate(trained, kept.params, given.test)
@@ -335,11 +334,7 @@ class _Listener(Listener):
         return self.told.stopping is not None
 
     def warning(self, text: str) -> None:
-        _warn(text)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, TrainingWarning, stacklevel=2)
+        warn(text)
 
 
 def _line(told: TrainingRun) -> str:

@@ -72,6 +72,7 @@ class SetKind:
         example: arguments in their order, for a tensor that ends in a matrix of 4 x 4.
         entrywise: whether each entry is in a set of its own, whatever the others are.
         convex: whether all between two of its points is in it.
+        alike: whether its projection moves equal entries of a vector by the same.
         check: returns what is wrong with the fields' values for a tensor of a shape; None if nothing is.
     """
 
@@ -80,6 +81,7 @@ class SetKind:
     example: tuple[Any, ...] = ()
     entrywise: bool = False
     convex: bool = True
+    alike: bool = False
     check: Callable[[Values, Shape], str | None] = lambda values, shape: None
 
     def fields(self) -> tuple[str, ...]:

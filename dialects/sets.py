@@ -148,10 +148,14 @@ SETS: dict[str, SetKind] = {
         check=_box,
     ),
     "nonneg": SetKind("entries of at least 0", entrywise=True),
-    "ball": SetKind("vectors of at most that Euclidean norm", (_RADIUS, _AXES)),
-    "sphere": SetKind("vectors of exactly that Euclidean norm", (_RADIUS, _AXES), (2, 0), convex=False),
+    "ball": SetKind("vectors of at most that Euclidean norm", (_RADIUS, _AXES), alike=True),
+    "sphere": SetKind(
+        "vectors of exactly that Euclidean norm", (_RADIUS, _AXES), (2, 0), convex=False, alike=True
+    ),
     "simplex": SetKind(
-        "vectors of nonnegative entries with that sum", (Argument("total", Kind.POSITIVE, 1.0), _AXES)
+        "vectors of nonnegative entries with that sum",
+        (Argument("total", Kind.POSITIVE, 1.0), _AXES),
+        alike=True,
     ),
     "sparse": SetKind(
         "vectors of which at most k entries are not 0",
@@ -179,8 +183,10 @@ SETS: dict[str, SetKind] = {
         convex=False,
         check=_rank,
     ),
-    "l1_ball": SetKind("vectors whose magnitudes add up to at most that", (_RADIUS, _AXES)),
-    "fixed_sum": SetKind("vectors with that sum", (Argument("total", Kind.NUMBER), _AXES), (2, 0)),
+    "l1_ball": SetKind("vectors whose magnitudes add up to at most that", (_RADIUS, _AXES), alike=True),
+    "fixed_sum": SetKind(
+        "vectors with that sum", (Argument("total", Kind.NUMBER), _AXES), (2, 0), alike=True
+    ),
     "halfspace": SetKind(
         "vectors whose product with the normal is at most the bound",
         (Argument("normal", Kind.ARRAY), Argument("bound", Kind.NUMBER), _AXES),

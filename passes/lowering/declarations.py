@@ -30,9 +30,6 @@ from pjc.dialects.view import GatherOp, ViewOp, shape_of
 from pjc.passes.analysis.units import output_of
 from pjc.passes.lowering.holding import slot_name
 
-ALIKE = ("ball", "fixed_sum", "l1_ball", "simplex", "sphere")
-"""The sets that move equal entries by the same."""
-
 
 def declarations(problem: feas.ProblemOp) -> list[Operation]:
     """Return a declaration for each input and target, in the order of the text.
@@ -108,7 +105,7 @@ def _require_each_once(node: ops.SetOp, ways: dict[ops.ParameterOp, list[tuple[S
             found = f"zeros beside '{source.label.data}'"
         elif (
             any(isinstance(step, Patches) for steps in each for step in steps)
-            or (node.kind.data not in ALIKE and any(_repeats(shape, steps) for steps in each))
+            or (not SETS[node.kind.data].alike and any(_repeats(shape, steps) for steps in each))
             or (len(each) > 1 and _overlap(shape, each))
         ):
             found = f"an entry of '{source.label.data}' several times"

@@ -1,8 +1,8 @@
 """The kinds of steps: what a view does to the entries of one operand, in a class a kind.
 
 All that compiler passes know of a kind stands on its class: the shape after the step, where the samples of a
-batch are then, which iteration of a loop reads an entry, and the step on tensors with more axes. What a step
-does to arrays stands in ``pjc.runtime.steps``, where each kind has its class too.
+batch are then, which iteration of a loop reads an entry, which entry goes where, and the step on tensors with
+more axes. What a step does to the arrays of a run stands in ``pjc.runtime.steps``, in a class a kind too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from dataclasses import MISSING, dataclass, fields, replace
 from math import prod
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pjc.dialects import shapes
 from pjc.dialects.shapes import Shape, ShapeError
+
+Numbers = NDArray[np.int64]
+"""Which entry of an operand stands at each place: its number, from 1 on in row-major order; 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,14 @@ class Step(ABC):
 
         None if the axis is mixed with others.
         """
+
+    def numbers(self, given: Numbers) -> Numbers:
+        """Return which entry stands at each place after the step, from those before it.
+
+        Raises:
+            TypeError: if that is known only when a program runs.
+        """
+        raise TypeError(f"what step '{self}' does is known only when the program runs")
 
     def lifted(self, count: int) -> Step:
         """Return the step on tensors that have one more axis, the first, of so many entries."""
@@ -211,6 +225,9 @@ class Reshape(Step):
                 return Reads(axis, groups[0])
         return None
 
+    def numbers(self, given: Numbers) -> Numbers:
+        return given.reshape(self.shape)
+
     def lifted(self, count: int) -> Reshape:
         return Reshape((count, *self.shape))
 
@@ -238,6 +255,9 @@ class Transpose(Step):
 
     def read_before(self, axis: int, iterations: tuple[int, ...], before: Shape, after: Shape) -> Reads:
         return Reads(self.permutation[axis], iterations)
+
+    def numbers(self, given: Numbers) -> Numbers:
+        return given.transpose(self.permutation)
 
     def lifted(self, count: int) -> Transpose:
         return Transpose((0, *(axis + 1 for axis in self.permutation)))
@@ -275,6 +295,12 @@ class Broadcast(Step):
         if axis in self.dims and before[self.dims.index(axis)] == after[axis]:
             return Reads(self.dims.index(axis), iterations)
         return Reads(None)
+
+    def numbers(self, given: Numbers) -> Numbers:
+        expanded = [1] * len(self.shape)
+        for dim, size in zip(self.dims, given.shape, strict=True):
+            expanded[dim] = size
+        return np.broadcast_to(given.reshape(expanded), self.shape)
 
     def lifted(self, count: int) -> Broadcast:
         return Broadcast((count, *self.shape), (0, *(axis + 1 for axis in self.dims)))
@@ -321,6 +347,9 @@ class Slice(Step):
             found[self.starts[axis] + index * self.strides[axis]] = iteration
         return Reads(axis, tuple(found))
 
+    def numbers(self, given: Numbers) -> Numbers:
+        return given[tuple(map(slice, self.starts, self.limits, self.strides))]
+
     def lifted(self, count: int) -> Slice:
         return Slice((0, *self.starts), (count, *self.limits), (1, *self.strides))
 
@@ -364,6 +393,11 @@ class Pad(Step):
     def read_before(self, axis: int, iterations: tuple[int, ...], before: Shape, after: Shape) -> Reads:
         return Reads(axis, iterations[self.low[axis] :][: before[axis]])
 
+    def numbers(self, given: Numbers) -> Numbers:
+        found = np.zeros(self.result_shape(given.shape), given.dtype)
+        found[tuple(slice(low, low + size) for low, size in zip(self.low, given.shape, strict=True))] = given
+        return found
+
     def lifted(self, count: int) -> Pad:
         return Pad((0, *self.low), (0, *self.high))
 
@@ -397,6 +431,9 @@ class Place(Step):
 
     def read_before(self, axis: int, iterations: tuple[int, ...], before: Shape, after: Shape) -> Reads:
         return Reads(axis, iterations[self.offset :][: before[axis]] if self.axis == axis else iterations)
+
+    def numbers(self, given: Numbers) -> Numbers:
+        return self.as_pad(given.shape).numbers(given)
 
     def lifted(self, count: int) -> Place:
         return replace(self, axis=self.axis + 1)
@@ -483,6 +520,14 @@ class Patches(Step):
     ) -> Reads | None:
         return Reads(axis, iterations) if all(axis < each for each in self.axes) else None
 
+    def numbers(self, given: Numbers) -> Numbers:
+        found = np.lib.stride_tricks.sliding_window_view(given, self.reach, axis=self.axes)
+        along = dict(zip(self.axes, self.strides, strict=True))
+        each = [along.get(axis, 1) for axis in range(given.ndim)]
+        found = found[tuple(slice(None, None, by) for by in (*each, *self.apart))]
+        last = range(given.ndim, found.ndim)
+        return np.moveaxis(found, tuple(last), tuple(self.behind + i for i in range(len(last))))
+
     def lifted(self, count: int) -> Patches:
         return replace(self, axes=tuple(axis + 1 for axis in self.axes))
 
@@ -510,6 +555,9 @@ class Shift(Step):
 
     def read_before(self, axis: int, iterations: tuple[int, ...], before: Shape, after: Shape) -> Reads:
         return Reads(axis, (*iterations[self.by :], *[-1] * self.by) if axis == 0 else iterations)
+
+    def numbers(self, given: Numbers) -> Numbers:
+        return np.pad(given[: -self.by], [(self.by, 0), *[(0, 0)] * (given.ndim - 1)])
 
 
 KINDS: dict[str, type[Step]] = {each.kind(): each for each in Step.__subclasses__()}
@@ -549,3 +597,15 @@ def shapes_along(steps: Iterable[Step], shape: Shape) -> list[Shape]:
 def shape_after(steps: Iterable[Step], shape: Shape) -> Shape:
     """Return the shape at the end of a path of steps."""
     return shapes_along(steps, shape)[-1]
+
+
+def numbers_along(steps: Iterable[Step], shape: Shape) -> Numbers:
+    """Return which entry of an operand of a shape stands at each place at the end of a path of steps.
+
+    Raises:
+        TypeError: if a step goes by the numbers of a batch.
+    """
+    found: Numbers = np.arange(1, prod(shape) + 1, dtype=np.int64).reshape(shape)
+    for step in steps:
+        found = step.numbers(found)
+    return found

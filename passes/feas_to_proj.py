@@ -28,7 +28,7 @@ from pjc.passes.lowering.compressed import (
     is_told,
     told_name,
 )
-from pjc.passes.lowering.declarations import declarations, last_projections
+from pjc.passes.lowering.declarations import declarations
 from pjc.passes.lowering.forward import forward_pass
 from pjc.passes.lowering.holding import (
     form_of,
@@ -43,6 +43,7 @@ from pjc.passes.lowering.holding import (
     writes_of,
 )
 from pjc.passes.lowering.iteration import Iteration
+from pjc.passes.lowering.last_projections import last_projections
 from pjc.passes.solvers import DEFAULT_ITERATING, Iterating, Solver, parse
 
 

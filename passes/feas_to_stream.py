@@ -19,10 +19,11 @@ from pjc.passes.analysis.graph import replace_problems
 from pjc.passes.analysis.reach import Reach
 from pjc.passes.analysis.sample_rows import SampleRows, samples_in
 from pjc.passes.lowering.asking import Asking
-from pjc.passes.lowering.declarations import declarations, last_projections
+from pjc.passes.lowering.declarations import declarations
 from pjc.passes.lowering.forward import forward_pass
 from pjc.passes.lowering.frame import Asked, Frame
 from pjc.passes.lowering.holding import slot_name, slot_place
+from pjc.passes.lowering.last_projections import last_projections
 from pjc.passes.lowering.stages import Link, Stage, cut
 from pjc.passes.solvers import Stream, parse
 

@@ -71,10 +71,6 @@ class View(ABC, Generic[S]):
         """
         return None
 
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        """Return what spread does, at once and of whole numbers."""
-        raise TypeError(f"what step '{self.step}' does is known only when the program runs")
-
     def write(self, copies: Array, before: Before) -> Array | None:
         """Return the copies with the value's own written over them; None if there is no short way."""
         return None
@@ -124,9 +120,6 @@ class Reshaped(View[Reshape], of=Reshape):
             result[same[0]] = size
         return made.reshape(result)
 
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        return value.reshape(self.step.shape)
-
     def write(self, copies: Array, before: Before) -> Array:
         return before.over(copies.reshape(before.shape)).reshape(copies.shape)
 
@@ -161,9 +154,6 @@ class Transposed(View[Transpose], of=Transpose):
     def counts(self, made: np.ndarray, before: Shape, after: Shape) -> np.ndarray:
         return made.transpose(self.back)
 
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        return value.transpose(self.step.permutation)
-
     def write(self, copies: Array, before: Before) -> Array:
         return jnp.transpose(before.over(jnp.transpose(copies, self.back)), self.step.permutation)
 
@@ -179,12 +169,6 @@ class Repeated(View[Broadcast], of=Broadcast):
         for axis in self.step.repeated(before):
             made = made.sum(axis=axis, keepdims=True) * (after[axis] if made.shape[axis] == 1 else 1)
         return made.reshape([made.shape[d] for d in self.step.dims])
-
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        expanded = [1] * len(self.step.shape)
-        for dim, size in zip(self.step.dims, value.shape, strict=True):
-            expanded[dim] = size
-        return np.broadcast_to(value.reshape(expanded), self.step.shape)
 
 
 class Sliced(View[Slice], of=Slice):
@@ -208,9 +192,6 @@ class Sliced(View[Slice], of=Slice):
                 made = read
         return made
 
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        return value[self._parts()]
-
     def _parts(self) -> tuple[slice, ...]:
         return tuple(map(slice, self.step.starts, self.step.limits, self.step.strides))
 
@@ -231,11 +212,6 @@ class Padded(View[Pad], of=Pad):
         ]
         return made[tuple(parts)]
 
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        found = np.zeros(self.step.result_shape(value.shape), value.dtype)
-        found[tuple(slice(a, a + n) for a, n in zip(self.step.low, value.shape, strict=True))] = value
-        return found
-
 
 class Placed(View[Place], of=Place):
     def spread(self, value: Any, fill: int) -> Any:
@@ -246,9 +222,6 @@ class Placed(View[Place], of=Place):
 
     def counts(self, made: np.ndarray, before: Shape, after: Shape) -> np.ndarray:
         return self._padded(before).counts(made, before, after)
-
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        return self._padded(value.shape).numbers(value)
 
     def write(self, copies: Array, before: Before) -> Array:
         axis, start = self.step.axis, self.step.offset
@@ -337,14 +310,6 @@ class Windowed(View[Patches], of=Patches):
             found = found * times.reshape(-1, *[1] * (rank - axis - 1))
         return found
 
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        found = np.lib.stride_tricks.sliding_window_view(value, self.step.reach, axis=self.step.axes)
-        steps = dict(zip(self.step.axes, self.step.strides, strict=True))
-        each = [steps.get(axis, 1) for axis in range(value.ndim)]
-        found = found[tuple(slice(None, None, by) for by in (*each, *self.step.apart))]
-        last = range(value.ndim, found.ndim)
-        return np.moveaxis(found, tuple(last), tuple(self.step.behind + i for i in range(len(last))))
-
     def _windows(self, shape: Shape) -> Iterator[tuple[tuple[int, ...], list[int], list[int], list[int]]]:
         """Yield each place in the window, with starts, limits and strides of the entries that come there."""
         for place in product(*map(range, self.step.window)):
@@ -399,10 +364,6 @@ class Shifted(View[Shift], of=Shift):
         by = self.step.by
         whole = np.broadcast_to(made, (before[0], *made.shape[1:]))
         return np.concatenate([whole[by:], np.zeros((by, *made.shape[1:]), np.int64)])
-
-    def numbers(self, value: np.ndarray) -> np.ndarray:
-        by = self.step.by
-        return np.pad(value[:-by], [(by, 0), *[(0, 0)] * (value.ndim - 1)])
 
     def write(self, copies: Array, before: Before) -> Array | None:
         by = self.step.by

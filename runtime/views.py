@@ -71,9 +71,7 @@ def counts(path: Path, shape: Shape) -> np.ndarray | int:
 
 def _counts_by_index(path: Path, shape: Shape) -> np.ndarray:
     """Return the counts by sending each entry's number along the path."""
-    numbers = np.arange(1, prod(shape) + 1, dtype=np.int64).reshape(shape)
-    for view in path:
-        numbers = view.numbers(numbers)
+    numbers = steps.numbers_along((view.step for view in path), shape)
     found = np.bincount(numbers.ravel(), minlength=prod(shape) + 1)[1:]
     return found.reshape(shape)
 

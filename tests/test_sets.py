@@ -611,10 +611,37 @@ def test_a_set_of_what_repeats_all_entries_alike_moves_them_alike() -> None:
 
 @pytest.mark.parametrize("solver", ["sweep", "dr"])
 @pytest.mark.parametrize(
+    ("value", "times"),
+    [
+        ("concat(a, a[0:1], axis = 0)", (2, 1, 1)),
+        ("concat(a, reshape(broadcast(a[1:3], (2, 2)), (4,)), axis = 0)", (1, 3, 3)),
+    ],
+)
+def test_copies_that_a_set_moves_alike_are_moved_so(value: str, times: Sequence[int], solver: str) -> None:
+    """What is nearest in the value's own distance, where an entry weighs as often as it stands there."""
+    text = f"""
+input x: f32[batch, 3]
+target y: f32[batch, 3]
+param a: f32[3] = normal(1)
+require {value} in fixed_sum(1)
+output z = x * a
+require squared_error(z, y)
+"""
+    program = pjc.compile(text, batch=2, solver=solver)
+    start = program.init(0)
+    weighs, a = np.asarray(times), np.asarray(start["a"], np.float64)
+    expected = a + (1 - weighs @ a) / weighs.sum()
+    np.testing.assert_allclose(program.finish(start)["a"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["sweep", "dr"])
+@pytest.mark.parametrize(
     ("required", "found"),
     [
         ("pad(a, ((1, 0),)) in fixed_sum(1)", "zeros beside 'a'"),
-        ("concat(a, a[0:1], axis = 0) in simplex(1)", "an entry of 'a' several times"),
+        ("concat(a, a[0:1], axis = 0) in halfspace((1, 2, 3, 4), 1)", "an entry of 'a' several times"),
+        ("reshape(broadcast(reshape(a, (3, 1)), (3, 2)), (2, 3)) in ball(1, 1)", "an entry of 'a' several"),
+        ("stack(a[0:2], a[1:3]) in simplex(1, 1)", "an entry of 'a' several times"),
         ("broadcast(a, (2, 3)) in sparse(1)", "an entry of 'a' several times"),
         ("concat(a[::2], transpose(reshape(a, (1, 3)))[0], axis = 0) in sparse(1)", "'a' several times"),
     ],

@@ -220,8 +220,8 @@ def whole(shape: tuple[int, ...]) -> np.ndarray:
 
 def sent(value: np.ndarray, path: list[Step]) -> np.ndarray:
     """Return whole numbers at the end of a path, by NumPy: what no operand owns is zero."""
-    for view in bound(path):
-        value = view.numbers(value)
+    for step in path:
+        value = step.numbers(value)
     return value
 
 
@@ -350,10 +350,10 @@ def test_large_windows_are_those_that_are_cut_place_by_place(
     shape: tuple[int, ...], step: Patches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (view,) = bound([step])
-    numbers = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
-    expected = view.numbers(numbers)
+    numbers = whole(shape).astype(np.float32)
+    expected = step.numbers(whole(shape))
     copies = np.random.default_rng(0).integers(0, 9, expected.shape).astype(np.float32)
-    total = np.bincount(expected.astype(int).ravel(), weights=copies.ravel(), minlength=numbers.size + 1)
+    total = np.bincount(expected.ravel(), weights=copies.ravel(), minlength=numbers.size + 1)
     for few in (0, 10**6):  # in loops, and place by place
         monkeypatch.setattr("pjc.runtime.steps.FEW", few)
         np.testing.assert_array_equal(view.spread(jnp.asarray(numbers), 0), expected)

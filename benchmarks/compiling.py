@@ -5,12 +5,13 @@ Large are the steps of a recurrent network, layers one on another, and layers th
     python benchmarks/compiling.py
 
 A ratio is that of XLA's seconds: for sweeps to Adam's on the same network, for a network of many layers, or
-steps, to one of few. Medians of some repeats. Beside them, what does not depend on how busy the machine is:
+steps, to one of few. Medians of a few repeats. Beside them, what does not depend on how busy the machine is:
 the kernels that XLA compiles, which its seconds go with on a CPU, and the temporary memory of a step.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import time
 from collections.abc import Callable
@@ -135,5 +136,11 @@ def compile_table(rows: list[CompileRow]) -> Table:
     return made
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="of each (default: %(default)s)")
+    Console(highlight=False, width=120).print(compile_table(compile_times(parser.parse_args().repeats)))
+
+
 if __name__ == "__main__":
-    Console(highlight=False, width=120).print(compile_table(compile_times()))
+    main()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pjc.diagnostics import PjcError, mistake
 from pjc.history import History
-from pjc.runtime.data.fitting import fit as fitted
 from pjc.runtime.data.recipe import Known
 from pjc.runtime.evaluate import metric
 from pjc.runtime.files import require_writable
@@ -113,8 +112,7 @@ class Fit:
         """
         known = Known.of(self.notes, "the notes of the fit")
         source, target = specs(self.compiled)
-        found = samples_of(data, "the data", source, target)
-        ready = known.finished(fitted(known.numbered(known.ordered(found)[0]), source, target))
+        ready = known.finished(samples_of(data, "the data", source, target, known))
         return scores(self.compiled, self.kept.params, ready, self.class_names, confusion)
 
     def predict(self, x: Any) -> NDArray[Any]:
@@ -140,8 +138,7 @@ class Fit:
     def _predicted(self, x: Any, scores: bool = False) -> Predictions:
         known = Known.of(self.notes, "the notes of the fit")
         source, _ = specs(self.compiled)
-        given = samples_of((x, None), "the data", source, source)
-        ready = known.finished(fitted(known.ordered(given)[0], source, source))
+        ready = known.finished(samples_of((x, None), "the data", source, source, known))
         return predict(self.compiled, self.kept.params, ready, scores)
 
     def save(self, path: str | Path) -> None:

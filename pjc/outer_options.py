@@ -16,7 +16,9 @@ from pjc.runtime.outer_settings import (
     DECAYING,
     EVERY,
     PLAIN,
+    RATE,
     RATED,
+    RATES,
     SCHEDULES,
     STEPS,
     Outer,
@@ -130,7 +132,7 @@ class OuterOptions(SolverOptions):
         kind=Rates(),
         help="the rate of the outer step; PATTERN=RATE for parameters whose names match; may be repeated, "
         "and of several that match the last counts",
-        shown=f"{Outer().rate[EVERY]:g}",
+        shown=f"{Outer().rate[EVERY]:g} of {' and '.join(RATES)}, {RATE:g} of the others",
         group=GROUP,
         since="stablehlo",
     )

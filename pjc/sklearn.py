@@ -11,6 +11,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Self
 
@@ -34,8 +35,10 @@ from pjc.runtime.data.weights import weighted
 from pjc.runtime.history import Result
 from pjc.runtime.outer_settings import is_transformation
 from pjc.runtime.program import Program
+from pjc.runtime.standardize import can_standardize
 from pjc.runtime.streams import dataset
 from pjc.runtime.trainable import TrainError, specs
+from pjc.runtime.units import Units
 from pjc.sources import source_of
 from pjc.tracing.asks import Set
 from pjc.training import train
@@ -81,9 +84,22 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
 
     @property
     def fit_(self) -> Fit:
-        """What :func:`pjc.train` returned: the program, parameters and history."""
+        """What :func:`pjc.train` returned: the program, parameters and history.
+
+        It takes and tells classes by the names that they have as text, unless they are numbers from 0, and
+        numbers in the units that they were given in; scores in its history are of standardized numbers.
+        """
+        return self._fit_in(self._units())
+
+    def _units(self) -> Mapping[str, Units]:
+        """Return the units of targets that were moved for training, if the network may have any."""
+        return {}
+
+    def _fit_in(self, units: Mapping[str, Units]) -> Fit:
         check_is_fitted(self, "result_")
-        return Fit(_compiled(self.network_), self.result_, int(self.epochs), notes=self.notes_)
+        program = _compiled(self.network_)
+        program = program.rescaled(units) if units and can_standardize(program) else program
+        return Fit(program, self.result_, int(self.epochs), notes=self.notes_)
 
     @property
     def n_iter_(self) -> int:
@@ -98,14 +114,18 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         target: str,
         weight: NDArray[Any] | None = None,
         class_weight: Any = None,
+        names: tuple[str, ...] = (),
     ) -> None:
-        """Train on samples; ``target`` declares y in the language, where there is no source."""
+        """Train on samples; ``target`` declares y in the language, where there is no source.
+
+        ``names`` are those of classes that are not called by their numbers.
+        """
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with _values():
             self.network_ = self._network(x.shape[1], y.shape[1] if y.ndim > 1 else 1, target)
             program = _compiled(self.network_)
             program.require_trainable()
-            samples = dataset(x, y, "the data", specs(program)[1])
+            samples = replace(dataset(x, y, "the data", specs(program)[1]), class_names=names)
             if weight is not None:
                 samples = weighted(samples, weight)
             aside = None
@@ -158,7 +178,7 @@ class _Projection(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         check_is_fitted(self, "result_")
         samples = validate_data(self, x, dtype=[np.float64, np.float32], reset=False)
         with _values():
-            found = self.fit_.outputs(samples)
+            found = self._fit_in({}).outputs(samples)
         return found.reshape(len(samples), -1).astype(np.float64)
 
 
@@ -250,9 +270,11 @@ class ProjectionClassifier(ClassifierMixin, _Projection):  # type: ignore[misc]
                 "a classifier needs samples of at least two classes that count, found "
                 f"{len(np.unique(counted))} class"
             )
+        names = _names(self.classes_)
         if isinstance(by_class, Mapping):
-            by_class = {n: by_class[name] for n, name in enumerate(self.classes_) if name in by_class}
-        self._train(X, labels, str(len(self.classes_)), weight, by_class)
+            called = dict(zip(self.classes_, names or range(len(self.classes_)), strict=True))
+            by_class = {own: by_class[each] for each, own in called.items() if each in by_class}
+        self._train(X, labels, str(len(self.classes_)), weight, by_class, names)
         classes = _compiled(self.network_).targets[0].classes
         if classes != len(self.classes_):
             raise ValueError(f"the source tells {classes} classes apart, and y has {len(self.classes_)}")
@@ -315,6 +337,11 @@ class ProjectionRegressor(RegressorMixin, _Projection):  # type: ignore[misc]
         self._train(X, moved, "numbers", _weight(sample_weight, X))
         return self
 
+    def _units(self) -> Mapping[str, Units]:
+        check_is_fitted(self, "result_")
+        scale, offset = (tuple(np.ravel(each).tolist()) for each in (self.scale_, self.mean_))
+        return {each.name: Units(scale, offset) for each in _compiled(self.network_).targets}
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the numbers of each sample, in the units of those that were trained on."""
         found = self._outputs(X)
@@ -344,6 +371,14 @@ def _values() -> Iterator[None]:
             raise ValueError(str(error)) from error
         except PjcError as error:
             raise error if isinstance(error, ValueError) else ValueError(str(error)) from error
+
+
+def _names(classes: NDArray[Any]) -> tuple[str, ...]:
+    """Return what classes are called as text; nothing where they are the numbers from 0 on."""
+    if classes.dtype.kind in "biu" and np.array_equal(classes, range(len(classes))):
+        return ()
+    whole = classes.dtype.kind == "f" and np.array_equal(classes, np.floor(classes))
+    return tuple(map(str, (classes.astype(np.int64) if whole else classes).tolist()))
 
 
 def _weight(given: Any, x: NDArray[Any]) -> NDArray[Any] | None:

@@ -24,6 +24,7 @@ from pjc.runtime.data.parts import STANDARD, TARGETS
 from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Result, read_checkpoint
 from pjc.runtime.listener import Listener, Revision
+from pjc.runtime.predicting import require_one_output
 from pjc.runtime.program import Program
 from pjc.runtime.recording import Recorder
 from pjc.runtime.sampled import EVERY
@@ -117,6 +118,8 @@ def train(
     inner = program.program if isinstance(program, TracedProgram) else program
     inner.require_trainable()
     given = given_for(asked, *specs(inner))
+    if given.test is not None:
+        require_one_output(inner)
     start, units = _start(program, resume)
     inner = _in_units(inner, given, normalize_targets, units)
     run = Run(

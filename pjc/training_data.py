@@ -12,10 +12,11 @@ import numpy as np
 from pjc.diagnostics import mistake
 from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.data.errors import DataError
-from pjc.runtime.data.fitting import Spec, fit, match
+from pjc.runtime.data.fitting import Spec, fit, match, narrowed
 from pjc.runtime.data.normalize import normalized
 from pjc.runtime.data.parts import NORMALIZATIONS, Parts, Request
 from pjc.runtime.data.prepare import load, prepare
+from pjc.runtime.data.recipe import Known
 from pjc.runtime.data.splitting import own_test, split, split_parts
 from pjc.runtime.data.weights import class_weighted, weighted
 from pjc.runtime.streams import Stream, array_of, dataset, is_array, pair_of
@@ -74,12 +75,12 @@ def given_for(asked: Asked, source: Spec, target: Spec) -> Given:
         return _streamed(asked, whole, source, target)
     if asked.sample_weight is not None:
         whole = weighted(whole, array_of(asked.sample_weight, "sample_weight"))
-    train = fit(whole, source, target)
+    train = fit(whole, source, target, wide=True)
     train, own_validation, own_tests = _own_parts(train, asked)
     train, test = _part(asked.test, "test", train, source, target)
     train, validation = _part(asked.validation, "validation", train, source, target)
     parts = Parts(train, validation or own_validation, test or own_tests, train.notes())
-    found = normalized(parts, asked.normalize)
+    found = normalized(parts, asked.normalize).each(lambda part: narrowed(part, source))
     found = class_weighted(found, asked.class_weight)
     return Given(found.train, found.validation, found.test, dict(found.notes))
 
@@ -171,20 +172,31 @@ def _is_fraction(given: Any) -> bool:
     return isinstance(given, int | float | np.number) and not isinstance(given, bool)
 
 
-def samples_of(given: Any, name: str, source: Spec, target: Spec) -> Dataset:
+def samples_of(given: Any, name: str, source: Spec, target: Spec, known: Known | None = None) -> Dataset:
     """Return data as samples with targets, those of batches one after another.
 
-    Targets of None are the samples themselves. What has names of columns keeps them.
+    Columns get the order, and classes the numbers, that are ``known`` of training, where that is given.
+
+    Targets of None are the samples themselves. What has names of columns keeps them. Numbers stay in a type
+    that holds more than the network's.
 
     Raises:
         DataError: if it does not fit the network.
         DiagnosticError: for what is no data.
     """
+
+    def fitted(data: Dataset) -> Dataset:
+        if known is not None:
+            classes = None if target is source else target.classes
+            data = known.numbered(known.ordered(data)[0], classes)
+        return fit(data, source, target, wide=True)
+
     if isinstance(given, str | Path):
-        return fit(load(str(given), sample=tuple(source.shape[1:])), source, target)
+        names = None if known is None else bool(known.class_names) or None
+        return fitted(load(str(given), sample=tuple(source.shape[1:]), names=names))
     found = _read(given, name, target)
     if isinstance(found, Dataset):
-        return fit(found, source, target)
+        return fitted(found)
     pairs = [pair_of(batch, source, target, f"the batches of {name}") for batch in found.source]
     if not pairs:
         raise DataError(f"{name} has no batch")
@@ -192,7 +204,7 @@ def samples_of(given: Any, name: str, source: Spec, target: Spec) -> Dataset:
         np.concatenate([array_of(each[at], f"the {what} of {name}") for each in pairs])
         for at, what in enumerate(("samples", "targets"))
     )
-    return fit(dataset(x, y, name, target), source, target)
+    return fitted(dataset(x, y, name, target))
 
 
 def _read(given: Any, name: str, target: Spec, steps: int | None = None) -> Dataset | Stream:

@@ -21,6 +21,8 @@ _DEVIATIONS = 2.0
 _BATCHES = 16
 """How many batches of the training part are scored where there is nothing to validate with."""
 _LISTED = 8
+_STEPS = "gradient_step"
+"""What counts the steps of an outer step that averages several batches for each, as optax calls it."""
 
 
 class Findings:
@@ -71,6 +73,11 @@ class Findings:
         names = [name for name in start if name not in self.program.frozen and _same(start[name], now[name])]
         if not names:
             return None
+        if any(name.endswith(_STEPS) and not each for name, each in result.latent.items()):
+            return (
+                f"no parameter has moved in epoch {result.epoch}: more batches are averaged for a step than "
+                "it has; lower --accumulate, or give it more epochs"
+            )
         return (
             f"not moved in epoch {result.epoch}: {_listed(names)}; what is required does not depend on them, "
             "or what it asks stops on the way: look for zeros and for jumps (sign, round, quantize) between "
@@ -93,7 +100,8 @@ class Findings:
             except TrainError:  # a network of several outputs has no score
                 return None
         chance, sites = 1 / classes, len(data) * math.prod(target.shape[1:])
-        if told > chance + _DEVIATIONS * math.sqrt(chance * (1 - chance) / sites):
+        guessed = chance + _DEVIATIONS * math.sqrt(chance * (1 - chance) / sites)
+        if told > guessed or guessed >= 1:  # of so few samples nothing can be told
             return None
         self.scored = True
         return (

@@ -53,13 +53,23 @@ def forward(program: Trainable) -> Forward:
 
 
 def one_output(found: Any) -> Any:
-    """Return the one output; raise TrainError if there are several."""
+    """Return the one output; raise TrainError if there are several, or none."""
     if isinstance(found, dict):
-        raise TrainError(
-            f"a score needs one output, and the network has {', '.join(found)}; "
-            "keep one, or score what Program.apply returns from Python"
-        )
+        raise _of_several(list(found))
     return found
+
+
+def require_one_output(program: Trainable) -> None:
+    """Raise TrainError unless the program has one output, which can be scored."""
+    if len(program.outputs) != 1:
+        raise _of_several([each.name for each in program.outputs])
+
+
+def _of_several(names: Sequence[str]) -> TrainError:
+    return TrainError(
+        f"a score needs one output, and the network has {', '.join(names) or 'none'}; keep one, or train "
+        "without parts to score (--validation 0 --test 0) and score what Program.apply returns from Python"
+    )
 
 
 def decided(output: Any, target: Spec) -> Any:
@@ -88,10 +98,11 @@ class Predictions:
         return len(self.values)
 
     def named(self, classes: Sequence[str]) -> NDArray[Any]:
-        """Return the values with classes by their names, where there are as many names as it takes."""
-        if self.kind != CLASSES or int(self.values.max(initial=0)) >= len(classes):
+        """Return the values with classes by their names; a class beyond those that have one by its number."""
+        if self.kind != CLASSES or not classes:
             return self.values
-        found: NDArray[Any] = np.array(classes, dtype=np.str_)[self.values]
+        others = range(len(classes), int(self.values.max(initial=0)) + 1)
+        found: NDArray[Any] = np.array([*classes, *map(str, others)], dtype=np.str_)[self.values]
         return found
 
 

@@ -39,5 +39,5 @@ def standardized(program: Program, data: Dataset) -> Program:
     """
     if not can_standardize(program) or program.units:
         return program
-    data = fit(data, *specs(program))
+    data = fit(data, *specs(program), wide=True)
     return program.rescaled({program.targets[0].name: Units.of(np.asarray(data.y[:]))})

@@ -38,6 +38,8 @@ def array_of(value: Any, what: str) -> NDArray[Any]:
     Raises:
         DataError: for what is no array of one shape, is sparse, or holds neither numbers nor text.
     """
+    if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
+        raise DataError(f"{what} lack values, which are masked; fill them in, or leave such samples out")
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DataError(f"{what} are a sparse matrix; give its .toarray(), if there is memory for it")
     with reading(what, "an array of numbers", DataError):
@@ -52,6 +54,8 @@ def array_of(value: Any, what: str) -> NDArray[Any]:
         found = np.asarray(value)
     if found.dtype.kind == "V" and hasattr(found.dtype, "type") and found.dtype.name.startswith(("bf", "fl")):
         found = found.astype(np.float32)  # the short floats of JAX
+    if found.dtype.kind == "T":  # text of any length
+        return np.array(found.tolist(), np.str_)
     return _of_objects(found, what) if found.dtype.kind == "O" else found
 
 
@@ -64,7 +68,7 @@ def is_array(value: Any) -> bool:
 def _of_objects(found: NDArray[Any], what: str) -> NDArray[Any]:
     """Return an array of Python's objects as text if all are, else as numbers."""
     if all(isinstance(each, str) for each in found.flat):
-        return found.astype(str)
+        return np.array(found.tolist(), np.str_)
     for each in found.flat:
         if each is None or type(each).__name__ == "NAType":
             raise DataError(f"{what} lack values ({each}); fill them in, or leave such samples out")
@@ -183,8 +187,11 @@ def dataset(x: Any, y: Any, name: str, target: Spec) -> Dataset:
     if targets.dtype.kind in "biu" and (target.classes is None or y is None):
         targets = targets.astype(np.float64)
     found = from_arrays(samples, targets, name)
-    columns = getattr(x, "columns", None)
-    return found if columns is None else replace(found, columns=tuple(map(str, columns)))
+    columns = tuple(map(str, getattr(x, "columns", ())))
+    if len(set(columns)) < len(columns):
+        twice = next(each for each in columns if columns.count(each) > 1)
+        raise DataError(f"the samples of {name} have two columns called {twice!r}; rename one")
+    return replace(found, columns=columns)
 
 
 def _count(given: Any, name: str) -> int:

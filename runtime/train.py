@@ -13,13 +13,14 @@ import jax
 import numpy as np
 
 from .data.dataset import Dataset
-from .data.fitting import fit
+from .data.fitting import fit, require_told_apart
 from .distributed import ALONE, DistributedError, Share
 from .epoch import Batches, Step, run_epoch
 from .evaluate import evaluator
 from .findings import Findings
 from .history import Result, Row
 from .listener import Listener, Revision
+from .predicting import require_one_output
 from .recording import Recorder
 from .stepper import Stepper, stepper_for
 from .streams import Stream
@@ -110,6 +111,8 @@ class Training:
     """
 
     def __init__(self, program: Trainable, data: Dataset | Stream, run: Run) -> None:
+        if run.validation is not None:
+            require_one_output(program)
         self.program = program
         self.asked = run
         self.batches = _batches(program, data, run)
@@ -211,6 +214,7 @@ def _batches(program: Trainable, data: Dataset | Stream, run: Run) -> Batches:
     if isinstance(data, Stream):
         return data.batches(program, run.seed)
     source, target = specs(program)
+    require_told_apart(data, target)
     data = fit(data, source, target)
     size = batch_size(program)
     try:

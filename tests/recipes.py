@@ -137,7 +137,7 @@ def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 
     for command in ((), ("train",)):
         text = printed(capsys, *command, "--help")
-        assert "sweep, rap; also" in text
+        assert "sweep, stream, rap; also" in text
         assert "--omega W the relaxation w of rap, above 0, below 1.5 (default: 1.25)" in text
     text = printed(capsys, model, "--solver", "rap", "--omega", "1.4", "--emit", "proj")
     assert 'proj.iterate "rap{omega=1.4}"' in text and "proj.combine [1.400000e+00," in text
@@ -147,29 +147,29 @@ def test_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = REGRESSION + "require w in multiples(0.25)\nrequire v in multiples(step = 0.5, rate = 50)\n"
+    text = REGRESSION + "require w in grid(0.25)\nrequire v in grid(step = 0.5, rate = 50)\n"
     program = pjc.compile(text, batch=8, solver="dr")
     params = program.init(0)
     for _ in range(3):
         params, info = program.update(params, *batch(), iterations=10)
-    assert info["violation"].keys() == {"w.multiples", "v.multiples"}
+    assert info["violation"].keys() == {"w.grid", "v.grid"}
     for name, step in (("w", 0.25), ("v", 0.5)):
         value = np.asarray(params[name])
         assert np.any(value != 0)
         np.testing.assert_array_equal(value, np.round(value / step) * step)
 
-    assert "<string>:8:" in refused(REGRESSION + "require w in multiples(0)\n")
-    assert "expected positive" in refused(REGRESSION + "require w in multiples(-1)\n")
-    assert "by" in refused(REGRESSION + "require w in multiples(by = 1)\n")
+    assert "<string>:8:" in refused(REGRESSION + "require w in grid(0)\n")
+    assert "expected positive" in refused(REGRESSION + "require w in grid(-1)\n")
+    assert "by" in refused(REGRESSION + "require w in grid(by = 1)\n")
 
     net = Network("m", batch=8)
     w = net.parameter("w", (3, 4), "normal(1)")
-    net.require_in(w, "multiples", step=0.25)
+    net.require_in(w, "grid", step=0.25)
     net.output("z", net.matmul(net.input("x", (8, 3)), w))
     fields = "{step = 2.500000e-01 : f64, rate = 1.000000e+02 : f64}"
-    assert f'op.set "w.multiples" %w in "multiples" {fields}' in str(net.module())
+    assert f'op.set "w.grid" %w in "grid" {fields}' in str(net.module())
 
-    section = generated("constraints.md", tmp_path, monkeypatch).partition("### multiples(step, rate)\n")[2]
+    section = generated("constraints.md", tmp_path, monkeypatch).partition("### grid(step, rate)\n")[2]
     assert "Ties: halfway between two multiples the even one." in section.partition("###")[0]
 
 
@@ -185,7 +185,8 @@ def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     listed = 'FILE.jsonl a sample a line: {"x": [0.5, 1], "y": 3}'
     assert listed in printed(capsys, "train", "--help")
     page = generated("data.md", tmp_path, monkeypatch)
-    assert '| `FILE.jsonl` | a sample a line: {"x": [0.5, 1], "y": 3} | `--normalize`, `--layout` |\n' in page
+    row = '| `FILE.jsonl` | a sample a line: {"x": [0.5, 1], "y": 3} | '
+    assert f"{row}`--normalize`, `--layout`, `--class-weight` |\n" in page
 
     for wrong in (
         "[1]",
@@ -203,7 +204,7 @@ def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     Path("wrong.jsonl").write_text('{"x": [1, 2, 3], "y": 0}\n{"x": [[1, 2, 3]], "y": 0}\n')
     with pytest.raises(DataError, match=r"jsonl:2: a sample of shape \(1, 3\), the first is \(3,\)"):
         load("wrong.jsonl")
-    said = printed(capsys, "train", "m.pjn", "--data", "m.jsonl", "--target", "y", status=1)
+    said = printed(capsys, "train", "m.pjn", "--data", "m.jsonl", "--force", "--target", "y", status=1)
     assert "--target names a column of" in said and "but the data is 'm.jsonl'" in said
     assert "a file of JSON lines" in printed(capsys, "train", "m.pjn", "--data", "none", status=1)
 

@@ -116,6 +116,7 @@ class Perceptron:
     batch: int | None = 16
     inputs: tuple[Wanted, ...] = (Wanted("x", (16, 4)),)
     targets: tuple[Wanted, ...] = (Wanted("y", (16,), "int32", 2),)
+    outputs: tuple[Wanted, ...] = (Wanted("z", (16, 2)),)
     sweeps = False
     frozen = ()
 

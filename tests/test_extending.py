@@ -77,7 +77,7 @@ TESTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "A set": (
         ("test_sets.py", "test_builder.py", "test_projections.py", "test_ir.py"),
-        "multiples or covers_the_registry or can_be_built or invalid",
+        "grid or covers_the_registry or can_be_built or invalid",
     ),
     "A source of data": (("test_data_sources.py",), "JsonLines or every_form"),
     "A pass": (("test_ir.py",), "drop_identities or drop-identities or invalid"),

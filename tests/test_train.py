@@ -56,6 +56,7 @@ class Means:
     batch: int | None = 32
     inputs: tuple[Spec, ...] = (Spec("x", (32, 64)),)
     targets: tuple[Spec, ...] = (Spec("y", (32,), "int32", 10),)
+    outputs: tuple[Spec, ...] = (Spec("z", (32, 10)),)
     rate: float = 0.2
     sweeps = False
     frozen = ()

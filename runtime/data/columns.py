@@ -218,11 +218,15 @@ class Reads(Protocol):
 
 
 class Labels:
-    """The column of the targets while it is read: a number for each text, which stands once."""
+    """The column of the targets while it is read: a number for each text, which stands once.
 
-    def __init__(self, name: str, numerals: Numerals) -> None:
+    With ``names`` all are names of classes, those too that could be numbers.
+    """
+
+    def __init__(self, name: str, numerals: Numerals, names: bool = False) -> None:
         self.name = name
         self.numerals = numerals
+        self.names = names
         self.known: dict[str, int] = {}
 
     def read(self, entries: Sequence[str], lines: Sequence[int], where: str) -> list[float]:
@@ -244,9 +248,9 @@ class Labels:
         Those are 0, or an empty text. Raises DataError for targets that may be numbers or names.
         """
         texts = list(self.known)
-        number = True
+        number = not self.names
         held = [text for text in texts if not is_missing(text, number)]
-        found = typed_targets(held, self._number(held, where))
+        found = typed_targets(held, self._number(held, where)) if number else np.array(held or [""])
         if found.dtype.kind == "U" or not held:
             number = False
             held = [text for text in texts if not is_missing(text, number)]

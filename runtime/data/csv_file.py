@@ -70,7 +70,7 @@ def _read(stream: IO[str], path: Path, asked: Request, labelled: bool) -> Datase
         first = [entry.lstrip("\ufeff").strip() for entry in next(reader, [])]
         header = Header.of(first, path, asked, labelled)
         mark = asked.decimal or ("." if delimiter == "," else None)
-        lines = Lines(header, Numerals(mark, asked.decimal is not None), path)
+        lines = Lines(header, Numerals(mark, asked.decimal is not None), path, bool(asked.names))
         if asked.no_header:
             lines.add(first, reader.line_num)
         for row in reader:

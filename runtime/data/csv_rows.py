@@ -31,7 +31,7 @@ class Lines:
     Numbers and the numbers of categories are kept in one array, line by line: eight bytes an entry.
     """
 
-    def __init__(self, header: Header, numerals: Numerals, path: Path) -> None:
+    def __init__(self, header: Header, numerals: Numerals, path: Path, named: bool = False) -> None:
         self.header = header
         self.numerals = numerals
         self.path = path
@@ -40,7 +40,7 @@ class Lines:
             Column(names[place], numerals, place in header.categorical) for place in header.features
         ]
         self.several = len(header.targets) != 1
-        self.labels = Labels("" if self.several else names[header.targets[0]], numerals)
+        self.labels = Labels("" if self.several else names[header.targets[0]], numerals, named)
         self.targets: Sequence[Reads] = (
             [Column(names[place], numerals, numeric=True) for place in header.targets]
             if self.several

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .dataset import Dataset
 from .errors import DataError
 from .layouts import layout_between, layout_of, order_from, stored_shape
+from .normalize import Moments
 from .rows import Rows, blocks
 from .tables import described, releveled
 
@@ -37,14 +38,16 @@ class Spec(Protocol):
     def channels(self) -> int | None: ...
 
 
-def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Dataset:
+def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False, wide: bool = False) -> Dataset:
     """Return ``data`` with ``x`` and ``y`` as the network declares them, sample by sample.
 
     A sample is reshaped where its number of entries agrees, and transposed where it has its channels last and
     the input first, or the other way: as ``data.layout`` says, or else the shapes. ``x`` gets the input's
     element type, class targets int32; for a target of classes, rows of 0 with a single 1 are the
     classes where the 1 is. Where ``target`` is ``source`` the samples are their own targets. Values may be
-    missing only with ``lacks``. Raises DataError when entries, kind, indices or labels do not fit.
+    missing only with ``lacks``. With ``wide`` numbers stay in a type that holds more than the network's, for
+    what is yet to be normalized or measured: a time in seconds since 1970, rounded to float32, is known to
+    two minutes. Raises DataError when entries, kind, indices or labels do not fit.
     """
     if data.lacks and not lacks:
         raise DataError(f"the samples of {data.name} lack values; fill them in first")
@@ -63,7 +66,8 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
     if is_integer(source) and not (isinstance(x, Rows) and x.dtype.kind in "iu"):
         for _, block in blocks(x):
             _check_indices(block, source, data.name)
-    x = _narrowed(x, source, f"the samples of {data.name}")
+    typed = _widened if wide else _narrowed
+    x = typed(x, source, f"the samples of {data.name}")
     if target is source:
         # What lacks values is fitted again once they are filled in.
         own = np.zeros(len(x), np.float32) if data.lacks else x
@@ -71,7 +75,7 @@ def fit(data: Dataset, source: Spec, target: Spec, lacks: bool = False) -> Datas
     what = f"a target of {data.name}"
     if target.classes is None:
         _require_numbers(data, target)
-        numbers = _narrowed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")
+        numbers = typed(_cast(data.y, target, None, what), target, f"the targets of {data.name}")
         return replace(data, x=x, y=numbers, classes=None)
     y = _cast(_classes(data.y, target, data.name), target, None, what)
     if isinstance(y, Rows):  # only of a text, whose classes were counted
@@ -278,6 +282,40 @@ def _narrowed(array: NDArray[Any] | Rows, spec: Spec, what: str) -> NDArray[Any]
                     f"too large for {dtype}; bring them to a smaller scale"
                 )
     return _cast(array, spec, dtype, "")
+
+
+def _widened(array: NDArray[Any] | Rows, spec: Spec, what: str) -> NDArray[Any] | Rows:
+    """Return ``array`` in the spec's type, or in its own where that holds more."""
+    dtype = element_type(spec)
+    if dtype.kind == "f":
+        return _cast(array, spec, np.promote_types(array.dtype, dtype), "")
+    return _narrowed(array, spec, what)
+
+
+def narrowed(data: Dataset, source: Spec) -> Dataset:
+    """Return data with samples of the network's type; raise DataError for numbers that it does not hold."""
+    return replace(data, x=_narrowed(data.x, source, f"the samples of {data.name}"))
+
+
+ROUNDED = 0.01
+"""How much of their standard deviation targets may be rounded by in a network's type."""
+
+
+def require_told_apart(data: Dataset, target: Spec) -> None:
+    """Raise DataError where numbers to learn vary by less than the network's type can tell apart."""
+    dtype, y = element_type(target), np.asarray(data.y[:])
+    if target.classes is not None or y.dtype.kind != "f" or y.dtype.itemsize <= dtype.itemsize:
+        return
+    columns = y.reshape(len(y), -1)
+    mean, spread = Moments.of(columns)
+    rounding = np.abs(mean) * np.finfo(dtype).eps
+    wrong = (rounding > ROUNDED * spread) & (np.ptp(columns, axis=0) > 0)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DataError(
+            f"the targets of {data.name} vary by {spread[at]:.3g} around {mean[at]:.9g}, where numbers of "
+            f"{dtype} are {rounding[at]:.2g} apart; take {mean[at]:.9g} off all of them"
+        )
 
 
 def _show(shape: Sequence[int]) -> str:

@@ -113,10 +113,4 @@ def filled(parts: Parts, missing: str) -> Parts:
     if missing != _MEAN:
         return parts
     fill = Fill.measure(parts.train)
-    return replace(
-        parts,
-        train=fill(parts.train),
-        validation=None if parts.validation is None else fill(parts.validation),
-        test=None if parts.test is None else fill(parts.test),
-        notes={**parts.notes, **fill.notes()},
-    )
+    return replace(parts.each(fill), notes={**parts.notes, **fill.notes()})

@@ -49,10 +49,13 @@ class Normalize:
         if kind not in NORMALIZATIONS[1:]:
             raise DataError(f"there is no normalization {kind!r}; expected {', '.join(NORMALIZATIONS[1:])}")
         if kind == "standard":
-            found = Moments.of(data.x)
-            return Normalize(kind, found.mean, found.spread)
-        shift, scale = spans(data)
-        return Normalize(kind, shift, np.where(scale > 0, scale, 1.0))
+            shift, scale = Moments.of(data.x)
+        else:
+            shift, scale = spans(data)
+            scale = np.where(scale > 0, scale, 1.0)
+        if not np.isfinite(scale).all():
+            raise DataError(f"the samples of {data.name} hold numbers too large to be measured; scale them")
+        return Normalize(kind, shift, scale)
 
     def __call__(self, data: Dataset) -> Dataset:
         """Return ``data`` transformed; raises DataError if its features have another shape."""
@@ -85,13 +88,7 @@ def normalized(parts: Parts, kind: str) -> Parts:
     if kind == "none":
         return parts
     transform = Normalize.measure(parts.train, kind)
-    return replace(
-        parts,
-        train=transform(parts.train),
-        validation=None if parts.validation is None else transform(parts.validation),
-        test=None if parts.test is None else transform(parts.test),
-        notes={**parts.notes, **transform.notes()},
-    )
+    return replace(parts.each(transform), notes={**parts.notes, **transform.notes()})
 
 
 def uneven(data: Dataset) -> str | None:
@@ -145,8 +142,9 @@ class Moments(NamedTuple):
             count = len(block)
             rows = block.astype(np.float64)
             own = rows.mean(axis=0)
-            squares += np.square(rows - own).sum(axis=0)
-            squares += np.square(own - mean) * (start * count / (start + count))
+            with np.errstate(over="ignore", invalid="ignore"):  # such a deviation is refused
+                squares += np.square(rows - own).sum(axis=0)
+                squares += np.square(own - mean) * (start * count / (start + count))
             mean += (own - mean) * (count / (start + count))
         spread = np.sqrt(squares / len(samples))
-        return Moments(mean, np.where(spread > _ROUNDING * np.abs(mean), spread, 1.0))
+        return Moments(mean, np.where(spread <= _ROUNDING * np.abs(mean), 1.0, spread))

@@ -110,6 +110,9 @@ def _pairs(names: list[str], path: Path) -> dict[str, tuple[str, str]]:
         role = _role(name)
         if role is not None:
             found.setdefault(role, []).append(name)
+    for several in found.values():
+        if len(several) > 1 and len({each.lower() for each in several}) < len(several):
+            raise DataError(f"{path} has the arrays {_listed(several)}, which are the same but for capitals")
     for role in (("", "x"), ("", "y")):
         if role[1] in found.get(role, ()):
             found[role] = [role[1]]

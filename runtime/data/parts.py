@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Request:
     ``weights`` the column of the samples' weights. ``class_weight`` is one of CLASS_WEIGHTS, of the training
     part; None: all samples weigh the same.
 
-    With ``own_alone`` no parts are set aside but those that the data have, unless fractions are asked for.
+    With ``names`` a target of a table is the name of a class whatever it looks like, as those of other data
+    are; None: as it looks. With ``own_alone`` no parts are set aside but those that the data have, unless
+    fractions are asked for.
 
     ``inherited`` are the names of those options that a trained network asks for, as its training did: of the
     columns that ``ignore``, ``categorical`` and ``weights`` name there need not be all then.
@@ -72,6 +74,7 @@ class Request:
     weights: str | None = None
     class_weight: str | None = None
     own_alone: bool = False
+    names: bool | None = None
     inherited: tuple[str, ...] = ()
 
     @property
@@ -104,6 +107,14 @@ class Parts:
     remarks: tuple[str, ...] = ()
     checksum: int | None = None
     test_checksum: int | None = None
+
+    def each(self, change: Callable[[Dataset], Dataset]) -> Parts:
+        """Return the parts with the data of each changed."""
+        train, validation, test = (
+            None if part is None else change(part) for part in (self.train, self.validation, self.test)
+        )
+        assert train is not None
+        return replace(self, train=train, validation=validation, test=test)
 
 
 def split_fractions(train: float, validation: float, test: float) -> tuple[float, float]:

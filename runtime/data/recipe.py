@@ -128,15 +128,18 @@ class Known:
         found = releveled(with_columns(data, wanted), self.columns, self.levels, "the data of training")
         return found, tuple(name for name in ours if name not in wanted)
 
-    def numbered(self, data: Dataset) -> Dataset:
+    def numbered(self, data: Dataset, classes: int | None) -> Dataset:
         """Return data with the class numbers of training, by the names of classes.
 
-        As they are where nothing is known of training. Raises DataError for a class that training did not
-        have, and where only one of the two has names.
+        The network tells so many ``classes`` apart; None: it takes numbers. Where nothing is known of
+        training, names of all of them are numbered in their order, as training does. Raises DataError for a
+        class that training did not have, and where only one of the two has names.
         """
-        if data.classes is None or data.class_names == self.class_names:
+        if classes is None or data.class_names == self.class_names:
             return data
-        if not self.class_names and self.recipe is None:  # it is not known how they were numbered
+        if data.classes is None:
+            data = _counted(data) if self.class_names else data
+        if data.classes is None or (self._is_bare and len(data.class_names) in (0, classes)):
             return data
         if not self.class_names:
             raise DataError(
@@ -145,6 +148,11 @@ class Known:
             )
         wrong = "which the network was not trained on; its classes are"
         return numbered(data, self.class_names, wrong)
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether it is not known how the classes of training were numbered."""
+        return not self.class_names and self.recipe is None
 
     def vocabulary(self, room: int) -> Vocabulary:
         """Return the vocabulary for a network with ``room`` for so many characters; raise DataError."""
@@ -159,6 +167,14 @@ class Known:
                 "classes; name the network that they are of"
             )
         return Vocabulary(self.codes, len(self.codes) < room)
+
+
+def _counted(data: Dataset) -> Dataset:
+    """Return data whose targets are whole numbers that are floats as class numbers; others as they are."""
+    y = np.asarray(data.y[:])
+    if y.ndim != 1 or y.dtype.kind != "f" or not np.array_equal(y, np.floor(y)) or y.min() < 0:
+        return data
+    return replace(data, y=y.astype(np.int64), classes=int(y.max()) + 1)
 
 
 def _few(names: Sequence[str]) -> str:

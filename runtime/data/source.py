@@ -129,9 +129,10 @@ class Source(ABC):
         """Return the parts of ``request.data`` for a network with this input and target.
 
         ``test`` is the source of ``request.test_data``, if that is given. Samples are drawn from all over
-        the data, the same in every run. Raises DataError.
+        the data, the same in every run. Of a network without a target, whose ``target`` is its ``source``,
+        the data need have no targets. Raises DataError.
         """
-        from .fitting import fit, match
+        from .fitting import fit, match, narrowed
         from .layouts import require_known
         from .missing import filled
         from .normalize import normalized
@@ -140,21 +141,22 @@ class Source(ABC):
 
         if request.layout is not None:
             require_known(source.channels, source.name)
-        given = self._samples(request.data, request, source)
-        whole, remarks = fit(given, source, target, lacks=True), given.remarks
+        labelled = target is not source
+        given = self._samples(request.data, request, source, labelled)
+        whole, remarks = fit(given, source, target, lacks=True, wide=True), given.remarks
         other: Dataset | None = None
         if test is not None and request.test_data:
-            found = own_test(test._samples(request.test_data, request, source))
+            asked = replace(request, names=bool(given.class_names) or None)
+            found = own_test(test._samples(request.test_data, asked, source, labelled))
             remarks += found.remarks
-            other = fit(match(found, given), source, target, lacks=True)
+            other = fit(match(found, given), source, target, lacks=True, wide=True)
         train, validation, apart = split_parts(whole, request)
         test_checksum = None if other is None else other.checksum()
         apart = apart if other is None else other
         said = tuple(dict.fromkeys(remarks))
         parts = Parts(train, validation, apart, train.notes(), said, whole.checksum(), test_checksum)
-        return class_weighted(
-            normalized(filled(parts, request.missing), request.normalize), request.class_weight
-        )
+        made = normalized(filled(parts, request.missing), request.normalize)
+        return class_weighted(made.each(lambda part: narrowed(part, source)), request.class_weight)
 
     def whole(
         self, request: Request, known: Known, source: Spec, target: Spec, labelled: bool = True
@@ -170,9 +172,11 @@ class Source(ABC):
 
         if request.layout is not None:
             require_known(source.channels, source.name)
-        found, more = known.ordered(self._samples(request.data, request, source, labelled))
-        numbered = known.numbered(found) if labelled else found
-        data = fit(numbered, source, target if labelled else source, lacks=True)
+        labelled = labelled and target is not source
+        asked = replace(request, names=bool(known.class_names) or None)
+        found, more = known.ordered(self._samples(request.data, asked, source, labelled))
+        numbered = known.numbered(found, target.classes) if labelled else found
+        data = fit(numbered, source, target if labelled else source, lacks=True, wide=True)
         names = data.class_names or known.class_names
         return Whole(data, data.checksum(), split_parts, known.finished, names, more, found.remarks)
 

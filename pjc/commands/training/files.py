@@ -217,7 +217,8 @@ def start_of(given: Arguments, program: Program, outputs: Outputs, settings: Set
             continue
         theirs = checkpoint.settings.get(name, defaults.get(name))
         if theirs != ours:
-            difference = f"was {theirs}, now it is {ours}" if name != "network" else "is another"
+            changed = f"was {_shown(theirs)}, now it is {_shown(ours)}"
+            difference = "is another" if name == "network" else changed
             raise CommandError(
                 f"{outputs.params} cannot be resumed: its {name} {difference}; "
                 "repeat the options of that run, or start anew without --resume: from its parameters, with "
@@ -227,6 +228,10 @@ def start_of(given: Arguments, program: Program, outputs: Outputs, settings: Set
         return Start(None, checkpoint.units)
     result = checkpoint.result
     return Start(replace(result, params=check_parameters(program, result.params)), checkpoint.units)
+
+
+def _shown(setting: object) -> str:
+    return "none" if setting == "" else str(setting)
 
 
 @dataclass(frozen=True)
@@ -269,13 +274,16 @@ class Best:
         self.files = files
         self.score = -math.inf
         self.epoch: int | None = None
+        self.before: Row | None = None
         if start is not None and start.history:
             self._go_on(start)
 
     def _go_on(self, start: Result) -> None:
         """Take over what the run that is resumed wrote, if it is there and of the same run."""
         from pjc.runtime.history import read_checkpoint
+        from pjc.runtime.stopping import best_row
 
+        self.before = best_row(start.history, self.files.measures.metric)
         path = self.files.outputs.best
         if not path.exists():
             return
@@ -299,6 +307,20 @@ class Best:
         if self._goodness(row) > self.score:
             self._note(row)
             self.files.write(self.files.outputs.best, result)
+
+    def told(self) -> str:
+        """Return what is said of the file's epoch, or of there being none; nothing where none validated."""
+        before, path = self.before, self.files.outputs.best
+        missed = before is not None and before.epoch != self.epoch and self._goodness(before) >= self.score
+        if self.epoch is None:
+            ended = f"epoch {before.epoch} validated best" if before is not None else ""
+            return f"no {path}: {ended}, and its parameters were not kept" if missed else ""
+        if missed and before is not None:
+            return (
+                f"wrote {path}, of epoch {self.epoch}, the best since training was resumed; epoch "
+                f"{before.epoch} validated better, and its parameters were not kept"
+            )
+        return f"wrote {path}, of epoch {self.epoch}, which validated best"
 
     def params(self, result: Result) -> Mapping[str, Any]:
         """Return the best parameters, or those of ``result`` where no epoch was finished."""

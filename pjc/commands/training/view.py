@@ -154,8 +154,8 @@ def say_end(
     """Say what was written and, if training was ``stopped`` before all ``epochs``, where."""
     for path in filter(None, (outputs.params, outputs.history, outputs.program, outputs.trace)):
         say(console, f"wrote {path}", level=RESULT)
-    if best is not None and best.epoch is not None:
-        say(console, f"wrote {outputs.best}, of epoch {best.epoch}, which validated best", level=RESULT)
+    if best is not None and best.told():
+        say(console, best.told(), level=RESULT)
     if stopped is not None:
         done = f"{stopped.epoch} epochs" + (f" and {stopped.batch} batches" if stopped.batch else "")
         say(console, f"stopped after {done} of {epochs} epochs; --resume goes on from here", level=RESULT)

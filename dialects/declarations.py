@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr
 from xdsl.utils.exceptions import VerifyException
 
+from pjc.dialects.blame import BrokenRule, blaming
 from pjc.dialects.nodes import IndexOp, InputOp, OutputOp, SourceOp, TargetOp, operator_of
 from pjc.dialects.view import shape_of, unknown
 from pjc.numerals import is_whole
@@ -28,11 +29,14 @@ def verify_sources(dims: DictionaryAttr, sources: Iterable[SourceOp]) -> None:
     for source in sources:
         label = source.label.data
         other = given.setdefault(label, source)
-        if not label:
-            raise VerifyException(f"'{source.name}' has an empty name")
-        if other is not source and not _same(other, source):
-            raise VerifyException(f"'{label}' is declared twice, as {_kind(other)} and as {_kind(source)}")
-        _verify_sizes(dims, source)
+        with blaming(source):
+            if not label:
+                raise VerifyException(f"'{source.name}' has an empty name")
+            if other is not source and not _same(other, source):
+                raise VerifyException(
+                    f"'{label}' is declared twice, as {_kind(other)} and as {_kind(source)}"
+                )
+            _verify_sizes(dims, source)
 
 
 def _same(one: SourceOp, other: SourceOp) -> bool:
@@ -62,9 +66,11 @@ def _verify_sizes(dims: DictionaryAttr, source: SourceOp) -> None:
 
 
 def verify_outputs(outputs: Iterable[OutputOp]) -> None:
-    """Raise VerifyException if two outputs have one name."""
+    """Raise VerifyException if two outputs have one name, or one has none."""
     seen: set[str] = set()
     for output in outputs:
+        if not output.label.data:
+            raise BrokenRule("an output has an empty name", output)
         if output.label.data in seen:
-            raise VerifyException(f"there are two outputs '{output.label.data}'")
+            raise BrokenRule(f"there are two outputs '{output.label.data}'", output)
         seen.add(output.label.data)

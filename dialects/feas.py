@@ -24,8 +24,8 @@ from xdsl.irdl import (
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.traits import NoTerminator, SymbolOpInterface
-from xdsl.utils.exceptions import VerifyException
 
+from pjc.dialects.blame import BrokenRule
 from pjc.dialects.declarations import verify_dims, verify_outputs, verify_sources
 from pjc.dialects.ops import IdentityOp, LossOp, NodeOp, OperationOp, OutputOp, ParameterOp, SetOp, SourceOp
 from pjc.dialects.steps import Step
@@ -111,19 +111,21 @@ class ProblemOp(IRDLOperation):
         labels: set[str] = set()
         for node in self.nodes():
             if node.part is not None and node.part.data not in known:
-                raise VerifyException(
+                raise BrokenRule(
                     f"node '{node.called}' is in part '{node.part.data}', "
-                    f"but the problem's parts are {list(known)}"
+                    f"but the problem's parts are {list(known)}",
+                    node,
                 )
             if isinstance(node, OperationOp | LossOp | SetOp | ParameterOp):
                 if node.called in labels:
-                    raise VerifyException(f"two nodes are called '{node.called}'")
+                    raise BrokenRule(f"two nodes are called '{node.called}'", node)
                 labels.add(node.called)
             for reader, _, _ in readers(node):
                 if node.part is not None and node.part == reader.part:
-                    raise VerifyException(
+                    raise BrokenRule(
                         f"'{node.called}' feeds '{reader.called}' and both are in part "
-                        f"'{node.part.data}'; a part must hold independent nodes"
+                        f"'{node.part.data}'; a part must hold independent nodes",
+                        reader,
                     )
 
 

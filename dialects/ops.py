@@ -298,7 +298,10 @@ class ReductionOp(OperationOp, ABC):
         return {"axes": sizes([axis + lift for axis in self.axes.get_values()])}
 
     def infer(self) -> Shape:
-        return shapes.elementwise([shape_of(t) for t in self.terms], self.axes.get_values())
+        found, axes = [shape_of(term) for term in self.terms], self.axes.get_values()
+        if found:
+            shapes.require_counted(axes, len(found[0]))
+        return shapes.elementwise(found, axes)
 
 
 class WeightedOp(ReductionOp, ABC):

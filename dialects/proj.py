@@ -8,7 +8,6 @@ the part and the writes do not overlap, so the order of its operations cannot ma
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
@@ -23,6 +22,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     UnitAttr,
     f64,
+    i32,
     i64,
 )
 from xdsl.ir import (
@@ -53,7 +53,8 @@ from xdsl.traits import IsTerminator, NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects import shapes
-from pjc.dialects.asking import ASKING, DisplaceOp, SweepOp, ValueOp
+from pjc.dialects.asking import ASKING, DisplaceOp, OverSamplesOp, SweepOp, ValueOp
+from pjc.dialects.blame import BrokenRule, blaming
 from pjc.dialects.declarations import verify_dims, verify_outputs
 from pjc.dialects.layout import MeshAttr, verify_sharding
 from pjc.dialects.ops import FLOATS, OutputOp, ParameterOp
@@ -130,12 +131,12 @@ class ProgramOp(IRDLOperation):
         )
         for kind, called in kinds:
             found = [op for op in self.body.block.ops if isinstance(op, kind)]
-            names = Counter(
-                op.sym_name.data if isinstance(op, VariableOp | RingOp) else op.label.data for op in found
-            )
-            for name, count in names.items():
-                if count > 1:
-                    raise VerifyException(f"{called} '{name}' is declared twice")
+            names: set[str] = set()
+            for op in found:
+                name = op.sym_name.data if isinstance(op, VariableOp | RingOp) else op.label.data
+                if name in names:
+                    raise BrokenRule(f"{called} '{name}' is declared twice", op)
+                names.add(name)
 
     def _verify_assigned(self) -> None:
         """Raise unless every constraint is assigned to a device of the stack axis."""
@@ -246,6 +247,26 @@ class ProgramOp(IRDLOperation):
                     f"ring '@{ring.label}' holds {ring.type} of {op.type}, which is none of {pieces} pieces"
                 )
 
+    def _verify_given(self) -> None:
+        """Raise unless inputs and targets are read as they are declared; a stream reads pieces of them."""
+        declared = {op.label.data: op.type for op in self.sources()}
+        for op in () if self.rings() else self.walk():
+            if isinstance(op, DatumOp):
+                found, type = op.result.type, declared.get(op.label.data)
+                if type is not None and type != found:
+                    raise BrokenRule(f"'{op.label.data}' is declared as {type}, and read as {found}", op)
+
+    def _verify_samples(self) -> None:
+        """Raise unless there are samples where a mean is taken over them, and slots are displaced once."""
+        displaced: set[str] = set()
+        for op in self.walk():
+            if isinstance(op, OverSamplesOp) and op.manner.data == "mean" and self.batch is None:
+                raise BrokenRule("a mean over samples needs their number, a dimension 'batch'", op)
+            if isinstance(op, DisplaceOp):
+                if op.variable.data in displaced:
+                    raise BrokenRule(f"'@{op.variable.data}' is displaced twice", op)
+                displaced.add(op.variable.data)
+
     def node_shapes(self) -> dict[str, Shape]:
         """Return the shapes of what the forward pass gives of each node, all steps of a loop together."""
         return _node_shapes(self.forward_op())
@@ -256,8 +277,8 @@ class ProgramOp(IRDLOperation):
         places: set[Place] = set()
         for variable in self.variables().values():
             if variable.place in places:
-                raise VerifyException(
-                    f"'{variable.node.data}' holds two variables of role '{variable.role.data}'"
+                raise BrokenRule(
+                    f"'{variable.node.data}' holds two variables of role '{variable.role.data}'", variable
                 )
             places.add(variable.place)
         forwards = [op for op in self.body.block.ops if isinstance(op, ForwardOp)]
@@ -271,17 +292,20 @@ class ProgramOp(IRDLOperation):
         self._verify_assigned()
         self._verify_values()
         self._verify_stages()
+        self._verify_given()
+        self._verify_samples()
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():
-            if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
-                op.verify_variables(variables)
-            if isinstance(op, DisplaceOp) and op.parent_op() is self.sweep_op():
-                op.verify_variables(variables)
-            if isinstance(op, GatherOp | WriteOp):
-                verify_indices(op.paths, data)
-            if isinstance(op, SHARDED) and op.sharding is not None:
-                verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
+            with blaming(op):
+                if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
+                    op.verify_variables(variables)
+                if isinstance(op, DisplaceOp) and op.parent_op() is self.sweep_op():
+                    op.verify_variables(variables)
+                if isinstance(op, GatherOp | WriteOp):
+                    verify_indices(op.paths, data)
+                if isinstance(op, SHARDED) and op.sharding is not None:
+                    verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
 
 
 def pieces_in(source: InputOp | TargetOp, ring: RingOp) -> int:
@@ -300,8 +324,9 @@ def _verify_values(sweep: SweepOp, forward: ForwardOp) -> None:
     for op in sweep.walk():
         if isinstance(op, ValueOp) and found.get(op.node.data) != shape_of(op.result):
             known = "no such node" if op.node.data not in found else shapes.show(found[op.node.data])
-            raise VerifyException(
-                f"the forward pass gives '{op.node.data}' as {known}, and the sweep takes {op.result.type}"
+            raise BrokenRule(
+                f"the forward pass gives '{op.node.data}' as {known}, and the sweep takes {op.result.type}",
+                op,
             )
 
 
@@ -380,6 +405,10 @@ class TargetOp(IRDLOperation):
                 "type": type,
             }
         )
+
+    def verify_(self) -> None:
+        if self.classes is not None and self.type.get_element_type() != i32:
+            raise VerifyException(f"classes are numbers of i32, found {self.type}")
 
 
 @irdl_op_definition

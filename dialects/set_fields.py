@@ -22,7 +22,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from pjc.dialects.set_kinds import Argument, Kind, Values
 from pjc.dialects.sets import SETS
-from pjc.dialects.shapes import Shape, ShapeError, axes_of, show
+from pjc.dialects.shapes import Shape, ShapeError, axes_of, require_counted, show
 
 
 def described(kind: str, given: Values, shape: Shape) -> dict[str, Attribute]:
@@ -80,7 +80,7 @@ def verify_set(kind: str, fields: Mapping[str, Attribute], shape: Shape) -> None
     for name, own in inner(fields):
         verify_set(name, own, shape)
     values = {name: _value(name, attribute) for name, attribute in fields.items()}
-    problem = _problem(kind, values, shape)
+    problem = _problem(kind, values, shape) or _uncounted(kind, values, shape)
     if problem is not None:
         raise VerifyException(f"set '{kind}': {problem}")
 
@@ -139,6 +139,17 @@ def _problem(kind: str, values: Values, shape: Shape) -> str | None:
     if "sets" in values:
         return _not_convex([name if isinstance(name, str) else name.data for name in _names(values["sets"])])
     return SETS[kind].check(values, shape)
+
+
+def _uncounted(kind: str, values: Values, shape: Shape) -> str | None:
+    """Return what is wrong with axes that are right, but not written as those of the IR are."""
+    try:
+        for argument in SETS[kind].arguments:
+            if argument.kind is Kind.AXES:
+                require_counted(values["axes"], len(shape))
+    except ShapeError as error:
+        return str(error)
+    return None
 
 
 def _names(sets: Sequence[Any]) -> list[Any]:

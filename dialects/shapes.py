@@ -60,6 +60,13 @@ def axes_of(axes: Sequence[int], rank: int) -> Shape:
     return tuple(found)
 
 
+def require_counted(axes: Sequence[int], rank: int) -> None:
+    """Raise ShapeError unless axes are as the IR writes them: counted from the front, in increasing order."""
+    found = axes_of(axes, rank)
+    if tuple(axes) != found:
+        raise ShapeError(f"axes are counted from the front, in order: {show(found)}, not {show(tuple(axes))}")
+
+
 def matmul(lhs: Shape, rhs: Shape) -> Shape:
     """``[*batch, K, N] @ [*batch, N, M] -> [*batch, K, M]``, equal batch sizes on both sides."""
     if len(lhs) != len(rhs) or len(lhs) < 2:

@@ -67,6 +67,10 @@ class PathAttr(ParametrizedAttribute):
         numbers = (IntAttr(nodes), IntAttr(group), IntAttr(int(apart)))
         super().__init__(StringAttr(variable), ArrayAttr(map(StepAttr, steps)), *numbers)
 
+    def verify(self) -> None:
+        if self.nodes.data < 1:
+            raise VerifyException(f"a path is read by nodes of a number from 1, found {self.nodes.data}")
+
     def way(self) -> tuple[Step, ...]:
         """Return the steps."""
         return tuple(step.data for step in self.steps)

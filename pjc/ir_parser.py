@@ -15,7 +15,7 @@ from xdsl.dialects.builtin import (
     IntegerType,
     Signedness,
 )
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 from xdsl.parser import Parser
 from xdsl.utils.mlir_lexer import MLIRTokenKind, StringLiteral
 
@@ -23,8 +23,20 @@ from xdsl.utils.mlir_lexer import MLIRTokenKind, StringLiteral
 class ExactParser(Parser):
     """Parses a text; an integer that would be changed by its type is a ParseError at its place."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.places: dict[Operation, tuple[int, int]] = {}
+        """Where the first word of each operation begins and ends in the text."""
+
     _number: int | float | None = None
     """The number that was parsed last."""
+
+    def parse_operation(self) -> Operation:
+        """Parse an operation, and remember where it stands."""
+        span = self._current_token.span
+        found = super().parse_operation()
+        self.places[found] = span.start, span.end
+        return found
 
     def parse_optional_number(self, *, allow_boolean: bool = False) -> int | float | None:
         """Parse a number and remember it."""

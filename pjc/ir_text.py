@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pjc.diagnostics import Diagnostic, DiagnosticError, Span, mistake
 from pjc.reading import reading, reason
@@ -74,17 +75,34 @@ def parse_ir(text: str, file: str) -> ModuleOp:
     """
     from xdsl.utils.exceptions import VerifyException
 
+    from pjc.dialects.blame import blamed
     from pjc.universe import context
 
     with reading(file, "IR", mistake):
-        module = parse_module(context(), text, file)
+        parsed = _parsed(context(), text, file)
         try:
-            module.verify()
+            parsed.module.verify()
         except VerifyException as error:
-            raise mistake(f"{file}: {' '.join(str(error).split())}", _where(module)) from error
-    for block in module.body.blocks:
-        _require_order(block, set(), file)
-    return module
+            raise parsed.wrong(" ".join(str(error).split()), blamed(parsed.module)) from error
+    for block in parsed.module.body.blocks:
+        _require_order(block, set(), parsed)
+    return parsed.module
+
+
+class _Parsed(NamedTuple):
+    """A module, the text and the file that it is of, and where its operations stand in the text."""
+
+    module: ModuleOp
+    text: str
+    file: str
+    places: Mapping[Operation, tuple[int, int]]
+
+    def wrong(self, message: str, op: Operation | None) -> DiagnosticError:
+        """Return the error for an operation, with its place if it has one."""
+        if op is None or op not in self.places:
+            return mistake(f"{self.file}: {message}")
+        span = _span(self.text, self.file, *self.places[op])
+        return DiagnosticError([Diagnostic(message, span)], {self.file: self.text})
 
 
 def parse_module(ctx: Context, text: str, file: str, implicit: bool = True) -> ModuleOp:
@@ -99,6 +117,11 @@ def parse_module(ctx: Context, text: str, file: str, implicit: bool = True) -> M
     Raises:
         DiagnosticError: if it cannot be parsed, with the place.
     """
+    return _parsed(ctx, text, file, implicit).module
+
+
+def _parsed(ctx: Context, text: str, file: str, implicit: bool = True) -> _Parsed:
+    """As :func:`parse_module`, with the places of operations."""
     from xdsl.utils.exceptions import ParseError, VerifyException
 
     from pjc.ir_parser import ExactParser
@@ -108,7 +131,7 @@ def parse_module(ctx: Context, text: str, file: str, implicit: bool = True) -> M
         raise DiagnosticError([found], {file: text})
     parser = ExactParser(ctx, text, file)
     try:
-        return parser.parse_module(implicit)
+        return _Parsed(parser.parse_module(implicit), text, file, parser.places)
     except ParseError as error:
         place, message = error.span, error.msg
     except (RecursionError, MemoryError):
@@ -175,25 +198,7 @@ def _span(text: str, file: str, start: int, end: int) -> Span:
     return Span(file, line, column, line, column + max(1, end - start))
 
 
-def _where(module: ModuleOp) -> str | None:
-    """Return a hint with the first operation that breaks a rule; None if it is not known."""
-    from xdsl.utils.exceptions import VerifyException
-
-    for op in module.walk():
-        try:
-            op.verify(verify_nested_ops=False)
-        except VerifyException:
-            return f"in {_line(op)}"
-    return None
-
-
-def _line(op: Operation) -> str:
-    """Return the first line of an operation, cut to a readable width."""
-    line = str(op).splitlines()[0]
-    return line if len(line) <= 100 else f"{line[:97]}..."
-
-
-def _require_order(block: Block, known: set[SSAValue], file: str) -> None:
+def _require_order(block: Block, known: set[SSAValue], parsed: _Parsed) -> None:
     """Raise DiagnosticError if an operation uses a value before its definition.
 
     The entries of a loop's iterations come from the ones before, so those of a problem, which stand side by
@@ -206,10 +211,10 @@ def _require_order(block: Block, known: set[SSAValue], file: str) -> None:
         for value in op.operands:
             if value not in known and not isinstance(op, ShiftOp):
                 name = f"%{value.name_hint}" if value.name_hint else "a value"
-                raise mistake(f"{file}: {name} is used before it is defined", f"in {_line(op)}")
+                raise parsed.wrong(f"{name} is used before it is defined", op)
         for region in op.regions:
             for inner in region.blocks:
-                _require_order(inner, known, file)
+                _require_order(inner, known, parsed)
         known.update(op.results)
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import cast
 
 from xdsl.ir import Operation
 
 from pjc.diagnostics import mistake
 from pjc.dialects import ops, proj
 from pjc.dialects.shapes import columns, show
+from pjc.dialects.signature import Signature as SiteShapes
 from pjc.dialects.view import shape_of
+from pjc.operators import OwnOperator
 from pjc.passes.analysis.channels import channel_axis
-from pjc.passes.solvers import of_kind, parse
+from pjc.passes.solvers import Solver, Stream, of_kind, parse
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
+from pjc.runtime.projections import REGISTERED
 
 
 def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
@@ -29,11 +33,14 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     _require_batch(program, inputs)
     targets = [op for op in declared if isinstance(op, proj.TargetOp)]
     _require_declared(program, {op.label.data for op in inputs} | {op.label.data for op in targets})
+    _require_operators(program)
     forward = program.forward_op().body.block.ops
     _require_outputs(program, targets, forward)
     parameters = [op for op in forward if isinstance(op, ops.ParameterOp)]
     channels = {op.label.data: channel_axis(op.result) for op in forward if isinstance(op, proj.DatumOp)}
     solver = None if program.solver is None else parse(program.solver)
+    if solver is not None:
+        _require_body(program, solver)
     return Signature(
         name=program.sym_name.data,
         inputs=tuple(
@@ -70,6 +77,17 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
     )
 
 
+def _require_body(program: proj.ProgramOp, solver: Solver) -> None:
+    """Raise DiagnosticError where the solver that a program names does something else than its body."""
+    stages, sweeps = bool(program.stage_ops()), program.iterate_op() is None
+    if solver.outer != sweeps or (sweeps and isinstance(solver, Stream) != stages):
+        body = "stages" if stages else "one sweep" if sweeps else "iterations"
+        raise mistake(
+            f"program '{program.sym_name.data}' names the solver '{program.solver}', and holds {body}",
+            "its body is what another solver does; compile anew for this one",
+        )
+
+
 def _spec(label: str, op: proj.InputOp | proj.TargetOp, classes: int | None) -> TensorSpec:
     return TensorSpec(label, shape_of(op.type), dtype_of(op.type).name, classes)
 
@@ -91,6 +109,22 @@ def _require_declared(program: proj.ProgramOp, declared: set[str]) -> None:
                 f"program '{program.sym_name.data}' reads '{op.label.data}', which it does not declare",
                 f'write proj.input "{op.label.data}" or proj.target "{op.label.data}" above its variables',
             )
+
+
+def _require_operators(program: proj.ProgramOp) -> None:
+    """Raise DiagnosticError for an operator of a user's own that is not registered, or with other shapes."""
+    for op in program.walk():
+        if not isinstance(op, proj.EvaluateOp) or op.signature is None:
+            continue
+        name, asked = op.operator.data, SiteShapes.parse(op.signature.data)
+        if name not in REGISTERED:
+            raise mistake(
+                f"there is no operator called '{name}' here",
+                "one of your own is known once it is registered: by --operators FILE.py, or by Python",
+            )
+        known = cast(type[OwnOperator], REGISTERED[name]).signature
+        if known != asked:
+            raise mistake(f"the operator '{name}' is registered as {known}, and applied as {asked}")
 
 
 def _require_outputs(

@@ -117,6 +117,7 @@ def train(
     asked = Asked(data, validation, test, target, normalize, steps_per_epoch, sample_weight, class_weight)
     inner = program.program if isinstance(program, TracedProgram) else program
     inner.require_trainable()
+    _require_normalized_alike(resume, normalize)
     given = given_for(asked, *specs(inner))
     if given.test is not None:
         require_one_output(inner)
@@ -128,6 +129,16 @@ def train(
     best = resume.best if isinstance(resume, Fit) else None
     job = _Job(_with(program, inner), _sized(inner, given.train, options), given, run, best)
     return job.fit(tuple(callbacks), _is_watched() if verbose is None else verbose)
+
+
+def _require_normalized_alike(resume: Any, normalize: str) -> None:
+    """Raise DiagnosticError where a fit is gone on with on samples that are normalized otherwise."""
+    before = resume.notes.get("normalize", "none") if isinstance(resume, Fit) else normalize
+    if before != normalize:
+        raise mistake(
+            f"the fit was trained with normalize={before!r}, and goes on with {normalize!r}",
+            f"give normalize={before!r}, or resume=fit.params to begin a run with its parameters",
+        )
 
 
 def _recorder(trace: Any, every: int, start: Result | None) -> Recorder | None:

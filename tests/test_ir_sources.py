@@ -23,6 +23,7 @@ from pjc.driver import Compilation, compile_text
 from pjc.ir_text import looks_like_ir
 from pjc.options import Options
 from pjc.passes.analysis.graph import only
+from pjc.runtime.projections import REGISTERED
 from pjc.signature import signature_of
 from pjc.sources import IrSource, open_source, source_of
 
@@ -269,7 +270,7 @@ def test_wrong_ir_is_refused_with_its_place(text: str, message: str) -> None:
         ("proj", 'proj.iterate "dr', 'proj.iterate "adam', "unknown solver 'adam'"),
         ("proj", 'project_loss "cross_entropy"', 'project_loss "entropy"', "'network' cannot be compiled"),
         ("net", "xf32>", "xbf16>", "cannot be compiled"),
-        ("feas", "strength 2.000000e+00", "strength -1.0", "positive, found -1.0\nhint: in op.cross_entropy"),
+        ("feas", "strength 2.000000e+00", "strength -1.0", r":22:5: error.* positive, found -1.0\n"),
     ],
 )
 def test_wrong_edits_are_refused(stage: str, old: str, new: str, message: str) -> None:
@@ -279,12 +280,94 @@ def test_wrong_edits_are_refused(stage: str, old: str, new: str, message: str) -
         pjc.compile(text.replace(old, new), **left(ITERATED, stage))
 
 
+SWEPT: dict[str, Any] = {"solver": "sweep"}
+LOOPED = """
+input x: f32[batch, 3, 3]
+target y: f32[batch, 3]
+param w: f32[3, 3] = he_normal
+z = full((batch, 3), 0)
+for t in 0..3 {
+  b = relu(broadcast(reshape(z, (batch, 1, 3)), (batch, 3, 3)) + x)
+  z = sum(b, axis = 1) @ w
+  require z in ball(1, 1)
+}
+output z = z
+require squared_error(z, y)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        (r"(op\.sum .*axes) \[1\]", r"\1 [-2]", r"\[1\], not \[-2\]"),
+        ("axes = array<i64: 1>", "axes = array<i64: -1>", r"\[1\], not \[-1\]"),
+    ],
+)
+def test_axes_of_dumps_are_counted_from_the_front(old: str, new: str, wanted: str) -> None:
+    """A loop puts an axis in front, where -1 is another axis then."""
+    edited, count = re.subn(old, new, Compilation(source_of(LOOPED), Options(batch=4)).emit("net"))
+    assert count == 1
+    with pytest.raises(DiagnosticError, match=rf":\d+:7: error.*from the front, in order: {wanted}"):
+        pjc.compile(edited)
+
+
+@pytest.mark.parametrize(
+    ("options", "old", "new", "message"),
+    [
+        (SWEPT, "tensor<8x6xf32>", "tensor<8x6xi32>", "'x' is declared as tensor<8x6xi32>, and read as"),
+        (SWEPT, 'target "y" classes 3', 'target "y" classes 3 : tensor<8xf32> //', "numbers of i32"),
+        (SWEPT, "batch = 8", "other = 8", "a mean over samples needs their number"),
+        (SWEPT, 'sweep "sweep"', 'sweep "dr"', "names the solver 'dr', and holds one sweep"),
+        (SWEPT, 'sweep "sweep"', 'sweep "stream"', "names the solver 'stream', and holds one sweep"),
+        (ITERATED, 'iterate "dr"', 'iterate "sweep"', "names the solver 'sweep', and holds iterations"),
+        (ITERATED, ".matmul.1>]", ".matmul.1 for 0>]", "nodes of a number from 1, found 0"),
+    ],
+)
+def test_a_program_does_what_it_declares(options: dict[str, Any], old: str, new: str, message: str) -> None:
+    text = dumped("proj", **options)
+    assert old in text
+    with pytest.raises(DiagnosticError, match=message):
+        pjc.compile(text.replace(old, new, 1))
+
+
+def test_a_parameter_is_displaced_once() -> None:
+    lines = dumped("proj", **SWEPT).splitlines()
+    at = next(i for i, line in enumerate(lines) if "proj.displace @" in line)
+    with pytest.raises(DiagnosticError, match=rf":{at + 2}:\d+: error.*is displaced twice"):
+        pjc.compile("\n".join([*lines[: at + 1], lines[at], *lines[at + 1 :]]))
+
+
+def test_rules_of_programs_are_told_at_the_operation_that_breaks_them() -> None:
+    lines = dumped("proj", **ITERATED).splitlines()
+    at = next(i for i, line in enumerate(lines) if "proj.write %" in line)
+    lines[at] = lines[at].replace("@", "@no", 1)
+    with pytest.raises(DiagnosticError, match=rf":{at + 1}:\d+: error"):
+        pjc.compile("\n".join(lines))
+
+
+def test_an_own_operator_is_the_one_that_was_applied() -> None:
+    def projection(x: Any, y: Any) -> Any:
+        return (x + 2 * y) / 5, (2 * x + 4 * y) / 5
+
+    pjc.operator("doubled", "[n] -> [n]", function=lambda x: 2 * x, projection=projection)
+    text = "input x: f32[batch, 3]\nparam w: f32[3, 3] = he_normal\noutput z = doubled(x @ w)\n"
+    dump = Compilation(source_of(text), Options(batch=4)).emit("net")
+    pjc.compile(dump)
+    with pytest.raises(DiagnosticError, match=r"'doubled' is registered as \[n\] -> \[n\], and applied as"):
+        pjc.compile(dump.replace("[n] -> [n]", "[] -> []"))
+    del REGISTERED["doubled"]  # as in a process that has not run the file
+    with pytest.raises(
+        DiagnosticError, match=r"no operator called 'doubled' here\nhint: .*--operators FILE\.py"
+    ):
+        pjc.compile(dump)
+
+
 @pytest.mark.parametrize("stage", ["net", "feas"])
 def test_a_value_is_defined_before_it_is_used(stage: str) -> None:
     *lines, last = dumped(stage).splitlines()
     (at,) = (i for i, line in enumerate(lines) if "%logits =" in line)
     moved = "\n".join([*lines[:3], lines[at], *lines[3:at], *lines[at + 1 :], last])
-    with pytest.raises(DiagnosticError, match=r"is used before it is defined\nhint: in .*op\.dot"):
+    with pytest.raises(DiagnosticError, match=r":4:5: error.* is used before it is defined\n"):
         pjc.compile(moved)
 
 

@@ -33,7 +33,7 @@ class Session:
 
     devices: int | None = option(
         None,
-        kind=Number(whole=True, low=1),
+        kind=Number(whole=True, low=1, high=4096),
         help="treat this computer's CPU as so many devices",
         group="devices",
     )

@@ -15,7 +15,7 @@ from pjc.dialects.signature import Signature as SiteShapes
 from pjc.dialects.view import shape_of
 from pjc.operators import OwnOperator
 from pjc.passes.analysis.channels import channel_axis
-from pjc.passes.solvers import Solver, Stream, of_kind, parse
+from pjc.passes.solvers import Solver, of_kind, parse
 from pjc.runtime.emit import dtype_of
 from pjc.runtime.program import Signature, TensorSpec
 from pjc.runtime.projections import REGISTERED
@@ -79,13 +79,16 @@ def signature_of(program: proj.ProgramOp, iterations: int) -> Signature:
 
 def _require_body(program: proj.ProgramOp, solver: Solver) -> None:
     """Raise DiagnosticError where the solver that a program names does something else than its body."""
-    stages, sweeps = bool(program.stage_ops()), program.iterate_op() is None
-    if solver.outer != sweeps or (sweeps and isinstance(solver, Stream) != stages):
-        body = "stages" if stages else "one sweep" if sweeps else "iterations"
+    body = "stages" if program.stage_ops() else "one sweep" if program.sweep_op() else "iterations"
+    if body != _BODIES.get(solver.lowering, body):
         raise mistake(
             f"program '{program.sym_name.data}' names the solver '{program.solver}', and holds {body}",
             "its body is what another solver does; compile anew for this one",
         )
+
+
+_BODIES = {"feas-to-proj": "iterations", "feas-to-sweep": "one sweep", "feas-to-stream": "stages"}
+"""What the pass that ends the pipeline of a solver leaves in a program."""
 
 
 def _spec(label: str, op: proj.InputOp | proj.TargetOp, classes: int | None) -> TensorSpec:

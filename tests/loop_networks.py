@@ -212,6 +212,29 @@ for t in 0..4 {
 }
 """
     ),
+    "a delay of two steps": _of(
+        """
+h = full((batch, 3), 0)
+g = full((batch, 3), 1)
+for t in 0..4 {
+  s = cell(concat(x[:, t], h, g), 4)
+  g = h
+  h = x[:, t]
+}
+""",
+        "concat(sum(s, axis = 0), h, g)",
+    ),
+    "a parameter that is carried as it is": _of(
+        """
+h = full((batch, 4), 0.5)
+for t in 0..4 {
+  s = relu(cell(concat(x[:, t], h), 4))
+  param u: f32[batch, 4] = normal(1)
+  h = u
+}
+""",
+        "concat(sum(s, axis = 0), h)",
+    ),
     "states that change places": _of(
         """
 param p: f32[batch, 4] = normal(1)

@@ -520,3 +520,36 @@ def test_rolling_up_and_unrolling_gives_the_parameters_back() -> None:
     UnrollPass().apply(context(), module)
     module.verify()
     assert sorted(parameters()) == sorted(before)
+
+
+@pytest.mark.parametrize("carried", ["x[:, t]", "x[:, t, 0:3]", "reshape(x[:, t], (batch, 3))"])
+@pytest.mark.parametrize("solver", ["dr", "ap", "sweep"])
+def test_what_a_loop_carries_may_be_a_slice_of_what_stands_above(carried: str, solver: str) -> None:
+    """It is the state that is shifted on, and of two states one may be the other's."""
+    text = f"""
+input x: f32[batch, 4, 3]
+target y: f32[batch, 3]
+param w: f32[3, 3] = normal(1)
+h = full((batch, 3), 0)
+g = full((batch, 3), 1)
+for t in 0..4 {{
+  s = h @ w + g
+  g = h
+  h = {carried}
+}}
+output z = sum(s, axis = 0) + h
+require squared_error(z, y)
+"""
+    rolled, apart = (pjc.compile(text, batch=5, solver=solver, unroll=unroll) for unroll in (False, True))
+    params = rolled.init(0)
+    x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
+    y = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+    np.testing.assert_allclose(rolled.apply(params, x), apart.apply(params, x), rtol=1e-5)
+    one, other = (
+        program.displacement(params, x, y)[0]
+        if solver == "sweep"
+        else program.update(params, x, y, iterations=3)[0]
+        for program in (rolled, apart)
+    )
+    for name, value in one.items():
+        np.testing.assert_allclose(value, other[name], atol=1e-5)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import brute_force
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import brentq, isotonic_regression, linear_sum_assignment
@@ -828,6 +829,21 @@ require multi_label(z, y, -1, 1)
     program = pjc.compile(text, batch=16, solver="dr", iterations=20)
     assert metric(program) == "accuracy" and program.targets[0].threshold == 0
     assert evaluate(program, train(program, data, Run(epochs=20)).params, data) > 0.9
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e30])
+def test_vectors_of_an_intersection_have_nothing_to_do_with_each_other(size: float) -> None:
+    """The nearest in one column, found by bisection, whatever stands in others."""
+    one = np.array([2, 0.7, -1])
+    shift = brentq(lambda t: np.clip(one - t, 0, 1).sum() - 1.5, -3, 3)
+    sets = tuple(constraint_set(name, **own) for name, own in (
+        ("box", {"low": 0.0, "high": 1.0}), ("fixed_sum", {"total": 1.5, "axes": (0,)})
+    ))  # fmt: skip
+    made = constraint_set("intersection", sets=sets)
+    alone = made.project(jnp.asarray(one[:, None], jnp.float32))
+    both = made.project(jnp.asarray(np.stack([one, [size, -size, 0]], axis=1), jnp.float32))
+    np.testing.assert_array_equal(both[:, 0], alone[:, 0])
+    np.testing.assert_allclose(alone[:, 0], np.clip(one - shift, 0, 1), atol=1e-6)
 
 
 def test_an_intersection_says_how_far_it_is_from_its_sets() -> None:

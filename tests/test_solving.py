@@ -103,6 +103,23 @@ def test_the_residual_is_how_far_a_forward_pass_is_from_what_is_required() -> No
         assert float(found) == pytest.approx(max(to_margin.max(), to_label.max()), rel=1e-4)
 
 
+@pytest.mark.parametrize("other", ["box(2, 3)", "fixed_sum(5, axis = 1)"])
+def test_a_value_in_none_of_sets_without_a_common_point_solves_nothing(other: str) -> None:
+    text = f"""
+input x: f32[batch, 3]
+target y: f32[batch, 3]
+param w: f32[3, 3] = normal(1)
+z = x @ w
+require z in intersection(box(0, 1), {other})
+output z
+require equal(z, y)
+"""
+    met = 2.0 if "box" in other else 5 / 3  # what the last of the sets, and the target, leave alone
+    found = pjc.solve(text, (np.eye(3), np.full((3, 3), met)), restarts=2, iterations=60)
+    assert not found.solved
+    assert found.residual > 0.6
+
+
 def test_weights_enter_the_means_of_what_copies_agree_on() -> None:
     """Part A's consensus on w is the mean of its readers, each neuron of the product with its weight."""
     emitter = emitter_of(SHARED, "rrr{step=0.5 metric=0.1}", 2)

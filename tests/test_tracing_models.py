@@ -68,6 +68,35 @@ def vmap_out_axes(p, x):
     return jax.vmap(lambda sample: p["w"] @ sample, out_axes=1)(x)
 
 
+@case(f32["batch", 4], w=(4, 4))
+def reshape_of_other_axes(p, x):
+    return x @ lax.reshape(p["w"], (4, 4), (1, 0))
+
+
+def convolved(x, w):
+    return lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
+
+
+@case(f32["batch", 4, 2], w=(3, 4, 2, 2))
+def vmap_convolution_over_weights(p, x):
+    return jax.vmap(lambda w: convolved(x, w), out_axes=1)(p["w"])
+
+
+@case(f32["batch", 4, 2, 3], w=(4, 2, 2))
+def vmap_convolution_over_data(p, x):
+    return jax.vmap(lambda rows: convolved(rows, p["w"]), in_axes=3, out_axes=2)(x)
+
+
+@case(f32["batch", 3, 4, 2], w=(3, 4, 2, 2))
+def vmap_convolution_over_both(p, x):
+    return jax.vmap(convolved, in_axes=(1, 0), out_axes=1)(x, p["w"])
+
+
+@case(f32["batch", 4], w=(4, 4))
+def first_power(p, x):
+    return (x @ p["w"]) ** 1
+
+
 @case(f32["batch", 4], w=(4,))
 def matmul_vector(p, x):
     return x @ p["w"]

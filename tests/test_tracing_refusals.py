@@ -58,6 +58,17 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "norm": (lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True), "norm", "ball"),
     "divide": (lambda x: 1 / x, "div", "multiply"),
     "power": (lambda x: x**0.5, "pow", "x * x"),
+    "fifth power": (lambda x: x**5, "power 5", "x * x"),
+    "max pool that cuts": (
+        lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2), (1, 2), ((0, 0), (-1, 1))),
+        "it cuts its input off",
+        "slice it before",
+    ),
+    "sum pool that cuts": (
+        lambda x: jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 2), (1, 2), ((0, 0), (-1, 1))),
+        "it cuts its input off",
+        "slice it before",
+    ),
     "sin": (jnp.sin, "sin", "constants"),
     "floor": (jnp.floor, "floor", "pjc.round"),
     "sort": (lambda x: jnp.sort(x, axis=-1), "sort", "jnp.max"),

@@ -190,6 +190,8 @@ def _loops(problem: feas.ProblemOp) -> list[_Loop]:
             loop = found.setdefault(attribute, _Loop(attribute.label.data, attribute.count.data))
             loop.ops.append(op)
     for loop in found.values():
-        made = loop.made()
-        loop.ops = [op for op in loop.ops if not isinstance(op, view.ShiftOp) or op.rest in made]
+        before = -1
+        while len(loop.ops) != before:  # without a shift, those of it are none of the loop either
+            before, made = len(loop.ops), loop.made()
+            loop.ops = [op for op in loop.ops if not isinstance(op, view.ShiftOp) or op.rest in made]
     return list(found.values())

@@ -70,7 +70,9 @@ class Lifting:
             elif not isinstance(op, YieldOp):
                 self.stacked[op.results[0]] = self.lifted_op(op)
         for argument, shift in shifts.items():
-            shift.operands[1] = self.lifted(end.carried[argument.index])
+            later = self.lifted(end.carried[argument.index])
+            self.move_above(later, shift)
+            shift.operands[1] = later
         finals = [self.last(self.lifted(value)) for value in end.carried]
         return [*finals, *(self.lifted(value) for value in end.collected)]
 
@@ -89,6 +91,22 @@ class Lifting:
             self.stacked[argument] = self.inside(shift, self.loop)
             shifts[argument] = shift
         return shifts
+
+    def move_above(self, value: SSAValue, shift: view.ShiftOp) -> None:
+        """Move what makes a value above the shift that reads it, where no iteration makes it.
+
+        That is a slice of what stands above the loop, a parameter or a number that is carried as it is, or a
+        shift of such. Only what iterations make may stand behind a shift that reads it.
+        """
+        op = value.owner
+        if not isinstance(op, Operation) or op.parent is None or not shift.is_before_in_block(op):
+            return
+        if feas.loop_of(op) is None or isinstance(op, view.ShiftOp):
+            for operand in op.operands:
+                self.move_above(operand, shift)
+            op.detach()
+            assert shift.parent is not None
+            shift.parent.insert_op_before(op, shift)
 
     def add(self, op: Operation, old: Operation) -> SSAValue:
         """Add an op that does not repeat, like a view of the values of all iterations."""

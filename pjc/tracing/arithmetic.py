@@ -22,7 +22,19 @@ from pjc.tracing.pieces import (
 )
 from pjc.tracing.refusal import Refused
 from pjc.tracing.text import tuple_text
-from pjc.tracing.values import Constant, Function, OneHot, Place, Size, Tensor, Test, Value, Wrap, constant
+from pjc.tracing.values import (
+    Constant,
+    Function,
+    OneHot,
+    Place,
+    Size,
+    Tensor,
+    Test,
+    Value,
+    Wrap,
+    constant,
+    floating,
+)
 from pjc.tracing.views import broadcast_to, indexed, is_settled, reshaped, transposed
 from pjc.tracing.walk import Walk, handles
 
@@ -178,10 +190,15 @@ def neg(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 @handles("square", "integer_pow", becomes="products, for the powers 2, 3 and 4")
 def square(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    power = eqn.params.get("y", 2)
-    if power not in (2, 3, 4):
-        raise Refused(f"it takes the power {power}", "powers 2, 3 and 4 are products")
-    return _power(walk, walk.floats(given[0]), int(power))
+    return _powered(walk, given[0], eqn.params.get("y", 2))
+
+
+def _powered(walk: Walk, x: Value, power: float | None) -> Value:
+    """Return a power of a value; None is one that is not known."""
+    if power not in (1, 2, 3, 4):
+        told = "of a value" if power is None else f"{power:g}"
+        raise Refused(f"it takes the power {told}", "powers 2, 3 and 4 are products, as in x * x")
+    return x if power == 1 else _power(walk, walk.floats(x), int(power))
 
 
 def _power(walk: Walk, x: Tensor, power: int) -> Tensor:
@@ -196,12 +213,7 @@ def _power(walk: Walk, x: Tensor, power: int) -> Tensor:
 def power(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     x, y = given
     known = y.number if isinstance(y, Constant) else None
-    if known is None or float(known) not in (1, 2, 3, 4):
-        raise Refused(
-            "it takes the power " + (f"{float(known):g}" if known is not None else "of a value"),
-            "x * x has one, as powers 2, 3 and 4 are products",
-        )
-    return x if known == 1 else _power(walk, walk.floats(x), int(known))
+    return _powered(walk, x, None if known is None else float(known))
 
 
 @handles("max", becomes="relu, clip and other piecewise linear functions, or maximum")
@@ -412,7 +424,7 @@ def _masked(walk: Walk, which: Constant, cases: Sequence[Value], shape: Sequence
 
 
 def _as_floats(value: Value) -> Value:
-    return constant(value.array.astype(np.float32), value.shape) if isinstance(value, Constant) else value
+    return constant(floating(value.array), value.shape) if isinstance(value, Constant) else value
 
 
 def _is_extreme(value: Value) -> bool:
@@ -434,7 +446,7 @@ def _selected(walk: Walk, masks: Sequence[Value], cases: Sequence[Value], shape:
                 )
             if case.number == 0:
                 continue
-            case = constant(case.array.astype(np.float32), case.shape)
+            case = constant(floating(case.array), case.shape)
         part: Value
         if isinstance(mask, Constant) and isinstance(case, Constant):
             part = constant(mask.array * case.array, shape)

@@ -37,8 +37,7 @@ def convolution(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     w = transposed(weight, [*window[2:], window[1], window[0]])
     strides, dilation = list(params["window_strides"]), list(params["rhs_dilation"])
     around = [(int(low), int(high)) for low, high in params["padding"]]
-    if any(low < 0 or high < 0 for low, high in around):
-        raise Refused("it cuts its input off at the border", "slice it before")
+    _require_no_cut(around)
     if spatial == 1:
         a = reshaped(a, (a.shape[0], 1, *a.shape[1:]))
         w = reshaped(w, (1, *w.shape))
@@ -109,6 +108,7 @@ def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:
     )
     if any(each != 1 for each in params["base_dilation"]):
         raise Refused("it spreads its input")
+    _require_no_cut(around)
     out = tuple(eqn.outvars[0].aval.shape)
     around = [
         (low, min(high, _reached(out[at], windows[at], strides[at], dilations[at]) - x.shape[at] - low))
@@ -139,6 +139,12 @@ def _pool(walk: Walk, eqn: Any, x: Tensor, function: str) -> Tensor:
     made = walk.text.bind(function, text, shape, fed=x.fed)
     made = reshaped(made, tuple(out[axis] for axis in order))
     return transposed(made, [order.index(axis) for axis in range(len(out))])
+
+
+def _require_no_cut(around: Pairs) -> None:
+    """Raise Refused for pads that are negative."""
+    if any(low < 0 or high < 0 for low, high in around):
+        raise Refused("it cuts its input off at the border", "slice it before")
 
 
 def _reached(count: int, window: int, stride: int, dilation: int) -> int:

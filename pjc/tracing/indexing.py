@@ -17,7 +17,7 @@ from pjc.tracing.joining import MAX_PARTS, moved, slice_text
 from pjc.tracing.places import numbered, placed, replaced, require_whole, settled
 from pjc.tracing.products import picked
 from pjc.tracing.refusal import Refused
-from pjc.tracing.values import Columns, Constant, OneHot, Place, Tensor, Value, constant
+from pjc.tracing.values import Columns, Constant, OneHot, Place, Tensor, Value, constant, floating
 from pjc.tracing.views import indexed, is_settled, named, reshaped, transposed
 from pjc.tracing.walk import Walk, computed, handles
 
@@ -239,8 +239,8 @@ def scatter(walk: Walk, eqn: Any, given: list[Value]) -> Value:
     others: list[Value]
     if isinstance(updates, Constant):
         how = lax.scatter_mul if neutral else lax.scatter_add
-        new = np.broadcast_to(updates.array, own).astype(np.float32)
-        others = [constant(put(how, np.full(shape, neutral, np.float32), new), x.shape)]
+        new = floating(np.broadcast_to(updates.array, own))
+        others = [constant(put(how, np.full(shape, neutral, new.dtype), new), x.shape)]
     else:
         base = constant(np.full((1,) * len(x.shape), neutral, np.float32), x.shape)
         put_largest = partial(put, lax.scatter_max, np.zeros(shape, np.int32))

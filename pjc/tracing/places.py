@@ -18,7 +18,7 @@ from pjc.tracing.arithmetic import product
 from pjc.tracing.joining import joined, moved, slice_text
 from pjc.tracing.refusal import Refused
 from pjc.tracing.shaping import taken
-from pjc.tracing.values import Constant, Shape, Tensor, Value, constant
+from pjc.tracing.values import Constant, Shape, Tensor, Value, constant, floating
 from pjc.tracing.views import broadcast, indexed, is_settled, reshaped, transposed
 from pjc.tracing.walk import MAX_FOLDED, Walk
 
@@ -125,7 +125,7 @@ def replaced(walk: Walk, value: Value, updates: Value, places: Places) -> Value:
         return _replaced_along(walk, value, updates, places, axis)
     if isinstance(updates, Constant):
         held = np.broadcast_to(updates.array, settled(updates.shape)).reshape(-1)
-        filled = np.where(new, held[np.where(new, places - count, 0)], 0).astype(np.float32)
+        filled = floating(np.where(new, held[np.where(new, places - count, 0)], 0))
         kept = product(walk, value, constant((~new).astype(np.float32), value.shape), value.shape)
         if not filled.any():
             return kept

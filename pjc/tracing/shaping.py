@@ -37,7 +37,8 @@ def broadcast_in_dim(walk: Walk, eqn: Any, given: list[Value]) -> Value:
 
 @handles("reshape", "squeeze", becomes="reshape, a view")
 def reshape(walk: Walk, eqn: Any, given: list[Value]) -> Value:
-    value, shape = given[0], _shape(eqn)
+    order, shape = eqn.params.get("dimensions"), _shape(eqn)
+    value = given[0] if order is None else permuted(given[0], order)
     if isinstance(value, Place):
         return Place(value.loop, value.count, value.factor, value.offset, shape)
     if isinstance(value, Constant) and value.number is not None:

@@ -188,6 +188,11 @@ def constant(array: Any, shape: Sequence[Any] | None = None) -> Constant:
     return Constant(found, found.shape if shape is None else tuple(shape))
 
 
+def floating(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return numbers as floats, float32 or a type that holds more where they have one."""
+    return array.astype(np.result_type(array.dtype, np.float32))
+
+
 def known(value: Any, shape: Sequence[Any] | None = None) -> Constant | Keys:
     """Return what is known now: numbers or keys."""
     if jax.numpy.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.prng_key):

@@ -25,6 +25,7 @@ from pjc.runtime.emit.iterate import Moving, repeat
 from pjc.runtime.emit.parameters import read_slots
 from pjc.runtime.emit.parts import project
 from pjc.runtime.emit.required import RESIDUAL, constrained
+from pjc.runtime.emit.values import set_of
 from pjc.runtime.emit.variables import Fixed, State
 from pjc.runtime.program import Tensors
 from pjc.runtime.projections import LOSSES
@@ -74,7 +75,10 @@ def advance(
 
 
 def residual(emitter: Emitter, params: Tensors, data: Tensors) -> Array:
-    """Return the largest move, by any part, of an entry of the state of a forward pass."""
+    """Return the largest move, by any part, of an entry of the state of a forward pass.
+
+    A projection that ends only near its set may leave alone what is not in it: that is measured besides.
+    """
     state, fixed = emitter.start(params, data)
     moves = [jnp.zeros(())]
     for part in emitter.program.part_ops().values():
@@ -84,6 +88,10 @@ def residual(emitter: Emitter, params: Tensors, data: Tensors) -> Array:
             for name, value in state.items()
             if name in emitter.variables.measured and after[name] is not value
         ]
+    for op in emitter.program.walk():
+        if isinstance(op, proj.ProjectSetOp) and isinstance(op.copies.owner, proj.ReadOp):
+            away = set_of(op).residual(added(state[op.copies.owner.variable.data]))
+            moves += [] if away is None else [away]
     return jnp.max(jnp.stack([each.astype(jnp.float32) for each in moves]))
 
 

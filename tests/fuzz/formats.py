@@ -106,7 +106,9 @@ def use_ir(path: Path) -> tuple[int, str]:
 
 
 def use_onnx(path: Path) -> tuple[int, str]:
-    return command(str(path), "--loss", "squared_error", "--batch", "4", "--emit", "proj")
+    # A Softmax at the end is left to the loss, which has to be one that takes it.
+    loss = "cross_entropy" if b"Softmax" in path.read_bytes() else "squared_error"
+    return command(str(path), "--loss", loss, "--batch", "4", "--emit", "proj")
 
 
 @cache

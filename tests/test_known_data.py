@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 import pjc
+from pjc.callbacks import TrainingWarning
 from pjc.cli import main
+from pjc.diagnostics import DiagnosticError
 from pjc.runtime.data.errors import DataError
 from pjc.runtime.predicting import CLASSES, Predictions
 from pjc.runtime.trainable import TrainError
@@ -244,3 +247,33 @@ def test_arrays_whose_names_differ_in_capitals_are_refused(tmp_path: Path) -> No
     np.savez(path, x=SAMPLES, X=SAMPLES, y=THIRDS)
     with pytest.raises(DataError, match="the arrays x, X, which are the same but for capitals"):
         pjc.train(classes(3, 3), path)
+
+
+def test_a_best_epoch_whose_parameters_are_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.pjn").write_text(classes(3, 3))
+    np.savez("d.npz", x=SAMPLES, y=THIRDS)
+    asked = ("train", "m.pjn", "--data", "d.npz", "--batch", 8, "--rate", 0.1, "--schedule", "constant")
+    said(capsys, *asked, "--epochs", 9)  # all are told right by then
+    text = said(capsys, *asked, "--epochs", 11, "--resume", "--keep-best")
+    best = int(re.findall(r"since training was resumed; epoch (\d+) validated best", text)[0])
+    assert best <= 9 and "of epoch 10, the best since" in text and "which validated best" not in text
+    text = said(capsys, *asked, "--epochs", 12, "--resume", "--keep-best")
+    assert "of epoch 10, the best since" in text
+    text = said(capsys, *asked, "--epochs", 11, "--keep-best", "--force")
+    assert f"of epoch {best}, which validated best" in text
+
+
+def test_a_run_goes_on_with_samples_that_are_normalized_alike() -> None:
+    part = pjc.train(classes(3, 3), (SAMPLES, THIRDS), epochs=1, batch=8, normalize="standard")
+    with pytest.raises(DiagnosticError, match="trained with normalize='standard', and goes on with 'none'"):
+        pjc.train(classes(3, 3), (SAMPLES, THIRDS), epochs=2, batch=8, resume=part)
+    again = pjc.train(classes(3, 3), (SAMPLES, THIRDS), epochs=2, batch=8, normalize="standard", resume=part)
+    assert again.result.epoch == 2
+
+
+def test_a_step_that_averages_more_batches_than_there_are_is_told() -> None:
+    with pytest.warns(TrainingWarning, match="more batches are averaged for a step than it has"):
+        pjc.train(classes(3, 3), (SAMPLES, THIRDS), epochs=1, batch=8, accumulate=100)

@@ -318,7 +318,7 @@ class Best:
         if missed and before is not None:
             return (
                 f"wrote {path}, of epoch {self.epoch}, the best since training was resumed; epoch "
-                f"{before.epoch} validated better, and its parameters were not kept"
+                f"{before.epoch} validated best, and its parameters were not kept"
             )
         return f"wrote {path}, of epoch {self.epoch}, which validated best"
 

@@ -256,7 +256,7 @@ class ProgramOp(IRDLOperation):
                 if type is not None and type != found:
                     raise BrokenRule(f"'{op.label.data}' is declared as {type}, and read as {found}", op)
 
-    def _verify_samples(self) -> None:
+    def _verify_asked(self) -> None:
         """Raise unless there are samples where a mean is taken over them, and slots are displaced once."""
         displaced: set[str] = set()
         for op in self.walk():
@@ -293,7 +293,7 @@ class ProgramOp(IRDLOperation):
         self._verify_values()
         self._verify_stages()
         self._verify_given()
-        self._verify_samples()
+        self._verify_asked()
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
         for op in self.walk():

@@ -168,10 +168,10 @@ def solve(
     return searched(compilation, all_rows(data, target, normalize), asking, tell or (lambda look: None))
 
 
-def all_rows(data: Any, target: str | None = None, normalize: str = "none") -> Asked:
+def all_rows(data: Any, target: str | None = None, normalize: str = "none", missing: str = "refuse") -> Asked:
     """Return what is asked of data that are to be met on every row, with none set aside."""
     aside = 0.0 if isinstance(data, str | Path) else None  # of a source they would be by default
-    return Asked(data, aside, aside, target, normalize)
+    return Asked(data, aside, aside, target, normalize, missing=missing)
 
 
 def _checked(name: str, value: Any, kind: Number) -> float:

@@ -34,6 +34,7 @@ class Asked:
     steps_per_epoch: int | None = None
     sample_weight: Any = None
     class_weight: Any = None
+    missing: str = "refuse"
 
     def __post_init__(self) -> None:
         steps = self.steps_per_epoch
@@ -108,6 +109,7 @@ def _named(asked: Asked, source: Spec, target: Spec) -> Given:
         validation=fractions.get("validation"),
         own_alone=True,
         normalize=asked.normalize,
+        missing=asked.missing,
         weights=weight,
         class_weight=by_class if isinstance(by_class, str) else None,
     )

@@ -239,6 +239,11 @@ def test_the_command_writes_what_it_found(tmp_path: Path, capsys: pytest.Capture
     told = ["evaluate", f"{tmp_path}/whole.pjx", "--params", params, "--data", str(table), "--target", "p,q"]
     assert main(told) == 0 and "rms error: 0" in capsys.readouterr().out
     assert main(["solve", *words]) == 1 and "was written by another run" in capsys.readouterr().err
+    with table.open("a") as stream:
+        stream.write("\n,1,1,0,0\n")
+    assert main(["solve", *words, "--force"]) == 1 and "--missing drop leaves out" in capsys.readouterr().err
+    assert main(["solve", *words, "--force", "--missing", "drop"]) == 0
+    assert "solved by restart" in capsys.readouterr().out
     table.write_text("a,b,c,p,q\n1,1,1,0,0\n1,1,1,3,0\n")
     assert main(["solve", *words, "--force", "--iterations", "20", "--quiet"]) == UNSOLVED
     assert capsys.readouterr().out.startswith("not solved: the best is restart ")

@@ -51,12 +51,14 @@ def _require_projection(node: ops.SetOp, ways: Ways) -> None:
     """
     if list(ways.values()) == [[()]]:
         return
-    numbers, names = _numbered(node, ways)
-    counts = np.bincount(numbers.ravel(), minlength=len(names) + 1)
+    numbers = _numbered(node, ways)
+    names = [source.label.data for source in ways]
+    ends = np.cumsum([prod(shape_of(source.result)) for source in ways])
+    counts = np.bincount(numbers.ravel(), minlength=int(ends[-1]) + 1)
     if counts[0]:
         found = f"zeros beside '{names[0]}'"
     elif counts.max() > 1 and not _moved_alike(node, numbers):
-        found = f"an entry of '{names[counts.argmax() - 1]}' several times"
+        found = f"an entry of '{names[np.searchsorted(ends, counts.argmax())]}' several times"
     else:
         return
     raise PassFailedException(
@@ -65,20 +67,19 @@ def _require_projection(node: ops.SetOp, ways: Ways) -> None:
     )
 
 
-def _numbered(node: ops.SetOp, ways: Ways) -> tuple[Numbers, list[str]]:
-    """Return which entry stands at each place of a set's value, and the name of each entry's parameter.
+def _numbered(node: ops.SetOp, ways: Ways) -> Numbers:
+    """Return which entry stands at each place of a set's value; 0 where none does.
 
-    Entries of all parameters are numbered from 1 on; 0 stands where none does.
+    Entries are numbered from 1 on, those of one parameter after those of another.
     """
-    numbers = np.zeros(shape_of(node.value), np.int64)
-    names: list[str] = []
+    numbers, before = np.zeros(shape_of(node.value), np.int64), 0
     for source, each in ways.items():
         shape = shape_of(source.result)
         for steps in each:
             own = numbers_along(steps, shape)
-            numbers += np.where(own > 0, own + len(names), 0)
-        names += [source.label.data] * prod(shape)
-    return numbers, names
+            numbers += np.where(own > 0, own + before, 0)
+        before += prod(shape)
+    return numbers
 
 
 def _moved_alike(node: ops.SetOp, numbers: Numbers) -> bool:

@@ -86,6 +86,12 @@ class Arguments:
     normalize: str = like(
         DataArguments, "normalize", "none", told="each feature, as measured on the rows; as for pjc train"
     )
+    missing: str = like(
+        DataArguments,
+        "missing",
+        "refuse",
+        told="values of a table that are missing: mean: the feature's mean; drop: leaves out such rows",
+    )
     restarts: int = option(
         RESTARTS, kind=Number(whole=True, low=1), help="searches that run side by side", group=_RUN
     )
@@ -156,7 +162,7 @@ def _search(given: Arguments, compilation: Compilation, dumps: Dumps, outputs: _
     from pjc.solving import Asking, all_rows, searched
 
     console = console_of_stdout("error" if given.quiet else "info")
-    asked = all_rows(given.data, given.target, given.normalize)
+    asked = all_rows(given.data, given.target, given.normalize, given.missing)
     asking = Asking(given.restarts, given.options.longest, given.seed, given.tolerance)
     said = f"{given.restarts} searches by {given.options.method}, of {asking.iterations} iterations at most"
     compilation.require_loss()

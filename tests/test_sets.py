@@ -22,7 +22,7 @@ from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.evaluate import evaluate, metric
 from pjc.runtime.history import Checkpoint, read_checkpoint, read_parameters, write_checkpoint
 from pjc.runtime.projections import SETS, constraint_set
-from pjc.runtime.projections.sets import ConstraintSet, Pieces
+from pjc.runtime.projections.sets import ConstraintSet, Entries, Pieces
 from pjc.runtime.train import Run, train
 
 Vector = np.ndarray
@@ -829,6 +829,11 @@ require multi_label(z, y, -1, 1)
     program = pjc.compile(text, batch=16, solver="dr", iterations=20)
     assert metric(program) == "accuracy" and program.targets[0].threshold == 0
     assert evaluate(program, train(program, data, Run(epochs=20)).params, data) > 0.9
+
+
+def test_entries_have_to_do_with_others_as_the_dialect_says() -> None:
+    alone = {name for name, kind in SETS.items() if kind.joined is Entries.joined}
+    assert alone == {name for name, kind in KINDS.items() if kind.entrywise} | {"mask", "equal"}
 
 
 @pytest.mark.parametrize("size", [1e3, 1e6, 1e30])

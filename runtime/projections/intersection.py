@@ -34,7 +34,6 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax import Array, lax
 
-from pjc.dialects.sets import SETS as KINDS
 from pjc.runtime.projections.sets import ConstraintSet
 
 TURNS = 1000
@@ -51,7 +50,7 @@ class Intersection(ConstraintSet):
     def joined(self) -> tuple[int, ...] | None:
         found: set[int] = set()
         for each in self.sets:
-            axes = () if KINDS[each.name].entrywise else each.joined()
+            axes = each.joined()
             if axes is None:
                 return None
             found.update(axes)

@@ -24,11 +24,11 @@ from typing import ClassVar
 
 from jax import Array
 
-from pjc.runtime.projections.sets import ConstraintSet, Levels
+from pjc.runtime.projections.sets import Entries, Levels
 
 
 @dataclass(frozen=True)
-class PowersOfTwo(ConstraintSet):
+class PowersOfTwo(Entries):
     """``S = {x : 0 or +-2^e, low <= e <= high}``; ``rate`` is that of levels."""
 
     name: ClassVar[str] = "powers_of_two"

@@ -61,7 +61,7 @@ class ConstraintSet(ABC):
         return self.project(latent)
 
     def joined(self) -> tuple[int, ...] | None:
-        """Return the axes along which entries have to do with each other; None for all."""
+        """Return the axes along which entries have to do with each other; none for (), and None for all."""
         return getattr(self, "axes", None)
 
     def within(self, at: Array, move: Array, inside: bool = True) -> Array:
@@ -101,6 +101,13 @@ class ConstraintSet(ABC):
         return self.project(after)
 
 
+class Entries(ConstraintSet):
+    """A set of which every entry is in a set of its own, whatever the others are."""
+
+    def joined(self) -> tuple[int, ...]:
+        return ()
+
+
 class Pieces(ConstraintSet):
     """A set of pieces between which a parameter must choose: moves add up until another one is nearer."""
 
@@ -115,7 +122,7 @@ class Pieces(ConstraintSet):
 
 
 @dataclass(frozen=True)
-class Box(ConstraintSet):
+class Box(Entries):
     """``S = {x : low <= x <= high}``, entry by entry. Solution: x clipped."""
 
     name: ClassVar[str] = "box"
@@ -128,7 +135,7 @@ class Box(ConstraintSet):
 
 
 @dataclass(frozen=True)
-class Nonneg(ConstraintSet):
+class Nonneg(Entries):
     """``S = {x : x >= 0}``, entry by entry. Solution: ``max(x, 0)``."""
 
     name: ClassVar[str] = "nonneg"
@@ -138,7 +145,7 @@ class Nonneg(ConstraintSet):
 
 
 @dataclass(frozen=True)
-class Levels(ConstraintSet):
+class Levels(Entries):
     """``S = {x : every entry is a level}``. Solution: the nearest level, of two the one that quantize takes.
 
     ``rate`` is how often a move counts when moves add up: an update moves a parameter off a level by little,
@@ -165,7 +172,7 @@ class Levels(ConstraintSet):
 
 
 @dataclass(frozen=True)
-class Mask(ConstraintSet):
+class Mask(Entries):
     """``S = {x : x is 0 where the mask is}``. Solution: x, with zeros there.
 
     ``entries`` is the mask of the given shape in row-major order, repeated along the axes in front of it.
@@ -182,7 +189,7 @@ class Mask(ConstraintSet):
 
 
 @dataclass(frozen=True)
-class Equal(ConstraintSet):
+class Equal(Entries):
     """``S = {v}``. Solution: v, given by its entries in row-major order and repeated as a mask is."""
 
     name: ClassVar[str] = "equal"

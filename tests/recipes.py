@@ -206,7 +206,7 @@ def test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
         load("wrong.jsonl")
     said = printed(capsys, "train", "m.pjn", "--data", "m.jsonl", "--force", "--target", "y", status=1)
     assert "--target names a column of" in said and "but the data is 'm.jsonl'" in said
-    assert "a file of JSON lines" in printed(capsys, "train", "m.pjn", "--data", "none", status=1)
+    assert "a file of JSON lines" in printed(capsys, "train", "m.pjn", "--force", "--data", "none", status=1)
 
 
 def test_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pjc.runtime.data.dataset import Dataset
 from pjc.runtime.data.prepare import Parts
 
 OUTLIERS, TIMES = 0.02, 300
@@ -48,13 +47,7 @@ def standard_pixels(parts: Parts) -> Parts:
 
 def _everywhere(parts: Parts, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Parts:
     """Change the samples of all parts."""
-
-    def changed(data: Dataset | None) -> Any:
-        return None if data is None else replace(data, x=change(np.array(data.x[:])))
-
-    return replace(
-        parts, train=changed(parts.train), validation=changed(parts.validation), test=changed(parts.test)
-    )
+    return parts.each(lambda data: replace(data, x=change(np.array(data.x[:]))))
 
 
 def _drawn(count: int, part: float) -> NDArray[Any]:

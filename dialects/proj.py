@@ -8,7 +8,7 @@ the part and the writes do not overlap, so the order of its operations cannot ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from xdsl.dialects.builtin import (
@@ -247,26 +247,6 @@ class ProgramOp(IRDLOperation):
                     f"ring '@{ring.label}' holds {ring.type} of {op.type}, which is none of {pieces} pieces"
                 )
 
-    def _verify_given(self) -> None:
-        """Raise unless inputs and targets are read as they are declared; a stream reads pieces of them."""
-        declared = {op.label.data: op.type for op in self.sources()}
-        for op in () if self.rings() else self.walk():
-            if isinstance(op, DatumOp):
-                found, type = op.result.type, declared.get(op.label.data)
-                if type is not None and type != found:
-                    raise BrokenRule(f"'{op.label.data}' is declared as {type}, and read as {found}", op)
-
-    def _verify_asked(self) -> None:
-        """Raise unless there are samples where a mean is taken over them, and slots are displaced once."""
-        displaced: set[str] = set()
-        for op in self.walk():
-            if isinstance(op, OverSamplesOp) and op.manner.data == "mean" and self.batch is None:
-                raise BrokenRule("a mean over samples needs their number, a dimension 'batch'", op)
-            if isinstance(op, DisplaceOp):
-                if op.variable.data in displaced:
-                    raise BrokenRule(f"'@{op.variable.data}' is displaced twice", op)
-                displaced.add(op.variable.data)
-
     def node_shapes(self) -> dict[str, Shape]:
         """Return the shapes of what the forward pass gives of each node, all steps of a loop together."""
         return _node_shapes(self.forward_op())
@@ -292,12 +272,18 @@ class ProgramOp(IRDLOperation):
         self._verify_assigned()
         self._verify_values()
         self._verify_stages()
-        self._verify_given()
-        self._verify_asked()
         variables = self.variables()
         data = {op.label.data: op for op in forwards[0].body.block.ops if isinstance(op, DatumOp)}
+        declared = {} if self.rings() else {op.label.data: op.type for op in self.sources()}
+        displaced: set[str] = set()
         for op in self.walk():
             with blaming(op):
+                if isinstance(op, DatumOp):
+                    _verify_given(op, declared)
+                if isinstance(op, OverSamplesOp) and op.manner.data == "mean" and self.batch is None:
+                    raise VerifyException("a mean over samples needs their number, a dimension 'batch'")
+                if isinstance(op, DisplaceOp):
+                    _verify_once(op, displaced)
                 if isinstance(op, ReadOp | GatherOp | WriteOp | ConstrainOp):
                     op.verify_variables(variables)
                 if isinstance(op, DisplaceOp) and op.parent_op() is self.sweep_op():
@@ -306,6 +292,20 @@ class ProgramOp(IRDLOperation):
                     verify_indices(op.paths, data)
                 if isinstance(op, SHARDED) and op.sharding is not None:
                     verify_sharding(op.sharding, shape_of(op.sharded_type()), self.mesh)
+
+
+def _verify_given(op: DatumOp, declared: Mapping[str, Attribute]) -> None:
+    """Raise unless an input or a target is read as it is declared; streams read pieces, of rings."""
+    type = declared.get(op.label.data)
+    if type is not None and type != op.result.type:
+        raise VerifyException(f"'{op.label.data}' is declared as {type}, and read as {op.result.type}")
+
+
+def _verify_once(op: DisplaceOp, displaced: set[str]) -> None:
+    """Raise where a slot is displaced that is so already."""
+    if op.variable.data in displaced:
+        raise VerifyException(f"'@{op.variable.data}' is displaced twice")
+    displaced.add(op.variable.data)
 
 
 def pieces_in(source: InputOp | TargetOp, ring: RingOp) -> int:

@@ -81,7 +81,7 @@ def given_for(asked: Asked, source: Spec, target: Spec) -> Given:
     train, test = _part(asked.test, "test", train, source, target)
     train, validation = _part(asked.validation, "validation", train, source, target)
     parts = Parts(train, validation or own_validation, test or own_tests, train.notes())
-    found = normalized(parts, asked.normalize).each(lambda part: narrowed(part, source))
+    found = narrowed(normalized(parts, asked.normalize), source, target)
     found = class_weighted(found, asked.class_weight)
     return Given(found.train, found.validation, found.test, dict(found.notes))
 

@@ -55,7 +55,7 @@ def array_of(value: Any, what: str) -> NDArray[Any]:
     if found.dtype.kind == "V" and hasattr(found.dtype, "type") and found.dtype.name.startswith(("bf", "fl")):
         found = found.astype(np.float32)  # the short floats of JAX
     if found.dtype.kind == "T":  # text of any length
-        return np.array(found.tolist(), np.str_)
+        found = found.astype(object)
     return _of_objects(found, what) if found.dtype.kind == "O" else found
 
 
@@ -68,7 +68,7 @@ def is_array(value: Any) -> bool:
 def _of_objects(found: NDArray[Any], what: str) -> NDArray[Any]:
     """Return an array of Python's objects as text if all are, else as numbers."""
     if all(isinstance(each, str) for each in found.flat):
-        return np.array(found.tolist(), np.str_)
+        return found.astype(str)
     for each in found.flat:
         if each is None or type(each).__name__ == "NAType":
             raise DataError(f"{what} lack values ({each}); fill them in, or leave such samples out")

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from .data.dataset import Dataset
-from .data.fitting import fit, require_told_apart
+from .data.fitting import fit
 from .distributed import ALONE, DistributedError, Share
 from .epoch import Batches, Step, run_epoch
 from .evaluate import evaluator
@@ -214,7 +214,6 @@ def _batches(program: Trainable, data: Dataset | Stream, run: Run) -> Batches:
     if isinstance(data, Stream):
         return data.batches(program, run.seed)
     source, target = specs(program)
-    require_told_apart(data, target)
     data = fit(data, source, target)
     size = batch_size(program)
     try:

@@ -111,6 +111,14 @@ def test_targets_that_rounding_makes_equal_are_refused(
     assert not Path("m.pjx").exists()
 
 
+def test_samples_that_are_their_own_targets_are_told_apart_once_they_are_normalized() -> None:
+    text = "input a: f32[batch, 1]\nparam w: f32[1, 1] = normal(1)\n"
+    text += "output z = a @ w\nrequire squared_error(z, a)\n"
+    x = SINCE_1970 + np.arange(60.0)[:, None]
+    fit = pjc.train(text, x, epochs=60, batch=8, rate=0.05, normalize="standard")
+    assert fit.evaluate(x) < 0.1
+
+
 def test_what_an_estimator_was_fitted_by_has_its_units() -> None:
     y = 10 * THIRDS + 5.0
     made = ProjectionRegressor((8,), epochs=40, random_state=0).fit(SAMPLES, y)

@@ -450,6 +450,13 @@ def test_their_iterates_are_the_same_at_all_levels(name: str, solver: str) -> No
             np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
 
 
+def moved(program: pjc.Program, params: Any, x: Any, y: Any, iterations: int) -> Any:
+    """Return the displacement of a sweep, or the parameters after an update of other solvers."""
+    if program.sweeps:
+        return program.displacement(params, x, y)[0]
+    return program.update(params, x, y, iterations=iterations)[0]
+
+
 READ_LATER = {
     "side by side": ("concat({all})", 1),
     "every second": ("concat({odd})", 1),
@@ -484,12 +491,7 @@ def test_layers_that_the_output_reads_become_a_loop(name: str, solver: str) -> N
         )
         assert rolled.ir("net").count(" net.for ") == READ_LATER[name][1]
         params = apart.init(3)
-        one, other = (
-            program.displacement(params, x, y)[0]
-            if solver == "sweep"
-            else program.update(params, x, y, iterations=15)[0]
-            for program in (apart, rolled)
-        )
+        one, other = (moved(program, params, x, y, 15) for program in (apart, rolled))
         for key, value in one.items():
             np.testing.assert_allclose(other[key], value, rtol=0, atol=1e-9, err_msg=key)
 
@@ -545,11 +547,6 @@ require squared_error(z, y)
     x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
     y = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_allclose(rolled.apply(params, x), apart.apply(params, x), rtol=1e-5)
-    one, other = (
-        program.displacement(params, x, y)[0]
-        if solver == "sweep"
-        else program.update(params, x, y, iterations=3)[0]
-        for program in (rolled, apart)
-    )
+    one, other = (moved(program, params, x, y, 3) for program in (rolled, apart))
     for name, value in one.items():
         np.testing.assert_allclose(value, other[name], atol=1e-5)

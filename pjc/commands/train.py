@@ -188,6 +188,7 @@ def _train_program(
     from pjc.runtime import distributed
     from pjc.runtime.evaluate import evaluate, metric
     from pjc.runtime.files import require_room
+    from pjc.runtime.predicting import require_one_output
     from pjc.runtime.stepper import stepper_for
     from pjc.runtime.train import train
 
@@ -200,7 +201,8 @@ def _train_program(
     found = start_of(given, program, outputs, settings, share)
     program, start = found.in_units(program, given.data.normalize_targets, parts.train), found.result
     _require_validation(given, parts)
-    _require_fit(program, parts)
+    if parts.validation is not None or parts.test is not None:
+        require_one_output(program)
     writes = share.process == 0
     if writes:
         require_room(outputs.params, 2 * _bytes_of_parameters(program))  # an old one and a new one
@@ -259,17 +261,6 @@ def _bytes_of_parameters(program: Program) -> int:
 
     shapes = jax.eval_shape(program.init, jax.random.key(0))
     return sum(math.prod(each.shape) * each.dtype.itemsize for each in jax.tree.leaves(shapes))
-
-
-def _require_fit(program: Program, parts: Parts) -> None:
-    """Raise an error where the program could not be trained, or scored, on the parts to any use."""
-    from pjc.runtime.data.fitting import require_told_apart
-    from pjc.runtime.predicting import require_one_output
-    from pjc.runtime.trainable import specs
-
-    if parts.validation is not None or parts.test is not None:
-        require_one_output(program)
-    require_told_apart(parts.train, specs(program)[1])
 
 
 def _require_validation(given: Arguments, parts: Parts) -> None:

@@ -14,6 +14,7 @@ from .dataset import Dataset
 from .errors import DataError
 from .layouts import layout_between, layout_of, order_from, stored_shape
 from .normalize import Moments
+from .parts import Parts
 from .rows import Rows, blocks
 from .tables import described, releveled
 
@@ -292,16 +293,21 @@ def _widened(array: NDArray[Any] | Rows, spec: Spec, what: str) -> NDArray[Any] 
     return _narrowed(array, spec, what)
 
 
-def narrowed(data: Dataset, source: Spec) -> Dataset:
-    """Return data with samples of the network's type; raise DataError for numbers that it does not hold."""
-    return replace(data, x=_narrowed(data.x, source, f"the samples of {data.name}"))
+def narrowed(parts: Parts, source: Spec, target: Spec) -> Parts:
+    """Return parts that were fitted ``wide`` with samples of the network's type.
+
+    Raises DataError for numbers that it does not hold, and for targets to learn that it does not tell apart.
+    """
+    if target is not source:
+        _require_told_apart(parts.train, target)
+    return parts.each(lambda data: replace(data, x=_narrowed(data.x, source, f"the samples of {data.name}")))
 
 
 ROUNDED = 0.01
 """How much of their standard deviation targets may be rounded by in a network's type."""
 
 
-def require_told_apart(data: Dataset, target: Spec) -> None:
+def _require_told_apart(data: Dataset, target: Spec) -> None:
     """Raise DataError where numbers to learn vary by less than the network's type can tell apart."""
     dtype, y = element_type(target), np.asarray(data.y[:])
     if target.classes is not None or y.dtype.kind != "f" or y.dtype.itemsize <= dtype.itemsize:

@@ -156,7 +156,7 @@ class Source(ABC):
         said = tuple(dict.fromkeys(remarks))
         parts = Parts(train, validation, apart, train.notes(), said, whole.checksum(), test_checksum)
         made = normalized(filled(parts, request.missing), request.normalize)
-        return class_weighted(made.each(lambda part: narrowed(part, source)), request.class_weight)
+        return class_weighted(narrowed(made, source, target), request.class_weight)
 
     def whole(
         self, request: Request, known: Known, source: Spec, target: Spec, labelled: bool = True
